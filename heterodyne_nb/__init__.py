@@ -1,0 +1,61 @@
+"""heterodyne_nb: heterodyne X-ray photon correlation spectroscopy in the notebook.
+
+The public names below are imported on first use, so ``import heterodyne_nb`` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {
+    "HeterodyneError": "errors",
+    "ConfigurationError": "errors",
+    "DataFormatError": "errors",
+    "OptimizationError": "errors",
+    "ConfigManager": "config",
+    "open_dataset": "data",
+    "LazyDataLoader": "data",
+    "ChunkedDataProcessor": "data",
+    "monitor_memory_usage": "data",
+    "prepare": "data",
+    "ModelFactory": "models",
+    "ModelPlugin": "models",
+    "heterodyne_model": "models",
+    "Objective": "engine",
+    "OptimizationStrategy": "optimize",
+    "GaussNewtonStrategy": "optimize",
+    "NelderMeadStrategy": "optimize",
+    "GurobiTrustRegionStrategy": "optimize",
+    "ClassicalOptimizer": "optimize",
+    "FitResult": "results",
+    "simulate": "",
+    "plots": "",
+    "example_dataset": "simulate",
+    "fit": "analysis",
+    "HeterodyneAnalysisCore": "analysis",
+    "AnalysisCommand": "analysis",
+    "LoadDataCommand": "analysis",
+    "OptimizeCommand": "analysis",
+    "ProgressObserver": "analysis",
+    "ConsoleProgressObserver": "analysis",
+}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; it offers {sorted(_PUBLIC)}")
+    home = _PUBLIC[name]
+    if not home:
+        return importlib.import_module(f"heterodyne_nb.{name}")
+    value = getattr(importlib.import_module(f"heterodyne_nb.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,65 @@
+"""Errors and warnings a user can meet: what is wrong, where, what was expected, how to mend it."""
+
+from __future__ import annotations
+
+
+class HeterodyneError(Exception):
+    """Base of every error raised by heterodyne_nb.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the offending value.
+    where : str, optional
+        File, key or dotted path.
+    expected : str, optional
+        What would have been right.
+    hint : str, optional
+        How to mend it.
+    """
+
+    def __init__(
+        self, message: str, *, where: str | None = None, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        self.message, self.where, self.expected, self.hint = message, where, expected, hint
+        lines = [f"{where}: {message}" if where else message]
+        if expected:
+            lines.append(f"  expected: {expected}")
+        if hint:
+            lines.append(f"  to mend it: {hint}")
+        super().__init__("\n".join(lines))
+
+
+class ConfigurationError(HeterodyneError, ValueError):
+    """A setting, parameter name, bound or model name is wrong."""
+
+
+class DataFormatError(HeterodyneError, ValueError):
+    """A data file or array is missing, unreadable, or not what its layout promises."""
+
+
+class MissingFileError(DataFormatError, FileNotFoundError):
+    """The named file does not exist."""
+
+    def __str__(self) -> str:  # FileNotFoundError would format its args its own way
+        return str(self.args[0])
+
+
+class OptimizationError(HeterodyneError, RuntimeError):
+    """A fit cannot be started or a solver cannot be used."""
+
+
+class HeterodyneWarning(UserWarning):
+    """Base of every warning issued by heterodyne_nb."""
+
+
+class ConfigurationWarning(HeterodyneWarning):
+    """Something in a configuration was understood but will not be used."""
+
+
+class DataWarning(HeterodyneWarning):
+    """Part of the data was left out or a default had to be assumed; the rest is used."""
+
+
+class FitWarning(HeterodyneWarning):
+    """A fit finished but part of it deserves suspicion, or a fallback was taken."""

@@ -1,0 +1,67 @@
+"""Progress is data: events emitted by long work, and the token that stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """One report from long work.
+
+    Attributes
+    ----------
+    stage : str
+        What is being done, e.g. ``"load"``, ``"start values"``, ``"gauss_newton"``.
+    fraction : float or None
+        Done part in [0, 1]; None when it cannot be known.
+    chi2 : float or None
+        Reduced chi-square of the best point so far.
+    parameters : mapping of str to float
+        Best published parameters so far (a copy).
+    message : str
+        One line for a person.
+    """
+
+    stage: str
+    fraction: float | None = None
+    chi2: float | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+OnProgress = Callable[[ProgressEvent], None]
+
+
+def ignore_progress(event: ProgressEvent) -> None:
+    """Receive an event and do nothing with it."""
+
+
+class StopToken:
+    """Asks long work to stop: by hand from any thread, or when a time limit passes.
+
+    Parameters
+    ----------
+    time_limit : float, optional
+        Seconds from now after which :attr:`reason` becomes ``"time limit"``.
+    """
+
+    def __init__(self, time_limit: float | None = None) -> None:
+        self._cancelled = threading.Event()
+        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next check."""
+        self._cancelled.set()
+
+    @property
+    def reason(self) -> str | None:
+        """``"cancelled"``, ``"time limit"`` or None (go on)."""
+        if self._cancelled.is_set():
+            return "cancelled"
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return "time limit"
+        return None
