@@ -1,0 +1,37 @@
+"""Fixtures for every test: a seeded generator, the real data if it is there, and quiet thread pools."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Linear algebra threads beside numba's own would fight for the same cores; set before numpy is imported.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A random generator that gives every test the same numbers on every run."""
+    return np.random.default_rng(20251122)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real measurements that are too large or not ours to ship; skips where it is absent."""
+    folder = Path(os.environ.get("HETERODYNE_NB_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder.name}; set HETERODYNE_NB_DATA to the folder that holds it")
+    return folder
