@@ -1,0 +1,270 @@
+"""The result of a fit: a frozen value around one xarray Dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.results import record, schema
+from heterodyne_nb.results.files import read_result, write_result
+
+Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult:
+    """What a fit found, how well, and how it was found.
+
+    Built by :meth:`from_parts` or :meth:`load`; nothing in it can be changed afterwards. Two results
+    are equal when every value, label and attribute is (NaN equals NaN).
+    """
+
+    _dataset: xr.Dataset
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_dataset", record.frozen(self._dataset))
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: Any,
+        *,
+        parameters: Sequence[float],
+        chi2: float,
+        n_data: int,
+        n_free: int,
+        success: bool,
+        stderr: Sequence[float] | None = None,
+        status: Sequence[str] | None = None,
+        covariance: np.ndarray | None = None,
+        t: np.ndarray | None = None,
+        bands: Bands | None = None,
+        bins: xr.Dataset | None = None,
+        message: str = "",
+        method: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        path: Sequence[Mapping[str, Any]] | None = None,
+        bounds: np.ndarray | None = None,
+        gap: float | None = None,
+        hessian: np.ndarray | None = None,
+        sigma2: float | None = None,
+    ) -> FitResult:
+        """Put a result together from what a fit knows.
+
+        Parameters
+        ----------
+        model : model of :class:`heterodyne_nb.models.ModelFactory`
+            Gives name, published parameters and curves.
+        parameters : sequence of float, shape (p,)
+            Published values, in the model's order.
+        chi2, n_data, n_free : float, int, int
+            Weighted sum of squares, number of data in it, and number of fitted numbers (contrast and
+            offset of every bin included): reduced chi-square is ``chi2 / (n_data - n_free)``.
+        success : bool
+            Whether the optimiser converged.
+        stderr : sequence of float, shape (p,), optional
+            Standard errors, NaN where there is none. Default: from `covariance`.
+        status : sequence of str, shape (p,), optional
+            ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
+        covariance : array, shape (p, p), optional
+            Of the published parameters.
+        t : array, shape (n_t,), optional
+            Times of the frames in s at which the curves are kept. Without it no curves are kept.
+        bands : mapping of str to (lower, upper), optional
+            95 % bands of the curves, arrays of shape (n_t,).
+        bins : xarray.Dataset, optional
+            ``contrast``, ``offset``, ``chi2_reduced_bin`` on dimension ``bin`` with coordinates ``q``
+            (1/Å) and ``phi`` (degrees); further variables are kept as they are.
+        message, method : str
+            Why the optimiser stopped, and which it was.
+        provenance : mapping, optional
+            See :func:`heterodyne_nb.results.collect_provenance`.
+        path : sequence of mappings, optional
+            One entry a run of a strategy: ``strategy``, ``start``, ``iterations``, ``chi2_reduced``,
+            ``seconds``, ``message``, as far as known.
+        bounds : array, shape (p, 2), optional
+            Published bounds of the fit. Default: the model's.
+        gap : float, optional
+            Gap in Å (laminar flow).
+        hessian : array, shape (p, p), optional
+            Gauss-Newton matrix of chi-square in published parameters, for :meth:`identifiability`.
+        sigma2 : float, optional
+            Noise level that goes with `hessian` (1 when the weights are right).
+
+        Raises
+        ------
+        OptimizationError
+            A part has the wrong shape, an unknown status, or a band for an unknown curve.
+        """
+        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
+        names = [str(name) for name in dataset["parameter"].values]
+        if t is not None and hasattr(model, "curves"):
+            times = np.asarray(t, dtype=float)
+            curves = model.curves(np.asarray(parameters, dtype=float), times)
+            dataset = dataset.merge(record.curve_block(curves, model.curve_units, bands or {}, times))
+        if hessian is not None:
+            dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
+        if bins is not None:
+            dataset = dataset.merge(bins)
+        freedom = n_data - n_free
+        dataset.attrs = record.attributes(
+            mode=model.name,
+            chi2_reduced=float(chi2) / freedom if freedom > 0 else float("nan"),
+            chi2=float(chi2),
+            n_data=int(n_data),
+            n_free=int(n_free),
+            success=bool(success),
+            message=message,
+            method=method,
+            provenance=dict(provenance or {}),
+            path=[dict(step) for step in path or ()],
+            gap=None if gap is None else float(gap),
+            sigma2=None if sigma2 is None else float(sigma2),
+        )
+        return cls(dataset)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """Everything, as a Dataset (a shallow copy: its arrays are read-only)."""
+        return self._dataset.copy(deep=False)
+
+    @property
+    def mode(self) -> str:
+        """Name of the model."""
+        return str(self._dataset.attrs["mode"])
+
+    @property
+    def success(self) -> bool:
+        """Whether the optimiser converged."""
+        return bool(self._dataset.attrs["success"])
+
+    @property
+    def message(self) -> str:
+        """Why the optimiser stopped."""
+        return str(self._dataset.attrs["message"])
+
+    @property
+    def method(self) -> str:
+        """Optimiser that gave the result."""
+        return str(self._dataset.attrs["method"])
+
+    @property
+    def chi2(self) -> float:
+        """Weighted sum of squares."""
+        return float(self._dataset.attrs["chi2"])
+
+    @property
+    def chi2_reduced(self) -> float:
+        """Chi-square per degree of freedom."""
+        return float(self._dataset.attrs["chi2_reduced"])
+
+    @property
+    def gap(self) -> float | None:
+        """Gap in Å, where the model has one."""
+        return self._dataset.attrs.get("gap")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Source, selection, masks, settings, versions and seed (a fresh copy)."""
+        return json.loads(self._dataset.attrs["provenance"])
+
+    @property
+    def path(self) -> list[dict[str, Any]]:
+        """The runs that led here: strategies, starts, iterations, time (a fresh copy)."""
+        return json.loads(self._dataset.attrs["path"])
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Published names, in order."""
+        return tuple(str(name) for name in self._dataset["parameter"].values)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Published parameter values by name."""
+        return self._by_name("parameters")
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard errors by name; NaN where there is none."""
+        return self._by_name("stderr")
+
+    @property
+    def status(self) -> dict[str, str]:
+        """Status by name: free, fixed, tied, at bound, not determined."""
+        return dict(zip(self.parameter_names, map(str, self._dataset["status"].values), strict=True))
+
+    @property
+    def curve_names(self) -> tuple[str, ...]:
+        """Curves that are kept, e.g. ``("J_ref", "J_sample", "v", "x_sample")``."""
+        return tuple(
+            str(name)[: -len("_lower")]
+            for name in self._dataset
+            if str(name).endswith("_lower") and name != "bound_lower"
+        )
+
+    def curve(self, name: str) -> xr.Dataset:
+        """Return one curve with its 95 % band.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``value``, ``lower``, ``upper`` on dimension ``t`` (s).
+
+        Raises
+        ------
+        ConfigurationError
+            No such curve.
+        """
+        if name not in self.curve_names:
+            raise ConfigurationError(f"no curve {name!r}", expected=f"one of {list(self.curve_names)}")
+        parts = {"value": name, "lower": f"{name}_lower", "upper": f"{name}_upper"}
+        return xr.Dataset(
+            {part: self._dataset[source] for part, source in parts.items()}, attrs={"name": name}
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result in the format the suffix names, and return the path.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.nc`` (netCDF, everything) and further formats.
+
+        Raises
+        ------
+        ConfigurationError
+            Unknown suffix or missing folder.
+        """
+        return write_result(self._dataset, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FitResult:
+        """Read a saved result, of this schema version or an older one.
+
+        Raises
+        ------
+        MissingFileError
+            No such file.
+        DataFormatError
+            Damaged, foreign, incomplete, or written by a newer schema version.
+        """
+        return cls(schema.current(read_result(path), Path(path).name))
+
+    def _by_name(self, variable: str) -> dict[str, float]:
+        return dict(zip(self.parameter_names, map(float, self._dataset[variable].values), strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FitResult) and self._dataset.identical(other._dataset)
+
+    def __hash__(self) -> int:
+        return hash((self.mode, self.chi2, self._dataset["parameters"].values.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"FitResult(mode={self.mode!r}, chi2_reduced={self.chi2_reduced:.6g}, success={self.success})"

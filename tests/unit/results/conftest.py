@@ -1,0 +1,22 @@
+"""A heterodyne result with everything in it."""
+
+import pytest
+from result_parts import PlainModel, parts
+
+from heterodyne_nb.results import FitResult
+
+
+@pytest.fixture
+def make_result():
+    """Build a result, some of its parts replaced."""
+
+    def make(**changes):
+        return FitResult.from_parts(changes.pop("model", PlainModel()), **parts(**changes))
+
+    return make
+
+
+@pytest.fixture
+def result(make_result):
+    """A complete heterodyne result."""
+    return make_result()
