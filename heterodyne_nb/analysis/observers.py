@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from ..errors import FitWarning
-from ..progress import OnProgress, ProgressEvent
+from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.progress import OnProgress, ProgressEvent
 
 
 class ProgressObserver(ABC):
