@@ -82,6 +82,8 @@ PARAMETER_ALIASES: dict[str, str] = {
     "gamma_dot_t0": "gamma_dot_0",
     "gamma_dot_t_offset": "gamma_dot_offset",
     "gamma_dot0": "gamma_dot_0",
+    "gamma0": "gamma_dot_0",
+    "gamma_offset": "gamma_dot_offset",
     "phi_0": "phi0",
     "D_0": "D0",
 }
@@ -90,8 +92,8 @@ PARAMETER_ALIASES: dict[str, str] = {
 def multicomponent_parameters(n: int) -> tuple[ParameterSpec, ...]:
     """Published parameters of the N-component model (Eq. S-94), component by component.
 
-    Component 1 is the reference at rest; components 2..n carry a velocity power law, a direction and
-    a constant weight relative to component 1.
+    Component 1 is the reference at rest, x_1(t) = 1 - sum of the others; components 2..n carry a
+    velocity power law, a fraction x_k(t) = f0_k exp(f1_k t) + f3_k and a direction.
     """
     specs: list[ParameterSpec] = []
     for k in range(1, n + 1):
@@ -102,7 +104,9 @@ def multicomponent_parameters(n: int) -> tuple[ParameterSpec, ...]:
             ParameterSpec(f"v0_{k}", _V, 1e3 * (k - 1), -1e6, 1e6, f"velocity amplitude of component {k}"),
             ParameterSpec(f"beta_{k}", "1", 0.0, -2.0, 2.0, f"velocity exponent of component {k}"),
             ParameterSpec(f"v_offset_{k}", _V, 0.0, -1e5, 1e5, f"constant velocity of component {k}"),
+            ParameterSpec(f"f0_{k}", "1", 0.0, -1.0, 1.0, f"amplitude of x_{k}(t) = f0 exp(f1 t) + f3"),
+            ParameterSpec(f"f1_{k}", _RATE, 0.0, -1.0, 1.0, f"rate of x_{k}(t)"),
+            ParameterSpec(f"f3_{k}", "1", 1.0 / n, -1.0, 2.0, f"constant part of x_{k}(t)"),
             ParameterSpec(f"phi0_{k}", "deg", 0.0, -360.0, 360.0, f"direction of component {k}"),
-            ParameterSpec(f"x_{k}", "1", 1.0 / n, 0.0, 1.0, f"field fraction of component {k}"),
         ]
     return tuple(specs)
