@@ -1,0 +1,12 @@
+"""Prepare a dataset for a fit: select, crop, mask, merge, cut, and look at its noise.
+
+Every function takes an :class:`xarray.Dataset` of the package's data model, in its (q, phi) or its ``bin``
+form, changes nothing in place, and reads at most one two-time map at a time.
+"""
+
+from __future__ import annotations
+
+from heterodyne_nb.data.masks import crop_frames, mask_frames, unmask
+from heterodyne_nb.data.select import select
+
+__all__ = ["crop_frames", "mask_frames", "select", "unmask"]
