@@ -1,0 +1,96 @@
+"""Curves in time and their exact integrals, with derivatives.
+
+Power law ``c(t) = amplitude * t**exponent + offset`` (transport coefficient, velocity, shear rate) and the
+fraction ``x(t) = f0 exp(f1 (t - f2)) + f3``; He et al., PNAS 121 (2024) e2401162121 and PNAS (2025)
+10.1073/pnas.2514216122. Times are in seconds and positive.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+def power_law(t: ArrayLike, amplitude: float, exponent: float, offset: float) -> Any:
+    """Value of ``amplitude * t**exponent + offset``."""
+    return amplitude * np.asarray(t, float) ** exponent + offset
+
+
+def _phi1(x: FloatArray) -> FloatArray:
+    """expm1(x)/x, with its limit 1 at 0."""
+    small = np.abs(x) < 1e-300
+    return np.where(small, 1.0, np.expm1(x) / np.where(small, 1.0, x))
+
+
+def _phi1_derivative(x: FloatArray) -> FloatArray:
+    """d/dx of expm1(x)/x; a series near 0, where the closed form cancels."""
+    near = np.abs(x) < 0.05
+    far = np.where(near, 1.0, x)
+    closed = (far * np.exp(far) - np.expm1(far)) / far**2
+    series = np.zeros_like(x)
+    for n in range(8, -1, -1):  # sum of x**n (n+1)/(n+2)!
+        series = series * np.where(near, x, 0.0) + (n + 1) / _FACTORIAL[n + 2]
+    return np.where(near, series, closed)
+
+
+_FACTORIAL = np.cumprod(np.concatenate([[1.0], np.arange(1.0, 12.0)]))
+
+
+def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
+    """Exact integral of ``t**exponent`` over [t1, t2], smooth through exponent = -1."""
+    s, log1 = exponent + 1.0, np.log(np.asarray(t1, float))
+    span = np.log(np.asarray(t2, float)) - log1
+    return np.exp(s * log1) * span * _phi1(s * span)
+
+
+def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
+    """Exact integral of ``t**exponent * ln t`` over [t1, t2]: the moment's derivative by the exponent."""
+    s, log1 = exponent + 1.0, np.log(np.asarray(t1, float))
+    span = np.log(np.asarray(t2, float)) - log1
+    return np.exp(s * log1) * span * (log1 * _phi1(s * span) + span * _phi1_derivative(s * span))
+
+
+def power_integral(t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float) -> Any:
+    """Exact integral of the power law over [t1, t2]."""
+    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
+    return amplitude * power_moment(t1, t2, exponent) + offset * (t2 - t1)
+
+
+def power_integral_trapezoid(
+    t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float, *, dt: float
+) -> Any:
+    """Trapezoid sum of the power law on the frame grid of step ``dt``.
+
+    Only to reproduce the results of packages that integrate this way; t1 and t2 must lie on the grid.
+    """
+    first, last = np.asarray(t1, float) / dt, np.asarray(t2, float) / dt
+    grid = np.arange(1, round(float(np.max(last))) + 1) * dt
+    value = power_law(grid, amplitude, exponent, offset)
+    cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (value[1:] + value[:-1]) * dt)])
+    return cumulative[np.rint(last).astype(int) - 1] - cumulative[np.rint(first).astype(int) - 1]
+
+
+def power_cumulative(t: FloatArray, amplitude: float, exponent: float, offset: float) -> FloatArray:
+    """Integral from the first time of ``t`` to each time, shape of ``t``."""
+    return power_integral(t[0], t, amplitude, exponent, offset)
+
+
+def power_cumulative_gradient(t: FloatArray, amplitude: float, exponent: float) -> FloatArray:
+    """Derivatives of :func:`power_cumulative` by (amplitude, exponent, offset), shape (3, len(t))."""
+    moment = power_moment(t[0], t, exponent)
+    return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent), t - t[0]])
+
+
+def fraction(t: ArrayLike, f0: float, f1: float, f2: float, f3: float) -> Any:
+    """Fraction ``f0 exp(f1 (t - f2)) + f3``; the exponent is limited so that no start overflows."""
+    return f0 * np.exp(np.minimum(f1 * (np.asarray(t, float) - f2), 600.0)) + f3
+
+
+def fraction_gradient(t: FloatArray, f0: float, f1: float, f2: float) -> FloatArray:
+    """Derivatives of :func:`fraction` by (f0, f1, f2, f3), shape (4, len(t))."""
+    growth = np.exp(np.minimum(f1 * (t - f2), 600.0))
+    return np.stack([growth, f0 * (t - f2) * growth, -f0 * f1 * growth, np.ones_like(t)])

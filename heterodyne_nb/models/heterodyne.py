@@ -1,0 +1,98 @@
+"""The two-component heterodyne model, He et al., PNAS (2025) 10.1073/pnas.2514216122, Eq. S-95."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heterodyne_nb.config.parameters import PARAMETERS
+from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.curves import (
+    fraction,
+    fraction_gradient,
+    power_cumulative,
+    power_cumulative_gradient,
+    power_integral,
+    power_law,
+)
+from heterodyne_nb.models.terms import Terms
+
+_REF, _SAMPLE, _VELOCITY, _FRACTION, _PHI0 = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 13), 13
+_DEGREE = np.pi / 180.0
+
+
+class HeterodyneModel(SeparableModel):
+    """A reference at rest and a moving sample, each with its own transport coefficient."""
+
+    name = "heterodyne"
+    parameters = PARAMETERS["heterodyne"]
+    curve_units = {"J_ref": "Å²/s", "J_sample": "Å²/s", "v": "Å/s", "x_sample": "1"}
+
+    def correlation(
+        self,
+        params: Sequence[float],
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
+        p = self.unpack(params)
+        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        q = np.asarray(q, float)
+        decay_r = q**2 * power_integral(early, late, *p[_REF])
+        decay_s = q**2 * power_integral(early, late, *p[_SAMPLE])
+        kappa = q * np.cos((p[_PHI0] - np.asarray(phi, float)) * _DEGREE)
+        phase = kappa * power_integral(early, late, *p[_VELOCITY])
+        s1, s2 = fraction(early, *p[_FRACTION]), fraction(late, *p[_FRACTION])
+        r1, r2 = 1.0 - s1, 1.0 - s2
+        total = (
+            (r1 * r2) ** 2 * np.exp(-decay_r)
+            + (s1 * s2) ** 2 * np.exp(-decay_s)
+            + 2 * r1 * r2 * s1 * s2 * np.exp(-0.5 * (decay_r + decay_s)) * np.cos(phase)
+        )
+        return total / ((s1**2 + r1**2) * (s2**2 + r2**2))
+
+    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+        """J_ref, J_sample (Å²/s), v (Å/s) and x_sample at times ``t`` (s)."""
+        p = self.unpack(params)
+        return {
+            "J_ref": power_law(t, *p[_REF]),
+            "J_sample": power_law(t, *p[_SAMPLE]),
+            "v": power_law(t, *p[_VELOCITY]),
+            "x_sample": fraction(t, *p[_FRACTION]),
+        }
+
+    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+        """See :meth:`SeparableModel.terms`: reference, sample and cross term."""
+        p = self.unpack(params)
+        out = Terms.zeros(3, 1, 14, len(t), len(phi))
+        self._amplitudes(out, t, p[_FRACTION])
+        out.decay[0] = power_cumulative(t, *p[_REF])
+        out.decay[1] = power_cumulative(t, *p[_SAMPLE])
+        out.decay[2] = 0.5 * (out.decay[0] + out.decay[1])
+        out.d_decay[0, _REF] = power_cumulative_gradient(t, *p[0:2])
+        out.d_decay[1, _SAMPLE] = power_cumulative_gradient(t, *p[3:5])
+        out.d_decay[2] = 0.5 * (out.d_decay[0] + out.d_decay[1])
+        out.displacement[0] = power_cumulative(t, *p[_VELOCITY])
+        out.d_displacement[0, _VELOCITY] = power_cumulative_gradient(t, *p[6:8])
+        angle = (p[_PHI0] - np.asarray(phi, float)) * _DEGREE
+        out.weight[2, 0] = np.cos(angle)
+        out.d_weight[2, 0, _PHI0] = -np.sin(angle) * _DEGREE
+        return out
+
+    @staticmethod
+    def _amplitudes(out: Terms, t: FloatArray, values: FloatArray) -> None:
+        s = fraction(t, *values)
+        r = 1.0 - s
+        norm = s**2 + r**2
+        by_s = 2.0 * (s - r) / norm  # d ln(norm) / ds
+        root2 = np.sqrt(2.0)
+        out.amplitude[:] = r**2 / norm, s**2 / norm, root2 * r * s / norm
+        slope = np.stack([-2 * r / norm, 2 * s / norm, root2 * (r - s) / norm]) - out.amplitude * by_s
+        out.d_amplitude[:, _FRACTION] = slope[:, None] * fraction_gradient(t, *values[:3])

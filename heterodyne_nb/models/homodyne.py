@@ -1,0 +1,100 @@
+"""One-component models: static (diffusion) and laminar flow.
+
+He et al., PNAS 121 (2024) e2401162121; the shear factor after Fluerasu et al. and Busch et al. (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heterodyne_nb.config.parameters import PARAMETERS
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.base import FloatArray, SeparableModel, TwoTimeModel
+from heterodyne_nb.models.curves import (
+    power_cumulative,
+    power_cumulative_gradient,
+    power_integral,
+    power_law,
+)
+from heterodyne_nb.models.terms import Terms
+
+
+class StaticModel(SeparableModel):
+    """M = exp(-q² |∫J|), J(t) = D0 t^alpha + D_offset. Isotropic pools azimuths, anisotropic keeps them."""
+
+    curve_units = {"J": "Å²/s"}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parameters = PARAMETERS[name]
+
+    def correlation(
+        self,
+        params: Sequence[float],
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; ``phi`` only broadcasts, ``gap`` is not used."""
+        values = self.unpack(params)
+        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        decay = np.abs(power_integral(early, late, *values)) * np.asarray(q, float) ** 2
+        return np.exp(-decay + 0.0 * np.asarray(phi, float))
+
+    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+        """Transport coefficient J(t) in Å²/s."""
+        return {"J": power_law(t, *self.unpack(params))}
+
+    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+        """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""
+        values = self.unpack(params)
+        out = Terms.zeros(1, 1, 3, len(t), len(phi))
+        out.amplitude[0] = 1.0
+        out.decay[0] = power_cumulative(t, *values)
+        out.d_decay[0] = power_cumulative_gradient(t, *values[:2])
+        return out
+
+
+class LaminarFlowModel(TwoTimeModel):
+    """M = exp(-q²|∫J|) [sin(x)/x]², x = ½ q gap cos(phi0 - phi) |∫shear rate|."""
+
+    name = "laminar_flow"
+    parameters = PARAMETERS["laminar_flow"]
+    needs_gap = True
+    curve_units = {"J": "Å²/s", "gamma_dot": "1/s"}
+
+    def correlation(
+        self,
+        params: Sequence[float],
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; ``gap`` in Å is required."""
+        values = self.unpack(params)
+        if gap is None or not gap > 0:
+            raise ConfigurationError(
+                f"laminar_flow needs the gap of the shear cell, got {gap!r}",
+                where="analyzer_parameters.geometry.stator_rotor_gap",
+                expected="a length in Å, greater than 0",
+            )
+        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        q, angle = np.asarray(q, float), np.radians(values[6] - np.asarray(phi, float))
+        decay = q**2 * np.abs(power_integral(early, late, *values[:3]))
+        x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6])
+        return np.exp(-decay) * np.sinc(x / np.pi) ** 2
+
+    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+        """Transport coefficient J(t) in Å²/s and shear rate in 1/s."""
+        values = self.unpack(params)
+        return {"J": power_law(t, *values[:3]), "gamma_dot": power_law(t, *values[3:6])}

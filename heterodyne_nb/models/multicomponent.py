@@ -1,0 +1,159 @@
+"""The N-component model, He et al., PNAS (2025) 10.1073/pnas.2514216122 SI, Eq. S-94."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heterodyne_nb.config.parameters import multicomponent_parameters
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.curves import (
+    fraction,
+    fraction_gradient,
+    power_cumulative,
+    power_cumulative_gradient,
+    power_integral,
+    power_law,
+)
+from heterodyne_nb.models.terms import Terms
+
+_DEGREE = np.pi / 180.0
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the parameters of component k (0-based) stand in the published vector."""
+
+    k: int
+
+    @property
+    def transport(self) -> slice:
+        start = 0 if self.k == 0 else 3 + 10 * (self.k - 1)
+        return slice(start, start + 3)
+
+    @property
+    def velocity(self) -> slice:
+        return slice(self.transport.stop, self.transport.stop + 3)
+
+    @property
+    def fraction(self) -> slice:  # f0, f1, f3: the shift f2 would be an exact null direction
+        return slice(self.transport.stop + 3, self.transport.stop + 6)
+
+    @property
+    def phi0(self) -> int:
+        return self.transport.stop + 6
+
+
+class MulticomponentModel(SeparableModel):
+    """N components: the first at rest, the others moving; x_1 = 1 - sum of the others."""
+
+    def __init__(self, n_components: int) -> None:
+        if not 2 <= n_components <= 6:
+            raise ConfigurationError(f"n_components is {n_components}", expected="2 to 6")
+        self.n = n_components
+        self.name = f"multicomponent_{n_components}"
+        self.parameters = multicomponent_parameters(n_components)
+        self.places = [_Places(k) for k in range(n_components)]
+        self.curve_units = {
+            **{f"J_{k + 1}": "Å²/s" for k in range(n_components)},
+            **{f"v_{k + 1}": "Å/s" for k in range(1, n_components)},
+            **{f"x_{k + 1}": "1" for k in range(n_components)},
+        }
+
+    def _fractions(self, p: FloatArray, t: Any) -> list[Any]:
+        moving = []
+        for place in self.places[1:]:
+            f0, f1, f3 = p[place.fraction]
+            moving.append(fraction(t, f0, f1, 0.0, f3))
+        return [1.0 - sum(moving), *moving]
+
+    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+        """J_k (Å²/s), v_k (Å/s) and x_k of every component at times ``t`` (s)."""
+        p = self.unpack(params)
+        x = self._fractions(p, np.asarray(t, float))
+        return {
+            **{f"J_{c.k + 1}": power_law(t, *p[c.transport]) for c in self.places},
+            **{f"v_{c.k + 1}": power_law(t, *p[c.velocity]) for c in self.places[1:]},
+            **{f"x_{c.k + 1}": x[c.k] for c in self.places},
+        }
+
+    def correlation(
+        self,
+        params: Sequence[float],
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
+        p = self.unpack(params)
+        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        q, phi = np.asarray(q, float), np.asarray(phi, float)
+        x1, x2 = self._fractions(p, early), self._fractions(p, late)
+        decay = [power_integral(early, late, *p[c.transport]) for c in self.places]
+        path: list[Any] = [0.0]
+        for c in self.places[1:]:
+            direction = np.cos((p[c.phi0] - phi) * _DEGREE)
+            path.append(direction * power_integral(early, late, *p[c.velocity]))
+        total = 0.0
+        for n in range(self.n):
+            for m in range(self.n):
+                weight = x1[n] * x2[n] * x1[m] * x2[m]
+                fringe = np.cos(q * (path[n] - path[m]))
+                total = total + weight * np.exp(-0.5 * q**2 * (decay[n] + decay[m])) * fringe
+        return total / (sum(x**2 for x in x1) * sum(x**2 for x in x2))
+
+    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+        """See :meth:`SeparableModel.terms`: N self terms, then the N(N-1)/2 cross terms."""
+        p = self.unpack(params)
+        pairs = [(k, k) for k in range(self.n)] + list(combinations(range(self.n), 2))
+        out = Terms.zeros(len(pairs), self.n - 1, len(p), len(t), len(phi))
+        self._amplitudes(out, p, t, pairs)
+        self._decays(out, p, t, pairs)
+        self._fringes(out, p, t, np.asarray(phi, float), pairs)
+        return out
+
+    def _amplitudes(self, out: Terms, p: FloatArray, t: FloatArray, pairs: list[tuple[int, int]]) -> None:
+        x = self._fractions(p, t)
+        dx = np.zeros((self.n, len(p), len(t)))
+        for c in self.places[1:]:
+            f0, f1, _ = p[c.fraction]
+            dx[c.k, c.fraction] = fraction_gradient(t, f0, f1, 0.0)[[0, 1, 3]]
+        dx[0] = -dx[1:].sum(axis=0)
+        norm = sum(value**2 for value in x)
+        d_log_norm = 2 * sum(x[k] * dx[k] for k in range(self.n)) / norm
+        for row, (n, m) in enumerate(pairs):
+            root = 1.0 if n == m else np.sqrt(2.0)
+            out.amplitude[row] = root * x[n] * x[m] / norm
+            out.d_amplitude[row] = root * (x[n] * dx[m] + x[m] * dx[n]) / norm
+            out.d_amplitude[row] -= out.amplitude[row] * d_log_norm
+
+    def _decays(self, out: Terms, p: FloatArray, t: FloatArray, pairs: list[tuple[int, int]]) -> None:
+        decay = [power_cumulative(t, *p[c.transport]) for c in self.places]
+        gradient = [power_cumulative_gradient(t, *p[c.transport][:2]) for c in self.places]
+        for row, pair in enumerate(pairs):
+            for k in pair:
+                out.decay[row] += 0.5 * decay[k]
+                out.d_decay[row, self.places[k].transport] += 0.5 * gradient[k]
+
+    def _fringes(
+        self, out: Terms, p: FloatArray, t: FloatArray, phi: FloatArray, pairs: list[tuple[int, int]]
+    ) -> None:
+        for c in self.places[1:]:
+            out.displacement[c.k - 1] = power_cumulative(t, *p[c.velocity])
+            out.d_displacement[c.k - 1, c.velocity] = power_cumulative_gradient(t, *p[c.velocity][:2])
+            angle = (p[c.phi0] - phi) * _DEGREE
+            for row, (n, m) in enumerate(pairs):
+                if n == m or c.k not in (n, m):
+                    continue
+                sign = 1.0 if c.k == n else -1.0
+                out.weight[row, c.k - 1] = sign * np.cos(angle)
+                out.d_weight[row, c.k - 1, c.phi0] = -sign * np.sin(angle) * _DEGREE

@@ -1,0 +1,118 @@
+"""Models by name: the built-in ones, those registered by hand, and those installed as plugins."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
+from heterodyne_nb.models.base import Model, ModelPlugin, adapt_plugin
+from heterodyne_nb.models.heterodyne import HeterodyneModel
+from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
+from heterodyne_nb.models.multicomponent import MulticomponentModel
+from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel, KWWModel
+
+#: Entry-point group in which installed packages announce model plugins.
+ENTRY_POINT_GROUP = "heterodyne_nb.models"
+
+_BUILT_IN: dict[str, Callable[[], Model]] = {
+    "static_isotropic": lambda: StaticModel("static_isotropic"),
+    "static_anisotropic": lambda: StaticModel("static_anisotropic"),
+    "laminar_flow": LaminarFlowModel,
+    "heterodyne": HeterodyneModel,
+    "heterodyne_equilibrium": HeterodyneEquilibriumModel,
+    "kww": KWWModel,
+    **{f"multicomponent_{n}": lambda n=n: MulticomponentModel(n) for n in range(2, 7)},  # type: ignore[misc]
+}
+_registered: dict[str, Callable[[], Model]] = {}
+
+
+def _installed() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load_installed(name: str, point: Any) -> Model | None:
+    """A broken plugin is reported and left out; it never breaks the others."""
+    try:
+        return adapt_plugin(point.load()())
+    except Exception as problem:
+        warnings.warn(
+            f"model plugin {name!r} ({point.value}) cannot be used: {type(problem).__name__}: {problem}",
+            ConfigurationWarning,
+            stacklevel=3,
+        )
+        return None
+
+
+class ModelFactory:
+    """Creates models by analysis mode."""
+
+    @staticmethod
+    def names() -> list[str]:
+        """Every mode that can be created now."""
+        return sorted({*_BUILT_IN, *_registered, *_installed()})
+
+    @staticmethod
+    def create_model(analysis_mode: str, *, n_components: int | None = None) -> Any:
+        """Create the model of an analysis mode.
+
+        Parameters
+        ----------
+        analysis_mode : str
+            For instance ``"heterodyne"``; ``"multicomponent"`` takes ``n_components``.
+        n_components : int, optional
+            Number of components, 2 to 6 (only for ``"multicomponent"``; 2 when not given).
+
+        Raises
+        ------
+        ConfigurationError
+            (a ValueError) for an unknown mode, naming the known ones.
+        """
+        name = str(analysis_mode)
+        if name == "multicomponent":
+            return MulticomponentModel(2 if n_components is None else n_components)
+        if name in _registered:
+            return _registered[name]()
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]()
+        point = _installed().get(name)
+        model = _load_installed(name, point) if point is not None else None
+        if model is not None:
+            return model
+        known = ModelFactory.names()
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigurationError(
+            f"unknown analysis mode {name!r}",
+            expected=f"one of {', '.join(known)}",
+            hint=f"did you mean {near[0]!r}?" if near else None,
+        )
+
+    @staticmethod
+    def register(plugin: type[ModelPlugin] | ModelPlugin) -> str:
+        """Make a plugin known for this session and return its name.
+
+        Raises
+        ------
+        ConfigurationError
+            If the name is not a plain word, is taken by a built-in model, or the plugin names no parameters.
+        """
+        instance = plugin() if isinstance(plugin, type) else plugin
+        if not isinstance(instance, ModelPlugin):
+            raise ConfigurationError(f"{plugin!r} is no ModelPlugin", expected="a subclass of ModelPlugin")
+        name = instance.get_model_name()
+        if not re.fullmatch(r"[A-Za-z]\w*", name) or name in _BUILT_IN or name == "multicomponent":
+            raise ConfigurationError(
+                f"a plugin cannot be called {name!r}", expected="a plain word that no built-in model uses"
+            )
+        adapt_plugin(instance)
+        _registered[name] = lambda: adapt_plugin(instance)
+        return name
+
+    @staticmethod
+    def unregister(name: str) -> None:
+        """Forget a model registered by hand."""
+        _registered.pop(name, None)
