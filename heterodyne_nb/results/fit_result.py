@@ -112,7 +112,7 @@ class FitResult:
         if hessian is not None:
             dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
         if bins is not None:
-            dataset = dataset.merge(bins)
+            dataset = dataset.merge(record.bin_block(bins))
         freedom = n_data - n_free
         dataset.attrs = record.attributes(
             mode=model.name,
@@ -203,11 +203,7 @@ class FitResult:
     @property
     def curve_names(self) -> tuple[str, ...]:
         """Curves that are kept, e.g. ``("J_ref", "J_sample", "v", "x_sample")``."""
-        return tuple(
-            str(name)[: -len("_lower")]
-            for name in self._dataset
-            if str(name).endswith("_lower") and name != "bound_lower"
-        )
+        return record.curve_names(self._dataset)
 
     def curve(self, name: str) -> xr.Dataset:
         """Return one curve with its 95 % band.
@@ -235,7 +231,9 @@ class FitResult:
         Parameters
         ----------
         path : str or Path
-            ``.nc`` (netCDF, everything) and further formats.
+            ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
+            (summary) and ``.csv`` (parameters) are for others to read. The file appears complete or
+            not at all, and replaces an older one.
 
         Raises
         ------

@@ -24,6 +24,14 @@ _LONG_NAMES = {
     "gamma_dot": "shear rate",
 }
 
+_BIN_LABELS = {
+    "q": ("1/Å", "wave vector"),
+    "phi": ("deg", "azimuth"),
+    "contrast": ("1", "contrast of the bin"),
+    "offset": ("1", "offset of the bin"),
+    "chi2_reduced_bin": ("1", "reduced chi-square of the bin"),
+}
+
 
 def parameter_block(
     model: Any,
@@ -90,6 +98,23 @@ def curve_block(
             label = {**attrs, "long_name": attrs["long_name"] + tail}
             data[name + suffix] = ("t", _vector(name + suffix, array, t.size), label)
     return xr.Dataset(data, coords={"t": ("t", t, {"units": "s", "long_name": "time"})})
+
+
+def curve_names(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Names of the curves in a record: the variables in time that have a band."""
+    names = (str(name) for name, variable in dataset.data_vars.items() if variable.dims == ("t",))
+    return tuple(name for name in names if f"{name}_lower" in dataset and f"{name}_upper" in dataset)
+
+
+def bin_block(bins: xr.Dataset) -> xr.Dataset:
+    """Return what is known of each bin, every variable labelled; it must have the dimension ``bin``."""
+    if "bin" not in bins.dims:
+        raise OptimizationError(f"bins has dimensions {tuple(bins.dims)}", expected="a dimension 'bin'")
+    labelled = bins.copy(deep=False)
+    for name, (unit, long_name) in _BIN_LABELS.items():
+        if name in labelled:
+            labelled[name].attrs = {"units": unit, "long_name": long_name, **labelled[name].attrs}
+    return labelled
 
 
 def attributes(**entries: Any) -> dict[str, Any]:

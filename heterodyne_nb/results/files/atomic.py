@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,12 +25,9 @@ def new_file(target: Path) -> Iterator[Path]:
     _check_folder(target)
     if target.is_dir():
         raise ConfigurationError("is a folder, not a file", where=str(target))
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -78,9 +76,3 @@ def _check_folder(target: Path) -> None:
         raise ConfigurationError(
             f"the folder {target.parent} does not exist", where=str(target), hint="create the folder first"
         )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -10,7 +10,13 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, MissingFileError
 
-_FORMATS = {".nc": "netcdf"}
+_FORMATS = {
+    ".nc": "netcdf",
+    ".zarr": "zarr_store",
+    ".csv": "csv_table",
+    ".json": "json_summary",
+    ".nxs": "nexus",
+}
 
 
 def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
@@ -46,7 +52,7 @@ def read_result(path: str | Path) -> xr.Dataset:
         raise ConfigurationError(
             f"a {source.suffix} file holds only part of a result and cannot be loaded",
             where=source.name,
-            expected="a .nc, .zarr or .nxs file",
+            expected="a .nc file or a .zarr folder",
         )
     return module.read(source)
 

@@ -26,7 +26,7 @@ def read(source: Path) -> xr.Dataset:
         The file is not netCDF-4/HDF5 or is damaged.
     """
     try:
-        with xr.open_dataset(source, engine="h5netcdf", decode_times=False) as opened:
+        with xr.open_dataset(source, engine="h5netcdf", decode_times=False, decode_timedelta=False) as opened:
             return opened.load()
     except Exception as problem:  # h5py and h5netcdf raise many kinds for a damaged file
         raise DataFormatError(
