@@ -1,0 +1,1 @@
+"""One reader a layout (see :mod:`.base`), and the list of layouts in the order they are tried."""

@@ -1,0 +1,204 @@
+"""Which maps can be used: dead bins, constant bins, NaN pixels, and which triangle is populated."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.data.formats.base import MapRef
+from heterodyne_nb.errors import DataWarning
+
+_PROBE = 12  # frames along each side of a probed block
+_CONFIRM = 2048  # maps up to this many frames are read whole before they are called dead
+_CHUNK_LIMIT = 32e6  # bytes: a probe must not unpack chunks larger than this
+
+
+@dataclass(frozen=True)
+class MapVerdict:
+    """What is wrong with one map: ``""``, ``"all NaN"`` or ``"constant"``, and its NaN pixels."""
+
+    dead: str
+    n_nan: int
+    n_pixels: int
+
+
+def inspect_map(values: np.ndarray) -> MapVerdict:
+    """Judge one map of shape (N, N); the diagonal does not count.
+
+    Returns
+    -------
+    MapVerdict
+        Dead when no pixel off the diagonal is finite, or when all are equal.
+    """
+    n = values.shape[0]
+    diagonal = np.einsum("ii->i", values)
+    total = float(values.sum())
+    if n < 3 or (np.isfinite(total) and not _all_equal(values)):
+        return MapVerdict("", 0, n * n - n)
+    finite = np.isfinite(values)
+    bad_diagonal = int(n - np.isfinite(diagonal).sum())
+    n_nan = int(values.size - finite.sum()) - bad_diagonal
+    off = values[finite & ~np.eye(n, dtype=bool)]
+    if off.size == 0:
+        return MapVerdict("all NaN", n_nan, n * n - n)
+    if off.size > 1 and np.all(off == off[0]):
+        return MapVerdict("constant", n_nan, n * n - n)
+    return MapVerdict("", n_nan, n * n - n)
+
+
+def _all_equal(values: np.ndarray) -> bool:
+    """Whether everything off the diagonal is one value, looking at two rows before all."""
+    first = values[0, 1:]
+    return bool(np.all(first == first[0])) and bool(np.all(values[-1, :-1] == first[0]))
+
+
+def report_map(verdict: MapVerdict, label: str, source: str) -> None:
+    """Warn about a dead map or NaN pixels, naming file and bin; silent when all is well."""
+    if verdict.dead:
+        text = f"{source}: the two-time map of bin {label} is {verdict.dead}; the bin is left out"
+    elif verdict.n_nan:
+        share = 100.0 * verdict.n_nan / verdict.n_pixels
+        text = (
+            f"{source}: the two-time map of bin {label} has {verdict.n_nan} NaN pixels "
+            f"({share:.3g} %); they are masked and the rest is used"
+        )
+    else:
+        return
+    warnings.warn(text, DataWarning, stacklevel=3)
+
+
+def label_of(q: float, phi: float) -> str:
+    """A bin in words."""
+    return f"q = {q:.5g} 1/Å, phi = {phi:.5g}°"
+
+
+def check_maps(ds: xr.Dataset) -> xr.Dataset:
+    """Load each map once, warn about dead bins and NaN pixels, and mark what cannot be used.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)``.
+
+    Returns
+    -------
+    Dataset
+        The same with ``usable`` up to date; dead maps held in memory become NaN.
+        Maps on disk are read one at a time and not kept.
+    """
+    if "c2" not in ds:
+        return ds
+    c2 = ds["c2"]
+    lead = c2.dims[:-2]
+    in_memory = isinstance(c2.variable._data, np.ndarray)
+    usable = _usable_array(ds, lead)
+    dead = np.zeros_like(usable)
+    for where in zip(*np.nonzero(usable), strict=True):
+        one = c2.isel(dict(zip(lead, where, strict=True)))
+        verdict = inspect_map(one.values)
+        if in_memory or verdict.dead == "constant":
+            report_map(verdict, label_of(float(one["q"]), float(one["phi"])), source_of(ds))
+        dead[where] = bool(verdict.dead)
+    if in_memory and dead.any():
+        values = c2.values.copy()
+        values[dead] = np.nan
+        ds = ds.assign(c2=c2.copy(data=values))
+    return ds.assign(usable=(lead, usable & ~dead, usable_attrs()))
+
+
+def source_of(ds: xr.Dataset) -> str:
+    """Name of the file a dataset came from, for messages."""
+    return str(ds.attrs.get("source") or "dataset")
+
+
+def usable_attrs() -> dict[str, str]:
+    """Attributes of the ``usable`` variable."""
+    return {"long_name": "bin has a two-time map that varies and is not all NaN", "units": "1"}
+
+
+def _usable_array(ds: xr.Dataset, lead: tuple) -> np.ndarray:
+    if "usable" in ds:
+        return ds["usable"].transpose(*lead).values.copy()
+    return np.ones([ds.sizes[d] for d in lead], dtype=bool)
+
+
+def probe_map(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
+    """Look at a few small blocks of one map: which triangle, which diagonal, is it dead?
+
+    Returns
+    -------
+    ref : MapRef
+        With `triangle` and `zero_diagonal` set.
+    dead : str
+        ``""``, ``"all NaN"``, ``"constant"`` or ``"empty: nothing has been written to it"``.
+    """
+    node = h5file[ref.path]
+    if node.chunks is not None and node.id.get_storage_size() == 0:
+        return ref, "empty: nothing has been written to it"
+    if _too_large_to_probe(node):
+        return ref, ""
+    pairs = _blocks(n_frames)
+    upper = [ref.read(h5file, rows, cols) for rows, cols in pairs]
+    lower = [ref.read(h5file, cols, rows).T for rows, cols in pairs]
+    up, low = _off_diagonal(upper, pairs), _off_diagonal(lower, pairs)
+    ref = ref.with_(triangle=_which(up, low), zero_diagonal=_zero_diagonal(upper, pairs))
+    return ref, _dead(h5file, ref, n_frames, low if ref.triangle == "lower" else up)
+
+
+def _too_large_to_probe(node: h5py.Dataset) -> bool:
+    packed = node.chunks is not None and node.compression is not None
+    return packed and float(np.prod(node.chunks)) * node.dtype.itemsize > _CHUNK_LIMIT
+
+
+def _blocks(n: int) -> list[tuple[slice, slice]]:
+    """Blocks on and above the diagonal, spread over the map."""
+    size = min(_PROBE, n)
+    starts = sorted({0, (n - size) // 3, 2 * (n - size) // 3, n - size})
+    on = [(slice(s, s + size), slice(s, s + size)) for s in starts]
+    off = [(slice(a, a + size), slice(b, b + size)) for a, b in zip(starts, starts[1:], strict=False)]
+    return on + off
+
+
+def _off_diagonal(blocks: list[np.ndarray], pairs: list[tuple[slice, slice]]) -> np.ndarray:
+    """The probed values strictly above the diagonal, as one vector."""
+    parts = []
+    for block, (rows, cols) in zip(blocks, pairs, strict=True):
+        row, col = np.ogrid[rows, cols]
+        parts.append(block[row < col])
+    return np.concatenate(parts)
+
+
+def _zero_diagonal(blocks: list[np.ndarray], pairs: list[tuple[slice, slice]]) -> bool:
+    diagonals = [np.diagonal(b) for b, (rows, cols) in zip(blocks, pairs, strict=True) if rows == cols]
+    return not np.any(np.concatenate(diagonals))
+
+
+def _nothing(values: np.ndarray) -> bool:
+    return not np.any(np.nan_to_num(values))
+
+
+def _which(upper: np.ndarray, lower: np.ndarray) -> str:
+    if _nothing(lower) and not _nothing(upper):
+        return "upper"
+    if _nothing(upper) and not _nothing(lower):
+        return "lower"
+    return "full"
+
+
+def _dead(h5file: h5py.File, ref: MapRef, n: int, probed: np.ndarray) -> str:
+    """A map that looks dead where probed is read whole before judging, unless it is very large."""
+    finite = probed[np.isfinite(probed)]
+    if n < 3 or (finite.size and np.any(finite != finite[0])):
+        return ""
+    if n <= _CONFIRM:
+        whole = ref.read(h5file, slice(0, n), slice(0, n))
+        row, col = np.ogrid[:n, :n]
+        part = whole[row > col] if ref.triangle == "lower" else whole[row < col]
+        finite = part[np.isfinite(part)]
+        if finite.size and np.any(finite != finite[0]):
+            return ""
+    return "constant" if finite.size else "all NaN"

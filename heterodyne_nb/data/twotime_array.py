@@ -1,0 +1,136 @@
+"""Two-time maps that stay on disk: xarray asks for blocks, and only those blocks are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from xarray.backends import BackendArray, CachingFileManager
+from xarray.backends.locks import HDF5_LOCK
+from xarray.core import indexing
+
+from heterodyne_nb.data.formats.base import MapRef
+from heterodyne_nb.data.quality import inspect_map, report_map
+from heterodyne_nb.errors import DataFormatError
+
+_GAP = 64  # frames that are read along rather than split a read in two
+
+
+class TwoTimeArray(BackendArray):
+    """The maps of many bins as one lazy array of shape (*bins, N, N), float32, symmetric.
+
+    Parameters
+    ----------
+    path : str
+        The HDF5 file.
+    cells : ndarray of object
+        A :class:`MapRef` a bin, None where there is no map (read as NaN).
+    n_frames : int
+        N.
+
+    Notes
+    -----
+    A triangle is mirrored while reading: a block and its mirror block are read, never a whole map.
+    Reads hold xarray's HDF5 lock one bin at a time, so the array may be used from several threads.
+    """
+
+    def __init__(self, path: str | Path, cells: np.ndarray, n_frames: int) -> None:
+        self.path, self.cells = str(path), cells
+        self.manager = CachingFileManager(h5py.File, self.path, mode="r")
+        self.shape = (*cells.shape, n_frames, n_frames)
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
+        )
+
+    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
+        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
+        *bins, rows, cols = wanted
+        cells = self.cells[np.ix_(*bins)]
+        out = np.full((*cells.shape, rows.size, cols.size), np.nan, self.dtype)
+        for where, ref in np.ndenumerate(cells):
+            if ref is not None:
+                out[where] = self._one(ref, rows, cols)
+        dropped = tuple(axis for axis, k in enumerate(key) if np.ndim(k) == 0 and not isinstance(k, slice))
+        return out.squeeze(axis=dropped) if dropped else out
+
+    def _one(self, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        if not rows.size or not cols.size:
+            return np.empty((rows.size, cols.size), self.dtype)
+        try:
+            with HDF5_LOCK:
+                block = read_outer(self.manager.acquire(), ref, rows, cols)
+        except (OSError, KeyError) as error:
+            raise DataFormatError(
+                f"the two-time map cannot be read ({error})",
+                where=f"{Path(self.path).name}:/{ref.path}",
+                hint="the file may be damaged or still being written",
+            ) from error
+        if block.shape == self.shape[-2:]:
+            verdict = inspect_map(block)
+            report_map(verdict, ref.label, Path(self.path).name)
+            if verdict.dead:
+                block[...] = np.nan
+        return block
+
+    def close(self) -> None:
+        """Close the file; it opens again when something is read."""
+        self.manager.close()
+
+
+def read_outer(h5file: h5py.File, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Rows × columns of the symmetric map, reading contiguous runs."""
+    row_set, row_back = np.unique(rows, return_inverse=True)
+    col_set, col_back = np.unique(cols, return_inverse=True)
+    out = np.empty((row_set.size, col_set.size), np.float32)
+    for r in runs(row_set):
+        for c in runs(col_set):
+            block = read_block(h5file, ref, slice(*r), slice(*c))
+            inside_r = np.flatnonzero((row_set >= r[0]) & (row_set < r[1]))
+            inside_c = np.flatnonzero((col_set >= c[0]) & (col_set < c[1]))
+            picked = block[np.ix_(row_set[inside_r] - r[0], col_set[inside_c] - c[0])]
+            out[np.ix_(inside_r, inside_c)] = picked
+    if np.array_equal(row_set, rows) and np.array_equal(col_set, cols):
+        return out
+    return out[np.ix_(row_back, col_back)]
+
+
+def runs(indices: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open runs that cover sorted indices; gaps of up to 64 are read along."""
+    breaks = np.flatnonzero(np.diff(indices) > _GAP) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(indices, breaks)]
+
+
+def read_block(h5file: h5py.File, ref: MapRef, rows: slice, cols: slice) -> np.ndarray:
+    """One contiguous block of the symmetric map, baseline 1, unmeasured diagonal NaN."""
+    block = _mirrored(h5file, ref, rows, cols)
+    if ref.add:
+        block = block + np.float32(ref.add)
+    if ref.zero_diagonal:
+        same = np.arange(max(rows.start, cols.start), min(rows.stop, cols.stop))
+        block[same - rows.start, same - cols.start] = np.nan
+    if not np.isfinite(block.sum()):
+        block[~np.isfinite(block)] = np.nan  # one meaning of "not measured", so no infinities
+    return block
+
+
+def _mirrored(h5file: h5py.File, ref: MapRef, rows: slice, cols: slice) -> np.ndarray:
+    if ref.triangle == "full":
+        return ref.read(h5file, rows, cols)
+    above = rows.stop - 1 <= cols.start  # no pixel below the diagonal
+    below = rows.start >= cols.stop - 1
+    if ref.triangle == "lower":
+        above, below = below, above
+    if above:
+        return ref.read(h5file, rows, cols)
+    if below:
+        return ref.read(h5file, cols, rows).T.copy()
+    direct = ref.read(h5file, rows, cols)
+    mirror = direct.T if rows == cols else ref.read(h5file, cols, rows).T
+    row, col = np.ogrid[rows, cols]
+    upper = row <= col if ref.triangle == "upper" else row >= col
+    return np.where(upper, direct, mirror)
