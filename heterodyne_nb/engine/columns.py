@@ -1,0 +1,161 @@
+"""Terms of a separable model -> the columns the kernels multiply.
+
+With term k of bin b split into cosine and sine parts r, c_r = a_k {cos, sin} V_k, the model is
+
+    M(t1, t2) = sum_r c_r(t2) c_r(t1) E_r,     E_r = exp(-(F_r(t2) - F_r(t1))),
+
+and a parameter changes each part only through a function of t2 plus a function of t1:
+
+    dM = sum_r E_r [u_r(t2) c_r(t1) + c_r(t2) w_r(t1)],   u = dc - c dF,   w = dc + c dF.
+
+So the columns below (one for c_r, one for each parameter that acts on r) hold everything the data can ask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from heterodyne_nb.models.terms import Terms
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which column belongs to which part and parameter; the same for every bin of a problem.
+
+    Attributes
+    ----------
+    part_term, part_sine : (R,)
+        Term of each part, and whether it is the sine part.
+    base : (R,)
+        Column of c_r.
+    column_part : (C,)
+        Part of each column.
+    column_parameter : (C,)
+        Position among the wanted parameters, -1 for c_r itself.
+    pair_start : (P + 1,), pair_base, pair_column : (n,)
+        For wanted parameter i, the slice of (c_r column, derivative column) pairs that it acts through.
+    """
+
+    part_term: NDArray[np.int64]
+    part_sine: NDArray[np.bool_]
+    base: NDArray[np.int64]
+    column_part: NDArray[np.int64]
+    column_parameter: NDArray[np.int64]
+    pair_start: NDArray[np.int64]
+    pair_base: NDArray[np.int64]
+    pair_column: NDArray[np.int64]
+
+
+def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:
+    """Lay out the columns for the parameters ``wanted`` (indices in published order)."""
+    moves = terms.has_fringes
+    acts = np.any(terms.d_amplitude != 0, axis=2) | np.any(terms.d_decay != 0, axis=2)
+    through_phase = np.einsum("kmb,mpn->kp", np.abs(terms.weight), np.abs(terms.d_displacement)) > 0
+    acts |= through_phase | np.any(terms.d_weight != 0, axis=(1, 3))
+    parts = [(k, sine) for k in range(len(moves)) for sine in ((False, True) if moves[k] else (False,))]
+    base, part_of, parameter_of = [], [], []
+    pairs: list[list[tuple[int, int]]] = [[] for _ in wanted]
+    for r, (k, _) in enumerate(parts):
+        base.append(len(part_of))
+        part_of.append(r)
+        parameter_of.append(-1)
+        for i, parameter in enumerate(wanted):
+            if acts[k, parameter]:
+                pairs[i].append((base[-1], len(part_of)))
+                part_of.append(r)
+                parameter_of.append(i)
+    flat = [pair for group in pairs for pair in group]
+    integers = [np.asarray(x, np.int64) for x in (base, part_of, parameter_of)]
+    return Layout(
+        np.array([k for k, _ in parts], np.int64),
+        np.array([sine for _, sine in parts], np.bool_),
+        *integers,
+        np.concatenate([[0], np.cumsum([len(group) for group in pairs])]).astype(np.int64),
+        np.array([a for a, _ in flat], np.int64),
+        np.array([b for _, b in flat], np.int64),
+    )
+
+
+@nb.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+def fill_columns(  # type: ignore[no-untyped-def]
+    amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
+    q, mask, wanted, part_term, part_sine, column_part, column_parameter, u, w, f,
+):  # fmt: skip
+    """Fill u, w (B, C, N) and the bin's decays f (B, R, N); masked frames get zeros."""
+    bins, columns, n = u.shape
+    velocities = displacement.shape[0]
+    for b in nb.prange(bins):
+        cos_v = np.empty(n)
+        sin_v = np.empty(n)
+        d_phase = np.empty(n)
+        for c in range(columns):
+            r = column_part[c]
+            k = part_term[r]
+            i = column_parameter[c]
+            if i < 0:
+                f[b, r] = q[b] * q[b] * decay[k]
+                d_phase[:] = 0.0
+                for m in range(velocities):
+                    d_phase += (q[b] * weight[k, m, b]) * displacement[m]
+                cos_v[:] = np.cos(d_phase)
+                sin_v[:] = np.sin(d_phase)
+                for t in range(n):
+                    value = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[t]
+                    u[b, c, t] = value
+                    w[b, c, t] = value
+                continue
+            p = wanted[i]
+            d_phase[:] = 0.0
+            for m in range(velocities):
+                d_phase += (q[b] * weight[k, m, b]) * d_displacement[m, p]
+                d_phase += (q[b] * d_weight[k, m, p, b]) * displacement[m]
+            for t in range(n):
+                own = sin_v[t] if part_sine[r] else cos_v[t]
+                other = cos_v[t] if part_sine[r] else -sin_v[t]
+                change = (d_amplitude[k, p, t] * own + amplitude[k, t] * other * d_phase[t]) * mask[t]
+                slide = amplitude[k, t] * own * q[b] * q[b] * d_decay[k, p, t] * mask[t]
+                u[b, c, t] = change - slide
+                w[b, c, t] = change + slide
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of all bins at one parameter vector: u, w (B, C, N), decays f (B, R, N) and their layout."""
+
+    u: FloatArray
+    w: FloatArray
+    f: FloatArray
+    layout: Layout
+
+
+def make_columns(terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[np.int64]) -> Columns:
+    """Build the columns of every bin.
+
+    Parameters
+    ----------
+    terms : Terms
+        Curves of the model at the frames' times, with weights for the bins' azimuths.
+    q : (B,)
+        Wave vectors in 1/Å.
+    mask : (N,)
+        1 for a used frame, 0 for a masked one.
+    wanted : (P,)
+        Indices of the parameters whose derivatives are asked for; empty for none.
+    """
+    layout = make_layout(terms, wanted)
+    bins, n = len(q), terms.amplitude.shape[1]
+    u = np.empty((bins, len(layout.column_part), n))
+    w = np.empty_like(u)
+    f = np.empty((bins, len(layout.part_term), n))
+    fill_columns(
+        terms.amplitude, terms.decay, terms.displacement, terms.weight, terms.d_amplitude, terms.d_decay,
+        terms.d_displacement, terms.d_weight, q, mask, wanted, layout.part_term, layout.part_sine,
+        layout.column_part, layout.column_parameter, u, w, f,
+    )  # fmt: skip
+    return Columns(u, w, f, layout)
