@@ -33,10 +33,8 @@ def test_heterodyne_sample_drifts_from_the_first_frame_on():
 def test_two_components_are_the_heterodyne_mode():
     p = dict(TRUTH, f2=0.0)
     names = [spec.name for spec in multicomponent_parameters(2)]
-    order = (
-        "D0_ref alpha_ref D_offset_ref D0_sample alpha_sample D_offset_sample v0 beta v_offset f0 f1 f3 phi0"
-    )
-    same = components("multicomponent", dict(zip(names, [p[n] for n in order.split()], strict=True)), AXES)
+    values = [value for name, value in p.items() if name != "f2"]
+    same = components("multicomponent", dict(zip(names, values, strict=True)), AXES)
     for one, other in zip(components("heterodyne", p, AXES), same, strict=True):
         np.testing.assert_allclose(one.amplitude, other.amplitude, rtol=1e-14)
         np.testing.assert_allclose(one.spread, other.spread, rtol=1e-14)
@@ -82,7 +80,6 @@ def test_what_no_field_can_do_is_an_error(mode, change, said):
 def test_a_misspelt_parameter_is_named_with_the_right_one():
     params = dict(TRUTH)
     params["D_0_ref"] = params.pop("D0_ref")
-    with pytest.raises(
-        ConfigurationError, match=r"unknown 'D_0_ref'; missing 'D0_ref'[\s\S]*did you mean 'D0_ref'"
-    ):
+    with pytest.raises(ConfigurationError, match="unknown 'D_0_ref'; missing 'D0_ref'") as error:
         components("heterodyne", params, AXES)
+    assert "did you mean 'D0_ref'?" in str(error.value)

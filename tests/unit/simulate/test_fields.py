@@ -120,17 +120,9 @@ def test_a_bin_is_reproduced_exactly_and_blocks_of_pixels_differ():
 
 
 def test_every_pixel_is_used_once():
-    sizes = [
-        block.shape[1]
-        for block in fields._pixel_blocks(
-            components("heterodyne", TRUTH, AXES),
-            0.01,
-            0,
-            Detector(1300, np.ones(1)),
-            np.random.SeedSequence(1),
-        )
-    ]
-    assert sizes == [512, 512, 276]
+    population, detector = components("heterodyne", TRUTH, AXES), Detector(1300, np.ones(1))
+    blocks = fields._pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(1))
+    assert [block.shape[1] for block in blocks] == [512, 512, 276]
 
 
 def test_intensity_follows_the_fractions_or_stays_steady():
