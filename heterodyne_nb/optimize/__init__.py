@@ -1,0 +1,33 @@
+"""Optimisers behind one call, ``strategy.optimize(objective, x0)``, and the losses they share."""
+
+from heterodyne_nb.optimize.classical import ClassicalOptimizer
+from heterodyne_nb.optimize.gurobi_trust_region import GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.losses import LOSSES, Loss, get_loss, robust_scale
+from heterodyne_nb.optimize.scipy_strategies import LBFGSBStrategy, NelderMeadStrategy
+from heterodyne_nb.optimize.strategy import (
+    STRATEGIES,
+    OptimizationStrategy,
+    Readiness,
+    create_strategy,
+    register,
+    strategy_name,
+)
+from heterodyne_nb.optimize.trf import TRFStrategy
+
+__all__ = [
+    "LOSSES",
+    "STRATEGIES",
+    "ClassicalOptimizer",
+    "GurobiTrustRegionStrategy",
+    "LBFGSBStrategy",
+    "Loss",
+    "NelderMeadStrategy",
+    "OptimizationStrategy",
+    "Readiness",
+    "TRFStrategy",
+    "create_strategy",
+    "get_loss",
+    "register",
+    "robust_scale",
+    "strategy_name",
+]

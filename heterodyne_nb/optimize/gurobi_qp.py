@@ -1,0 +1,181 @@
+"""The trust-region subproblem as a quadratic program in Gurobi: one environment, one reused model.
+
+Gurobi's tolerances are absolute (1e-9 at best), while a converging fit takes steps from 1 down to
+1e-10. So the program is solved for u with d_i = t u_i/√H_ii and t the length of the largest
+single-coordinate Newton step in those units: then the largest linear coefficient is 1, the quadratic
+form has a unit diagonal, and u is of order one however small the step is.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.optimize.strategy import Readiness
+
+Norm = Literal["box", "ball"]
+
+_LOCK = threading.RLock()  # a Gurobi environment serves one thread at a time
+_ENVIRONMENT: list[Any] = []
+
+_OTHER_METHOD = "or choose another method, such as 'gauss_newton' or 'trf'"
+_INSTALL = f"pip install gurobipy, {_OTHER_METHOD}"
+_LICENCE = (
+    "install a licence (free for academics), or reinstall gurobipy from pip, whose own licence is enough "
+    f"for these sizes, {_OTHER_METHOD}"
+)
+_SIZE = f"fix or tie parameters, install a full licence, {_OTHER_METHOD}"
+_PARAMETERS = {
+    "Threads": 1,
+    "OptimalityTol": 1e-9,
+    "FeasibilityTol": 1e-9,
+    "BarConvTol": 1e-12,
+    "BarQCPConvTol": 1e-10,
+}
+
+
+def gurobi_readiness() -> Readiness:
+    """Whether gurobipy is installed and its licence lets an environment start."""
+    try:
+        import gurobipy
+    except ImportError as error:
+        return Readiness("missing", f"gurobipy is not installed ({error})", _INSTALL)
+    try:
+        environment()
+    except gurobipy.GurobiError as error:
+        return Readiness("unlicensed", f"Gurobi refused to start: {error}", _LICENCE)
+    return Readiness("ready", f"Gurobi {'.'.join(map(str, gurobipy.gurobi.version()))}")
+
+
+def environment() -> Any:
+    """The process's one silent Gurobi environment, started when first asked for."""
+    import gurobipy
+
+    with _LOCK:
+        if not _ENVIRONMENT:
+            _ENVIRONMENT.append(gurobipy.Env(params={"OutputFlag": 0}))
+        return _ENVIRONMENT[0]
+
+
+class TrustRegionProgram:
+    """min gᵀd + ½ dᵀH d with lower ≤ d ≤ upper and |d_i| ≤ Δ (box) or ‖d‖₂ ≤ Δ (ball).
+
+    Use it as a context manager; the model is built once and its numbers are replaced at each solve.
+
+    Parameters
+    ----------
+    size : int
+        Number of variables.
+    norm : {"box", "ball"}
+    """
+
+    def __init__(self, size: int, norm: Norm = "box") -> None:
+        self._size, self._norm = size, norm
+        self._ball: Any = None
+        self._model: Any = None
+        self._u: Any = None
+
+    def __enter__(self) -> TrustRegionProgram:
+        import gurobipy
+
+        with _LOCK:
+            self._model = gurobipy.Model(env=environment())
+            for key, value in _PARAMETERS.items():
+                self._model.setParam(key, value)
+            self._u = self._model.addMVar(self._size, lb=-np.inf, name="u")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _LOCK:
+            self._model.dispose()
+
+    def solve(
+        self, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray, upper: np.ndarray, radius: float
+    ) -> np.ndarray:
+        """The best step d.
+
+        Parameters
+        ----------
+        gradient : ndarray (n,)
+        hessian : ndarray (n, n)
+            Positive semidefinite.
+        lower, upper : ndarray (n,)
+            Room for d; contains 0.
+        radius : float
+            Δ.
+
+        Raises
+        ------
+        OptimizationError
+            The licence is too small, or Gurobi found no solution.
+        """
+        low, high = np.maximum(lower, -radius), np.minimum(upper, radius)
+        diagonal = _positive_diagonal(hessian)
+        unit = 1.0 / np.sqrt(diagonal)
+        length = float(np.max(np.abs(unit * gradient), initial=0.0))
+        if length == 0.0:
+            return np.zeros_like(gradient)
+        form = hessian * np.outer(unit, unit) + 1e-12 * np.eye(self._size)
+        linear = unit * gradient / length
+        unit = unit * length
+        u = self._solve_scaled(0.5 * (form + form.T), linear, low / unit, high / unit, unit / radius)
+        return self._within(unit * u, low, high, radius)
+
+    def _solve_scaled(
+        self, form: np.ndarray, linear: np.ndarray, low: np.ndarray, high: np.ndarray, per_radius: np.ndarray
+    ) -> np.ndarray:
+        import gurobipy
+
+        try:
+            with _LOCK:
+                self._u.LB, self._u.UB = low, high
+                self._replace_ball(per_radius)
+                self._model.setMObjective(0.5 * form, linear, 0.0, self._u, self._u, self._u)
+                self._model.optimize()
+                status, found = self._model.Status, self._model.SolCount > 0
+                u = np.array(self._u.X) if found else None
+        except gurobipy.GurobiError as error:
+            raise _told(error, self._size) from error
+        if u is None:
+            raise OptimizationError(
+                f"Gurobi found no step (status {status})", where="gurobi", hint=_OTHER_METHOD[3:]
+            )
+        return u
+
+    def _replace_ball(self, per_radius: np.ndarray) -> None:
+        if self._norm == "box":
+            return
+        if self._ball is not None:
+            self._model.remove(self._ball)
+        self._ball = self._model.addMQConstr(np.diag(per_radius**2), None, "<", 1.0, self._u, self._u)
+
+    def _within(self, step: np.ndarray, low: np.ndarray, high: np.ndarray, radius: float) -> np.ndarray:
+        """Take out what the solver's tolerance let through."""
+        inside = np.clip(step, low, high)
+        norm = float(np.linalg.norm(inside))
+        return inside * (radius / norm) if self._norm == "ball" and norm > radius else inside
+
+
+def _positive_diagonal(hessian: np.ndarray) -> np.ndarray:
+    diagonal = np.diag(hessian).copy()
+    largest = float(np.max(diagonal, initial=0.0))
+    return np.maximum(diagonal, 1e-12 * largest) if largest > 0.0 else np.ones_like(diagonal)
+
+
+def _told(error: Any, size: int) -> OptimizationError:
+    import gurobipy
+
+    codes = gurobipy.GRB.Error
+    if error.errno == codes.SIZE_LIMIT_EXCEEDED:
+        told, hint = f"{size} free parameters are more than this Gurobi licence allows", _SIZE
+    elif error.errno == codes.NO_LICENSE:
+        told, hint = f"Gurobi has no valid licence: {error}", _LICENCE
+    else:
+        told, hint = f"Gurobi failed: {error}", _OTHER_METHOD[3:]
+    return OptimizationError(told, where="gurobi", hint=hint)

@@ -1,0 +1,259 @@
+"""One view for all optimisers: a plain callable and an objective with normal equations look alike.
+
+Optimisers work in coordinates z that are free (no fixed entries) and of order one; they return
+published parameters x through :meth:`ProblemView.to_x`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.optimize import Bounds
+
+from heterodyne_nb.errors import ConfigurationError, FitWarning
+
+
+class NormalEquations(Protocol):
+    """χ² at a point with its gradient (n,) and Gauss-Newton matrix (n, n) in internal coordinates."""
+
+    chi2: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+class Objective(Protocol):
+    """What an objective may offer beyond being called with all published parameters."""
+
+    parameter_names: Sequence[str]
+
+    def __call__(self, theta: np.ndarray, /) -> float: ...
+
+    def to_internal(self, theta: np.ndarray, /) -> np.ndarray: ...
+
+    def from_internal(self, z: np.ndarray, /) -> np.ndarray: ...
+
+    def internal_bounds(self, theta: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def normal_equations(self, theta: np.ndarray, /) -> NormalEquations: ...
+
+
+class ProblemView(ABC):
+    """A minimisation problem in free, scaled coordinates.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Published parameter names.
+    z0 : ndarray (n,)
+        Start point, inside the bounds.
+    lower, upper : ndarray (n,)
+        Bounds of z, infinite where open.
+    offers_normal_equations : bool
+    """
+
+    names: tuple[str, ...]
+    z0: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    offers_normal_equations: bool = False
+
+    @abstractmethod
+    def to_x(self, z: np.ndarray) -> np.ndarray:
+        """Published parameters, all of them, at z."""
+
+    @abstractmethod
+    def fun(self, z: np.ndarray) -> float:
+        """Objective at z."""
+
+    def normal_equations(self, z: np.ndarray) -> NormalEquations | None:
+        """χ², gradient and Gauss-Newton matrix at z, or None when the objective has none."""
+        return None
+
+    def gradient(self, z: np.ndarray) -> np.ndarray | None:
+        """Gradient at z (n,), or None when the objective has none."""
+        equations = self.normal_equations(z)
+        return None if equations is None else np.asarray(equations.gradient, float)
+
+    def hessian(self, z: np.ndarray) -> np.ndarray | None:
+        """Gauss-Newton Hessian at z (n, n), or None when the objective has none."""
+        equations = self.normal_equations(z)
+        return None if equations is None else np.asarray(equations.hessian, float)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Bounds of z in SciPy's form."""
+        return Bounds(self.lower, self.upper, keep_feasible=True)
+
+    def clip(self, z: np.ndarray) -> np.ndarray:
+        """The nearest point inside the bounds."""
+        return np.clip(z, self.lower, self.upper)
+
+
+class PlainView(ProblemView):
+    """A plain callable: z = x / scale over the entries whose bounds leave room to move."""
+
+    def __init__(
+        self, objective: Callable[[np.ndarray], float], x0: np.ndarray, bounds: Any = None, scale: Any = None
+    ) -> None:
+        lower, upper = read_bounds(bounds, x0.size)
+        _require_inside(x0, lower, upper)
+        self._objective, self._x0 = objective, x0
+        self._free = lower < upper
+        self._scale = _typical_size(x0, lower, upper, scale)[self._free]
+        self.names = tuple(f"x{i}" for i in range(x0.size))
+        self.lower, self.upper = (b[self._free] / self._scale for b in (lower, upper))
+        self.z0 = self.clip(x0[self._free] / self._scale)
+        self._box = lower, upper
+
+    def to_x(self, z: np.ndarray) -> np.ndarray:
+        x = self._x0.copy()
+        x[self._free] = z * self._scale
+        return np.clip(x, *self._box)
+
+    def fun(self, z: np.ndarray) -> float:
+        return _number(self._objective(self.to_x(z)))
+
+
+class ObjectiveView(ProblemView):
+    """An objective with internal coordinates: the chart of the start point serves the whole run."""
+
+    def __init__(self, objective: Any, x0: np.ndarray) -> None:
+        self._objective = objective
+        self.offers_normal_equations = hasattr(objective, "normal_equations")
+        self.names = tuple(getattr(objective, "parameter_names", ()) or (f"x{i}" for i in range(x0.size)))
+        lower, upper = objective.internal_bounds(x0)
+        self.lower, self.upper = np.asarray(lower, float), np.asarray(upper, float)
+        start = np.asarray(objective.to_internal(x0), float)
+        self.z0 = self.clip(start)
+        self._warn_if_moved(start)
+        self._cached: tuple[bytes, NormalEquations] | None = None
+
+    def to_x(self, z: np.ndarray) -> np.ndarray:
+        return np.array(self._objective.from_internal(z), float)
+
+    def fun(self, z: np.ndarray) -> float:
+        return _number(self._objective(self.to_x(z)))
+
+    def normal_equations(self, z: np.ndarray) -> NormalEquations | None:
+        if not self.offers_normal_equations:
+            return None
+        key = z.tobytes()
+        if self._cached is None or self._cached[0] != key:
+            self._cached = key, self._objective.normal_equations(self.to_x(z))
+        return self._cached[1]
+
+    def _warn_if_moved(self, start: np.ndarray) -> None:
+        moved = np.flatnonzero(np.abs(start - self.z0) > 1e-9 * (1.0 + np.abs(start)))
+        if moved.size:
+            warnings.warn(
+                f"the start lies outside the bounds in internal coordinates {moved.tolist()} "
+                "and was moved to the nearest bound",
+                FitWarning,
+                stacklevel=6,
+            )
+
+
+def view_problem(
+    objective: Any, initial_params: Any, *, bounds: Any = None, scale: Any = None
+) -> ProblemView:
+    """Choose the view an objective allows.
+
+    Parameters
+    ----------
+    objective : callable
+    initial_params : sequence of float
+        Start values of all published parameters.
+    bounds, scale : optional
+        For a plain callable only; see :class:`~heterodyne_nb.optimize.strategy.OptimizationStrategy`.
+
+    Raises
+    ------
+    ConfigurationError
+        The start is not a vector of finite numbers or lies outside the bounds, or bounds were given
+        for an objective that has its own.
+    """
+    x0 = read_start(initial_params)
+    if not callable(objective):
+        raise ConfigurationError(f"the objective {objective!r} cannot be called", expected="f(x) -> float")
+    if not all(hasattr(objective, a) for a in ("to_internal", "from_internal", "internal_bounds")):
+        return PlainView(objective, x0, bounds, scale)
+    for what, value in (("bounds", bounds), ("scale", scale)):
+        if value is not None:
+            raise ConfigurationError(
+                f"{what} were given to the method, but the objective has its own",
+                hint=f"set the {what} where the objective is made",
+            )
+    return ObjectiveView(objective, x0)
+
+
+def read_start(initial_params: Any) -> np.ndarray:
+    """Start values as a new float vector; anything else is a ConfigurationError."""
+    try:
+        x0 = np.array(initial_params, dtype=float)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"start values {initial_params!r} are not numbers") from None
+    if x0.ndim != 1 or x0.size == 0:
+        raise ConfigurationError(f"start values have shape {x0.shape}", expected="one number per parameter")
+    bad = np.flatnonzero(~np.isfinite(x0))
+    if bad.size:
+        raise ConfigurationError(f"start values {bad.tolist()} are not finite: {x0[bad].tolist()}")
+    return x0
+
+
+def read_bounds(bounds: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds (n,) from pairs, an (n, 2) array, SciPy Bounds or None (all open)."""
+    if bounds is None:
+        return np.full(n, -np.inf), np.full(n, np.inf)
+    if isinstance(bounds, Bounds):
+        pairs = np.column_stack([np.broadcast_to(b, n) for b in (bounds.lb, bounds.ub)]).astype(float)
+    else:
+        pairs = _pairs(bounds)
+    if pairs.shape != (n, 2):
+        raise ConfigurationError(f"bounds have shape {pairs.shape}", expected=f"{n} pairs (lower, upper)")
+    lower, upper = pairs.T.copy()
+    bad = np.flatnonzero(~(lower <= upper))
+    if bad.size:
+        raise ConfigurationError(
+            f"bounds {bad.tolist()} are {pairs[bad].tolist()}", expected="lower <= upper"
+        )
+    return lower, upper
+
+
+def _pairs(bounds: Any) -> np.ndarray:
+    try:
+        opened = [(-np.inf if lo is None else lo, np.inf if hi is None else hi) for lo, hi in bounds]
+        return np.array(opened, dtype=float).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"bounds {bounds!r} cannot be read", expected="pairs (lower, upper)"
+        ) from None
+
+
+def _require_inside(x0: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+    outside = np.flatnonzero((x0 < lower) | (x0 > upper))
+    if outside.size:
+        told = "; ".join(f"x{i} = {x0[i]:g} not in [{lower[i]:g}, {upper[i]:g}]" for i in outside)
+        raise ConfigurationError(f"the start lies outside the bounds: {told}")
+
+
+def _typical_size(x0: np.ndarray, lower: np.ndarray, upper: np.ndarray, scale: Any) -> np.ndarray:
+    if scale is not None:
+        given = np.array(scale, dtype=float)
+        if given.shape != x0.shape or not (np.isfinite(given) & (given > 0)).all():
+            raise ConfigurationError(f"scale is {scale!r}", expected=f"{x0.size} numbers above 0")
+        return given
+    width = np.where(np.isfinite(upper - lower) & (upper > lower), upper - lower, 0.0)
+    small = np.abs(x0) <= 1e-3 * width
+    size = np.where(small, 0.1 * width, np.abs(x0))
+    return np.where(size > 0, size, 1.0)
+
+
+def _number(value: Any) -> float:
+    array = np.asarray(value, dtype=float)
+    if array.size != 1:
+        raise ValueError(f"it returned an array of shape {array.shape} instead of one number")
+    return float(array.reshape(()))

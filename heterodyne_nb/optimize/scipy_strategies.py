@@ -1,0 +1,157 @@
+"""SciPy's Nelder-Mead and L-BFGS-B behind the common call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.optimize import OptimizeResult, minimize
+
+from heterodyne_nb.optimize.problem_view import ProblemView
+from heterodyne_nb.optimize.run import EndRun, IterativeStrategy, Run
+from heterodyne_nb.optimize.strategy import register
+
+
+@register
+@dataclass(kw_only=True, eq=False)
+class NelderMeadStrategy(IterativeStrategy):
+    """Downhill simplex without derivatives (Nelder & Mead 1965; adaptive form of Gao & Han 2012).
+
+    Parameters
+    ----------
+    xtol : float
+        Largest distance of the simplex corners from the best one at the end, in scaled coordinates.
+    ftol : float
+        Largest difference of their values, relative to the best value.
+    initial_step : float
+        Edge of the first simplex in scaled coordinates.
+    restarts : int
+        Most fresh, smaller simplexes started from the answer while they still improve it; a simplex
+        that has collapsed onto a plane is mended by this.
+    adaptive : bool
+        Coefficients that depend on the number of parameters.
+    max_iterations : int, optional
+        Default 1000 for each parameter.
+    """
+
+    name: ClassVar[str] = "nelder_mead"
+
+    xtol: float = 1e-7
+    ftol: float = 1e-10
+    initial_step: float = 0.1
+    restarts: int = 2
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        self.require_positive("xtol", "ftol", "initial_step", "max_iterations")
+
+    def _minimise(self, run: Run) -> str:
+        step = self.initial_step
+        for _ in range(1 + self.restarts):
+            before = run.best_fun
+            if not self._descend(run, step):
+                return "iteration limit"
+            if before - run.best_fun <= 1e-8 * max(1.0, abs(run.best_fun)):
+                break
+            step *= 0.1
+        return "simplex tolerance"
+
+    def _descend(self, run: Run, step: float) -> bool:
+        limit = (self.max_iterations or 1000 * run.best_z.size) - run.nit
+        if limit <= 0:
+            return False
+        done = minimize(
+            run.value,
+            run.best_z,
+            method="Nelder-Mead",
+            bounds=run.view.bounds,
+            callback=lambda xk: run.iteration(),
+            options={
+                "initial_simplex": first_simplex(run.view, run.best_z, step),
+                "xatol": self.xtol,
+                "fatol": self.ftol * max(1.0, abs(run.best_fun)),
+                "adaptive": self.adaptive,
+                "maxiter": limit,
+                "maxfev": np.inf,
+            },
+        )
+        return bool(done.success)
+
+
+def first_simplex(view: ProblemView, z: np.ndarray, step: float) -> np.ndarray:
+    """Corners (n+1, n): `z` and one step along each axis, towards the side with more room."""
+    up, down = view.upper - z, z - view.lower
+    room = np.where(up >= np.minimum(down, step), np.minimum(up, step), -np.minimum(down, step))
+    return np.vstack([z, z + np.diag(room)])
+
+
+@register
+@dataclass(kw_only=True, eq=False)
+class LBFGSBStrategy(IterativeStrategy):
+    """Limited-memory BFGS with bounds (Byrd, Lu, Nocedal & Zhu 1995).
+
+    The gradient comes from the objective's normal equations, or from central differences.
+
+    Parameters
+    ----------
+    ftol : float
+        Relative change of the objective in one iteration at which to stop.
+    gtol : float
+        Largest projected gradient at the end, in scaled coordinates, relative to the objective
+        (absolute below 1).
+    memory : int
+        Pairs of steps kept to model the curvature.
+    max_iterations : int, optional
+        Default 500 for each parameter.
+    """
+
+    name: ClassVar[str] = "lbfgsb"
+    needs_gradient: ClassVar[bool] = True
+
+    ftol: float = 1e-13
+    gtol: float = 1e-9
+    memory: int = 20
+
+    def __post_init__(self) -> None:
+        self.require_positive("ftol", "gtol", "memory", "max_iterations")
+
+    def _minimise(self, run: Run) -> str:
+        limit = self.max_iterations or 500 * run.best_z.size
+        reason = self._descend(run, limit)
+        if reason == "line search failed":  # the memory may have gone bad: once more without it
+            before = run.best_fun
+            reason = self._descend(run, limit - run.nit)
+            if before - run.best_fun <= 1e-10 * max(1.0, abs(before)) and reason == "line search failed":
+                return "cost tolerance"
+        return reason
+
+    def _descend(self, run: Run, limit: int) -> str:
+        if limit <= 0:
+            return "iteration limit"
+        latest: list[np.ndarray] = []
+
+        def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
+            fun, gradient = run.value_and_gradient(z)
+            latest[:] = [gradient]
+            return fun, gradient
+
+        def close_iteration(intermediate_result: OptimizeResult) -> None:
+            run.iteration()
+            steepest = run.projected_gradient(intermediate_result.x, latest[0])
+            if steepest <= self.gtol * max(1.0, abs(run.best_fun)):
+                raise EndRun("gradient tolerance")
+
+        options = {"maxcor": self.memory, "ftol": self.ftol, "gtol": 0.0, "maxiter": limit, "maxfun": 10**9}
+        done = minimize(
+            value_and_gradient,
+            run.best_z,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=run.view.bounds,
+            callback=close_iteration,
+            options=options,
+        )
+        if done.status == 0:
+            return "gradient tolerance" if not np.any(done.jac) else "cost tolerance"
+        return "iteration limit" if done.status == 1 else "line search failed"
