@@ -1,0 +1,168 @@
+"""Which (q, φ) bin a figure is about, and that bin's numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.data.prepare import select
+from heterodyne_nb.errors import ConfigurationError
+
+Choice = float | Sequence[float] | tuple[float, float] | None
+
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One (q, φ) bin of a Dataset.
+
+    Attributes
+    ----------
+    number : int
+        Place of the bin, from 0; q varies slowest where q and φ are axes.
+    place : dict
+        ``isel`` indexers of the bin in its Dataset.
+    q : float
+        1/Å.
+    phi : float
+        Degrees.
+    """
+
+    number: int
+    place: dict[str, int]
+    q: float
+    phi: float
+
+    @property
+    def label(self) -> str:
+        """q and φ in words."""
+        return f"{self.q_label}, {self.phi_label}"
+
+    @property
+    def q_label(self) -> str:
+        """Wave vector in words."""
+        return f"q = {self.q:.4g} Å⁻¹"
+
+    @property
+    def phi_label(self) -> str:
+        """Angle in words."""
+        return f"φ = {self.phi:.4g}°".replace("-", "−")
+
+
+def all_bins(ds: xr.Dataset) -> list[Bin]:
+    """Every bin of `ds`, whether q and φ are axes or coordinates along ``bin``.
+
+    Raises
+    ------
+    ConfigurationError
+        If `ds` has neither.
+    """
+    if "bin" in ds.dims:
+        pairs = zip(np.atleast_1d(ds["q"].values), np.atleast_1d(ds["phi"].values), strict=True)
+        return [Bin(k, {"bin": k}, float(q), float(phi)) for k, (q, phi) in enumerate(pairs)]
+    if "q" not in ds.coords or "phi" not in ds.coords:
+        raise ConfigurationError(
+            "this dataset has no (q, phi) bins", where="dataset", expected="dimensions (q, phi) or bin"
+        )
+    q_values, phi_values = np.atleast_1d(ds["q"].values), np.atleast_1d(ds["phi"].values)
+    dims = set(ds.dims)
+    bins: list[Bin] = []
+    for i, q in enumerate(q_values):
+        for j, phi in enumerate(phi_values):
+            place = {name: k for name, k in (("q", i), ("phi", j)) if name in dims}
+            bins.append(Bin(len(bins), place, float(q), float(phi)))
+    return bins
+
+
+def find_bins(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None) -> list[Bin]:
+    """Bins of `ds` that fit what is asked for; all of them when nothing is.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With q and φ as axes or along ``bin``.
+    q, phi : optional
+        1/Å and degrees, as :func:`heterodyne_nb.data.prepare.select` takes them: a number (the nearest),
+        a list, or a (low, high) range.
+    bin : int, optional
+        Number of the bin from 0 instead of q and φ.
+
+    Raises
+    ------
+    ConfigurationError
+        If no bin fits (it lists those there are), or `bin` comes together with q or φ.
+    """
+    bins = all_bins(ds)
+    if bin is not None:
+        return [_numbered(bins, bin, q, phi)]
+    if q is None and phi is None:
+        return bins
+    dims = [name for name in ("bin", "q", "phi") if name in bins[0].place]
+    shape = [ds.sizes[name] for name in dims]
+    numbers = xr.Dataset(
+        {"number": (dims, np.arange(len(bins)).reshape(shape))}, coords={"q": ds["q"], "phi": ds["phi"]}
+    )
+    missing = [name for name in ("q", "phi") if "bin" not in dims and name not in dims]
+    return [bins[k] for k in select(numbers.expand_dims(missing), q=q, phi=phi)["number"].values.ravel()]
+
+
+def one_bin(ds: xr.Dataset, **asked: Any) -> Bin:
+    """Return the only bin that fits what is asked for.
+
+    Raises
+    ------
+    ConfigurationError
+        If none fits, or several do.
+    """
+    bins = find_bins(ds, **asked)
+    if len(bins) > 1:
+        raise ConfigurationError(
+            f"{len(bins)} bins fit, one is needed", where="q, phi, bin", expected=listing(bins)
+        )
+    return bins[0]
+
+
+def listing(bins: list[Bin]) -> str:
+    """The bins there are, in words, for an error."""
+    words = "; ".join(f"{b.number}: {b.label}" for b in bins[:_LISTED])
+    return f"{words}; … {len(bins)} in all" if len(bins) > _LISTED else words
+
+
+def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
+    """Return a variable of `ds`, or raise ConfigurationError saying what it is needed for."""
+    if variable not in ds.variables:
+        raise ConfigurationError(
+            f"the dataset has no {variable!r}, needed for {what}",
+            where="dataset",
+            expected=f"it holds {', '.join(sorted(map(str, ds.data_vars))) or 'nothing'}",
+        )
+    return ds[variable]
+
+
+def frame_times(ds: xr.Dataset) -> np.ndarray:
+    """Times of the frames in s."""
+    for name in ("t", "t1"):
+        if name in ds.coords:
+            return np.asarray(ds[name].values, dtype=float)
+    raise ConfigurationError("the dataset has no frame times", where="dataset", expected="coordinate t (s)")
+
+
+def used_frames(ds: xr.Dataset) -> np.ndarray:
+    """True for each frame that is used; all of them where the dataset has no mask."""
+    size = frame_times(ds).size
+    return np.asarray(ds["mask"].values, dtype=bool) if "mask" in ds.variables else np.ones(size, dtype=bool)
+
+
+def _numbered(bins: list[Bin], number: int, q: Choice, phi: Choice) -> Bin:
+    if q is not None or phi is not None:
+        raise ConfigurationError(
+            "bin is given together with q or phi", where="bin", expected="one or the other"
+        )
+    if not 0 <= number < len(bins):
+        raise ConfigurationError(f"no bin {number}", where="bin", expected=listing(bins))
+    return bins[number]
