@@ -12,7 +12,10 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.results import record, schema
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.results import maps, record, schema
+from heterodyne_nb.results.delta import curve_bands
+from heterodyne_nb.results.derived import derived_quantities
 from heterodyne_nb.results.files import read_result, write_result
 
 Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -78,7 +81,8 @@ class FitResult:
         t : array, shape (n_t,), optional
             Times of the frames in s at which the curves are kept. Without it no curves are kept.
         bands : mapping of str to (lower, upper), optional
-            95 % bands of the curves, arrays of shape (n_t,).
+            95 % bands of the curves, arrays of shape (n_t,). Default: by the delta method from
+            `covariance`, NaN without one.
         bins : xarray.Dataset, optional
             ``contrast``, ``offset``, ``chi2_reduced_bin`` on dimension ``bin`` with coordinates ``q``
             (1/Å) and ``phi`` (degrees); further variables are kept as they are.
@@ -105,9 +109,11 @@ class FitResult:
         """
         dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
         names = [str(name) for name in dataset["parameter"].values]
-        if t is not None and hasattr(model, "curves"):
-            times = np.asarray(t, dtype=float)
-            curves = model.curves(np.asarray(parameters, dtype=float), times)
+        if t is not None and model.curve_units:
+            times, values = np.asarray(t, dtype=float), dataset["parameters"].values
+            if bands is None and covariance is not None:
+                bands = curve_bands(model, values, dataset["covariance"].values, times)
+            curves = model.curves(values, times)
             dataset = dataset.merge(record.curve_block(curves, model.curve_units, bands or {}, times))
         if hessian is not None:
             dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
@@ -224,6 +230,85 @@ class FitResult:
         return xr.Dataset(
             {part: self._dataset[source] for part, source in parts.items()}, attrs={"name": name}
         )
+
+    def derived(self) -> xr.Dataset:
+        """Diffusion coefficients, mean velocity, displacement, fringe rates, with delta-method errors.
+
+        Returns
+        -------
+        xarray.Dataset
+            See :func:`heterodyne_nb.results.derived.derived_quantities`.
+        """
+        ds = self._dataset
+        return derived_quantities(
+            ModelFactory.create_model(self.mode),
+            ds["parameters"].values,
+            ds["covariance"].values if "covariance" in ds else None,
+            ds["t"].values if "t" in ds else None,
+            ds if "bin" in ds.dims else None,
+        )
+
+    def model_map(
+        self,
+        q: float | None = None,
+        phi: float | None = None,
+        *,
+        bin: int | None = None,
+        t: np.ndarray | None = None,
+    ) -> xr.DataArray:
+        """Model of c2 in one bin, computed now.
+
+        Parameters
+        ----------
+        q, phi : float, optional
+            The bin, in 1/Å and degrees (nearest, if near enough). May be left out where only one fits.
+        bin : int, optional
+            The bin's label instead.
+        t : array, optional
+            Times in s; default those of the fit. For a one-time model: the lags, required.
+
+        Returns
+        -------
+        xarray.DataArray
+            On (t1, t2) in s, or on (tau,).
+
+        Raises
+        ------
+        ConfigurationError
+            No bin, or more than one, fits; or no times are known.
+        """
+        place = maps.choose_bin(self._dataset, q, phi, bin)
+        if t is None and "t" not in self._dataset:
+            raise ConfigurationError("the result keeps no times", hint="pass t, in s")
+        times = self._dataset["t"].values if t is None else np.asarray(t, dtype=float)
+        model = ModelFactory.create_model(self.mode)
+        one = self._dataset.isel(bin=place)
+        return maps.model_map(model, self._dataset["parameters"].values, one, times, self.gap)
+
+    def residual_map(
+        self, dataset: xr.Dataset, q: float | None = None, phi: float | None = None, *, bin: int | None = None
+    ) -> xr.DataArray:
+        """Measured minus model in one bin of a two-time fit, NaN in masked frames, on (t1, t2).
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            The data that were fitted.
+        q, phi, bin
+            As in :meth:`model_map`.
+
+        Raises
+        ------
+        ConfigurationError
+            The bin is not in the result or not in the dataset.
+        """
+        place = maps.choose_bin(self._dataset, q, phi, bin)
+        one = self._dataset.isel(bin=place)
+        measured = maps.measured_map(dataset, float(one["q"]), float(one["phi"])).transpose("t1", "t2")
+        label = int(self._dataset["bin"].values[place])
+        model = self.model_map(bin=label, t=measured["t1"].values)
+        residual = model.copy(data=np.asarray(measured.values, dtype=float) - model.values)
+        return residual.rename("residual").assign_attrs(long_name="c2 - model")
 
     def save(self, path: str | Path) -> Path:
         """Write the result in the format the suffix names, and return the path.
