@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.g2 import COMPUTED, attach_g2
+from heterodyne_nb.data.derived import with_lazy_g2
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["crop_frames", "mask_frames", "unmask"]
@@ -48,7 +48,7 @@ def crop_frames(ds: xr.Dataset, start: int | None = None, end: int | None = None
     _need_c2(ds, "cropped")
     kept = slice(int(np.searchsorted(frame, lo)), int(np.searchsorted(frame, hi, side="right")))
     cropped = ds.drop_dims("tau_measured", errors="ignore").isel(dict.fromkeys(("t", "t1", "t2"), kept))
-    return attach_g2(cropped)
+    return with_lazy_g2(cropped)
 
 
 def _frame_number(value: Any, frame: np.ndarray, where: str) -> int:
@@ -162,7 +162,7 @@ def _with_mask(ds: xr.Dataset, used: np.ndarray) -> xr.Dataset:
     ds = ds.assign(mask=("t", used, ds["mask"].attrs))
     if used.all() and "g2_measured" in ds:
         return _measured_back(ds)
-    return attach_g2(_measured_aside(ds)) if "c2" in ds else ds
+    return with_lazy_g2(_measured_aside(ds)) if "c2" in ds else ds
 
 
 def _need_c2(ds: xr.Dataset, done: str) -> None:
@@ -176,7 +176,7 @@ def _need_c2(ds: xr.Dataset, done: str) -> None:
 
 
 def _measured_aside(ds: xr.Dataset) -> xr.Dataset:
-    if "g2" not in ds or ds["g2"].attrs.get("origin") == COMPUTED or "g2_measured" in ds:
+    if "g2" not in ds or ds["g2"].attrs.get("origin") == "computed from c2" or "g2_measured" in ds:
         return ds
     names = {"g2": "g2_measured", "g2_err": "g2_err_measured", "tau": "tau_measured"}
     return ds.rename({old: new for old, new in names.items() if old in ds.variables})
