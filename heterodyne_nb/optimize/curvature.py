@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from heterodyne_nb.errors import OptimizationError
-from heterodyne_nb.optimize.run import Run
+from heterodyne_nb.optimize.run import EndRun, Run
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ def local_model(run: Run, z: np.ndarray, fun: float) -> LocalModel:
 
     Raises
     ------
-    OptimizationError
+    EndRun
         The normal equations are not finite at z.
     """
     if not run.view.offers_normal_equations:
@@ -38,11 +37,18 @@ def local_model(run: Run, z: np.ndarray, fun: float) -> LocalModel:
         return LocalModel(z, fun, gradient, np.diag(_usable(diagonal)))
     equations = run.normal_equations(z)
     if equations is None:
-        raise OptimizationError("the normal equations are not finite where the objective is")
+        raise EndRun("derivatives not finite")
     hessian = np.asarray(equations.hessian, float)
     return LocalModel(
         z, float(equations.chi2), np.asarray(equations.gradient, float), 0.5 * (hessian + hessian.T)
     )
+
+
+def gain_left(run: Run) -> float:
+    """Decrease that the slopes at the best point still promise, each coordinate by itself."""
+    model = local_model(run, run.best_z, run.best_fun)
+    slopes = run.unblocked(model.z, model.gradient)
+    return float(0.5 * np.sum(slopes**2 / np.maximum(np.diag(model.hessian), np.finfo(float).tiny)))
 
 
 def next_model(

@@ -105,6 +105,8 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
                     model = next_model(run, model, model.z + step, fun, self.curvature)
                     radius = min(self.expand * radius, self.max_radius)
                 else:
+                    if self._within_noise(model, step, radius):
+                        return "cost tolerance"
                     radius = self.shrink * min(radius, self._length(step))
                 run.iteration()
                 if radius < self.min_radius:
@@ -124,6 +126,11 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
         if length <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
             return "step tolerance"
         return None
+
+    def _within_noise(self, model: LocalModel, step: np.ndarray, radius: float) -> bool:
+        """Whether a rejected, unrestricted step promised no more than differences can measure."""
+        promised = model.decrease(step)
+        return self._length(step) < 0.99 * radius and promised <= 1e3 * self.ftol * abs(model.fun)
 
     def _length(self, step: np.ndarray) -> float:
         return float(np.max(np.abs(step)) if self.norm == "box" else np.linalg.norm(step))

@@ -27,6 +27,7 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "nothing to fit": (True, "every parameter is fixed"),
     "trust radius": (False, "no lower value within the smallest trust region"),
     "line search failed": (False, "no lower value along the search direction"),
+    "derivatives not finite": (False, "the derivatives are not finite at the best point"),
     "iteration limit": (False, "iteration limit reached before convergence"),
     "cancelled": (False, "cancelled"),
     "time limit": (False, "time limit"),
@@ -63,6 +64,7 @@ class Run:
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
         self._worst = -np.inf
+        self._latest: NormalEquations | None = None
 
     def start(self) -> float:
         """Evaluate the start point, once, whatever the stop token says; it must be finite."""
@@ -81,6 +83,8 @@ class Run:
         """Objective at z (clipped to the bounds) as it is, possibly NaN or infinite."""
         self.check_stop()
         inside = self.view.clip(z)
+        if np.isfinite(self.best_fun) and np.array_equal(inside, self.best_z):
+            return self.best_fun
         return self._count(self._guarded(self.view.fun, inside), inside)
 
     def value(self, z: np.ndarray) -> float:
@@ -100,8 +104,10 @@ class Run:
         equations = self._guarded(self.view.normal_equations, inside)
         if equations is None:
             return None
-        self.njev += 1
-        self._count(float(equations.chi2), inside)
+        if equations is not self._latest:  # the view keeps the last ones
+            self._latest = equations
+            self.njev += 1
+            self._count(float(equations.chi2), inside)
         parts = (equations.chi2, equations.gradient, equations.hessian)
         return equations if all(np.isfinite(part).all() for part in parts) else None
 
@@ -121,10 +127,14 @@ class Run:
         """Gradient and diagonal Hessian at z by differences; see :func:`differences.differences`."""
         return differences(self.evaluate, z, fun, self.view.lower, self.view.upper, step)
 
+    def unblocked(self, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Gradient with zero where a bound stops the descent."""
+        blocked = ((z <= self.view.lower) & (gradient > 0)) | ((z >= self.view.upper) & (gradient < 0))
+        return np.where(blocked, 0.0, gradient)
+
     def projected_gradient(self, z: np.ndarray, gradient: np.ndarray) -> float:
         """Largest gradient component along which the bounds still allow descent."""
-        blocked = ((z <= self.view.lower) & (gradient > 0)) | ((z >= self.view.upper) & (gradient < 0))
-        return float(np.max(np.abs(np.where(blocked, 0.0, gradient)), initial=0.0))
+        return float(np.max(np.abs(self.unblocked(z, gradient)), initial=0.0))
 
     def iteration(self) -> None:
         """Close an iteration: history, progress event, stop check."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
+from heterodyne_nb.optimize.curvature import gain_left
 from heterodyne_nb.optimize.problem_view import ProblemView
 from heterodyne_nb.optimize.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import register
@@ -62,21 +63,33 @@ class NelderMeadStrategy(IterativeStrategy):
         if limit <= 0:
             return False
         done = minimize(
-            run.value,
+            lambda z: run.value(folded(z, run.view.lower, run.view.upper)),
             run.best_z,
             method="Nelder-Mead",
-            bounds=run.view.bounds,
             callback=lambda xk: run.iteration(),
             options={
                 "initial_simplex": first_simplex(run.view, run.best_z, step),
                 "xatol": self.xtol,
                 "fatol": self.ftol * max(1.0, abs(run.best_fun)),
                 "adaptive": self.adaptive,
-                "maxiter": limit,
+                "maxiter": limit + 1,  # SciPy counts its iterations from 1
                 "maxfev": np.inf,
             },
         )
         return bool(done.success)
+
+
+def folded(z: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """`z` mirrored at the bounds until it lies inside: a clipped simplex would collapse in a corner."""
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    closed = low & high
+    width = np.where(closed, upper, 1.0) - np.where(closed, lower, 0.0)
+    phase = np.mod(z - np.where(low, lower, 0.0), 2.0 * width)
+    waved = np.where(low, lower, 0.0) + np.minimum(phase, 2.0 * width - phase)
+    above = np.where(low, lower, 0.0) + np.abs(z - np.where(low, lower, 0.0))
+    below = np.where(high, upper, 0.0) - np.abs(np.where(high, upper, 0.0) - z)
+    inside = (z >= lower) & (z <= upper)
+    return np.select([inside, closed, low], [z, waved, above], below)
 
 
 def first_simplex(view: ProblemView, z: np.ndarray, step: float) -> np.ndarray:
@@ -118,28 +131,25 @@ class LBFGSBStrategy(IterativeStrategy):
 
     def _minimise(self, run: Run) -> str:
         limit = self.max_iterations or 500 * run.best_z.size
-        reason = self._descend(run, limit)
-        if reason == "line search failed":  # the memory may have gone bad: once more without it
+        while True:  # a bad memory makes steps tiny, which looks like convergence: confirm without it
             before = run.best_fun
             reason = self._descend(run, limit - run.nit)
-            if before - run.best_fun <= 1e-10 * max(1.0, abs(before)) and reason == "line search failed":
-                return "cost tolerance"
-        return reason
+            settled = before - run.best_fun <= 1e-10 * abs(run.best_fun)
+            if settled or reason in ("gradient tolerance", "iteration limit"):
+                return reason
 
     def _descend(self, run: Run, limit: int) -> str:
         if limit <= 0:
             return "iteration limit"
-        latest: list[np.ndarray] = []
+        latest: dict[str, np.ndarray] = {}
 
         def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
-            fun, gradient = run.value_and_gradient(z)
-            latest[:] = [gradient]
-            return fun, gradient
+            fun, latest["gradient"] = run.value_and_gradient(z)
+            return fun, latest["gradient"]
 
         def close_iteration(intermediate_result: OptimizeResult) -> None:
             run.iteration()
-            steepest = run.projected_gradient(intermediate_result.x, latest[0])
-            if steepest <= self.gtol * max(1.0, abs(run.best_fun)):
+            if self._steepness(run, intermediate_result.x, latest["gradient"]) <= self.gtol:
                 raise EndRun("gradient tolerance")
 
         options = {"maxcor": self.memory, "ftol": self.ftol, "gtol": 0.0, "maxiter": limit, "maxfun": 10**9}
@@ -152,6 +162,13 @@ class LBFGSBStrategy(IterativeStrategy):
             callback=close_iteration,
             options=options,
         )
-        if done.status == 0:
-            return "gradient tolerance" if not np.any(done.jac) else "cost tolerance"
-        return "iteration limit" if done.status == 1 else "line search failed"
+        if done.status == 1:
+            return "iteration limit"
+        steepness = self._steepness(run, done.x, done.jac)
+        if steepness <= self.gtol:
+            return "gradient tolerance"
+        at_floor = done.status == 0 or gain_left(run) <= 1e-9 * abs(run.best_fun)
+        return "cost tolerance" if at_floor else "line search failed"
+
+    def _steepness(self, run: Run, z: np.ndarray, gradient: np.ndarray) -> float:
+        return run.projected_gradient(z, gradient) / max(1.0, abs(run.best_fun))

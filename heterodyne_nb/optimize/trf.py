@@ -70,7 +70,7 @@ class TRFStrategy(IterativeStrategy):
         def jacobian(z: np.ndarray) -> np.ndarray:  # asked for once per accepted point
             equations = run.normal_equations(z)
             if equations is None:
-                raise EndRun("line search failed")
+                raise EndRun("derivatives not finite")
             if run.njev > 1:
                 run.iteration()
             if run.nit >= limit:
