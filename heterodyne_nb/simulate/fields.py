@@ -150,4 +150,7 @@ def _record(intensity: Array, detector: Detector, rng: np.random.Generator) -> A
         intensity[detector.no_beam] = _STRAY
     if detector.mean_counts is None:
         return intensity
-    return rng.poisson(detector.mean_counts * intensity).astype(float)
+    # a stream each frame: where rounding on another processor turns one photon, later frames stay the same
+    for frame, stream in zip(intensity, rng.spawn(len(intensity)), strict=True):
+        frame[:] = stream.poisson(detector.mean_counts * frame)
+    return intensity

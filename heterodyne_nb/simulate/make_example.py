@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
+import numpy as np
+import xarray as xr
+
 from heterodyne_nb.data import write_apsu
-from heterodyne_nb.simulate.example import example_path, simulate_example
+from heterodyne_nb.simulate.example import EXPERIMENT, example_path, simulate_example
 
 
 def main(arguments: Sequence[str] | None = None) -> Path:
     """Simulate the example and write it; returns the path written."""
     parser = argparse.ArgumentParser(
-        prog="python -m heterodyne_nb.simulate.make_example", description="Simulate the example experiment."
+        prog="python -m heterodyne_nb.simulate.make_example", description="Simulate the shipped example."
     )
     parser.add_argument(
         "file", nargs="?", type=Path, default=example_path(), help="default: the shipped file"
     )
     path: Path = parser.parse_args(arguments).file
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_apsu(simulate_example(), path)
+    draft = path.with_name(f".{path.name}.draft")
+    ds = simulate_example()
+    write_apsu(ds, draft, compression="gzip")
+    _as_a_correlator_leaves_it(draft, ds)
+    os.replace(draft, path)
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
     return path
+
+
+def _as_a_correlator_leaves_it(path: Path, ds: xr.Dataset) -> None:
+    """Add what a beamline's file has and a dataset has not: the dead bins' NaN maps, the beam's trace."""
+    n_phi, n_frames = ds.sizes["phi"], ds.sizes["t"]
+    dead = [i * n_phi + j + 1 for i, j in EXPERIMENT["dead_bins"]]
+    nothing = np.triu(np.full((n_frames, n_frames), np.nan, dtype=np.float32))
+    nothing[np.tril_indices(n_frames, -1)] = 0
+    weights = ds["n_pixels"] / ds["n_pixels"].sum()
+    trace = (ds["intensity"] * weights).sum(("q", "phi"))
+    with h5py.File(path, "a") as h5file:
+        twotime = h5file["xpcs/twotime"]
+        labels = np.concatenate([twotime["processed_bins"][()], dead])
+        del twotime["processed_bins"]
+        twotime["processed_bins"] = labels
+        for number in range(labels.size - len(dead) + 1, labels.size + 1):
+            name = f"correlation_map/c2_{number:05d}"
+            twotime.create_dataset(name, data=nothing, compression="gzip")
+        h5file["xpcs/spatial_mean/intensity_vs_time"] = np.stack([ds["frame"].values, trace.values])
+        h5file.attrs["simulation"] = ds.attrs["simulation"]
 
 
 if __name__ == "__main__":

@@ -99,8 +99,7 @@ def model_maps(
             values, axes.t[:, None], axes.t[None, :], q=axes.q[i], phi=axes.phi[j], gap=gap
         )
         c2[i, j] = base[i, j] + scale[i, j] * exact + _noise(axes.t.size, float(sigma[i, j]), dyadic, rng)
-    measured = {"sigma": sigma} if sigma.any() else {}
-    ds = make_dataset(c2=c2, q=axes.q, phi=axes.phi, dt=axes.dt, **measured)
+    ds = make_dataset(c2, q=axes.q, phi=axes.phi, dt=axes.dt, sigma=sigma if sigma.any() else None)
     ds.attrs["simulation"] = _record(mode, model, values, seed, gap, axes)
     return ds
 

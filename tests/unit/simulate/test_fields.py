@@ -45,7 +45,7 @@ def z_scores(maps, expected):
 @pytest.mark.parametrize("phi", [0.0, -130.0])
 def test_mean_over_seeds_is_the_model_within_its_standard_error(mode, phi):
     params, gap = CASES[mode]
-    maps = realisations(mode, params, Detector(1024, np.ones(1)), count=40, gap=gap, phi=phi)
+    maps = realisations(mode, params, Detector(512, np.ones(1)), count=40, gap=gap, phi=phi)
     z = z_scores(maps, 1 + model(mode, params, gap=gap, phi=phi))
     assert 0.2 < np.sqrt(np.mean(z**2)) < 1.5  # 1 for independent pixels; they are correlated
     assert np.abs(z).max() < 5.5
@@ -129,9 +129,9 @@ def test_intensity_follows_the_fractions_or_stays_steady():
     population = components("heterodyne", TRUTH, AXES)
     power = sum(c.amplitude**2 for c in population)
     for steady, expected in ((False, power / power.mean()), (True, np.ones(40))):
-        detector = Detector(20000, mode_weights(0.1), steady=steady)
+        detector = Detector(4000, mode_weights(0.2), steady=steady)
         _, intensity = bin_correlation(population, 0.012, 0.0, detector, np.random.SeedSequence(3))
-        np.testing.assert_allclose(intensity, expected, atol=5 * np.sqrt(0.1 / 20000))
+        np.testing.assert_allclose(intensity, expected, atol=5 * np.sqrt(0.2 / 4000))
 
 
 def test_frames_without_beam_are_dark_and_uncorrelated():
