@@ -1,0 +1,171 @@
+"""Parameters of many fits against q, age, or whatever else tells the fits apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
+from heterodyne_nb.plots.select import need
+
+_AXES = {"q": "q (Å⁻¹)", "phi": "φ (°)", "age": "age (s)", "t": "t (s)"}
+_COLUMNS = 2
+_PANEL_HEIGHT = 230
+
+
+def parameters_against(
+    batch: xr.Dataset,
+    against: str,
+    *,
+    parameters: Sequence[str] | None = None,
+    log: bool = False,
+    theme: str = "light",
+) -> go.Figure:
+    """Fitted parameters against one coordinate of a batch, with errors and trust flags.
+
+    Parameters
+    ----------
+    batch : xarray.Dataset
+        ``parameters(parameter, …)`` and ``stderr(parameter, …)``, further dimensions numbering the fits;
+        where they are known ``trusted(…)`` (bool) and ``flags(…)`` (str: why not), and ``unit(parameter)``.
+    against : str
+        Coordinate for the horizontal axis, e.g. ``"q"`` or ``"age"``. Fits that differ in another
+        dimension become one line each.
+    parameters : sequence of str, optional
+        Which to draw. Default: those that vary or have an error.
+    log : bool
+        Logarithmic horizontal axis.
+    theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such coordinate or parameter (it lists those there are).
+    """
+    values = need(batch, "parameters", "parameters against a coordinate")
+    if against not in batch.coords or against == "parameter":
+        offered = sorted(str(c) for c in batch.coords if c not in ("parameter", "parameter_b"))
+        raise ConfigurationError(f"no coordinate {against!r}", where="against", expected=f"one of {offered}")
+    names = _chosen(batch, parameters)
+    figure = _empty(batch, names, against, log, theme)
+    fits = _lines(values, against)
+    colours = [look.line_colour(0, theme)] if len(fits) == 1 else look.ordered_colours(len(fits), theme)
+    for k, name in enumerate(names):
+        for (label, place), colour in zip(fits, colours, strict=True):
+            line = batch.sel(parameter=name).isel(place)
+            figure.add_trace(_line(line, against, label, colour, theme), **cell(k, _columns(names)))
+            figure.data[-1].showlegend = k == 0 and len(fits) > 1
+    figure.layout.title.subtitle.text = _trust_note(batch)
+    return legend_below(figure, 52)
+
+
+def _chosen(batch: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
+    names = [str(name) for name in batch["parameter"].values]
+    if wanted is not None:
+        unknown = sorted(set(wanted) - set(names))
+        if unknown:
+            raise ConfigurationError(f"no parameter {unknown[0]!r}", where="parameters", expected=str(names))
+        return list(wanted)
+    moving = [name for name in names if _says_something(batch, name)]
+    return moving or names
+
+
+def _says_something(batch: xr.Dataset, name: str) -> bool:
+    values = np.asarray(batch["parameters"].sel(parameter=name).values, dtype=float).ravel()
+    finite = values[np.isfinite(values)]
+    if finite.size and np.ptp(finite) > 0:
+        return True
+    return "stderr" in batch and bool((np.asarray(batch["stderr"].sel(parameter=name)) > 0).any())
+
+
+def _lines(values: xr.DataArray, against: str) -> list[tuple[str, dict[str, int]]]:
+    """One entry a line: its label and the place of its fits in the dimensions not drawn along x."""
+    along = set(values[against].dims)
+    others = [str(dim) for dim in values.dims if dim != "parameter" and dim not in along]
+    if not others:
+        return [("fits", {})]
+    places = np.ndindex(*(values.sizes[dim] for dim in others))
+    return [(_label(values, others, place), dict(zip(others, place, strict=True))) for place in places]
+
+
+def _label(values: xr.DataArray, dims: list[str], place: tuple[int, ...]) -> str:
+    words = []
+    for dim, k in zip(dims, place, strict=True):
+        here = values[dim].values[k] if dim in values.coords else k
+        shown = f"{here:.4g}" if isinstance(here, float | np.floating) else str(here)
+        head, _, unit = _AXES.get(dim, dim).partition(" ")
+        words.append(f"{head} = {shown} {unit.strip('()')}".strip())
+    return ", ".join(words)
+
+
+def _columns(names: Sequence[str]) -> int:
+    return min(_COLUMNS, len(names))
+
+
+def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, theme: str) -> go.Figure:
+    columns = _columns(names)
+    rows = -(-len(names) // columns)
+    height = 170 + _PANEL_HEIGHT * rows
+    axis = _AXES.get(against) or quantity(against, str(batch[against].attrs.get("units", "1")))
+    figure = panels(
+        f"Parameters against {axis.partition(' ')[0]}",
+        theme=theme,
+        height=height,
+        rows=rows,
+        cols=columns,
+        shared_xaxes="all",
+        horizontal_spacing=0.12,
+        vertical_spacing=36 / height if rows > 1 else 0.0,
+    )
+    for k, name in enumerate(names):
+        unit = str(batch["unit"].sel(parameter=name).values) if "unit" in batch else "1"
+        figure.update_yaxes(title_text=quantity(name, unit), **cell(k, columns))
+    figure.update_xaxes(type="log" if log else None)
+    for column in range(columns):
+        last = max(k for k in range(len(names)) if k % columns == column)
+        figure.update_xaxes(title_text=axis, showticklabels=True, **cell(last, columns))
+    return figure
+
+
+def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -> go.Scatter:
+    x = np.atleast_1d(line[against].values)
+    order = np.argsort(x, kind="stable")
+    value = np.atleast_1d(line["parameters"].values).astype(float)[order]
+    error = np.atleast_1d(line["stderr"].values).astype(float)[order] if "stderr" in line else None
+    trusted, why = _trust(line, x.size)
+    fill = [colour if good else look.paper(theme) for good in trusted[order]]
+    return go.Scatter(
+        x=x[order],
+        y=value,
+        name=label,
+        legendgroup=label,
+        mode="lines+markers",
+        line={"color": look.band_colour(colour, 0.45), "width": 1},
+        marker={"color": fill, "size": 8, "line": {"color": colour, "width": 1.5}},
+        error_y=None if error is None else {"array": error, "color": colour, "thickness": 1.2, "width": 3},
+        text=why[order],
+        hovertemplate="%{x:.4g}: %{y:.5g}<br>%{text}",
+    )
+
+
+def _trust(line: xr.Dataset, size: int) -> tuple[np.ndarray, np.ndarray]:
+    trusted = np.ones(size, dtype=bool)
+    if "trusted" in line:
+        trusted = np.atleast_1d(line["trusted"].values).astype(bool)
+    why = np.where(trusted, "trusted", "not trusted").astype(object)
+    if "flags" in line:
+        flags = np.atleast_1d(line["flags"].values).astype(str)
+        why = np.where(flags == "", why, flags).astype(object)
+    return trusted, why
+
+
+def _trust_note(batch: xr.Dataset) -> str:
+    if "trusted" not in batch:
+        return "error bars: one standard error"
+    trusted = np.asarray(batch["trusted"].values, dtype=bool)
+    return f"error bars: one standard error · open: not trusted ({(~trusted).sum()} of {trusted.size} fits)"

@@ -1,0 +1,86 @@
+"""Figures as files: a picture through kaleido, or a page that needs no network."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from heterodyne_nb.errors import ConfigurationError, HeterodyneError
+from heterodyne_nb.results.files.atomic import new_file
+
+_SIZE = {"width": 900, "height": 600}
+_FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "webp")
+
+#: What every interactive figure of ours offers in its tool bar.
+TOOLBAR = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "png", "scale": 2}}
+
+
+class FigureExportError(HeterodyneError, RuntimeError):
+    """A picture cannot be made on this machine."""
+
+
+def save_png(figure: go.Figure, path: str | Path, *, scale: float = 2.0) -> Path:
+    """Write a figure as a picture, and return the path.
+
+    Parameters
+    ----------
+    figure : plotly Figure
+        Its own width and height are used; 900 × 600 where it has none.
+    path : str or Path
+        The suffix chooses the format: .png, and also .svg, .pdf, .jpg, .webp.
+    scale : float
+        Pixels of the picture per pixel of the figure.
+
+    Raises
+    ------
+    FigureExportError
+        If kaleido or a Chromium for it is missing, or it fails.
+    ConfigurationError
+        If the suffix is unknown or the folder does not exist.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in _FORMATS:
+        raise ConfigurationError(f"no picture format {path.suffix!r}", where="path", expected=str(_FORMATS))
+    size = {name: getattr(figure.layout, name) or default for name, default in _SIZE.items()}
+    picture = _picture(figure, {"format": kind, "scale": scale, **size})
+    with new_file(path) as temporary:
+        temporary.write_bytes(picture)
+    return path
+
+
+def save_html(figure: go.Figure, path: str | Path) -> Path:
+    """Write a figure as one page that opens without a network, and return the path.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder does not exist.
+    """
+    page = figure.to_html(include_plotlyjs=True, full_html=True, config=TOOLBAR)
+    with new_file(Path(path)) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def _picture(figure: go.Figure, options: dict) -> bytes:
+    if importlib.util.find_spec("kaleido") is None:
+        raise FigureExportError("pictures need kaleido", hint="pip install 'heterodyne_nb[app]'")
+    import kaleido
+    from kaleido.errors import ChromeNotFoundError
+
+    with warnings.catch_warnings():
+        # a running kaleido server keeps its own options and says so; the picture is the same
+        warnings.filterwarnings("ignore", message="The kopts argument is ignored")
+        try:
+            return kaleido.calc_fig_sync(figure.to_dict(), opts=options, kopts={"mathjax": False})
+        except ChromeNotFoundError as error:
+            raise FigureExportError(
+                "kaleido finds no Chromium or Chrome",
+                hint="install chromium, or set BROWSER_PATH to a browser",
+            ) from error
+        except Exception as error:
+            raise FigureExportError(f"kaleido failed: {error}") from error

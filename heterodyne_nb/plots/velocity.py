@@ -1,0 +1,162 @@
+"""Polar views: fringe frequency by angle, and the velocity it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots.select import all_bins, need
+
+_ANGLES = np.linspace(-180.0, 180.0, 361)
+
+
+def velocity_polar(
+    result: Any = None,
+    frequencies: xr.Dataset | None = None,
+    *,
+    t: float | None = None,
+    theme: str = "light",
+) -> go.Figure:
+    """Fringe frequency by angle, and v |cos(phi0 - phi)| which all q must share.
+
+    A fringe of frequency f (Hz) at wave vector q means a velocity component 2 pi f / q along the bin.
+
+    Parameters
+    ----------
+    result : FitResult, optional
+        Its curve ``v`` and parameter ``phi0`` give the lines, for the q of its bins.
+    frequencies : xarray.Dataset, optional
+        ``frequency`` in Hz, and ``frequency_err`` where known, for each (q, phi) bin: the points.
+    t : float, optional
+        Time in s at which v is taken. Default: the middle of the run.
+    theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        If neither is given, or the result has no velocity.
+    """
+    if result is None and frequencies is None:
+        raise ConfigurationError(
+            "nothing to draw", where="velocity_polar", expected="a result or frequencies"
+        )
+    flow = None if result is None else _flow(result, t)
+    points = [] if frequencies is None else _points(frequencies)
+    rings = sorted({q for q, *_ in points} or {b.q for b in all_bins(result.dataset)})
+    figure = _empty(_note(flow), 90.0 if flow is None else flow[2] + 90.0, theme)
+    for q, colour in zip(rings, look.ordered_colours(len(rings), theme), strict=True):
+        label = f"q = {q:.4g} Å⁻¹"
+        if flow is not None:
+            figure.add_trace(_line(q / (2 * np.pi) * _component(flow), label, colour, "Hz"), row=1, col=1)
+        mine = np.array([(phi, f, err) for ring, phi, f, err in points if ring == q])
+        if mine.size:
+            _add_points(figure, mine, q, label, colour, with_legend=flow is None)
+    if flow is not None:
+        line = _line(_component(flow), "v |cos(φ₀ − φ)|", look.ink(theme), "Å/s")
+        figure.add_trace(line, row=1, col=2)
+    return figure
+
+
+def _flow(result: Any, t: float | None) -> tuple[float, float, float]:
+    """Time (s), velocity (Å/s) and direction (degrees) of a result."""
+    if "v" in result.curve_names:
+        times = np.asarray(result.dataset["t"].values, dtype=float)
+        when = float((times[0] + times[-1]) / 2) if t is None else float(t)
+        speed = float(np.interp(when, times, np.asarray(result.dataset["v"].values, dtype=float)))
+    elif "v" in result.values:
+        when, speed = float("nan"), float(result.values["v"])
+    else:
+        raise ConfigurationError(f"a {result.mode} result has no velocity", where="result")
+    return when, speed, float(result.values["phi0"])
+
+
+def _component(flow: tuple[float, float, float]) -> np.ndarray:
+    return np.abs(flow[1] * np.cos(np.deg2rad(flow[2] - _ANGLES)))
+
+
+def _points(frequencies: xr.Dataset) -> list[tuple[float, float, float, float]]:
+    """(q, phi, frequency, error) of each bin that has a frequency."""
+    values = need(frequencies, "frequency", "a polar view")
+    errors = frequencies.get("frequency_err")
+    found = []
+    for one in all_bins(frequencies):
+        value = float(values.isel(one.place))
+        if np.isfinite(value):
+            error = float("nan") if errors is None else float(errors.isel(one.place))
+            found.append((one.q, one.phi, abs(value), error))
+    return found
+
+
+def _note(flow: tuple[float, float, float] | None) -> str:
+    if flow is None:
+        return "measured fringes"
+    when = "" if np.isnan(flow[0]) else f" at t = {flow[0]:.4g} s"
+    return f"v = {flow[1]:.4g} Å/s{when}, φ₀ = {flow[2]:.4g}°".replace("-", "−")
+
+
+def _empty(note: str, quiet: float, theme: str) -> go.Figure:
+    figure = make_subplots(
+        rows=1,
+        cols=2,
+        specs=[[{"type": "polar"}, {"type": "polar"}]],
+        subplot_titles=["fringe frequency (Hz)", "2πf / q  and  v |cos(φ₀ − φ)|  (Å/s)"],
+        horizontal_spacing=0.12,
+    )
+    figure.update_layout(
+        template=look.template_name(theme),
+        title={"text": "Fringes by angle", "subtitle": {"text": note}},
+        height=520,
+        margin={"t": 130, "b": 70},
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.12, "yanchor": "top"},
+    )
+    figure.update_annotations(font_size=12, yshift=22)
+    figure.update_polars(angularaxis={"dtick": 45, "ticksuffix": "°"}, radialaxis={"rangemode": "tozero"})
+    figure.layout.polar.radialaxis.ticksuffix = " Hz"
+    figure.layout.polar2.radialaxis.ticksuffix = " Å/s"
+    for polar in (figure.layout.polar, figure.layout.polar2):
+        polar.radialaxis.showticksuffix = "last"
+        polar.radialaxis.update(
+            nticks=4, angle=quiet, tickangle=quiet
+        )  # where the fringes vanish, text is free
+    return figure
+
+
+def _line(r: np.ndarray, label: str, colour: str, unit: str) -> go.Scatterpolar:
+    return go.Scatterpolar(
+        theta=_ANGLES,
+        r=r,
+        mode="lines",
+        name=label,
+        legendgroup=label,
+        line={"color": colour, "width": 1.8},
+        hovertemplate=f"φ = %{{theta:.4g}}<br>%{{r:.4g}} {unit}",
+    )
+
+
+def _add_points(
+    figure: go.Figure, mine: np.ndarray, q: float, label: str, colour: str, *, with_legend: bool
+) -> None:
+    """Points of one ring in both panels, errors in the hover text."""
+    for column, scale, unit in ((1, 1.0, "Hz"), (2, 2 * np.pi / q, "Å/s")):
+        phi, r, err = mine[:, 0], scale * mine[:, 1], scale * mine[:, 2]
+        figure.add_trace(
+            go.Scatterpolar(
+                theta=phi,
+                r=r,
+                mode="markers",
+                name=label,
+                legendgroup=label,
+                showlegend=with_legend and column == 1,
+                marker={"color": colour, "size": 8},
+                customdata=err,
+                hovertemplate=f"φ = %{{theta:.4g}}<br>(%{{r:.4g}} ± %{{customdata:.2g}}) {unit}",
+            ),
+            row=1,
+            col=column,
+        )
