@@ -5,55 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, StrictBool
+from pydantic import BeforeValidator
 
+from heterodyne_nb.config.fields import (
+    Flag,
+    OptionalTexts,
+    Pair,
+    Section,
+    Text,
+    Texts,
+    a_number,
+    refuse,
+    setting,
+)
 from heterodyne_nb.config.parameters import ParameterSpec
-from heterodyne_nb.config.problems import Problem, unknown_name
+from heterodyne_nb.config.problems import Problem, shown, unknown_name
 from heterodyne_nb.config.requests import Request, published_name
 
 _PATH = "initial_parameters"
 
 
-def _no_boolean(value: Any) -> Any:
-    if isinstance(value, bool | str):
-        raise ValueError("must be a number")
-    return value
+def _values(given: Any) -> Any:
+    """Pass numbers by name or in a list; say which one is no number."""
+    if given is None:
+        return None
+    if not isinstance(given, dict | list | tuple):
+        raise refuse(f"{shown(given)} is neither", "a list of numbers, or a mapping of names to numbers")
+    entries = given.items() if isinstance(given, dict) else enumerate(given)
+    wrong = [f"[{key}] = {shown(value)}" for key, value in entries if not _is_number(value)]
+    if wrong:
+        raise refuse(f"{', '.join(wrong)} not finite numbers", "finite numbers")
+    return given if isinstance(given, dict) else tuple(given)
 
 
-#: A finite number; booleans and texts are not numbers here.
-Number = Annotated[FiniteFloat, BeforeValidator(_no_boolean)]
-Pair = tuple[Number, Number]
+def _is_number(value: Any) -> bool:
+    try:
+        a_number(value)
+    except ValueError:
+        return False
+    return True
 
 
-class InitialParameters(BaseModel):
+class InitialParameters(Section):
     """Start values, roles, bounds and priors of the published parameters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    values: dict[str, Number] | tuple[Number, ...] | None = Field(
+    values: Annotated[dict[str, float] | tuple[float, ...] | None, BeforeValidator(_values)] = setting(
         None,
-        description="Start values in published units: by name, or as a list in published order (or in the "
-        "order of parameter_names). Null: guessed from the data.",
+        description="Start values by name, or as a list in published order (or that of parameter_names). "
+        "Null: guessed from the data.",
     )
-    parameter_names: tuple[str, ...] | None = Field(
+    parameter_names: OptionalTexts = setting(
         None, description="Names that a list of values belongs to, in its order. Null: the published order."
     )
-    active_parameters: tuple[str, ...] | None = Field(
+    active_parameters: OptionalTexts = setting(
         None, description="Names of the parameters that are fitted; all others are fixed. Null: all are."
     )
-    fixed: tuple[str, ...] = Field((), description="Names of parameters held at their values.")
-    tied: dict[str, str] = Field(
-        default_factory=dict, description="Parameter to the parameter of the same unit it always equals."
+    fixed: Texts = setting((), description="Names of parameters held at their values.")
+    tied: dict[str, Text] = setting(
+        dict, description="Parameter to the parameter of the same unit that it always equals."
     )
-    bounds: dict[str, Pair] = Field(
-        default_factory=dict,
-        description="Parameter to [lower, upper] in its published unit; others keep the default bounds.",
+    bounds: dict[str, Pair] = setting(
+        dict, description="Parameter to [lower, upper] in its unit; the others keep their default bounds."
     )
-    priors: dict[str, Pair] = Field(
-        default_factory=dict,
-        description="Parameter to [mean, standard deviation] of a Gaussian prior in its published unit.",
+    priors: dict[str, Pair] = setting(
+        dict, description="Parameter to [mean, standard deviation] of a Gaussian prior, in its unit."
     )
-    use_priors: StrictBool = Field(
+    use_priors: Flag = setting(
         True, description="Whether the priors take part in the fit; false keeps them on record only."
     )
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from heterodyne_nb.config.initial import settings_requests
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, multicomponent_parameters
 from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.config.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
@@ -91,8 +92,6 @@ def resolve_parameters(
         return settings
     problems: list[Problem] = []
     if not isinstance(settings, str):
-        from heterodyne_nb.config.initial import settings_requests
-
         mode = settings.mode
         specs = mode_parameters(mode, settings.analysis_settings.n_components)
         requests = settings_requests(settings.initial_parameters, specs, problems)

@@ -1,0 +1,112 @@
+"""Configurations of heterodyne-analysis and homodyne-analysis, translated to the schema.
+
+Their long JSON templates are read section by section. What has a meaning here is moved to its place,
+what has none is reported by name, and a key that looks like a misspelt one is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heterodyne_nb.config.legacy.leftovers import Foreign, without_comments
+from heterodyne_nb.config.legacy.modes import translate_mode
+from heterodyne_nb.config.legacy.optimization import translate_angles, translate_optimization
+from heterodyne_nb.config.legacy.parameters import translate_parameters
+from heterodyne_nb.config.legacy.reasons import reason
+from heterodyne_nb.config.legacy.sections import translate_data, translate_experiment, translate_output
+from heterodyne_nb.config.legacy.translation import Translation
+from heterodyne_nb.config.problems import Problem
+from heterodyne_nb.config.schema import Settings
+
+#: Sections that only those packages write; one of them makes a configuration theirs.
+FOREIGN_SECTIONS = (
+    "experimental_data",
+    "file_paths",
+    "analyzer_parameters",
+    "optimization_config",
+    "parameter_space",
+    "advanced_settings",
+    "performance_settings",
+    "validation_rules",
+    "workflow_integration",
+    "output_settings",
+)
+_SHARED_SECTIONS = ("analysis_settings", "metadata", "initial_parameters")
+
+
+def is_foreign(values: Mapping[str, Any]) -> bool:
+    """Whether a configuration has a section that only the other packages write."""
+    return any(name in values for name in FOREIGN_SECTIONS)
+
+
+def translate(values: Mapping[str, Any]) -> Translation:
+    """Bring any configuration into the form of the schema.
+
+    Parameters
+    ----------
+    values : mapping
+        A configuration of this package, of heterodyne-analysis or of homodyne-analysis. Keys that
+        begin with ``_`` are comments.
+
+    Returns
+    -------
+    Translation
+        Values in the form of the schema, notes on what was translated and ignored, and problems.
+    """
+    if not is_foreign(values):
+        foreign = Foreign({k: v for k, v in values.items() if k in ("analysis_settings", "analysis_mode")})
+        done = Translation({k: v for k, v in without_comments(values).items() if k != "analysis_mode"})
+        translate_mode(foreign, done, values)
+        return done
+    return _translate_foreign(values)
+
+
+def _translate_foreign(values: Mapping[str, Any]) -> Translation:
+    own = [k for k in values if k in Settings.model_fields and k not in _SHARED_SECTIONS]
+    done = Translation(without_comments({k: values[k] for k in own}))
+    foreign = Foreign({k: v for k, v in values.items() if k not in own})
+    translate_mode(foreign, done, values)
+    _translate_metadata(foreign, done)
+    translate_data(foreign, done)
+    translate_experiment(foreign, done)
+    translate_parameters(foreign, done)
+    translate_optimization(foreign, done)
+    translate_angles(foreign, done)
+    translate_output(foreign, done)
+    for name in (*FOREIGN_SECTIONS, *Settings.model_fields):
+        foreign.keys(name)
+    misspelt = list(foreign.misspelt())
+    done.problems.extend(misspelt)
+    _report_unused(foreign, done, misspelt)
+    return done
+
+
+def _translate_metadata(foreign: Foreign, done: Translation) -> None:
+    for source, target in (
+        ("title", "title"),
+        ("experiment_name", "title"),
+        ("description", "description"),
+        ("sample", "sample"),
+        ("sample_description", "sample"),
+        ("authors", "authors"),
+    ):
+        done.put(f"metadata.{target}", foreign.take(f"metadata.{source}"), f"metadata.{source}")
+
+
+def _report_unused(foreign: Foreign, done: Translation, misspelt: list[Problem]) -> None:
+    wrong = {problem.path for problem in misspelt}
+    for section, entries in foreign.unused():
+        plain: list[str] = []
+        for entry in entries:
+            key = entry.split(" (")[0]
+            path = f"{section}.{key}" if section else key
+            if path in wrong:
+                continue
+            why = reason(path)
+            if why:
+                done.ignore(f"{path}: {why}")
+            else:
+                plain.append(entry)
+        if plain:
+            done.ignore(f"{section or 'top level'}: {', '.join(plain)}")

@@ -1,0 +1,100 @@
+"""Read a foreign configuration key by key, and know afterwards which keys nobody asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from heterodyne_nb.config.problems import Problem, nearest
+
+_ABSENT = object()
+
+
+def without_comments(value: Any) -> Any:
+    """Return a copy without the keys that begin with ``_``, at any depth."""
+    if isinstance(value, Mapping):
+        return {k: without_comments(v) for k, v in value.items() if not str(k).startswith("_")}
+    if isinstance(value, list | tuple):
+        return [without_comments(entry) for entry in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's arrays and scalars
+
+
+class Foreign:
+    """A foreign configuration of which each key is taken once; what stays was not used.
+
+    Parameters
+    ----------
+    values : mapping
+        The configuration, without comments; it is copied.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values: dict[str, Any] = without_comments(values)
+        self._asked: dict[str, set[str]] = {}
+        self._found: set[str] = set()
+
+    def take(self, path: str, default: Any = None) -> Any:
+        """Return the value at a dotted path, and take it out."""
+        section, _, key = path.rpartition(".")
+        self._asked.setdefault(section, set()).add(key)
+        home = self._section(section)
+        value = home.pop(key, _ABSENT) if home is not None else _ABSENT
+        if value is _ABSENT:
+            return default
+        self._found.add(path)
+        return value
+
+    def keys(self, path: str) -> tuple[str, ...]:
+        """Return the keys of the section at a dotted path; none where there is no section."""
+        section = self._section(path)
+        return tuple(section) if section else ()
+
+    def _section(self, path: str) -> dict[str, Any] | None:
+        """Return the section at a dotted path; the way to it counts as asked for."""
+        current: Any = self._values
+        done: list[str] = []
+        for part in path.split(".") if path else ():
+            self._asked.setdefault(".".join(done), set()).add(part)
+            done.append(part)
+            current = current.get(part) if isinstance(current, dict) else None
+        return current if isinstance(current, dict) else None
+
+    def misspelt(self) -> Iterator[Problem]:
+        """Yield a problem for each unused key that looks like one which was asked for in vain."""
+        for path, key, _ in self._unused():
+            missing = [name for name in sorted(self._asked.get(path, ())) if not self._has(_join(path, name))]
+            likely = nearest(key, missing, cutoff=0.8)
+            if likely:
+                yield Problem(_join(path, key), f"unknown setting {key!r}", "", f"did you mean {likely!r}?")
+
+    def _has(self, path: str) -> bool:
+        home = self._section(path.rpartition(".")[0])
+        return path in self._found or (home is not None and path.rpartition(".")[2] in home)
+
+    def unused(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each section that has unused keys, with them; a wholly unused section stands as one key."""
+        by_section: dict[str, list[str]] = {}
+        for path, key, value in self._unused():
+            count = _leaves(value)
+            entry = f"{key} ({count} settings)" if isinstance(value, dict) and count > 1 else key
+            by_section.setdefault(path, []).append(entry)
+        yield from by_section.items()
+
+    def _unused(self) -> Iterator[tuple[str, str, Any]]:
+        yield from self._walk("", self._values)
+
+    def _walk(self, path: str, section: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+        for key, value in section.items():
+            inner = _join(path, key)
+            if isinstance(value, dict) and inner in self._asked:
+                yield from self._walk(inner, value)
+            elif not (isinstance(value, dict) and not value):
+                yield path, key, value
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _leaves(value: Any) -> int:
+    return sum(_leaves(v) for v in value.values()) if isinstance(value, dict) else 1

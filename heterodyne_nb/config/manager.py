@@ -1,0 +1,263 @@
+"""ConfigManager: one configuration, from a file or a mapping, validated as a whole."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heterodyne_nb.config import view
+from heterodyne_nb.config.differences import Difference, differences, effective_parameters
+from heterodyne_nb.config.legacy import is_foreign, translate
+from heterodyne_nb.config.legacy.translation import Translation
+from heterodyne_nb.config.parameters import PARAMETERS
+from heterodyne_nb.config.parameters_table import ParameterTable
+from heterodyne_nb.config.paths import read_angles, relocated, resolve_data_path
+from heterodyne_nb.config.problems import ConfigurationProblems
+from heterodyne_nb.config.reading import read_file
+from heterodyne_nb.config.schema import Settings
+from heterodyne_nb.config.templates import template_values
+from heterodyne_nb.config.validate import validate_settings
+from heterodyne_nb.config.writing import as_text, format_of, plain_values, write_text
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
+
+
+class ConfigManager:
+    """A configuration: where the data are, which model, which parameters, how to fit.
+
+    Parameters
+    ----------
+    config_path : str or path-like
+        JSON, YAML or TOML file, of this package or of heterodyne-analysis.
+
+    Raises
+    ------
+    MissingFileError
+        When there is no such file.
+    ConfigurationError
+        When the file cannot be parsed. What is wrong with the settings themselves is raised by
+        :meth:`validate` and :attr:`settings`, every problem at once.
+
+    Warns
+    -----
+    ConfigurationWarning
+        Once, listing everything in the file that is not used.
+    """
+
+    def __init__(self, config_path: str | os.PathLike[str]) -> None:
+        if not isinstance(config_path, str | os.PathLike):
+            raise ConfigurationError(
+                f"a {type(config_path).__name__} is no path to a configuration",
+                expected="a path",
+                hint="ConfigManager.from_dict(...) takes a mapping",
+            )
+        path = Path(config_path).expanduser()
+        self._set_up(read_file(path), path.resolve())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ConfigManager:
+        """Build a configuration from a mapping with the sections of a file.
+
+        Relative data paths start at the working directory.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(
+                f"a {type(values).__name__} is no configuration",
+                expected="a mapping with sections such as analysis_settings",
+                hint="ConfigManager(path) reads a file",
+            )
+        manager = cls.__new__(cls)
+        manager._set_up(values, None)
+        return manager
+
+    @classmethod
+    def template(cls, mode: str = "heterodyne", n_components: int | None = None) -> ConfigManager:
+        """Return a complete configuration of a mode to start from.
+
+        Parameters
+        ----------
+        mode : str
+            Analysis mode.
+        n_components : int, optional
+            For mode ``"multicomponent"``; 2 when not given.
+        """
+        return cls.from_dict(template_values(mode, n_components))
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON schema of a configuration, from which a form can be built.
+
+        Beside the schema proper, key ``"parameters"`` lists name, unit, default, bounds and description
+        of the published parameters of each mode.
+        """
+        schema = Settings.model_json_schema()
+        schema["parameters"] = {
+            mode: [
+                {
+                    "name": spec.name,
+                    "unit": spec.unit,
+                    "default": spec.default,
+                    "minimum": spec.lower,
+                    "maximum": spec.upper,
+                    "description": spec.description,
+                }
+                for spec in specs
+            ]
+            for mode, specs in PARAMETERS.items()
+        }
+        return schema
+
+    def _set_up(self, values: Mapping[str, Any], path: Path | None) -> None:
+        self.path = path
+        self._settings: Settings | None = None
+        self._table: ParameterTable | None = None
+        self._error: ConfigurationProblems | None = None
+        done = translate(values)
+        self._validate(done)
+        ignored = [*done.ignored, *(self._table.notes if self._table else ())]
+        #: What was translated, adjusted or ignored, one line each.
+        self.notes: tuple[str, ...] = (*done.translated, *ignored)
+        if ignored:
+            foreign = "from another package: " if is_foreign(values) else ""
+            text = f"{self.name}: {foreign}not everything is used\n" + "\n".join(f"  - {n}" for n in ignored)
+            warnings.warn(text, ConfigurationWarning, stacklevel=3)
+
+    def _validate(self, done: Translation) -> None:
+        try:
+            self._settings, self._table = validate_settings(done.values, earlier=done.problems)
+        except ConfigurationProblems as error:
+            written = [done.as_written(problem) for problem in error.problems]
+            self._error = ConfigurationProblems(written, where=self.name)
+
+    @property
+    def name(self) -> str:
+        """File name, or ``"configuration"`` when there is no file."""
+        return self.path.name if self.path else "configuration"
+
+    def validate(self) -> bool:
+        """Return True, or raise one ConfigurationError that lists every problem.
+
+        Each problem has the dotted path as written in the file, the value, what is allowed, and the
+        nearest valid name where a name is unknown.
+        """
+        if self._error is not None:
+            raise ConfigurationProblems(self._error.problems, where=self._error.where)
+        return True
+
+    @property
+    def settings(self) -> Settings:
+        """The validated settings; raises like :meth:`validate`."""
+        self.validate()
+        assert self._settings is not None
+        return self._settings
+
+    @property
+    def parameters(self) -> ParameterTable:
+        """Start values, bounds and roles of the parameters; raises like :meth:`validate`."""
+        self.validate()
+        assert self._table is not None
+        return self._table
+
+    def get_analysis_settings(self) -> dict[str, Any]:
+        """Return mode, its static form, and names and start values of the parameters."""
+        mode, table = self.settings.mode, self.parameters
+        static = mode.startswith("static_")
+        return {
+            "mode": mode,
+            "static_mode": static,
+            "static_submode": mode.removeprefix("static_") if static else None,
+            "n_components": self.settings.analysis_settings.n_components,
+            "n_parameters": len(table),
+            "parameter_names": list(table.names),
+            "active_parameters": [n for n, v in zip(table.names, table.vary, strict=True) if v],
+            "initial_values": table.values.tolist(),
+        }
+
+    @property
+    def data_path(self) -> Path:
+        """Absolute path of the data file; an error when none is given or it does not exist."""
+        return resolve_data_path(self.settings.data, self.path)
+
+    @property
+    def angles(self) -> tuple[float, ...] | None:
+        """Azimuths given for files that do not say them, in degrees, read from their file if need be."""
+        return read_angles(self.settings.data, self.path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings as plain values."""
+        return plain_values(self.settings)
+
+    def to_text(self, form: str = "yaml") -> str:
+        """Return all settings as ``"yaml"`` (with comments), ``"json"`` or ``"toml"`` text."""
+        return as_text(self.settings, form)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the configuration; the extension tells the format (.json, .yaml, .yml, .toml).
+
+        Relative data paths of a configuration that came from a file keep pointing at the same data.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        target = Path(path).expanduser().resolve()
+        form = format_of(target)
+        write_text(target, as_text(relocated(self.settings, self.path, target), form))
+        return target
+
+    def updated(self, changes: Mapping[str, Any]) -> ConfigManager:
+        """Return a copy with some settings changed.
+
+        Parameters
+        ----------
+        changes : mapping
+            Dotted path to new value, e.g. ``{"optimization.loss": "huber"}``.
+        """
+        values = self.to_dict()
+        for dotted, value in changes.items():
+            *sections, key = dotted.split(".")
+            home = values
+            for name in sections:
+                home = home.setdefault(name, {})
+                if not isinstance(home, dict):
+                    raise ConfigurationError(f"{name!r} is no section", where=dotted)
+            home[key] = value
+        manager = type(self).__new__(type(self))
+        manager._set_up(values, self.path)
+        manager.validate()
+        return manager
+
+    def diff(self, other: ConfigManager | None = None) -> tuple[Difference, ...]:
+        """Return what differs from another configuration, or from the template of this mode.
+
+        Parameters are compared by what they amount to, e.g. ``initial_parameters.D0.upper``, not by
+        the way they are written.
+        """
+        if other is None:
+            other = self.template(self.settings.mode, self.settings.analysis_settings.n_components)
+        return differences(self._effective(), other._effective())
+
+    def _effective(self) -> dict[str, Any]:
+        return self.to_dict() | {"initial_parameters": effective_parameters(self.parameters)}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ConfigManager):
+            return NotImplemented
+        return self._comparable() == other._comparable()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _comparable(self) -> Any:
+        """Return what two equal configurations share: the settings, with data paths made absolute."""
+        if self._error is not None:
+            return self._error.problems
+        return relocated(self.settings, self.path, None)
+
+    def __repr__(self) -> str:
+        return view.text(self.name, self._settings, self._error)
+
+    def _repr_html_(self) -> str:
+        return view.html_page(self.name, self._settings, self._table, self._error, self.notes)

@@ -1,0 +1,195 @@
+"""Settings of the optimisation: methods, losses, several starts, and the robust problems."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from heterodyne_nb.config.fields import (
+    AutoOrNotNegative,
+    AutoOrPositive,
+    Flag,
+    Integer,
+    Number,
+    OptionalInteger,
+    OptionalNumber,
+    Section,
+    a_full_list,
+    refuse,
+    setting,
+    spelt,
+)
+
+CLASSICAL_METHODS = ("gauss_newton", "nelder_mead", "lbfgsb", "trf", "gurobi")
+ROBUST_METHODS = ("wasserstein", "scenario", "ellipsoidal")
+LOSSES = ("linear", "huber", "soft_l1", "cauchy", "tukey")
+CONTRASTS = ("per_bin", "shared", "per_q", "smooth_phi")
+SOLVERS = ("clarabel", "scs", "gurobi")
+
+ClassicalMethod = Annotated[
+    Literal["gauss_newton", "nelder_mead", "lbfgsb", "trf", "gurobi"],
+    BeforeValidator(spelt(CLASSICAL_METHODS)),
+]
+RobustMethod = Annotated[
+    Literal["wasserstein", "scenario", "ellipsoidal"], BeforeValidator(spelt(ROBUST_METHODS))
+]
+Loss = Annotated[Literal["linear", "huber", "soft_l1", "cauchy", "tukey"], BeforeValidator(spelt(LOSSES))]
+Contrast = Annotated[Literal["per_bin", "shared", "per_q", "smooth_phi"], BeforeValidator(spelt(CONTRASTS))]
+Solver = Annotated[Literal["clarabel", "scs", "gurobi"], BeforeValidator(spelt(SOLVERS))]
+
+_ITERATIONS = "Most iterations before it stops."
+_LIMIT = "Seconds after which this method stops with its best point. Null: no limit of its own."
+
+
+class GaussNewton(Section):
+    """Bounded trust-region Gauss-Newton on the normal equations."""
+
+    max_iterations: Integer = setting(200, description=_ITERATIONS, ge=1)
+    tolerance: Number = setting(
+        1e-10, description="Relative decrease of chi-square at which it has converged.", gt=0, lt=1
+    )
+
+
+class NelderMead(Section):
+    """Simplex search through SciPy."""
+
+    max_iterations: Integer = setting(15000, description=_ITERATIONS, ge=1)
+    xatol: Number = setting(1e-8, description="Size of the simplex at which it has converged.", gt=0)
+    fatol: Number = setting(1e-8, description="Spread of chi-square at which it has converged.", gt=0)
+    adaptive: Flag = setting(True, description="Whether the steps adapt to the number of parameters.")
+
+
+class LBFGSB(Section):
+    """Quasi-Newton with bounds through SciPy."""
+
+    max_iterations: Integer = setting(2000, description=_ITERATIONS, ge=1)
+    ftol: Number = setting(1e-12, description="Relative decrease of chi-square that ends it.", gt=0, lt=1)
+    gtol: Number = setting(1e-8, description="Largest projected gradient at which it stops.", gt=0)
+
+
+class TRF(Section):
+    """Trust-region reflective least squares through SciPy."""
+
+    max_evaluations: OptionalInteger = setting(
+        None, description="Most evaluations of the model. Null: 100 for each parameter.", ge=1
+    )
+    ftol: Number = setting(1e-10, description="Relative decrease of chi-square that ends it.", gt=0, lt=1)
+    xtol: Number = setting(1e-10, description="Relative step at which it stops.", gt=0, lt=1)
+    gtol: Number = setting(1e-10, description="Scaled gradient at which it stops.", gt=0)
+
+
+class Gurobi(Section):
+    """Iterative trust-region SQP whose quadratic programs Gurobi solves."""
+
+    max_iterations: Integer = setting(500, description=_ITERATIONS, ge=1)
+    tolerance: Number = setting(
+        1e-10, description="Relative decrease of chi-square at which it has converged.", gt=0, lt=1
+    )
+    initial_radius: Number = setting(0.1, description="First trust radius, in scaled coordinates.", gt=0)
+    max_radius: Number = setting(1.0, description="Largest trust radius.", gt=0)
+    min_radius: Number = setting(1e-8, description="Trust radius at which it gives up.", gt=0)
+    expand: Number = setting(2.0, description="Factor of the radius after a good step.", gt=1, le=10)
+    shrink: Number = setting(0.5, description="Factor of the radius after a bad step.", gt=0, lt=1)
+    time_limit: OptionalNumber = setting(None, description=_LIMIT, unit="s", gt=0)
+
+    @model_validator(mode="after")
+    def _radii_in_order(self) -> Gurobi:
+        if not self.min_radius < self.initial_radius <= self.max_radius:
+            raise refuse(
+                f"radii {self.min_radius:g}, {self.initial_radius:g}, {self.max_radius:g} are out of order",
+                "min_radius < initial_radius <= max_radius",
+            )
+        return self
+
+
+class Classical(Section):
+    """Least-squares fits; the configured methods run in turn and the best result is kept."""
+
+    methods: Annotated[tuple[ClassicalMethod, ...], BeforeValidator(a_full_list)] = setting(
+        ("gauss_newton",), description="Methods that run, in this order."
+    )
+    gauss_newton: GaussNewton = setting(GaussNewton, description="Settings of gauss_newton.")
+    nelder_mead: NelderMead = setting(NelderMead, description="Settings of nelder_mead.")
+    lbfgsb: LBFGSB = setting(LBFGSB, description="Settings of lbfgsb.")
+    trf: TRF = setting(TRF, description="Settings of trf.")
+    gurobi: Gurobi = setting(Gurobi, description="Settings of gurobi.")
+
+
+class Wasserstein(Section):
+    """Distributionally robust: the worst law within a Wasserstein distance of the data."""
+
+    radius: AutoOrNotNegative = setting(
+        "auto", description="Distance of the worst law from the data's; 0 is the plain fit, auto chooses."
+    )
+
+
+class Scenario(Section):
+    """The worst, or the worst few, of many block-bootstrap scenarios."""
+
+    n_scenarios: Integer = setting(50, description="Number of bootstrap scenarios.", ge=2, le=10000)
+    cvar: OptionalNumber = setting(
+        None, description="Mean of this worst fraction of scenarios. Null: the worst one alone.", gt=0, lt=1
+    )
+    seed: Integer = setting(0, description="Seed of the scenarios.", ge=0)
+
+
+class Tolerances(Section):
+    """How well the instrument is known: one standard tolerance of each calibration."""
+
+    q_scale: Number = setting(0.01, description="Relative tolerance of the q scale.", unit="1", ge=0, le=0.5)
+    phi_zero_deg: Number = setting(1.0, description="Tolerance of the zero of phi.", unit="deg", ge=0, le=90)
+    frame_time: Number = setting(
+        0.0, description="Relative tolerance of the time between frames.", unit="1", ge=0, le=0.5
+    )
+    baseline: Number = setting(
+        0.0, description="Drift of the c2 baseline from the first frame to the last.", unit="1", ge=0, le=1
+    )
+
+
+class Ellipsoidal(Section):
+    """The worst instrument within its calibration tolerances."""
+
+    radius: Number = setting(
+        1.0, description="Size of the set in units of the tolerances; 0 is the plain fit.", ge=0, le=100
+    )
+    tolerances: Tolerances = setting(Tolerances, description="Calibration tolerances.")
+
+
+class Robust(Section):
+    """Min-max fits against a shifted law of the data or a mis-set instrument."""
+
+    methods: Annotated[tuple[RobustMethod, ...], BeforeValidator(a_full_list)] = setting(
+        ROBUST_METHODS, description="Robust methods that run when a robust fit is asked for."
+    )
+    wasserstein: Wasserstein = setting(Wasserstein, description="Settings of wasserstein.")
+    scenario: Scenario = setting(Scenario, description="Settings of scenario.")
+    ellipsoidal: Ellipsoidal = setting(Ellipsoidal, description="Settings of ellipsoidal.")
+    solver: Solver = setting("clarabel", description="Solver of the cone programs.")
+    max_iterations: Integer = setting(50, description="Most linearisations before it stops.", ge=1)
+    tolerance: Number = setting(
+        1e-6, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
+    )
+
+
+class Multistart(Section):
+    """Several starts around the guess."""
+
+    n: Integer = setting(0, description="Number of further starts; 0 for none.", ge=0, le=10000)
+    seed: Integer = setting(0, description="Seed of the starts.", ge=0)
+
+
+class Optimization(Section):
+    """How the model is fitted to the data."""
+
+    classical: Classical = setting(Classical, description="Least-squares methods.")
+    robust: Robust = setting(Robust, description="Robust methods.")
+    loss: Loss = setting("linear", description="Loss of a pixel's residual; all but linear bound outliers.")
+    loss_scale: AutoOrPositive = setting(
+        "auto", description="Residual, in units of sigma, beyond which a pixel counts as an outlier."
+    )
+    contrast: Contrast = setting("per_bin", description="What shares one contrast and offset.")
+    multistart: Multistart = setting(Multistart, description="Several starts around the guess.")
+    time_limit: OptionalNumber = setting(
+        None, description="Time after which a fit stops with its best point. Null: none.", unit="s", gt=0
+    )
