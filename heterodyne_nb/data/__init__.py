@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.data.bins import stack_bins, unstack_bins
+from heterodyne_nb.data.lazy import LazyDataLoader
 from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.open import open_dataset
+from heterodyne_nb.data.own import write_dataset
 from heterodyne_nb.data.quality import check_maps
+from heterodyne_nb.data.writers.aps_legacy import write_aps_legacy
 from heterodyne_nb.data.writers.apsu import write_apsu
+from heterodyne_nb.data.writers.nxxpcs import write_nxxpcs
 
 __all__ = [
+    "write_nxxpcs",
+    "write_aps_legacy",
+    "write_dataset",
+    "LazyDataLoader",
     "check_maps",
     "make_dataset",
     "open_dataset",

@@ -18,6 +18,7 @@ from heterodyne_nb.data.formats.base import Ingredients, MapRef
 from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.quality import label_of, probe_map
 from heterodyne_nb.data.twotime_array import TwoTimeArray
+from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning
 
 
@@ -78,13 +79,6 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         bin_form=len(grid.shape) == 1,
         attrs=notes,
     )
-
-
-def wrap_degrees(phi: np.ndarray) -> np.ndarray:
-    """Angles in (-180, 180]; those already there are left as they are, to the last bit."""
-    phi = np.asarray(phi, dtype=float)
-    inside = (phi > -180.0) & (phi <= 180.0)
-    return np.where(inside, phi, 180.0 - (180.0 - phi) % 360.0)
 
 
 def _grid(found: Ingredients, phi: np.ndarray) -> _Grid:
@@ -149,10 +143,9 @@ def _look_at_maps(
         if verdict:
             dead.setdefault(verdict, []).append(label)
     for verdict, labels in dead.items():
-        many = "maps of bins" if len(labels) > 1 else "map of bin"
         warnings.warn(
-            f"{Path(h5file.filename).name}: the two-time {many} {'; '.join(labels)} "
-            f"{'are' if len(labels) > 1 else 'is'} {verdict}; {'they are' if len(labels) > 1 else 'it is'} left out",
+            f"{Path(h5file.filename).name}: left out, because its two-time map is {verdict}: "
+            f"bin {', bin '.join(labels)}",
             DataWarning,
             stacklevel=2,
         )
@@ -216,9 +209,13 @@ def _g2(
     err = np.full(g2.shape, np.nan) if found.g2_err is None else np.array(found.g2_err, dtype=float).T
     missing = (g2 == 0) & ((err == 0) | np.isnan(err))
     g2[missing], err[missing] = np.nan, np.nan
-    frame = found.tau_frame if dt is None and found.tau_frame is not None else step
+    frame = step
+    if found.tau_frame is not None:
+        frame = found.tau_frame if dt is None or found.dt is None else found.tau_frame * dt / found.dt
     tau = found.tau * frame if found.tau_in_frames else found.tau
-    return g2, err, tau
+    order = np.argsort(tau, kind="stable")
+    order = order[tau[order] > 0]  # lag 0 holds the shot noise, not the sample
+    return g2[:, order], err[:, order], tau[order]
 
 
 def _refuse_nothing(refs: list[MapRef | None], g2: np.ndarray | None, dead: int, h5file: h5py.File) -> None:

@@ -52,16 +52,12 @@ def _stack(ds: xr.Dataset) -> xr.Dataset:
     """Select every (q, phi) pair, concatenating lazily where the maps are on disk."""
     if "q" not in ds.dims or "phi" not in ds.dims:
         raise DataFormatError(f"the dataset has dims {tuple(ds.dims)}", expected="dims q and phi, or bin")
-    stacked = (
-        ds.drop_vars([v for v in ("c2", "g2", "g2_err") if v in ds])
-        .stack(bin=("q", "phi"))
-        .reset_index("bin")
-    )
-    for name in ("q", "phi"):
-        stacked[name].attrs.update(ds[name].attrs)
-    for name in ("c2", "g2", "g2_err"):
-        if name in ds:
-            stacked[name] = _stack_variable(ds[name].variable)
+    large = [name for name in ds.data_vars if ds[name].ndim > 2 and {"q", "phi"} <= set(ds[name].dims)]
+    stacked = ds.drop_vars(large).stack(bin=("q", "phi")).reset_index("bin")
+    for axis in ("q", "phi"):
+        stacked[axis].attrs.update(ds[axis].attrs)
+    for name in large:
+        stacked[name] = _stack_variable(ds[name].variable)
     return stacked.transpose("bin", ...)
 
 

@@ -127,14 +127,14 @@ def time_coords(n_frames: int, dt: float, first_frame: int = 1) -> dict[str, Any
 
 
 def _with_maps(ds: xr.Dataset, c2: Any, lead: tuple, sizes: tuple, mask: Any, usable: Any) -> xr.Dataset:
-    values = c2 if isinstance(c2, xr.Variable | xr.DataArray) else _as_maps(c2)
+    values: Any = c2 if isinstance(c2, xr.Variable | xr.DataArray) else _as_maps(c2)
     if values.ndim == 2:
         values = values.reshape(*[1] * len(sizes), *values.shape)
     n = values.shape[-1]
     if values.shape != (*sizes, n, n):
         raise DataFormatError(
             f"c2 has shape {tuple(values.shape)}",
-            expected=f"{(*sizes, 'N', 'N')}: one square map for each of the {' × '.join(map(str, sizes))} bins",
+            expected=f"one square map for each of the {' × '.join(map(str, sizes))} bins",
         )
     data = values.variable if isinstance(values, xr.DataArray) else values
     if isinstance(data, xr.Variable):

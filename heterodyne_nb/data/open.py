@@ -7,58 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data import own, plain
 from heterodyne_nb.data.assemble import assemble
-from heterodyne_nb.data.formats import hdf
-from heterodyne_nb.data.formats.base import Layout
+from heterodyne_nb.data.formats import LAYOUTS, Layout, hdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-
-
-def layouts() -> tuple[Layout, ...]:
-    """The HDF5 layouts, in the order in which they are tried."""
-    from heterodyne_nb.data.formats.apsu import ApsU
-
-    return (ApsU(),)
-
-
-def read_h5(
-    path: str | os.PathLike[str], *, layout: str | None = None, dt: float | None = None
-) -> xr.Dataset:
-    """Read one HDF5 result file; the maps stay on disk."""
-    with hdf.open_h5(path) as h5file:
-        reader = find_layout(h5file, layout)
-        return assemble(reader.read(h5file), h5file, reader.name, dt)
-
-
-def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
-    """The reader for a file, found by its keys or by name."""
-    known = {one.name: one for one in layouts()}
-    if name is not None:
-        if name not in known:
-            raise ConfigurationError(f"layout {name!r} is not known", expected=f"one of {sorted(known)}")
-        missing = known[name].lacks(h5file)
-        if missing:
-            raise DataFormatError(
-                f"the file does not have the layout {name}: it lacks {', '.join(missing)}",
-                where=hdf.place(h5file),
-            )
-        return known[name]
-    tried = {one.name: one.lacks(h5file) for one in known.values()}
-    for key, missing in tried.items():
-        if not missing:
-            return known[key]
-    lines = "\n".join(f"    {key}: lacks {', '.join(missing)}" for key, missing in tried.items())
-    raise DataFormatError(
-        f"the layout of this file is not known; it holds {_contents(h5file)}. Layouts tried:\n{lines}",
-        where=hdf.place(h5file),
-        hint="for other files pass the arrays to heterodyne_nb.data.make_dataset",
-    )
-
-
-def _contents(h5file: h5py.File) -> str:
-    names = [f"/{name}" for name in list(h5file)[:8]]
-    return ", ".join(names) if names else "nothing"
 
 
 def open_dataset(
@@ -76,30 +31,103 @@ def open_dataset(
     Parameters
     ----------
     path : str or path
-        The file.
+        An HDF5 result file, ``.npz`` or ``.npy`` arrays, or this package's netCDF or Zarr.
     q, phi : float, list or (lo, hi), optional
-        Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range.
+        Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
+        (a range of phi may cross ±180°). For plain arrays that come without them: their values.
     frames : (start, end) or slice, optional
-        Frames to keep; a pair is 1-based and inclusive.
+        Frames to keep. A pair is 1-based and inclusive, as in the configuration; a slice counts
+        from 0 and leaves its end out, as Python's do.
     dt : float, optional
         Time from frame to frame, s, where the file does not say or says it wrong.
     layout : str, optional
-        Name of the layout, where it should not be guessed.
-    mask : array of bool, optional
-        True for each frame of the file that is used.
+        Name of the layout, where it should not be recognised.
+    mask : array of bool or list of frame numbers, optional
+        True for each frame that is used, or the numbers (from 1) of frames to leave out.
 
     Returns
     -------
     Dataset
-        The data model of the package; two-time maps stay on disk until they are looked at.
+        The data model of the package. Two-time maps stay on disk until they are looked at; where
+        the file has no measured g2 it is computed from them, also only then.
+
+    Raises
+    ------
+    MissingFileError, DataFormatError
+        The file is not there or cannot be understood: what was looked for and what was found.
+    ConfigurationError
+        A selection is not understood or leaves nothing.
+
+    Warns
+    -----
+    DataWarning
+        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
+    """
+    path = Path(path)
+    if path.suffix in (".npz", ".npy"):
+        ds, q, phi = plain.read_plain(path, q=q, phi=phi, dt=dt)
+    elif own.is_zarr(path):
+        ds = own.open_own(path, dt=dt)
+    else:
+        ds = read_h5(path, layout=layout, dt=dt)
+    return refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+
+
+def read_h5(
+    path: str | os.PathLike[str], *, layout: str | None = None, dt: float | None = None
+) -> xr.Dataset:
+    """Read one HDF5 file of any layout; the maps stay on disk."""
+    with hdf.open_h5(path) as h5file:
+        if layout in (None, own.NAME) and own.is_own(h5file):
+            return own.open_own(Path(path), dt=dt)
+        reader = find_layout(h5file, layout)
+        return assemble(reader.read(h5file), h5file, reader.name, dt)
+
+
+def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
+    """The reader for a file, recognised by its keys, or the one of the given name.
 
     Raises
     ------
     DataFormatError
-        The file cannot be read, or a selection leaves nothing.
+        No layout fits; the message lists what each one lacks.
+    ConfigurationError
+        There is no layout of that name.
     """
-    ds = read_h5(Path(path), layout=layout, dt=dt)
-    return refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    known = {one.name: one for one in LAYOUTS}
+    if name is not None:
+        return _named(h5file, name, known)
+    tried = {one.name: one.lacks(h5file) for one in LAYOUTS}
+    for key, missing in tried.items():
+        if not missing:
+            return known[key]
+    tried[own.NAME] = [f"root attribute {own.ATTRIBUTE}"]
+    lines = "\n".join(f"    {key}: lacks {', '.join(missing)}" for key, missing in tried.items())
+    raise DataFormatError(
+        f"the layout of this file is not known; it holds {_contents(h5file)}. Layouts tried:\n{lines}",
+        where=hdf.place(h5file),
+        hint="build the dataset from arrays with heterodyne_nb.data.make_dataset",
+    )
+
+
+def _named(h5file: h5py.File, name: str, known: dict[str, Layout]) -> Layout:
+    if name not in known:
+        raise ConfigurationError(
+            f"layout {name!r} is not known", expected=f"one of {sorted([*known, own.NAME])}"
+        )
+    missing = known[name].lacks(h5file)
+    if missing:
+        raise DataFormatError(
+            f"the file does not have the layout {name!r}: it lacks {', '.join(missing)}",
+            where=hdf.place(h5file),
+        )
+    return known[name]
+
+
+def _contents(h5file: h5py.File) -> str:
+    names = list(h5file)
+    shown = ", ".join(f"/{name}" for name in names[:8])
+    return (shown + (", …" if len(names) > 8 else "")) or "nothing"
 
 
 def refine(ds: xr.Dataset, *, q: Any, phi: Any, frames: Any, mask: Any) -> xr.Dataset:
@@ -109,7 +137,25 @@ def refine(ds: xr.Dataset, *, q: Any, phi: Any, frames: Any, mask: Any) -> xr.Da
     if mask is not None:
         ds = prepare.mask_frames(ds, mask)
     if frames is not None:
-        ds = prepare.crop_frames(ds, *frames)
+        ds = prepare.crop_frames(ds, *_first_and_last(frames, ds))
     if q is not None or phi is not None:
         ds = prepare.select(ds, q=q, phi=phi)
     return ds
+
+
+def _first_and_last(frames: Any, ds: xr.Dataset) -> tuple[int, int]:
+    """1-based inclusive limits."""
+    if isinstance(frames, slice):
+        start, stop, step = frames.indices(ds.sizes.get("t", 0))
+        if step != 1 or stop <= start:
+            raise ConfigurationError(
+                f"frames = {frames} keeps nothing or not every frame",
+                expected=f"a slice of step 1 within the {ds.sizes.get('t', 0)} frames",
+            )
+        return start + 1, stop
+    pair = np.ravel(np.asarray(frames, dtype=object))
+    if pair.size != 2:
+        raise ConfigurationError(
+            f"frames = {frames!r}", expected="(first, last) frame numbers, from 1, or a slice"
+        )
+    return pair[0], pair[1]

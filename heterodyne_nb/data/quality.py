@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -159,7 +160,7 @@ def _blocks(n: int) -> list[tuple[slice, slice]]:
     size = min(_PROBE, n)
     starts = sorted({0, (n - size) // 3, 2 * (n - size) // 3, n - size})
     on = [(slice(s, s + size), slice(s, s + size)) for s in starts]
-    off = [(slice(a, a + size), slice(b, b + size)) for a, b in zip(starts, starts[1:], strict=False)]
+    off = [(slice(a, a + size), slice(b, b + size)) for a, b in pairwise(starts)]
     return on + off
 
 
@@ -202,3 +203,23 @@ def _dead(h5file: h5py.File, ref: MapRef, n: int, probed: np.ndarray) -> str:
         if finite.size and np.any(finite != finite[0]):
             return ""
     return "constant" if finite.size else "all NaN"
+
+
+def tidy_map(values: np.ndarray) -> str:
+    """Make one map in memory symmetric, in place, and say which triangle it came with.
+
+    Returns
+    -------
+    str
+        ``"full"``, ``"upper"`` or ``"lower"``. A diagonal of zeros becomes NaN.
+    """
+    upper = np.triu_indices(values.shape[0], 1)
+    kind = _which(values[upper], values.T[upper])
+    if kind == "upper":
+        values.T[upper] = values[upper]
+    elif kind == "lower":
+        values[upper] = values.T[upper]
+    if not np.any(np.diagonal(values)):
+        np.fill_diagonal(values, np.nan)
+    values[~np.isfinite(values)] = np.nan
+    return kind

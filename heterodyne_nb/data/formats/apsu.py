@@ -42,10 +42,10 @@ class ApsU:
         found = Ingredients(
             q=q_axis[cells // phi_axis.size],
             phi=phi_axis[cells % phi_axis.size],
-            dt=_frame_time(h5file, "twotime"),
+            dt=_frame_time(h5file, "twotime" if _MAPS in h5file else "multitau"),
             tau_frame=_frame_time(h5file, "multitau"),
             maps=_maps(h5file, cells.size),
-            n_pixels=_pixels(qmap, cells.size),
+            n_pixels=hdf.label_counts(qmap, "dynamic_roi_map", cells.size),
             cells=(q_axis, phi_axis, cells),
             notes=notes,
         )
@@ -83,7 +83,7 @@ def _frame_time(h5file: h5py.File, kind: str) -> float | None:
     detectors = sorted(name for name in instrument if name.startswith("detector"))
     for name in detectors:
         if "frame_time" in instrument[name]:
-            base = hdf.scalar(instrument[name], "frame_time", "one time, s")
+            base = hdf.seconds(instrument[name], "frame_time")
             stride = hdf.scalar(h5file, f"xpcs/{kind}/config/stride_frame", "one number", 1.0)
             average = hdf.scalar(h5file, f"xpcs/{kind}/config/avg_frame", "one number", 1.0)
             return base * stride * average
@@ -121,13 +121,6 @@ def _processed(h5file: h5py.File, numbers: list[int], n_label: int) -> np.ndarra
             expected=f"labels from 1 to {n_label} (0 means unused)",
         )
     return labels
-
-
-def _pixels(qmap: h5py.Group, n_label: int) -> np.ndarray | None:
-    if "dynamic_roi_map" not in qmap:
-        return None
-    labels = qmap["dynamic_roi_map"][()].ravel().astype(np.int64)
-    return np.bincount(labels[labels > 0], minlength=n_label + 1)[1 : n_label + 1]
 
 
 def _read_g2(h5file: h5py.File, found: Ingredients, n_cell: int) -> None:

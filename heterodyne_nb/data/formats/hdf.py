@@ -174,3 +174,36 @@ def to_inverse_angstrom(values: np.ndarray, unit: str | None, where: str, assume
     if name in _PER_ANGSTROM:
         return values
     raise DataFormatError(f"the unit of q is {unit!r}", where=where, expected="1/Å or 1/nm")
+
+
+def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) -> np.ndarray:
+    """A matrix of the given shape; one row or column may be stored flat."""
+    values = array(group, key, expected)
+    if values.shape != shape and values.size == shape[0] * shape[1] and 1 in shape:
+        values = values.reshape(shape)
+    if values.shape != shape:
+        raise DataFormatError(
+            f"the shape is {values.shape}", where=place(group, key), expected=f"{shape}: {expected}"
+        )
+    return values
+
+
+def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None:
+    """Detector pixels of each label (1, 2, ...) of a label image; None where there is none."""
+    if key not in group:
+        return None
+    labels = array(group, key, "a label image").ravel()
+    labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
+    return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
+
+
+def seconds(group: h5py.Group, key: str, expected: str = "one time, s") -> float:
+    """One time in seconds, by its unit attribute."""
+    factors = {"s": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+    value = scalar(group, key, expected)
+    unit = unit_of(group[key]) or "s"
+    if unit not in factors:
+        raise DataFormatError(
+            f"the unit of time is {unit!r}", where=place(group, key), expected="s, ms, us or ns"
+        )
+    return value * factors[unit]
