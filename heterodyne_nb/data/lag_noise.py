@@ -5,20 +5,21 @@ An average over ages at lag k takes pixels e_i = c2[i, i+k] along one diagonal. 
     var(Σ w_i e_i / Σ w_i) = Σ_h Γ_k(h) A(h) / (Σ w_i)²,    A(h) = Σ_i w_i w_{i+h},    −∞ < h < ∞,
 
 Γ_k(h) being the autocovariance of the noise along the diagonal. Two of its pixels are correlated when they
-are made from the same or from correlated frames: i and i+h are close (|h| small, the lifetime of the speckle),
-or i+k and i+h are (|h| ≈ k, the dyadic term: one odd frame enters two pixels, k apart). So h with |h| ≤ M or
+are made from the same or from correlated frames: i and i+h are close (|h| small, the speckle's lifetime), or
+i+k and i+h are (|h| ≈ k, the dyadic term: one odd frame enters two pixels, k apart). So h with |h| ≤ M or
 ||h| − k| ≤ M are kept, with an exponential tail behind the first; the rest is dropped.
 
 Γ is estimated from whole diagonals, not from the averaged pixels alone, which are too few to show how they
 are correlated. Lags within about half of their size share the shape Γ(h)/Γ(0), lags within 15 % the level
-Γ(0). Each diagonal's mean is taken away, and a parabola in age (an ageing sample) common to its group of lags.
+Γ(0). Each diagonal's mean is taken away, and a parabola in age (an ageing sample) common to its group.
 This lowers every Γ(h) by about p V/n̄, with V = Σ_h Γ(h), n̄ the length of a diagonal and p = 1 … 3 the terms
 taken away; it is put back (Wolff, Comput. Phys. Commun. 156 (2004) 143, for p = 1). M is the smallest
 M ≥ 2 τ(M), τ(M) = ½ + Σ_{1≤h≤M} Γ(h)/Γ(0) (Sokal's window). Few independent stretches widen the error as
 Student's t does.
 
 What is frozen during the whole run (static speckle) moves c2 as a whole and cannot be seen from one map: it
-is part of contrast and offset. A run of fewer than ~15 lifetimes of the speckle gives errors somewhat too small.
+is part of contrast and offset. In a run of fewer than ~15 lifetimes of the speckle the errors come out too
+small.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ form, changes nothing in place, and reads at most one two-time map at a time.
 
 from __future__ import annotations
 
+from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.masks import crop_frames, mask_frames, unmask
 from heterodyne_nb.data.select import select
 
-__all__ = ["crop_frames", "mask_frames", "select", "unmask"]
+__all__ = ["crop_frames", "g2_cuts", "mask_frames", "select", "unmask"]
