@@ -2,6 +2,6 @@
 
 from heterodyne_nb.simulate.example import example_dataset, example_path, example_truth
 from heterodyne_nb.simulate.maps import model_maps
-from heterodyne_nb.simulate.speckle import speckle
+from heterodyne_nb.simulate.experiment import speckle
 
 __all__ = ["example_dataset", "example_path", "example_truth", "model_maps", "speckle"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heterodyne_nb.simulate.speckle import speckle
+from heterodyne_nb.simulate.experiment import speckle
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,5 +1,7 @@
 """Speckle of one bin: its mean is the model, its noise is the real kind."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -123,6 +125,15 @@ def test_every_pixel_is_used_once():
     population, detector = components("heterodyne", TRUTH, AXES), Detector(1300, np.ones(1))
     blocks = fields._pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(1))
     assert [block.shape[1] for block in blocks] == [512, 512, 276]
+
+
+def test_memory_does_not_grow_with_the_number_of_pixels():
+    population = components("static_isotropic", [300.0, 0.0, 0.0], AXES)
+    tracemalloc.start()
+    bin_correlation(population, 0.01, 0.0, Detector(30_000, np.ones(1)), np.random.SeedSequence(1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6  # all intensities at once would take 9.6 MB
 
 
 def test_intensity_follows_the_fractions_or_stays_steady():

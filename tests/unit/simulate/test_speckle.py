@@ -1,5 +1,7 @@
 """A simulated experiment as a dataset, and the one that ships with the package."""
 
+import doctest
+import importlib
 import json
 
 import numpy as np
@@ -17,7 +19,7 @@ GRID = {"q": [0.006, 0.012], "phi": [0.0, 40.0], "n_frames": 24, "dt": 1.0, "n_p
 
 @pytest.fixture(scope="module")
 def shipped():
-    with pytest.warns(DataWarning, match="q = 0.006 1/Å, phi = 90° is all NaN"):
+    with pytest.warns(DataWarning, match="all NaN.*q = 0.006 1/Å, phi = 90°"):
         return open_dataset(simulate.example_path())
 
 
@@ -136,3 +138,10 @@ def test_the_script_writes_a_whole_file_or_none(tmp_path, monkeypatch, capsys):
     with pytest.warns(DataWarning, match="small.h5"):
         ds = open_dataset(path)
     assert dict(ds.c2.sizes) == {"q": 3, "phi": 8, "t1": 12, "t2": 12}
+
+
+@pytest.mark.parametrize("module", ["maps", "experiment", "example"])
+def test_examples_in_the_docstrings_run(module):
+    found = doctest.testmod(importlib.import_module(f"heterodyne_nb.simulate.{module}"))
+    assert found.attempted > 0
+    assert found.failed == 0
