@@ -1,9 +1,10 @@
 """The trust-region subproblem as a quadratic program in Gurobi: one environment, one reused model.
 
 Gurobi's tolerances are absolute (1e-9 at best), while a converging fit takes steps from 1 down to
-1e-10. So the program is solved for u with d_i = t u_i/√H_ii and t the length of the largest
-single-coordinate Newton step in those units: then the largest linear coefficient is 1, the quadratic
-form has a unit diagonal, and u is of order one however small the step is.
+1e-10. So the program is solved for u with d_i = s_i u_i, where s_i = min(Δ, t/√H_ii) is the step to be
+expected along coordinate i, t = max |g_i|/√H_ii, and the cost is divided by max |g_i s_i|. Then the
+coefficients and u are of order one however small the step or the trust region is. A step beyond 10⁶
+times the expected one is not trusted: wider bounds on u would only cost Gurobi its precision.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _LICENCE = (
     f"for these sizes, {_OTHER_METHOD}"
 )
 _SIZE = f"fix or tie parameters, install a full licence, {_OTHER_METHOD}"
+_FURTHEST = 1e6
 _PARAMETERS = {
     "Threads": 1,
     "OptimalityTol": 1e-9,
@@ -118,18 +120,27 @@ class TrustRegionProgram:
         low, high = np.maximum(lower, -radius), np.minimum(upper, radius)
         diagonal = _positive_diagonal(hessian)
         unit = 1.0 / np.sqrt(diagonal)
-        length = float(np.max(np.abs(unit * gradient), initial=0.0))
-        if length == 0.0:
+        unit = np.minimum(unit * np.max(np.abs(unit * gradient), initial=0.0), radius)
+        cost = float(np.max(np.abs(unit * gradient), initial=0.0))
+        if cost == 0.0:
             return np.zeros_like(gradient)
-        form = hessian * np.outer(unit, unit) + 1e-12 * np.eye(self._size)
-        linear = unit * gradient / length
-        unit = unit * length
-        u = self._solve_scaled(0.5 * (form + form.T), linear, low / unit, high / unit, unit / radius)
-        return self._within(unit * u, low, high, radius)
+        form = hessian * np.outer(unit, unit) / cost
+        form = 0.5 * (form + form.T) + 1e-12 * np.diag(np.diag(form))
+        low_u, high_u = np.maximum(low / unit, -_FURTHEST), np.minimum(high / unit, _FURTHEST)
+        step = unit * self._solve_scaled(form, unit * gradient / cost, low_u, high_u, None)
+        if self._norm == "ball" and np.linalg.norm(step) > radius:
+            step = unit * self._solve_scaled(form, unit * gradient / cost, low_u, high_u, unit / radius)
+        return self._within(step, low, high, radius)
 
     def _solve_scaled(
-        self, form: np.ndarray, linear: np.ndarray, low: np.ndarray, high: np.ndarray, per_radius: np.ndarray
+        self,
+        form: np.ndarray,
+        linear: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        per_radius: np.ndarray | None,
     ) -> np.ndarray:
+        """Solve for u; `per_radius` is s/Δ for the ball, None to leave it out."""
         import gurobipy
 
         try:
@@ -148,12 +159,12 @@ class TrustRegionProgram:
             )
         return u
 
-    def _replace_ball(self, per_radius: np.ndarray) -> None:
-        if self._norm == "box":
-            return
+    def _replace_ball(self, per_radius: np.ndarray | None) -> None:
         if self._ball is not None:
             self._model.remove(self._ball)
-        self._ball = self._model.addMQConstr(np.diag(per_radius**2), None, "<", 1.0, self._u, self._u)
+            self._ball = None
+        if per_radius is not None:
+            self._ball = self._model.addMQConstr(np.diag(per_radius**2), None, "<", 1.0, self._u, self._u)
 
     def _within(self, step: np.ndarray, low: np.ndarray, high: np.ndarray, radius: float) -> np.ndarray:
         """Take out what the solver's tolerance let through."""

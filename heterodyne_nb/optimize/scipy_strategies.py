@@ -13,6 +13,8 @@ from heterodyne_nb.optimize.problem_view import ProblemView
 from heterodyne_nb.optimize.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import register
 
+_FRESH_STARTS = 6
+
 
 @register
 @dataclass(kw_only=True, eq=False)
@@ -131,12 +133,14 @@ class LBFGSBStrategy(IterativeStrategy):
 
     def _minimise(self, run: Run) -> str:
         limit = self.max_iterations or 500 * run.best_z.size
-        while True:  # a bad memory makes steps tiny, which looks like convergence: confirm without it
+        reason = "iteration limit"
+        for _ in range(_FRESH_STARTS):  # a bad memory makes steps tiny, which looks like convergence
             before = run.best_fun
             reason = self._descend(run, limit - run.nit)
             settled = before - run.best_fun <= 1e-10 * abs(run.best_fun)
             if settled or reason in ("gradient tolerance", "iteration limit"):
-                return reason
+                break
+        return reason
 
     def _descend(self, run: Run, limit: int) -> str:
         if limit <= 0:
