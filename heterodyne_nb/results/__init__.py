@@ -1,5 +1,6 @@
 """Results of fits as frozen values: the record, its reports and its files."""
 
 from heterodyne_nb.results.fit_result import FitResult
+from heterodyne_nb.results.identifiability import Identifiability, identifiability
 
-__all__ = ["FitResult"]
+__all__ = ["FitResult", "Identifiability", "identifiability"]

@@ -16,7 +16,9 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import maps, record, schema
 from heterodyne_nb.results.delta import curve_bands
 from heterodyne_nb.results.derived import derived_quantities
+from heterodyne_nb.results.determined import of_result
 from heterodyne_nb.results.files import read_result, write_result
+from heterodyne_nb.results.identifiability import Identifiability
 
 Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -247,6 +249,16 @@ class FitResult:
             ds["t"].values if "t" in ds else None,
             ds if "bin" in ds.dims else None,
         )
+
+    def identifiability(self) -> Identifiability:
+        """Which combinations of the varied parameters the data determine, and how well.
+
+        Raises
+        ------
+        OptimizationError
+            The result keeps no Gauss-Newton matrix.
+        """
+        return of_result(self._dataset)
 
     def model_map(
         self,

@@ -1,0 +1,62 @@
+"""Identifiability of a saved fit: its varied parameters, and what its curves say all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.results.delta import NORMAL_95
+from heterodyne_nb.results.families import members, natural_scales
+from heterodyne_nb.results.identifiability import Identifiability, identifiability
+from heterodyne_nb.results.numbers import value_with_error
+
+
+def of_result(record: xr.Dataset) -> Identifiability:
+    """Judge the parameters a fit varied from the Gauss-Newton matrix it kept.
+
+    Parameters
+    ----------
+    record : xarray.Dataset
+        Of a :class:`heterodyne_nb.results.FitResult`.
+
+    Raises
+    ------
+    OptimizationError
+        The record keeps no Gauss-Newton matrix, or nothing was varied.
+    """
+    if "hessian" not in record:
+        raise OptimizationError(
+            "the result keeps no Gauss-Newton matrix", hint="pass hessian to FitResult.from_parts"
+        )
+    varied = np.flatnonzero(~np.isin(record["status"].values, ("fixed", "tied")))
+    if not varied.size:
+        raise OptimizationError("every parameter was fixed or tied", hint="vary at least one parameter")
+    names = record["parameter"].values[varied].tolist()
+    values = record["parameters"].values[varied].tolist()
+    duration = float(np.ptp(record["t"].values)) if "t" in record else None
+    scales = natural_scales(
+        record["parameter"].values.tolist(), record["parameters"].values.tolist(), duration
+    )
+    hessian = record["hessian"].values[np.ix_(varied, varied)]
+    sigma2 = float(record.attrs.get("sigma2", 1.0))
+    wanted = {name: scales[name] for name in names}
+    found = identifiability(hessian, names, values, sigma2, scales=wanted)
+    notes = curve_notes(record, found.not_determined)
+    return identifiability(hessian, names, values, sigma2, scales=wanted, notes=notes) if notes else found
+
+
+def curve_notes(record: xr.Dataset, doubtful: tuple[str, ...]) -> list[str]:
+    """Say what each curve with a doubtful parameter is at mid-time, with its standard error."""
+    member = members(record["parameter"].values.tolist())
+    notes = []
+    for curve in dict.fromkeys(member[name].curve for name in doubtful):
+        if curve not in record or f"{curve}_lower" not in record:
+            continue
+        middle = record.isel(t=record.sizes["t"] // 2)
+        half = 0.5 * float(middle[f"{curve}_upper"] - middle[f"{curve}_lower"])
+        if np.isfinite(half):
+            unit = str(record[curve].attrs.get("units", "1"))
+            shown = value_with_error(float(middle[curve]), half / NORMAL_95)
+            notes.append(f"{curve} at mid-time is {shown}" + ("" if unit == "1" else f" {unit}"))
+    return notes

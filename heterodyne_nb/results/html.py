@@ -1,0 +1,63 @@
+"""Small pieces of self-contained HTML that read well on light and dark notebook themes.
+
+No colours of background are set; text inherits the notebook's own, lines and tints are half
+transparent, so they show on white and on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_STYLE = """<style>
+.hnb-report{color:inherit;font-variant-numeric:tabular-nums;line-height:1.45;max-width:72em}
+.hnb-report p{margin:.4em 0 .2em}
+.hnb-report .hnb-head{font-weight:600;font-size:1.05em}
+.hnb-report .hnb-alert,.hnb-report .hnb-note{border-left:4px solid;padding:.25em .7em;margin:.3em 0}
+.hnb-report .hnb-alert{border-color:#d9822b;background:rgba(217,130,43,.14)}
+.hnb-report .hnb-note{border-color:rgba(128,128,128,.6);background:rgba(128,128,128,.10)}
+.hnb-report table{border-collapse:collapse;margin:.4em 0;color:inherit;background:transparent}
+.hnb-report th,.hnb-report td{padding:.15em .8em .15em 0;text-align:left;border:0;
+  border-bottom:1px solid rgba(128,128,128,.3);color:inherit;background:transparent;white-space:nowrap}
+.hnb-report th{font-weight:600;border-bottom:2px solid rgba(128,128,128,.55)}
+.hnb-report tr.hnb-dim td{opacity:.62}
+.hnb-report tr.hnb-mark td{background:rgba(217,130,43,.14)}
+.hnb-report details{margin:.4em 0}
+.hnb-report summary{cursor:pointer}
+.hnb-report ul{margin:.1em 0 .4em 1.2em;padding:0}
+</style>"""
+
+
+def page(body: str) -> str:
+    """Wrap HTML in the report's own block with its style."""
+    return f'{_STYLE}<div class="hnb-report">{body}</div>'
+
+
+def heading(text: str) -> str:
+    """Return a headline."""
+    return f'<p class="hnb-head">{escape(text)}</p>'
+
+
+def alert(text: str, *, serious: bool = True) -> str:
+    """Return a line that stands out: a warning, or a note when not `serious`."""
+    return f'<p class="hnb-{"alert" if serious else "note"}">{escape(text)}</p>'
+
+
+def bullets(items: Iterable[str]) -> str:
+    """Return a list."""
+    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    """Return a table; `classes` gives each row's class (``"hnb-dim"``, ``"hnb-mark"`` or empty)."""
+    body = []
+    for i, row in enumerate(rows):
+        kind = f' class="{classes[i]}"' if i < len(classes) and classes[i] else ""
+        body.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def folded(title: str, body: str) -> str:
+    """Return a part that opens on a click."""
+    return f"<details><summary>{escape(title)}</summary>{body}</details>"
