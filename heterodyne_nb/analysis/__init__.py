@@ -1,0 +1,24 @@
+"""Analyses: from a configuration to fits, step by step, under observers."""
+
+from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
+from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+from heterodyne_nb.analysis.observers import (
+    ConsoleProgressObserver,
+    LoggingProgressObserver,
+    ProgressObserver,
+    TqdmProgressObserver,
+    notify,
+)
+
+__all__ = [
+    "AnalysisCommand",
+    "ConsoleProgressObserver",
+    "HeterodyneAnalysisCore",
+    "LoadDataCommand",
+    "LoggingProgressObserver",
+    "OptimizeCommand",
+    "Pipeline",
+    "ProgressObserver",
+    "TqdmProgressObserver",
+    "notify",
+]

@@ -1,0 +1,188 @@
+"""An analysis from its configuration to its fits: load, optimise, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heterodyne_nb.analysis.loading import load
+from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_methods
+from heterodyne_nb.analysis.observers import ProgressObserver, notify
+from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.progress import ProgressEvent, StopToken
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy.optimize import OptimizeResult
+
+    from heterodyne_nb.results import FitResult
+
+
+class HeterodyneAnalysisCore:
+    """Runs the analysis that a configuration describes.
+
+    Parameters
+    ----------
+    config : str, path, mapping or ConfigManager
+        A configuration file, its contents, or one already loaded.
+    observers : iterable of ProgressObserver
+        Who is told about progress.
+    stop : StopToken, optional
+        Asks long work to stop; the best so far is kept.
+
+    Attributes
+    ----------
+    config : ConfigManager
+    dataset : xarray.Dataset or None
+        The data of the fit, once loaded.
+    account : tuple of str
+        What was used of the data, in words, once loaded.
+
+    Raises
+    ------
+    ConfigurationError
+        The configuration is wrong; every problem is listed.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Mapping[str, Any] | ConfigManager,
+        *,
+        observers: Iterable[ProgressObserver] = (),
+        stop: StopToken | None = None,
+    ) -> None:
+        self.config = _manager(config)
+        self.stop = stop or StopToken()
+        self.dataset: xr.Dataset | None = None
+        self.account: tuple[str, ...] = ()
+        self._tell = notify(observers)
+
+    def load_experimental_data(self) -> xr.Dataset:
+        """Open the data, keep the frames, q and angles the configuration asks for, mask the rest.
+
+        Returns
+        -------
+        xarray.Dataset
+            Also kept as :attr:`dataset`; what was used is told in words in :attr:`account`.
+
+        Raises
+        ------
+        ConfigurationError
+            No file is named, or a selection matches nothing.
+        DataFormatError
+            The file is missing, damaged or of no known layout.
+        """
+        self._tell(ProgressEvent("load", 0.0))
+        loaded = load(self.config)
+        self.dataset, self.account = loaded.dataset, loaded.account
+        self._tell(ProgressEvent("load", 1.0, message="; ".join(loaded.account)))
+        return loaded.dataset
+
+    def optimize_classical(self) -> OptimizeResult:
+        """Fit by the configured classical methods and return the best answer.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            ``x`` in published order, ``fun`` (chi-square), ``success``, ``message``, ``nfev``, ``nit``,
+            ``method``, ``failures`` (method to reason) and ``fit_result`` (the whole :class:`FitResult`).
+
+        Raises
+        ------
+        OptimizationError
+            Every method failed.
+
+        Warns
+        -----
+        FitWarning
+            A method failed and the next one took its place.
+        """
+        outcome = self._run(self._settings.classical.methods)
+        return as_optimize_result(outcome.best, outcome.failures)
+
+    def optimize_robust(self) -> dict[str, Any]:
+        """Fit by the configured robust methods.
+
+        Raises
+        ------
+        OptimizationError
+            Always: this version has no robust methods.
+        """
+        raise OptimizationError(
+            f"robust methods ({', '.join(self._settings.robust.methods)}) are not in this version yet",
+            where="optimization.robust",
+            hint="use a classical method; a robust loss such as 'huber' bounds the weight of outliers",
+        )
+
+    def optimize_all(self) -> dict[str, Any]:
+        """Fit by every configured method, classical and robust.
+
+        Returns
+        -------
+        dict
+            ``best`` (OptimizeResult), ``best_method``, ``methods`` (name to OptimizeResult) and ``failed``
+            (name to reason).
+
+        Raises
+        ------
+        OptimizationError
+            Every method failed.
+
+        Warns
+        -----
+        FitWarning
+            A method failed; the others' answers stand.
+        """
+        outcome = self._run((*self._settings.classical.methods, *self._settings.robust.methods))
+        answers = {name: as_optimize_result(result) for name, result in outcome.results.items()}
+        best = as_optimize_result(outcome.best, outcome.failures)
+        return {
+            "best": best,
+            "best_method": outcome.best_method,
+            "methods": answers,
+            "failed": dict(outcome.failures),
+        }
+
+    @property
+    def _settings(self) -> Any:
+        return self.config.settings.optimization
+
+    def _run(self, methods: Iterable[str]) -> Outcome:
+        if self.dataset is None:
+            self.load_experimental_data()
+        return run_methods(tuple(methods), self._fit, self.stop)
+
+    def _fit(self, method: str) -> FitResult:
+        from heterodyne_nb.analysis.fitting import fit
+
+        if method in self._settings.robust.methods:
+            self.optimize_robust()
+        chosen = self._settings
+        return fit(
+            self.dataset,
+            self.config.settings.mode,
+            parameters=self.config.parameters,
+            method=method,
+            contrast=chosen.contrast,
+            loss=chosen.loss,
+            multistart=chosen.multistart.n,
+            time_limit=chosen.time_limit,
+            seed=chosen.multistart.seed,
+            on_progress=self._tell,
+            stop=self.stop,
+        )
+
+
+def _manager(config: str | Path | Mapping[str, Any] | ConfigManager) -> ConfigManager:
+    if isinstance(config, ConfigManager):
+        return config
+    if isinstance(config, Mapping):
+        return ConfigManager.from_dict(config)
+    if isinstance(config, str | Path):
+        return ConfigManager(config)
+    raise ConfigurationError(
+        f"a {type(config).__name__} is no configuration",
+        expected="a file, its contents as a mapping, or a ConfigManager",
+    )

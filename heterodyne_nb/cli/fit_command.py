@@ -1,0 +1,47 @@
+"""``heterodyne-nb fit``: from a configuration to saved results."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from heterodyne_nb.cli.arguments import add_command
+from heterodyne_nb.cli.overrides import configured, method_choice
+from heterodyne_nb.cli.running import conclude, fit_and_save
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program."""
+    parser = add_command(
+        commands, "fit", run, "fit the data that a configuration names, and save the results"
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="configuration file: JSON, YAML or TOML")
+    parser.add_argument(
+        "--method",
+        metavar="NAMES",
+        help="classical, robust, all, or methods separated by commas (default: those of the configuration)",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder for the results (default: configured)"
+    )
+    parser.add_argument("--data", type=Path, metavar="FILE", help="data file, instead of the configured one")
+    parser.add_argument(
+        "--time-limit", type=float, metavar="SECONDS", help="stop with the best so far after this"
+    )
+    parser.add_argument("--multistart", type=int, metavar="N", help="number of further starts")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the further starts")
+
+
+def run(args: Namespace) -> int:
+    """Fit and save."""
+    family, methods = method_choice(args.method)
+    changes = {
+        "optimization.classical.methods": methods,
+        "optimization.time_limit": args.time_limit,
+        "optimization.multistart.n": args.multistart,
+        "optimization.multistart.seed": args.seed,
+    }
+    config = configured(args.config, changes, data=args.data)
+    title = config.settings.metadata.title or f"Fit of {config.settings.mode} to {args.config.name}"
+    return conclude(args, fit_and_save(args, config, family, args.output, title))

@@ -1,0 +1,142 @@
+"""What every fitting command does: run under observers and Ctrl-C, save, tell, end with the right code."""
+
+from __future__ import annotations
+
+import sys
+import warnings as python_warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
+from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
+from heterodyne_nb.cli.outputs import save_fit
+from heterodyne_nb.cli.watching import observers_for, stoppable, tell
+from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning
+from heterodyne_nb.progress import StopToken
+
+if TYPE_CHECKING:
+    from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+    from heterodyne_nb.results import FitResult
+
+FAMILIES = ("classical", "robust", "all")
+
+
+@dataclass
+class Finished:
+    """A fit that has been saved.
+
+    Attributes
+    ----------
+    core : HeterodyneAnalysisCore
+    best : FitResult
+    others : dict of str to FitResult
+        Further answers by method.
+    files : list of pathlib.Path
+        What was written.
+    warnings : list of str
+        What was warned of on the way.
+    """
+
+    core: HeterodyneAnalysisCore
+    best: FitResult
+    others: dict[str, FitResult] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None, title: str) -> Finished:
+    """Load, fit by a family of methods, and write the files.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The command's arguments; says how much to tell.
+    config : path, mapping or ConfigManager
+        As :class:`HeterodyneAnalysisCore` takes it.
+    family : {"classical", "robust", "all"}
+    folder : pathlib.Path or None
+        Where the files go; that of the configuration if None.
+    title : str
+        Heading of the report.
+    """
+    from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+
+    stop = StopToken()
+    with observers_for(args) as observers, _collected_warnings() as told:
+        core = HeterodyneAnalysisCore(config, observers=observers, stop=stop)
+        output = core.config.settings.output
+        if not output.formats:
+            raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
+        with stoppable(stop):
+            made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
+            if "optimize" not in made:
+                raise KeyboardInterrupt
+            finished = _answers(core, made["optimize"])
+        finished.warnings = list(told)
+        finished.files = _save(finished, Path(folder or output.directory), title)
+    return finished
+
+
+def conclude(args: Namespace, finished: Finished) -> int:
+    """Print the summary and the files, and return the exit code."""
+    best = finished.best
+    tell(args, "\n".join(finished.core.account))
+    tell(args, f"\n{best.summary()}\n")
+    for name, other in finished.others.items():
+        tell(args, f"{name}: reduced chi2 {other.chi2_reduced:.6g} ({other.message})")
+    tell(args, "wrote " + ", ".join(str(path) for path in finished.files))
+    if finished.core.stop.reason == "cancelled":
+        print("interrupted: the best so far was saved", file=sys.stderr)
+        return INTERRUPTED
+    if not best.success:
+        print(f"error: the fit did not succeed: {best.message}; its best so far was saved", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
+    if "methods" not in made:
+        return Finished(core, made.fit_result)
+    answers = {name: answer.fit_result for name, answer in made["methods"].items()}
+    best = answers.pop(made["best_method"])
+    return Finished(core, best, answers)
+
+
+def _save(finished: Finished, folder: Path, title: str) -> list[Path]:
+    core, output = finished.core, finished.core.config.settings.output
+    assert core.dataset is not None
+    written = save_fit(
+        folder,
+        finished.best,
+        core.dataset,
+        formats=output.formats,
+        title=title,
+        account=core.account,
+        warnings=finished.warnings,
+        figures=output.plots,
+    )
+    for name, other in finished.others.items():
+        written.append(other.save(folder / f"results_{name}.nc"))
+    return written
+
+
+@contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """Keep a copy of our own warnings' texts while they are shown as before."""
+    told: list[str] = []
+    shown = python_warnings.showwarning
+
+    def keep(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        if issubclass(category, HeterodyneWarning):
+            told.append(str(message))
+        shown(message, category, *where, **more)
+
+    python_warnings.showwarning = keep
+    try:
+        yield told
+    finally:
+        python_warnings.showwarning = shown
