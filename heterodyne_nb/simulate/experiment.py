@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.simulate.components import components
@@ -104,11 +105,12 @@ def speckle(
     dead = {_place(axes, where) for where in dead_bins}
     c2 = np.full((*axes.bins, axes.t.size, axes.t.size), np.nan, dtype=np.float32)
     intensity = np.zeros((*axes.bins, axes.t.size))
-    for i, j in sorted(set(np.ndindex(axes.bins)) - dead):
-        stream = np.random.SeedSequence(seed, spawn_key=(i, j))
-        c2[i, j], intensity[i, j] = bin_correlation(
-            population, float(axes.q[i]), float(axes.phi[j]), detectors[i][j], stream
-        )
+    with threadpool_limits(limits=1, user_api="blas"):  # products this small only wait for each other
+        for i, j in sorted(set(np.ndindex(axes.bins)) - dead):
+            stream = np.random.SeedSequence(seed, spawn_key=(i, j))
+            c2[i, j], intensity[i, j] = bin_correlation(
+                population, float(axes.q[i]), float(axes.phi[j]), detectors[i][j], stream
+            )
     ds = _dataset(axes, c2, intensity, np.array([[d.n_pixels for d in row] for row in detectors]))
     ds.attrs["simulation"] = _record(mode, params, seed, contrast, gap)
     if frames := sorted(set(bad_frames)):
