@@ -116,7 +116,8 @@ def _cut_maps(ds: xr.Dataset, limits: np.ndarray, cut: str) -> np.ndarray:
     out[2] = 0
     used = used_frames(ds)
     for place, one_map in each_map(ds):
-        out[:, *place] = _cut_one(one_map, used, limits, cut)
+        here: tuple[int | slice, ...] = (slice(None), *place)
+        out[here] = _cut_one(one_map, used, limits, cut)
     return out
 
 
@@ -135,7 +136,7 @@ def _cut_one(c2: np.ndarray, used: np.ndarray, limits: np.ndarray, cut: str) -> 
 
 
 def _gather(pixels: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels i with limits[:, 0] ≤ 2 i < limits[:, 1], a window a row, and their weights 0 or 1."""
+    """Return the pixels i with limits[:, 0] ≤ 2 i < limits[:, 1], a window a row, and weights 0 or 1."""
     first, stop = np.clip(-(-limits // 2), 0, len(pixels)).T
     at = first[:, None] + np.arange(max(int((stop - first).max()), 1))
     inside = at < stop[:, None]

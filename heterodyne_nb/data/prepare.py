@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.masks import crop_frames, mask_frames, unmask
+from heterodyne_nb.data.merge import merge_bins
 from heterodyne_nb.data.select import select
+from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
 
-__all__ = ["crop_frames", "g2_cuts", "mask_frames", "select", "unmask"]
+__all__ = [
+    "crop_frames",
+    "detect_bad_frames",
+    "estimate_sigma",
+    "g2_cuts",
+    "mask_frames",
+    "merge_bins",
+    "select",
+    "unmask",
+]

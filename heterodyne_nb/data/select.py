@@ -51,13 +51,13 @@ def select(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None) -> xr.Datase
 def _select_bins(ds: xr.Dataset, q: Choice, phi: Choice) -> xr.Dataset:
     """Keep the bins that satisfy q first, then those of them that satisfy phi (ring by ring for numbers)."""
     if q is not None:
-        rings, ring_of_bin = _rings(ds["q"].values)
+        rings, ring_of_bin = rings_of(ds["q"].values)
         ds = ds.isel(bin=_bins_of(ring_of_bin, _matching("q", rings, q)))
     if phi is None:
         return ds
     if isinstance(phi, tuple):
         return ds.isel(bin=_matching("phi", ds["phi"].values, phi))
-    _, ring_of_bin = _rings(ds["q"].values)
+    _, ring_of_bin = rings_of(ds["q"].values)
     kept = []
     for ring in dict.fromkeys(ring_of_bin.tolist()):
         members = np.flatnonzero(ring_of_bin == ring)
@@ -65,7 +65,7 @@ def _select_bins(ds: xr.Dataset, q: Choice, phi: Choice) -> xr.Dataset:
     return ds.isel(bin=np.concatenate(kept))
 
 
-def _rings(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rings_of(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct q (to 1e-6 relative) and the ring number of each bin."""
     order = np.argsort(q, kind="stable")
     steps = np.diff(q[order]) > 1e-6 * np.abs(q[order][1:])

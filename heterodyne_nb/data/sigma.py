@@ -37,11 +37,11 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
 
     Notes
     -----
-    c2 changes fast with lag and slowly with age, so the differences are taken along the diagonals, where a
-    stationary signal, fringes included, cancels: d_s = c2[i, i+k] − 2 c2[i+s, i+s+k] + c2[i+2s, i+2s+k] at all
-    lags k, σ_s = MAD(d_s)·1.4826/√6, robust against bad frames. Neighbouring pixels of speckle data have nearly the
-    same noise, which cancels too: var d_s = σ² (6 − 8 ρ(s) + 2 ρ(2s)). Therefore s is doubled from 1 until σ_s
-    grows by less than 4 % (ρ has decayed), at most to N/8; a longer step would see the sample age.
+    c2 changes fast with lag and slowly with age, so differences are taken along the diagonals, where a
+    stationary signal, fringes included, cancels: d_s = c2[i, i+k] − 2 c2[i+s, i+s+k] + c2[i+2s, i+2s+k] at
+    all lags k, σ_s = MAD(d_s)·1.4826/√6, robust against bad frames. Neighbouring pixels of speckle data have
+    nearly the same noise, which cancels too: var d_s = σ² (6 − 8 ρ(s) + 2 ρ(2s)). Therefore s is doubled from
+    1 until σ_s grows by less than 4 % (ρ has decayed), at most to N/8; a longer step would see ageing.
     """
     need_c2(ds, "an estimate of sigma")
     dims = bin_dims(ds)
@@ -92,8 +92,8 @@ def detect_bad_frames(ds: xr.Dataset, *, threshold: float = 6.0) -> xr.DataArray
     Returns
     -------
     xarray.DataArray
-        ``mask(t)`` bool, True where the frame is (still) used, with coordinate ``score(t)`` in robust standard
-        deviations; ``mask_frames(ds, offered)`` applies it.
+        ``mask(t)`` bool, True where the frame is (still) used, with coordinate ``score(t)`` in robust
+        standard deviations; ``mask_frames(ds, offered)`` applies it.
 
     Raises
     ------
@@ -103,12 +103,12 @@ def detect_bad_frames(ds: xr.Dataset, *, threshold: float = 6.0) -> xr.DataArray
     Notes
     -----
     Of each map, two numbers a frame: the median of its row, and the median size of the differences between
-    neighbouring pixels of its row (a noisy row). From both a running median over a quarter of the run is taken
-    away, the rest divided by its own MAD, averaged over the bins, and divided by the MAD of that.
+    neighbouring pixels of its row (a noisy row). From both a running median over a quarter of the run is
+    taken away, the rest divided by its own MAD, summed over the bins, and divided by the MAD of that.
     A bad stretch longer than an eighth of the run is not found, nor a lasting change.
     """
     need_c2(ds, "looking for bad frames")
-    if not (np.isscalar(threshold) and np.isreal(threshold) and threshold > 0):
+    if not (isinstance(threshold, (int, float)) and threshold > 0):
         raise ConfigurationError(f"{threshold!r}", where="threshold", expected="a positive number")
     used = used_frames(ds)
     total, dead = np.zeros((2, len(used))), np.ones(len(used), dtype=bool)
