@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -37,7 +38,8 @@ def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
     DataFormatError
         It is some other netCDF or Zarr, a newer version, or unreadable.
     """
-    engine, options = ("zarr", {"consolidated": False}) if path.is_dir() else ("h5netcdf", {})
+    engine = "zarr" if path.is_dir() else "h5netcdf"
+    options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
     if engine == "zarr":
         _need_zarr(path)
     try:
@@ -140,6 +142,7 @@ def _append_maps_zarr(c2: xr.DataArray, path: Path) -> None:
         shape=c2.shape,
         dtype=c2.dtype,
         chunks=_chunks(c2),
+        fill_value=np.nan,
         dimension_names=[str(d) for d in c2.dims],
         attributes=c2.attrs,
     )

@@ -142,12 +142,29 @@ def probe_map(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, st
         return ref, "empty: nothing has been written to it"
     if _too_large_to_probe(node):
         return ref, ""
-    pairs = _blocks(n_frames)
-    upper = [ref.read(h5file, rows, cols) for rows, cols in pairs]
-    lower = [ref.read(h5file, cols, rows).T for rows, cols in pairs]
-    up, low = _off_diagonal(upper, pairs), _off_diagonal(lower, pairs)
-    ref = ref.with_(triangle=_which(up, low), zero_diagonal=_zero_diagonal(upper, pairs))
+    up, low, diagonal = _probed(h5file, ref, n_frames)
+    ref = ref.with_(triangle=_which(up, low), zero_diagonal=not np.any(diagonal))
     return ref, _dead(h5file, ref, n_frames, low if ref.triangle == "lower" else up)
+
+
+def _probed(h5file: h5py.File, ref: MapRef, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values above and below the diagonal and on it, from as few blocks as show that the map is alive."""
+    up, low, diagonal = (np.empty(0, np.float32) for _ in range(3))
+    for rows, cols in _blocks(n):
+        upper = ref.read(h5file, rows, cols)
+        lower = upper.T if rows == cols else ref.read(h5file, cols, rows).T
+        row, col = np.ogrid[rows, cols]
+        above = row < col
+        up, low = np.r_[up, upper[above]], np.r_[low, lower[above]]
+        diagonal = np.r_[diagonal, upper[row == col]]
+        if _varies(up) or _varies(low):
+            break
+    return up, low, diagonal
+
+
+def _varies(values: np.ndarray) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(finite.size) and bool(np.any(finite != finite[0]))
 
 
 def _too_large_to_probe(node: h5py.Dataset) -> bool:
@@ -156,26 +173,11 @@ def _too_large_to_probe(node: h5py.Dataset) -> bool:
 
 
 def _blocks(n: int) -> list[tuple[slice, slice]]:
-    """Blocks on and above the diagonal, spread over the map."""
+    """Blocks on the diagonal, then above it, spread over the map."""
     size = min(_PROBE, n)
     starts = sorted({0, (n - size) // 3, 2 * (n - size) // 3, n - size})
-    on = [(slice(s, s + size), slice(s, s + size)) for s in starts]
-    off = [(slice(a, a + size), slice(b, b + size)) for a, b in pairwise(starts)]
-    return on + off
-
-
-def _off_diagonal(blocks: list[np.ndarray], pairs: list[tuple[slice, slice]]) -> np.ndarray:
-    """The probed values strictly above the diagonal, as one vector."""
-    parts = []
-    for block, (rows, cols) in zip(blocks, pairs, strict=True):
-        row, col = np.ogrid[rows, cols]
-        parts.append(block[row < col])
-    return np.concatenate(parts)
-
-
-def _zero_diagonal(blocks: list[np.ndarray], pairs: list[tuple[slice, slice]]) -> bool:
-    diagonals = [np.diagonal(b) for b, (rows, cols) in zip(blocks, pairs, strict=True) if rows == cols]
-    return not np.any(np.concatenate(diagonals))
+    parts = [slice(s, s + size) for s in starts]
+    return [*zip(parts, parts, strict=True), *pairwise(parts)]
 
 
 def _nothing(values: np.ndarray) -> bool:
@@ -192,17 +194,15 @@ def _which(upper: np.ndarray, lower: np.ndarray) -> str:
 
 def _dead(h5file: h5py.File, ref: MapRef, n: int, probed: np.ndarray) -> str:
     """A map that looks dead where probed is read whole before judging, unless it is very large."""
-    finite = probed[np.isfinite(probed)]
-    if n < 3 or (finite.size and np.any(finite != finite[0])):
+    if n < 3 or _varies(probed):
         return ""
     if n <= _CONFIRM:
         whole = ref.read(h5file, slice(0, n), slice(0, n))
         row, col = np.ogrid[:n, :n]
-        part = whole[row > col] if ref.triangle == "lower" else whole[row < col]
-        finite = part[np.isfinite(part)]
-        if finite.size and np.any(finite != finite[0]):
+        probed = whole[row > col] if ref.triangle == "lower" else whole[row < col]
+        if _varies(probed):
             return ""
-    return "constant" if finite.size else "all NaN"
+    return "constant" if np.isfinite(probed).any() else "all NaN"
 
 
 def tidy_map(values: np.ndarray) -> str:

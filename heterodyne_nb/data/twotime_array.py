@@ -16,6 +16,7 @@ from heterodyne_nb.data.quality import inspect_map, report_map
 from heterodyne_nb.errors import DataFormatError
 
 _GAP = 64  # frames that are read along rather than split a read in two
+_TILE = 256  # frames along a side of the tiles that are mirrored in memory
 
 
 class TwoTimeArray(BackendArray):
@@ -84,6 +85,8 @@ class TwoTimeArray(BackendArray):
 
 def read_outer(h5file: h5py.File, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Rows × columns of the symmetric map, reading contiguous runs."""
+    if _consecutive(rows) and _consecutive(cols):
+        return read_block(h5file, ref, slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
     row_set, row_back = np.unique(rows, return_inverse=True)
     col_set, col_back = np.unique(cols, return_inverse=True)
     out = np.empty((row_set.size, col_set.size), np.float32)
@@ -94,9 +97,11 @@ def read_outer(h5file: h5py.File, ref: MapRef, rows: np.ndarray, cols: np.ndarra
             inside_c = np.flatnonzero((col_set >= c[0]) & (col_set < c[1]))
             picked = block[np.ix_(row_set[inside_r] - r[0], col_set[inside_c] - c[0])]
             out[np.ix_(inside_r, inside_c)] = picked
-    if np.array_equal(row_set, rows) and np.array_equal(col_set, cols):
-        return out
     return out[np.ix_(row_back, col_back)]
+
+
+def _consecutive(indices: np.ndarray) -> bool:
+    return bool(np.all(np.diff(indices) == 1))
 
 
 def runs(indices: np.ndarray) -> list[tuple[int, int]]:
@@ -130,7 +135,23 @@ def _mirrored(h5file: h5py.File, ref: MapRef, rows: slice, cols: slice) -> np.nd
     if below:
         return ref.read(h5file, cols, rows).T.copy()
     direct = ref.read(h5file, rows, cols)
-    mirror = direct.T if rows == cols else ref.read(h5file, cols, rows).T
+    if rows == cols:
+        _mirror_in_place(direct if ref.triangle == "upper" else direct.T)
+        return direct
+    mirror = ref.read(h5file, cols, rows).T
     row, col = np.ogrid[rows, cols]
     upper = row <= col if ref.triangle == "upper" else row >= col
     return np.where(upper, direct, mirror)
+
+
+def _mirror_in_place(square: np.ndarray) -> None:
+    """Copy what is above the diagonal below it, tile by tile (a whole transposed copy is far slower)."""
+    n = square.shape[0]
+    for i in range(0, n, _TILE):
+        for j in range(i, n, _TILE):
+            tile = square[i : i + _TILE, j : j + _TILE]
+            if i == j:
+                below = np.tril_indices(tile.shape[0], -1)
+                tile[below] = tile.T[below]
+            else:
+                square[j : j + _TILE, i : i + _TILE] = tile.T
