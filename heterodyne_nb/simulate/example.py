@@ -46,7 +46,7 @@ EXPERIMENT: dict[str, Any] = {
     "dt": 0.5,
     "n_pixels": (1800, 2700, 3600),
     "contrast": (0.32, 0.28, 0.24),
-    "mean_counts": (12.0, 6.0, 3.5),
+    "mean_counts": (25.0, 14.0, 8.0),
     "bad_frames": (121, 122, 123, 124),
     "dead_bins": ((0, 7),),
     "seed": 20250,
