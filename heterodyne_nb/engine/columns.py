@@ -94,17 +94,24 @@ def fill_columns(  # type: ignore[no-untyped-def]
         cos_v = np.empty(n)
         sin_v = np.empty(n)
         d_phase = np.empty(n)
+        known = -1
         for c in range(columns):
             r = column_part[c]
             k = part_term[r]
             i = column_parameter[c]
             if i < 0:
                 f[b, r] = q[b] * q[b] * decay[k]
-                d_phase[:] = 0.0
-                for m in range(velocities):
-                    d_phase += (q[b] * weight[k, m, b]) * displacement[m]
-                cos_v[:] = np.cos(d_phase)
-                sin_v[:] = np.sin(d_phase)
+                if known != k:
+                    known = k
+                    d_phase[:] = 0.0
+                    for m in range(velocities):
+                        d_phase += (q[b] * weight[k, m, b]) * displacement[m]
+                    if np.any(d_phase != 0.0):
+                        cos_v[:] = np.cos(d_phase)
+                        sin_v[:] = np.sin(d_phase)
+                    else:
+                        cos_v[:] = 1.0
+                        sin_v[:] = 0.0
                 for t in range(n):
                     value = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[t]
                     u[b, c, t] = value
