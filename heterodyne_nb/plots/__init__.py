@@ -1,12 +1,21 @@
 """Figures: each a pure function of a Dataset or a FitResult that returns a plotly Figure."""
 
+from heterodyne_nb.plots.batch import parameters_against
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import compare_results, curves
+from heterodyne_nb.plots.cuts import g2_cuts
+from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
+from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
+from heterodyne_nb.plots.mapview import MapView, map_view
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.reduce import reduce_map
+from heterodyne_nb.plots.report import report
+from heterodyne_nb.plots.velocity import velocity_polar
 
 __all__ = [
+    "FigureExportError",
+    "MapView",
     "c2",
     "chi2_by_angle",
     "compare_results",
@@ -14,5 +23,13 @@ __all__ = [
     "convergence",
     "correlation",
     "curves",
+    "g2_cuts",
+    "intensity",
+    "map_view",
+    "parameters_against",
     "reduce_map",
+    "report",
+    "save_html",
+    "save_png",
+    "velocity_polar",
 ]

@@ -78,7 +78,7 @@ def comparison(
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     data, model = paired_maps(ds, result, chosen, max_size)
     noise = pixel_noise(ds, chosen, data, model)
-    residual = MapView(data.t, ((data.values - model.values) / noise.sigma).astype(np.float32), data.factor)
+    residual = data.with_values((data.values - model.values) / noise.sigma)
     figure = _three_panels(
         chosen, f"{reduction_note(data, ds)} · σ = {noise.sigma:.3g}, {noise.origin}", theme
     )
@@ -97,18 +97,19 @@ def comparison(
 def paired_maps(ds: xr.Dataset, result: Any, chosen: Bin, max_size: int) -> tuple[MapView, MapView]:
     """Data and model of one bin, reduced alike: the model is blank wherever the data are."""
     times, used = frame_times(ds), used_frames(ds)
+    frames = np.arange(times.size)
     array = ds["c2"].isel(chosen.place).transpose("t1", "t2")
     factor = reduction_factor(array.shape, max_size)
 
     def read(first: int, last: int) -> np.ndarray:
         data = np.array(array.isel(t1=slice(first, last)).values, dtype=float)
-        blank(data, first, used, diagonal=True)
+        blank(data, frames[first:last], frames, used, diagonal=True)
         model = model_strip(result, chosen, times, first, last)
         return np.stack([data, np.where(np.isfinite(data), model, np.nan)])
 
     both = reduce_strips(read, times.size, times.size, factor)
     centres = block_centres(times, factor)
-    return MapView(centres, both[0], factor), MapView(centres, both[1], factor)
+    return MapView(centres, centres, both[0], factor), MapView(centres, centres, both[1], factor)
 
 
 def model_strip(result: Any, chosen: Bin, times: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -145,7 +146,7 @@ def pixel_noise(ds: xr.Dataset, chosen: Bin, data: MapView, model: MapView) -> N
         known = np.asarray(ds["sigma"].isel({k: v for k, v in chosen.place.items() if k in ds["sigma"].dims}))
         if known.ndim == 0 and np.isfinite(known) and known > 0:
             return Noise(float(known), "from the dataset")
-    rest = MapView(data.t, data.values - model.values, data.factor).coloured()
+    rest = data.with_values(data.values - model.values).coloured()
     if not rest.size:
         raise ConfigurationError(f"the bin {chosen.label} has no data", where="bin")
     spread = _MAD_TO_SIGMA * float(np.median(np.abs(rest - np.median(rest))))

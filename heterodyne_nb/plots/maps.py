@@ -100,7 +100,7 @@ def _grid(bins: list[Bin], views: list[MapView], note: str, theme: str) -> go.Fi
     columns, same_q = _columns(bins), len({b.q for b in bins}) == 1
     by_q = not same_q and _rectangular(bins) and columns == len({b.phi for b in bins})
     rows = -(-len(bins) // columns)
-    panel = 240 if columns <= 4 else 160
+    panel = 240 if columns <= 4 else 1040 // columns
     width, height = 140 + panel * columns, 170 + (panel + 20) * rows
     figure = panels(
         f"Two-time correlation, {bins[0].q_label}" if same_q else "Two-time correlation",
@@ -131,7 +131,7 @@ def _outer_axes(figure: go.Figure, rows: int, heads: list[str]) -> None:
 
 
 def _say_no_data(figure: go.Figure, view: MapView, row: int, col: int, theme: str) -> None:
-    middle = float(view.t.mean())
+    middle = float(view.t1.mean())
     figure.add_annotation(text="no data", x=middle, y=middle, bgcolor=look.paper(theme), row=row, col=col)
 
 

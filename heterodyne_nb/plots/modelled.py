@@ -11,8 +11,8 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots.select import Bin, one_bin
 from heterodyne_nb.results.delta import NORMAL_95, propagate
 
-#: Start times averaged over inside one age window.
-_AGES_IN_WINDOW = 15
+#: Most ages that a model is averaged over.
+_MOST_AGES = 60
 
 
 class ModelCut(NamedTuple):
@@ -100,14 +100,20 @@ def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple
 
     Along a row t1 is the age; across the diagonal the age is (t1 + t2) / 2.
     """
-    if window.age is None:
-        ages = np.linspace(times[0], times[-1], 4 * _AGES_IN_WINDOW)
-    else:
-        half = window.width / 2
-        ages = np.linspace(window.age - half, window.age + half, _AGES_IN_WINDOW if half else 1)
+    ages = _sampled_ages(window, times)
     lag = np.asarray(tau, dtype=float)
     first = np.repeat(ages[:, None], lag.size, axis=1) - (lag / 2 if window.cut == "diagonal" else 0.0)
     second = first + lag
     slack = 1e-9 * times[-1]
     outside = (first < times[0] - slack) | (second > times[-1] + slack)
     return np.where(outside, np.nan, first), np.where(outside, np.nan, second)
+
+
+def _sampled_ages(window: Window, times: np.ndarray) -> np.ndarray:
+    """Ages of the frames in a window, or some of them evenly spread where there are many."""
+    step = float(np.median(np.diff(times)))
+    if window.age is None:
+        return np.linspace(times[0], times[-1], min(times.size, _MOST_AGES))
+    frames = max(1, round(window.width / step))
+    reach = (frames - 1) / 2 * step
+    return np.linspace(window.age - reach, window.age + reach, min(frames, _MOST_AGES))

@@ -40,7 +40,7 @@ def panels(
         title={"text": title, "subtitle": {"text": subtitle}},
         height=height,
         width=width,
-        margin={"t": _TOP + 25 * named, "b": _BOTTOM},
+        margin={"t": _TOP + 25 * named + 17 * subtitle.count("<br>"), "b": _BOTTOM},
     )
     figure.update_annotations(font_size=12, yshift=3)
     return figure

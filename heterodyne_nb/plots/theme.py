@@ -86,7 +86,7 @@ def band_colour(colour: str, alpha: float = 0.22) -> str:
 
 def ordered_colours(count: int, theme: str = "light") -> list[str]:
     """Colours for an ordered family (ages, q): viridis without the end that the background swallows."""
-    low, high = (0.0, 0.85) if check_theme(theme) == "light" else (0.25, 1.0)
+    low, high = (0.0, 0.85) if check_theme(theme) == "light" else (0.35, 1.0)
     places = [low + (high - low) * k / max(count - 1, 1) for k in range(count)]
     return sample_colorscale(MAP_SCALE, places) if count else []
 

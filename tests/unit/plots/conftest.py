@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from heterodyne_nb.data import make_dataset
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import FitResult
 
@@ -42,23 +43,16 @@ def make_experiment(frames: int = FRAMES, q: np.ndarray = Q, phi: np.ndarray = P
     mask[MASKED] = False
     if q.size > 1 and phi.size > 2:
         c2[DEAD] = np.nan
-    seconds = {"units": "s", "long_name": "time"}
-    return xr.Dataset(
-        {
-            "c2": (("q", "phi", "t1", "t2"), c2, {"units": "1", "long_name": "two-time correlation"}),
-            "sigma": (("q", "phi"), np.full((q.size, phi.size), SIGMA)),
-            "n_pixels": (("q", "phi"), np.full((q.size, phi.size), 900)),
-        },
-        coords={
-            "q": ("q", q, {"units": "1/Å"}),
-            "phi": ("phi", phi, {"units": "degree"}),
-            "t": ("t", t, seconds),
-            "t1": ("t1", t, seconds),
-            "t2": ("t2", t, seconds),
-            "frame": ("t", np.arange(1, frames + 1)),
-            "mask": ("t", mask),
-        },
-        attrs={"source": "made_up.h5", "dt": DT},
+    return make_dataset(
+        c2,
+        q=q,
+        phi=phi,
+        dt=DT,
+        sigma=np.full((q.size, phi.size), SIGMA),
+        n_pixels=np.full((q.size, phi.size), 900),
+        mask=mask,
+        usable=np.isfinite(c2[..., 0, 1]),
+        attrs={"source": "made_up.h5"},
     )
 
 
