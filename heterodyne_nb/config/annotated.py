@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -46,8 +47,7 @@ def _section(
             yield f"{indent}{name}:"
             yield from _section(inner, value, indent + "  ", specs)
         elif name in _BY_PARAMETER and isinstance(value, dict) and value:
-            yield f"{indent}# {field.description}"
-            yield f"{indent}{name}:"
+            yield from _with_comment(f"{indent}{name}:", field.description or "", indent)
             yield from _by_parameter(name, value, indent + "  ", specs)
         else:
             yield from _with_comment(f"{indent}{name}: {_flow(value)}", comment_of(field), indent)
@@ -69,7 +69,9 @@ def _with_comment(line: str, comment: str, indent: str) -> Iterator[str]:
     elif len(line) + len(comment) + 4 <= _WIDTH:
         yield f"{line}  # {comment}"
     else:
-        yield f"{indent}# {comment}"
+        yield from textwrap.wrap(
+            comment, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        )
         yield line
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from heterodyne_nb.config import view
 from heterodyne_nb.config.differences import Difference, differences, effective_parameters
-from heterodyne_nb.config.legacy import is_foreign, translate
+from heterodyne_nb.config.legacy import translate
 from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.config.parameters_table import ParameterTable
@@ -109,20 +109,22 @@ class ConfigManager:
         }
         return schema
 
-    def _set_up(self, values: Mapping[str, Any], path: Path | None) -> None:
+    def _set_up(self, values: Mapping[str, Any], path: Path | None, earlier: tuple[str, ...] = ()) -> None:
         self.path = path
         self._settings: Settings | None = None
         self._table: ParameterTable | None = None
         self._error: ConfigurationProblems | None = None
         done = translate(values)
         self._validate(done)
-        ignored = [*done.ignored, *(self._table.notes if self._table else ())]
-        #: What was translated, adjusted or ignored, one line each.
-        self.notes: tuple[str, ...] = (*done.translated, *ignored)
-        if ignored:
-            foreign = "from another package: " if is_foreign(values) else ""
-            text = f"{self.name}: {foreign}not everything is used\n" + "\n".join(f"  - {n}" for n in ignored)
-            warnings.warn(text, ConfigurationWarning, stacklevel=3)
+        adjusted = self._table.notes if self._table else ()
+        #: What was translated, adjusted or ignored, every setting by name.
+        self.notes: tuple[str, ...] = tuple(
+            dict.fromkeys([*earlier, *done.translated, *done.ignored, *adjusted])
+        )
+        if brief := [note for note in (*done.briefly, *adjusted) if note not in earlier]:
+            text = f"{self.name}: not everything is used (.notes names every setting)"
+            lines = "\n".join(f"  - {line}" for line in brief)
+            warnings.warn(f"{text}\n{lines}", ConfigurationWarning, stacklevel=3)
 
     def _validate(self, done: Translation) -> None:
         try:
@@ -226,7 +228,7 @@ class ConfigManager:
                     raise ConfigurationError(f"{name!r} is no section", where=dotted)
             home[key] = value
         manager = type(self).__new__(type(self))
-        manager._set_up(values, self.path)
+        manager._set_up(values, self.path, self.notes)
         manager.validate()
         return manager
 
@@ -244,17 +246,20 @@ class ConfigManager:
         return self.to_dict() | {"initial_parameters": effective_parameters(self.parameters)}
 
     def __eq__(self, other: object) -> bool:
+        """Whether two configurations ask for the same, data files included.
+
+        Relative data paths are compared as written when one of the two has no file yet.
+        """
         if not isinstance(other, ConfigManager):
             return NotImplemented
-        return self._comparable() == other._comparable()
+        if self._error is not None or other._error is not None:
+            mine, theirs = self._error, other._error
+            return bool(mine and theirs and mine.problems == theirs.problems)
+        if self.path is None or other.path is None:
+            return self.settings == other.settings
+        return relocated(self.settings, self.path, None) == relocated(other.settings, other.path, None)
 
     __hash__ = None  # type: ignore[assignment]
-
-    def _comparable(self) -> Any:
-        """Return what two equal configurations share: the settings, with data paths made absolute."""
-        if self._error is not None:
-            return self._error.problems
-        return relocated(self.settings, self.path, None)
 
     def __repr__(self) -> str:
         return view.text(self.name, self._settings, self._error)

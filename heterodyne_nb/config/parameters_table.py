@@ -28,7 +28,8 @@ class ParameterTable:
     names : tuple of str
         Published names, p of them.
     values : ndarray, shape (p,)
-        Start values in published units; a tied parameter holds the value of its target.
+        Start values in published units; a tied parameter holds the value of its target. Where the user
+        stated none: the default of the mode, or the middle of the user's bounds that leave it out.
     lower, upper : ndarray, shape (p,)
         Bounds, finite, ``lower <= values <= upper``. A group of tied parameters has the
         intersection of its members' bounds.

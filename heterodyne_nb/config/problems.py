@@ -71,8 +71,10 @@ def raise_if_any(problems: Iterable[Problem], *, where: str | None = None) -> No
         raise ConfigurationProblems(found, where=where)
 
 
-def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def nearest(name: object, known: Iterable[str], *, cutoff: float | None = None) -> str | None:
     """Return the known name that looks most like ``name``, or None when none does."""
+    if cutoff is None:
+        cutoff = 0.6 if len(str(name)) > 3 else 0.5  # one wrong letter of two
     by_folded = {k.casefold(): k for k in known}
     match = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[match[0]] if match else None

@@ -165,7 +165,7 @@ class _Row:
         elif self.fixed:
             problems.append(Problem(self.request.path, "is fixed but has no value", "a value to hold it at"))
         else:
-            self._default_value(notes)
+            self._default_value()
         if self.fixed and self.request.prior is not None:
             notes.append(f"{self.request.path}: the prior of a fixed parameter has no effect")
 
@@ -180,14 +180,11 @@ class _Row:
         hint = "change the value, or set this parameter's bounds" if "default" in allowed else ""
         problems.append(Problem(self.request.path, message, allowed, hint))
 
-    def _default_value(self, notes: list[str]) -> None:
+    def _default_value(self) -> None:
+        """Take the default of the mode, or the middle of bounds that leave it out."""
         self.value = self.spec.default
         if not self.lower <= self.value <= self.upper:
             self.value = 0.5 * (self.lower + self.upper)
-            notes.append(
-                f"{self.request.path}: default start {self.spec.default:g} lies outside the given bounds; "
-                f"their middle {self.value:g} is used"
-            )
 
     def follow(self, target: _Row, notes: list[str]) -> None:
         if self.value is not None and self.value != target.value:

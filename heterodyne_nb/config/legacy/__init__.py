@@ -74,8 +74,7 @@ def _translate_foreign(values: Mapping[str, Any]) -> Translation:
     translate_optimization(foreign, done)
     translate_angles(foreign, done)
     translate_output(foreign, done)
-    for name in (*FOREIGN_SECTIONS, *Settings.model_fields):
-        foreign.keys(name)
+    foreign.know((*FOREIGN_SECTIONS, *Settings.model_fields))
     misspelt = list(foreign.misspelt())
     done.problems.extend(misspelt)
     _report_unused(foreign, done, misspelt)
@@ -88,6 +87,7 @@ def _translate_metadata(foreign: Foreign, done: Translation) -> None:
         ("experiment_name", "title"),
         ("description", "description"),
         ("sample", "sample"),
+        ("sample_name", "sample"),
         ("sample_description", "sample"),
         ("authors", "authors"),
     ):
@@ -96,17 +96,30 @@ def _translate_metadata(foreign: Foreign, done: Translation) -> None:
 
 def _report_unused(foreign: Foreign, done: Translation, misspelt: list[Problem]) -> None:
     wrong = {problem.path for problem in misspelt}
-    for section, entries in foreign.unused():
-        plain: list[str] = []
-        for entry in entries:
-            key = entry.split(" (")[0]
-            path = f"{section}.{key}" if section else key
-            if path in wrong:
-                continue
-            why = reason(path)
+    for section, unused in foreign.unused():
+        home = f"{section}." if section else ""
+        plain: dict[str, list[str]] = {}
+        for key, inside in unused.items():
+            why = reason(home + key)
             if why:
-                done.ignore(f"{path}: {why}")
-            else:
-                plain.append(entry)
+                _ignore(done, f"{home}{key}", inside, why)
+            elif home + key not in wrong:
+                plain[key] = inside
         if plain:
-            done.ignore(f"{section or 'top level'}: {', '.join(plain)}")
+            full = ", ".join(_named(key, inside) for key, inside in plain.items())
+            brief = ", ".join(_counted(key, inside) for key, inside in plain.items())
+            name = section or "unused sections"
+            done.ignore(f"{name}: {full}", f"{name}: {brief}")
+
+
+def _ignore(done: Translation, path: str, inside: list[str], why: str) -> None:
+    done.ignore(f"{_named(path, inside)}: {why}", f"{path}: {why}")
+
+
+def _named(key: str, inside: list[str]) -> str:
+    return f"{key} ({', '.join(inside)})" if inside else key
+
+
+def _counted(key: str, inside: list[str]) -> str:
+    plural = "s" if len(inside) > 1 else ""
+    return f"{key} ({len(inside)} setting{plural})" if inside else key

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from heterodyne_nb.config.problems import Problem, nearest
 
 _ABSENT = object()
+_LIKE = 0.75  # how alike two keys must be for one to be the other misspelt
 
 
 def without_comments(value: Any) -> Any:
@@ -49,6 +50,15 @@ class Foreign:
         section = self._section(path)
         return tuple(section) if section else ()
 
+    def enter(self, path: str) -> None:
+        """Have the unused keys of a section reported one by one, each with its own reason."""
+        self._section(path)
+        self._asked.setdefault(path, set())
+
+    def know(self, names: Iterable[str]) -> None:
+        """Say which top-level sections exist, so that a misspelt one is found."""
+        self._asked.setdefault("", set()).update(names)
+
     def _section(self, path: str) -> dict[str, Any] | None:
         """Return the section at a dotted path; the way to it counts as asked for."""
         current: Any = self._values
@@ -63,7 +73,7 @@ class Foreign:
         """Yield a problem for each unused key that looks like one which was asked for in vain."""
         for path, key, _ in self._unused():
             missing = [name for name in sorted(self._asked.get(path, ())) if not self._has(_join(path, name))]
-            likely = nearest(key, missing, cutoff=0.8)
+            likely = nearest(key, missing, cutoff=_LIKE)
             if likely:
                 yield Problem(_join(path, key), f"unknown setting {key!r}", "", f"did you mean {likely!r}?")
 
@@ -71,13 +81,11 @@ class Foreign:
         home = self._section(path.rpartition(".")[0])
         return path in self._found or (home is not None and path.rpartition(".")[2] in home)
 
-    def unused(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each section that has unused keys, with them; a wholly unused section stands as one key."""
-        by_section: dict[str, list[str]] = {}
+    def unused(self) -> Iterator[tuple[str, dict[str, list[str]]]]:
+        """Yield each section with unused keys, and for each such key the settings inside it."""
+        by_section: dict[str, dict[str, list[str]]] = {}
         for path, key, value in self._unused():
-            count = _leaves(value)
-            entry = f"{key} ({count} settings)" if isinstance(value, dict) and count > 1 else key
-            by_section.setdefault(path, []).append(entry)
+            by_section.setdefault(path, {})[key] = list(_leaves(value))
         yield from by_section.items()
 
     def _unused(self) -> Iterator[tuple[str, str, Any]]:
@@ -96,5 +104,13 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _leaves(value: Any) -> int:
-    return sum(_leaves(v) for v in value.values()) if isinstance(value, dict) else 1
+def _leaves(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted paths of the settings inside a value; none when it is a plain one."""
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        path = _join(prefix, key)
+        if isinstance(inner, dict):
+            yield from _leaves(inner, path)
+        else:
+            yield path

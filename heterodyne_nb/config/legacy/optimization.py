@@ -55,7 +55,7 @@ def _translate_robust(foreign: Foreign, done: Translation) -> None:
         path = f"{_ROBUST}.{source}"
         done.put(f"optimization.robust.{target}", foreign.take(path), path)
     for method in ("wasserstein", "ellipsoidal"):
-        foreign.keys(f"{_ROBUST}.method_options.{method}")
+        foreign.enter(f"{_ROBUST}.method_options.{method}")
 
 
 def _first(model: Any) -> list[Any]:

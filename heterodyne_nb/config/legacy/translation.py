@@ -18,6 +18,8 @@ class Translation:
         Sections of the schema.
     translated, ignored : list of str
         Notes on what was given another place or meaning, and on what is not used.
+    briefly : list of str
+        The same as ``ignored``, with settings counted instead of named.
     problems : list of Problem
         What is wrong already.
     origin : dict
@@ -27,6 +29,7 @@ class Translation:
     values: dict[str, Any]
     translated: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    briefly: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     origin: dict[str, str] = field(default_factory=dict)
 
@@ -53,9 +56,10 @@ class Translation:
         """Record that something was given another place or meaning."""
         self.translated.append(text)
 
-    def ignore(self, text: str) -> None:
-        """Record that something is not used."""
+    def ignore(self, text: str, brief: str | None = None) -> None:
+        """Record that something is not used, and how to say so in the short form of a warning."""
         self.ignored.append(text)
+        self.briefly.append(text if brief is None else brief)
 
     def as_written(self, problem: Problem) -> Problem:
         """Return the problem with the path the user wrote."""

@@ -90,9 +90,8 @@ def test_a_tied_group_without_common_bounds_is_an_error():
     assert "alpha_ref and alpha_sample are tied, but their bounds have no value in common" in text
 
 
-def test_a_default_start_outside_given_bounds_moves_inside_and_is_noted():
-    with pytest.warns(ConfigurationWarning, match="default start 1000 lies outside the given bounds"):
-        table = resolve_parameters("static_isotropic", {"D0": {"min": 1e4, "max": 3e4}})
+def test_a_default_start_outside_the_given_bounds_moves_to_their_middle():
+    table = resolve_parameters("static_isotropic", {"D0": {"min": 1e4, "max": 3e4}})
     assert table.values[0] == 2e4
     assert not table.given[0]
 
