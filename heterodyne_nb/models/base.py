@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]
@@ -28,12 +29,15 @@ class Model(ABC):
         True when M depends on the lag only.
     curve_units : mapping of str to str
         The curves in time that the parameters describe, with their units.
+    blocks : tuple of Block
+        Which parameters make one curve; see :mod:`heterodyne_nb.models.coordinates`.
     """
 
     name: str
     parameters: tuple[ParameterSpec, ...]
     one_time: bool = False
     needs_gap: bool = False
+    blocks: tuple[Block, ...] = ()
     curve_units: Mapping[str, str] = {}
 
     @property

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
     fraction_gradient,
@@ -30,6 +31,12 @@ class HeterodyneModel(SeparableModel):
     name = "heterodyne"
     parameters = PARAMETERS["heterodyne"]
     curve_units = {"J_ref": "Å²/s", "J_sample": "Å²/s", "v": "Å/s", "x_sample": "1"}
+    blocks = (
+        Block("transport", (0, 1, 2)),
+        Block("transport", (3, 4, 5)),
+        Block("power", (6, 7, 8)),
+        Block("fraction", (9, 10, 12), shift=11),
+    )
 
     def correlation(
         self,

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.base import FloatArray, SeparableModel, TwoTimeModel
+from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     power_cumulative,
     power_cumulative_gradient,
@@ -27,6 +28,7 @@ class StaticModel(SeparableModel):
     """M = exp(-q² |∫J|), J(t) = D0 t^alpha + D_offset. Isotropic pools azimuths, anisotropic keeps them."""
 
     curve_units = {"J": "Å²/s"}
+    blocks = (Block("transport", (0, 1, 2)),)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -69,6 +71,7 @@ class LaminarFlowModel(TwoTimeModel):
     parameters = PARAMETERS["laminar_flow"]
     needs_gap = True
     curve_units = {"J": "Å²/s", "gamma_dot": "1/s"}
+    blocks = (Block("transport", (0, 1, 2)), Block("power", (3, 4, 5)))
 
     def correlation(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from heterodyne_nb.config.parameters import multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
     fraction_gradient,
@@ -46,6 +47,16 @@ class _Places:
         return slice(self.transport.stop + 3, self.transport.stop + 6)
 
     @property
+    def blocks(self) -> tuple[Block, ...]:
+        def at(where: slice) -> tuple[int, ...]:
+            return tuple(range(where.start, where.stop))
+
+        own = (Block("transport", at(self.transport)),)
+        if self.k == 0:
+            return own
+        return (*own, Block("power", at(self.velocity)), Block("fraction", at(self.fraction)))
+
+    @property
     def phi0(self) -> int:
         return self.transport.stop + 6
 
@@ -60,6 +71,7 @@ class MulticomponentModel(SeparableModel):
         self.name = f"multicomponent_{n_components}"
         self.parameters = multicomponent_parameters(n_components)
         self.places = [_Places(k) for k in range(n_components)]
+        self.blocks = tuple(b for place in self.places for b in place.blocks)
         self.curve_units = {
             **{f"J_{k + 1}": "Å²/s" for k in range(n_components)},
             **{f"v_{k + 1}": "Å/s" for k in range(1, n_components)},
