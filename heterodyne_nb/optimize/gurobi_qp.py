@@ -31,6 +31,7 @@ _LICENCE = (
 )
 _SIZE = f"fix or tie parameters, install a full licence, {_OTHER_METHOD}"
 _FURTHEST = 1e6
+_RIDGES = (1e-12, 1e-8, 1e-4)  # relative to the diagonal; the larger ones where rounding spoils the first
 _PARAMETERS = {
     "Threads": 1,
     "OptimalityTol": 1e-9,
@@ -99,8 +100,8 @@ class TrustRegionProgram:
 
     def solve(
         self, gradient: np.ndarray, hessian: np.ndarray, lower: np.ndarray, upper: np.ndarray, radius: float
-    ) -> np.ndarray:
-        """The best step d.
+    ) -> np.ndarray | None:
+        """The best step d, or None when Gurobi finds no descent.
 
         Parameters
         ----------
@@ -115,22 +116,22 @@ class TrustRegionProgram:
         Raises
         ------
         OptimizationError
-            The licence is too small, or Gurobi found no solution.
+            The licence is too small, or Gurobi fails.
         """
         low, high = np.maximum(lower, -radius), np.minimum(upper, radius)
-        diagonal = _positive_diagonal(hessian)
-        unit = 1.0 / np.sqrt(diagonal)
-        unit = np.minimum(unit * np.max(np.abs(unit * gradient), initial=0.0), radius)
-        cost = float(np.max(np.abs(unit * gradient), initial=0.0))
+        unit, cost = _expected_step(gradient, hessian, radius)
         if cost == 0.0:
             return np.zeros_like(gradient)
-        form = hessian * np.outer(unit, unit) / cost
-        form = 0.5 * (form + form.T) + 1e-12 * np.diag(np.diag(form))
+        form, linear = _semidefinite(hessian * np.outer(unit, unit) / cost), unit * gradient / cost
         low_u, high_u = np.maximum(low / unit, -_FURTHEST), np.minimum(high / unit, _FURTHEST)
-        step = unit * self._solve_scaled(form, unit * gradient / cost, low_u, high_u, None)
-        if self._norm == "ball" and np.linalg.norm(step) > radius:
-            step = unit * self._solve_scaled(form, unit * gradient / cost, low_u, high_u, unit / radius)
-        return self._within(step, low, high, radius)
+        for ridge in _RIDGES:
+            damped = form + ridge * np.diag(np.diag(form))
+            u = self._solve_scaled(damped, linear, low_u, high_u, None)
+            if u is not None and self._norm == "ball" and np.linalg.norm(unit * u) > radius:
+                u = self._solve_scaled(damped, linear, low_u, high_u, unit / radius)
+            if u is not None and linear @ u + 0.5 * u @ form @ u <= 0.0:
+                return self._within(unit * u, low, high, radius)
+        return None
 
     def _solve_scaled(
         self,
@@ -139,8 +140,8 @@ class TrustRegionProgram:
         low: np.ndarray,
         high: np.ndarray,
         per_radius: np.ndarray | None,
-    ) -> np.ndarray:
-        """Solve for u; `per_radius` is s/Δ for the ball, None to leave it out."""
+    ) -> np.ndarray | None:
+        """Solve for u, None when Gurobi gives up; `per_radius` is s/Δ for the ball, None to leave it out."""
         import gurobipy
 
         try:
@@ -149,15 +150,9 @@ class TrustRegionProgram:
                 self._replace_ball(per_radius)
                 self._model.setMObjective(0.5 * form, linear, 0.0, self._u, self._u, self._u)
                 self._model.optimize()
-                status, found = self._model.Status, self._model.SolCount > 0
-                u = np.array(self._u.X) if found else None
+                return np.array(self._u.X) if self._model.SolCount > 0 else None
         except gurobipy.GurobiError as error:
             raise _told(error, self._size) from error
-        if u is None:
-            raise OptimizationError(
-                f"Gurobi found no step (status {status})", where="gurobi", hint=_OTHER_METHOD[3:]
-            )
-        return u
 
     def _replace_ball(self, per_radius: np.ndarray | None) -> None:
         if self._ball is not None:
@@ -173,10 +168,21 @@ class TrustRegionProgram:
         return inside * (radius / norm) if self._norm == "ball" and norm > radius else inside
 
 
-def _positive_diagonal(hessian: np.ndarray) -> np.ndarray:
+def _expected_step(gradient: np.ndarray, hessian: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
+    """The step s to be expected along each coordinate, and the largest cost |g_i s_i| of one."""
     diagonal = np.diag(hessian).copy()
     largest = float(np.max(diagonal, initial=0.0))
-    return np.maximum(diagonal, 1e-12 * largest) if largest > 0.0 else np.ones_like(diagonal)
+    diagonal = np.maximum(diagonal, 1e-12 * largest) if largest > 0.0 else np.ones_like(diagonal)
+    newton = 1.0 / np.sqrt(diagonal)
+    unit = np.minimum(newton * np.max(np.abs(newton * gradient), initial=0.0), radius)
+    return unit, float(np.max(np.abs(unit * gradient), initial=0.0))
+
+
+def _semidefinite(form: np.ndarray) -> np.ndarray:
+    """The nearest positive semidefinite matrix: rounding may have left negative eigenvalues."""
+    values, vectors = np.linalg.eigh(0.5 * (form + form.T))
+    mended = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return 0.5 * (mended + mended.T)
 
 
 def _told(error: Any, size: int) -> OptimizationError:

@@ -96,6 +96,8 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
                     return "gradient tolerance"
                 lower, upper = run.view.lower - model.z, run.view.upper - model.z
                 step = program.solve(model.gradient, model.hessian, lower, upper, radius)
+                if step is None:
+                    return "subproblem failed"
                 reason = self._too_small(model, step, radius)
                 if reason:
                     return reason

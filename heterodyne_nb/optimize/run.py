@@ -27,6 +27,7 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "nothing to fit": (True, "every parameter is fixed"),
     "trust radius": (False, "no lower value within the smallest trust region"),
     "line search failed": (False, "no lower value along the search direction"),
+    "subproblem failed": (False, "no descent in the quadratic model: it is numerically singular"),
     "derivatives not finite": (False, "the derivatives are not finite at the best point"),
     "iteration limit": (False, "iteration limit reached before convergence"),
     "cancelled": (False, "cancelled"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import ExponentialDecay, rosenbrock
+from known_problems import ExponentialDecay, rosenbrock
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
 from heterodyne_nb.optimize import ClassicalOptimizer, LBFGSBStrategy, NelderMeadStrategy

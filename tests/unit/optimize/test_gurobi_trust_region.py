@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ready_or_skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_problems import ready_or_skip
 from scipy.optimize import minimize
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
@@ -78,6 +78,21 @@ def test_a_ball_step_solves_the_trust_region_equations(radius: float) -> None:
     assert np.linalg.norm(step) == pytest.approx(radius, rel=1e-6)
     assert shift > 0
     np.testing.assert_allclose(pull, shift * step, atol=2e-4 * np.linalg.norm(gradient))
+
+
+@pytest.mark.usefixtures("gurobi")
+@pytest.mark.parametrize("norm", ["box", "ball"])
+def test_null_directions_and_twelve_decades_of_scale_still_give_descent(norm: str) -> None:
+    rng = np.random.default_rng(2)
+    with TrustRegionProgram(14, norm) as program:
+        for radius in np.geomspace(1e-8, 1.0, 12):
+            jacobian = rng.standard_normal((40, 11)) @ rng.standard_normal((11, 14))
+            jacobian *= 10.0 ** rng.uniform(-6, 6, 14)
+            gradient, hessian = 2 * jacobian.T @ rng.standard_normal(40), 2 * jacobian.T @ jacobian
+            step = program.solve(gradient, hessian, np.full(14, -np.inf), np.full(14, np.inf), radius)
+            alone = np.clip(-gradient / np.diag(hessian), -radius, radius)  # one coordinate at a time
+            single = gradient * alone + 0.5 * np.diag(hessian) * alone**2
+            assert gradient @ step + 0.5 * step @ hessian @ step <= single.min() * (1 - 1e-6)
 
 
 @pytest.mark.usefixtures("gurobi")

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ExponentialDecay
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_problems import ExponentialDecay
 
 from heterodyne_nb.optimize.curvature import damped_bfgs
 from heterodyne_nb.optimize.differences import differences

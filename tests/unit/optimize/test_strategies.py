@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ExponentialDecay, ready_or_skip, rosenbrock
+from known_problems import ExponentialDecay, ready_or_skip, rosenbrock
 from scipy.optimize import Bounds, least_squares
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
