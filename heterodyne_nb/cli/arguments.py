@@ -8,6 +8,9 @@ from typing import Any
 
 from heterodyne_nb.cli.exits import EXIT_CODES
 
+#: Families of methods a fit can run.
+FAMILIES = ("classical", "robust", "all")
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that takes flags only in full and suggests the nearest one for a misspelt flag."""

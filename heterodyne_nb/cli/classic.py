@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli.arguments import Parser, add_talk, numbers
+from heterodyne_nb.cli.arguments import FAMILIES, Parser, add_talk, numbers
 from heterodyne_nb.cli.exits import OK
 from heterodyne_nb.cli.overrides import configured
-from heterodyne_nb.cli.pictures import plot_experiment, plot_simulation
-from heterodyne_nb.cli.running import FAMILIES, conclude, fit_and_save
+from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.cli.watching import tell
 from heterodyne_nb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from heterodyne_nb.config import ConfigManager
 
 MODE_FLAGS = {
     "--static-isotropic": "static_isotropic",
@@ -46,6 +49,15 @@ def run(args: Namespace) -> int:
     """Plot what was asked for, or else fit and save."""
     _check_scaling(args)
     config = configured(args.config, {}, data=args.data, mode=args.mode)
+    if args.plot_simulated_data or args.plot_experimental_data:
+        return _plot(args, config)
+    title = config.settings.metadata.title or f"Fit of {config.settings.mode} to {args.config.name}"
+    return conclude(args, fit_and_save(args, config, args.method, args.output_dir, title))
+
+
+def _plot(args: Namespace, config: ConfigManager) -> int:
+    from heterodyne_nb.cli.pictures import plot_experiment, plot_simulation
+
     if args.plot_simulated_data:
         levels = {"contrast": args.contrast, "offset": args.offset}
         given = {name: value for name, value in levels.items() if value is not None}
@@ -54,11 +66,8 @@ def run(args: Namespace) -> int:
     if args.plot_experimental_data:
         path, account = plot_experiment(config, args.output_dir)
         tell(args, "\n".join((*account, f"wrote {path}")))
-    if args.plot_simulated_data or args.plot_experimental_data:
-        tell(args, "figures only, no fit: leave the --plot flags out to fit")
-        return OK
-    title = config.settings.metadata.title or f"Fit of {config.settings.mode} to {args.config.name}"
-    return conclude(args, fit_and_save(args, config, args.method, args.output_dir, title))
+    tell(args, "figures only, no fit: leave the --plot flags out to fit")
+    return OK
 
 
 def _add_modes(parser: Parser) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.cli.running import FAMILIES
-from heterodyne_nb.config import ConfigManager, mode_parameters
-from heterodyne_nb.errors import ConfigurationWarning
+from heterodyne_nb.cli.arguments import FAMILIES
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError
+
+if TYPE_CHECKING:
+    from heterodyne_nb.config import ConfigManager
 
 
 def configured(
@@ -33,7 +35,12 @@ def configured(
     ConfigurationWarning
         Naming the parameters that were dropped.
     """
-    config = ConfigManager(path)
+    from heterodyne_nb.config import ConfigManager
+
+    try:
+        config = ConfigManager(path)
+    except MissingFileError as error:  # to the program this is wrong usage, not wrong data
+        raise ConfigurationError(error.message, where=error.where, hint=error.hint) from None
     wanted = {place: value for place, value in changes.items() if value is not None}
     if data is not None:
         wanted |= {"data.file": str(data.resolve()), "data.folder": None}
@@ -53,6 +60,8 @@ def method_choice(text: str | None) -> tuple[str, tuple[str, ...] | None]:
 
 def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
     """What to change for another mode: its name, and of the parameters only those that it has."""
+    from heterodyne_nb.config import mode_parameters
+
     table = config.parameters
     initial = config.to_dict()["initial_parameters"]
     pairs = zip(table.names, table.values.tolist(), table.given, strict=True)

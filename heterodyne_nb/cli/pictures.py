@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from heterodyne_nb.analysis.loading import load
 from heterodyne_nb.cli.report import embed, write_page
 from heterodyne_nb.config import ConfigManager
@@ -56,21 +54,24 @@ def plot_simulation(
 
 def simulated(config: ConfigManager, phi: Sequence[float], contrast: float, offset: float) -> xr.Dataset:
     """The model's maps at the start values, as a Dataset with dims (q, phi, t1, t2)."""
-    from heterodyne_nb.data import make_dataset, prepare
-    from heterodyne_nb.models import ModelFactory
+    from heterodyne_nb.data import prepare
+    from heterodyne_nb.simulate import model_maps
 
     settings = config.settings
-    dt = _needed(settings.temporal.dt, "temporal.dt", "s")
-    q = np.atleast_1d(_needed(settings.scattering.wavevector_q, "scattering.wavevector_q", "1/Å"))
     first, last = settings.temporal.frames
-    t = dt * np.arange(1, (last or first + _FRAMES - 1) + 1)
-    model, gap = ModelFactory.create_model(settings.mode), settings.geometry.gap
-    start = config.parameters.values
-    maps = [
-        [model.correlation(start, t[:, None], t, q=ring, phi=angle, gap=gap) for angle in phi] for ring in q
-    ]
-    c2 = offset + contrast * np.array(maps, dtype=np.float32)
-    return prepare.crop_frames(make_dataset(c2=c2, q=q, phi=np.array(phi), dt=dt), first, last)
+    last = last or first + _FRAMES - 1
+    maps = model_maps(
+        settings.mode,
+        config.parameters.values,
+        q=_needed(settings.scattering.wavevector_q, "scattering.wavevector_q", "1/Å"),
+        phi=phi,
+        n_frames=last,
+        dt=_needed(settings.temporal.dt, "temporal.dt", "s"),
+        contrast=contrast,
+        offset=offset,
+        gap=settings.geometry.gap,
+    )
+    return prepare.crop_frames(maps, first, last)
 
 
 def _needed(value: Any, where: str, unit: str) -> Any:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from heterodyne_nb import __version__
 
 if TYPE_CHECKING:
@@ -91,6 +89,8 @@ def embed(figures: Iterator[go.Figure] | Sequence[go.Figure]) -> Iterator[str]:
 
 def fit_figures(result: FitResult, dataset: xr.Dataset) -> Iterator[go.Figure]:
     """Yield the figures of a fit: curves, the best and the worst bin, quality by angle, correlation, path."""
+    import numpy as np
+
     from heterodyne_nb import plots
 
     kept: Any = result.dataset
@@ -106,6 +106,8 @@ def fit_figures(result: FitResult, dataset: xr.Dataset) -> Iterator[go.Figure]:
 
 
 def _best_and_worst(kept: Any) -> list[tuple[float, float]]:
+    import numpy as np
+
     chi2 = np.atleast_1d(kept["chi2_reduced_bin"].values)
     places = dict.fromkeys((int(np.nanargmin(chi2)), int(np.nanargmax(chi2))))
     return [(float(kept["q"].values[k]), float(kept["phi"].values[k])) for k in places]

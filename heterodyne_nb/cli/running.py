@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
 from heterodyne_nb.cli.outputs import save_fit
 from heterodyne_nb.cli.watching import observers_for, stoppable, tell
@@ -21,8 +20,6 @@ from heterodyne_nb.progress import StopToken
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
     from heterodyne_nb.results import FitResult
-
-FAMILIES = ("classical", "robust", "all")
 
 
 @dataclass
@@ -63,6 +60,7 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None,
     title : str
         Heading of the report.
     """
+    from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 
     stop = StopToken()

@@ -9,9 +9,12 @@ import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from heterodyne_nb.analysis.observers import LoggingProgressObserver, ProgressObserver, TqdmProgressObserver
 from heterodyne_nb.progress import StopToken
+
+if TYPE_CHECKING:
+    from heterodyne_nb.analysis.observers import ProgressObserver
 
 
 @contextmanager
@@ -21,6 +24,8 @@ def observers_for(args: Namespace) -> Iterator[list[ProgressObserver]]:
     A bar on a terminal; with ``--verbose`` lines of text instead; nothing under ``--quiet`` or when
     standard error is not a terminal.
     """
+    from heterodyne_nb.analysis.observers import LoggingProgressObserver, TqdmProgressObserver
+
     observers: list[ProgressObserver] = []
     if args.verbose:
         observers.append(LoggingProgressObserver(_verbose_logger()))
