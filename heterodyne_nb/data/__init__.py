@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from heterodyne_nb.data import prepare
+from heterodyne_nb.data.accessor import XpcsAccessor
 from heterodyne_nb.data.bins import stack_bins, unstack_bins
+from heterodyne_nb.data.chunked import ChunkedDataProcessor
 from heterodyne_nb.data.lazy import LazyDataLoader
+from heterodyne_nb.data.memory import monitor_memory_usage
 from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.open import open_dataset
 from heterodyne_nb.data.own import write_dataset
@@ -17,9 +20,12 @@ __all__ = [
     "write_nxxpcs",
     "write_aps_legacy",
     "write_dataset",
+    "ChunkedDataProcessor",
     "LazyDataLoader",
+    "XpcsAccessor",
     "check_maps",
     "make_dataset",
+    "monitor_memory_usage",
     "open_dataset",
     "prepare",
     "stack_bins",

@@ -7,6 +7,7 @@ form, changes nothing in place, and reads at most one two-time map at a time.
 from __future__ import annotations
 
 from heterodyne_nb.data.cuts import g2_cuts
+from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
 from heterodyne_nb.data.masks import crop_frames, mask_frames, unmask
 from heterodyne_nb.data.merge import merge_bins
 from heterodyne_nb.data.select import select
@@ -16,6 +17,8 @@ __all__ = [
     "crop_frames",
     "detect_bad_frames",
     "estimate_sigma",
+    "fringe_spectrum",
+    "fringe_velocity",
     "g2_cuts",
     "mask_frames",
     "merge_bins",

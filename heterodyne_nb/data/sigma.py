@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.ndimage import median_filter
 
 from heterodyne_nb.data.lag_noise import diagonal
 from heterodyne_nb.data.maps import bin_dims, each_map, need_c2, used_frames
@@ -140,6 +139,8 @@ def _row_figures(c2: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _robust_score(values: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Return the deviation from a running median in units of its MAD, at most ±50; 0 at unused frames."""
+    from scipy.ndimage import median_filter
+
     out = np.zeros(len(used))
     kept = values[used]
     size = max(len(kept) // 4, 3) | 1

@@ -1,0 +1,79 @@
+"""``ds.xpcs.<verb>``: the package's functions as methods of a dataset."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import xarray as xr
+
+__all__ = ["XpcsAccessor"]
+
+_VERBS: dict[str, str] = {
+    "g2": "heterodyne_nb.data.cuts:g2_cuts",
+    "select": "heterodyne_nb.data.select:select",
+    "crop_frames": "heterodyne_nb.data.masks:crop_frames",
+    "mask_frames": "heterodyne_nb.data.masks:mask_frames",
+    "unmask": "heterodyne_nb.data.masks:unmask",
+    "merge_bins": "heterodyne_nb.data.merge:merge_bins",
+    "estimate_sigma": "heterodyne_nb.data.sigma:estimate_sigma",
+    "detect_bad_frames": "heterodyne_nb.data.sigma:detect_bad_frames",
+    "fringe_spectrum": "heterodyne_nb.data.fringes:fringe_spectrum",
+    "stack_bins": "heterodyne_nb.data.bins:stack_bins",
+    "unstack_bins": "heterodyne_nb.data.bins:unstack_bins",
+    "fit": "heterodyne_nb.analysis.fitting:fit",
+}
+_PLOTS: dict[str, str] = {
+    "c2": "heterodyne_nb.plots:c2",
+    "g2": "heterodyne_nb.plots:g2_cuts",
+    "comparison": "heterodyne_nb.plots:comparison",
+    "intensity": "heterodyne_nb.plots:intensity",
+}
+
+
+class _Verbs:
+    """Looks a verb up in a table of ``module:function`` and calls it with the dataset first.
+
+    The modules are imported when the verb is used, so a dataset costs no plotting library, and the data layer
+    names the layers above it without depending on them.
+    """
+
+    def __init__(self, ds: xr.Dataset, table: Mapping[str, str], name: str) -> None:
+        self._ds, self._table, self._name = ds, table, name
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        if verb.startswith("_") or verb not in self._table:
+            raise AttributeError(f"{self._name} has no {verb!r}; it offers {', '.join(sorted(self._table))}")
+        module, _, function = self._table[verb].partition(":")
+        found = getattr(importlib.import_module(module), function)
+        return functools.update_wrapper(functools.partial(found, self._ds), found)
+
+    def __dir__(self) -> list[str]:
+        return sorted([*self._table, *(n for n in object.__dir__(self) if n.startswith("__"))])
+
+    def __repr__(self) -> str:
+        return f"<{self._name}: {', '.join(sorted(self._table))}>"
+
+
+@xr.register_dataset_accessor("xpcs")
+class XpcsAccessor(_Verbs):
+    """XPCS verbs of a dataset.
+
+    ``ds.xpcs.g2(age=…, width=…, cut=…)``, ``.select``, ``.crop_frames``, ``.mask_frames``, ``.unmask``,
+    ``.merge_bins``, ``.estimate_sigma``, ``.detect_bad_frames``, ``.fringe_spectrum``, ``.stack_bins``,
+    ``.unstack_bins``, ``.fit`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the layers above
+    with the dataset as first argument; ``.plot.c2``, ``.plot.g2``, … those of :mod:`heterodyne_nb.plots`.
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        super().__init__(ds, _VERBS, "ds.xpcs")
+
+    @property
+    def plot(self) -> _Verbs:
+        """Figures of this dataset."""
+        return _Verbs(self._ds, _PLOTS, "ds.xpcs.plot")
+
+    def __dir__(self) -> list[str]:
+        return sorted([*super().__dir__(), "plot"])
