@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -36,62 +36,80 @@ RobustMethod = Annotated[
 ]
 Loss = Annotated[Literal["linear", "huber", "soft_l1", "cauchy", "tukey"], BeforeValidator(spelt(LOSSES))]
 Contrast = Annotated[Literal["per_bin", "shared", "per_q", "smooth_phi"], BeforeValidator(spelt(CONTRASTS))]
+Norm = Annotated[Literal["box", "ball"], BeforeValidator(spelt(("box", "ball")))]
+Curvature = Annotated[Literal["secant", "diagonal"], BeforeValidator(spelt(("secant", "diagonal")))]
 Solver = Annotated[Literal["clarabel", "scs", "gurobi"], BeforeValidator(spelt(SOLVERS))]
 
-_ITERATIONS = "Most iterations before it stops."
-_LIMIT = "Seconds after which this method stops with its best point. Null: no limit of its own."
+_ITERATIONS = "Most iterations before it stops. Null: the method's own default."
+_FTOL = "Relative change of chi-square at which it has converged."
+_GTOL = "Largest projected gradient, relative to chi-square, at which it has converged."
+_XTOL = "Step, in scaled coordinates, at which it has converged."
 
 
-class GaussNewton(Section):
+class Method(Section):
+    """Settings of one method; they bear the names of its strategy's constructor."""
+
+    max_iterations: OptionalInteger = setting(None, description=_ITERATIONS, ge=1)
+
+    def options(self) -> dict[str, Any]:
+        """Return the settings that are not null, as the strategy's constructor takes them."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class GaussNewton(Method):
     """Bounded trust-region Gauss-Newton on the normal equations."""
 
-    max_iterations: Integer = setting(200, description=_ITERATIONS, ge=1)
-    tolerance: Number = setting(
-        1e-10, description="Relative decrease of chi-square at which it has converged.", gt=0, lt=1
+    ftol: Number = setting(1e-11, description=_FTOL, gt=0, lt=1)
+    gtol: Number = setting(1e-9, description=_GTOL, gt=0)
+    xtol: Number = setting(1e-10, description=_XTOL, gt=0)
+
+
+class NelderMead(Method):
+    """Simplex search without derivatives."""
+
+    ftol: Number = setting(
+        1e-10, description="Spread of chi-square over the simplex, relative, at the end.", gt=0, lt=1
     )
+    xtol: Number = setting(1e-7, description="Size of the simplex, in scaled coordinates, at the end.", gt=0)
+    initial_step: Number = setting(0.1, description="Edge of the first simplex in scaled coordinates.", gt=0)
+    restarts: Integer = setting(2, description="Most fresh simplexes started from the answer.", ge=0, le=100)
+    adaptive: Flag = setting(True, description="Whether coefficients depend on the number of parameters.")
 
 
-class NelderMead(Section):
-    """Simplex search through SciPy."""
+class LBFGSB(Method):
+    """Limited-memory quasi-Newton with bounds."""
 
-    max_iterations: Integer = setting(15000, description=_ITERATIONS, ge=1)
-    xatol: Number = setting(1e-8, description="Size of the simplex at which it has converged.", gt=0)
-    fatol: Number = setting(1e-8, description="Spread of chi-square at which it has converged.", gt=0)
-    adaptive: Flag = setting(True, description="Whether the steps adapt to the number of parameters.")
-
-
-class LBFGSB(Section):
-    """Quasi-Newton with bounds through SciPy."""
-
-    max_iterations: Integer = setting(2000, description=_ITERATIONS, ge=1)
-    ftol: Number = setting(1e-12, description="Relative decrease of chi-square that ends it.", gt=0, lt=1)
-    gtol: Number = setting(1e-8, description="Largest projected gradient at which it stops.", gt=0)
+    ftol: Number = setting(1e-13, description=_FTOL, gt=0, lt=1)
+    gtol: Number = setting(1e-9, description=_GTOL, gt=0)
+    memory: Integer = setting(20, description="Pairs of steps kept to model the curvature.", ge=1, le=1000)
 
 
-class TRF(Section):
+class TRF(Method):
     """Trust-region reflective least squares through SciPy."""
 
-    max_evaluations: OptionalInteger = setting(
-        None, description="Most evaluations of the model. Null: 100 for each parameter.", ge=1
-    )
-    ftol: Number = setting(1e-10, description="Relative decrease of chi-square that ends it.", gt=0, lt=1)
-    xtol: Number = setting(1e-10, description="Relative step at which it stops.", gt=0, lt=1)
-    gtol: Number = setting(1e-10, description="Scaled gradient at which it stops.", gt=0)
+    ftol: Number = setting(1e-12, description=_FTOL, gt=0, lt=1)
+    xtol: Number = setting(1e-12, description=_XTOL, gt=0, lt=1)
+    gtol: Number = setting(1e-9, description=_GTOL, gt=0)
 
 
-class Gurobi(Section):
+class Gurobi(Method):
     """Iterative trust-region SQP whose quadratic programs Gurobi solves."""
 
-    max_iterations: Integer = setting(500, description=_ITERATIONS, ge=1)
-    tolerance: Number = setting(
-        1e-10, description="Relative decrease of chi-square at which it has converged.", gt=0, lt=1
+    norm: Norm = setting("box", description="Shape of the trust region.")
+    curvature: Curvature = setting(
+        "secant", description="How the off-diagonal Hessian of a plain callable is had: learnt, or left zero."
     )
     initial_radius: Number = setting(0.1, description="First trust radius, in scaled coordinates.", gt=0)
     max_radius: Number = setting(1.0, description="Largest trust radius.", gt=0)
     min_radius: Number = setting(1e-8, description="Trust radius at which it gives up.", gt=0)
     expand: Number = setting(2.0, description="Factor of the radius after a good step.", gt=1, le=10)
     shrink: Number = setting(0.5, description="Factor of the radius after a bad step.", gt=0, lt=1)
-    time_limit: OptionalNumber = setting(None, description=_LIMIT, unit="s", gt=0)
+    accept: Number = setting(
+        1e-4, description="Least ratio of actual to predicted decrease of a good step.", gt=0, lt=1
+    )
+    ftol: Number = setting(1e-11, description=_FTOL, gt=0, lt=1)
+    gtol: Number = setting(1e-9, description=_GTOL, gt=0)
+    xtol: Number = setting(1e-10, description=_XTOL, gt=0)
 
     @model_validator(mode="after")
     def _radii_in_order(self) -> Gurobi:
@@ -114,6 +132,11 @@ class Classical(Section):
     lbfgsb: LBFGSB = setting(LBFGSB, description="Settings of lbfgsb.")
     trf: TRF = setting(TRF, description="Settings of trf.")
     gurobi: Gurobi = setting(Gurobi, description="Settings of gurobi.")
+
+    def options(self, method: str) -> dict[str, Any]:
+        """Return the settings of one method, as its strategy's constructor takes them."""
+        section: Method = getattr(self, method)
+        return section.options()
 
 
 class Wasserstein(Section):

@@ -19,11 +19,11 @@ _OPTIONS = {
     "nelder_mead": {
         "maxiter": "max_iterations",
         "max_iterations": "max_iterations",
-        "xatol": "xatol",
-        "fatol": "fatol",
+        "xatol": "xtol",
+        "fatol": "ftol",
         "adaptive": "adaptive",
     },
-    "gurobi": {"max_iterations": "max_iterations", "tolerance": "tolerance", "time_limit": "time_limit"},
+    "gurobi": {"max_iterations": "max_iterations", "tolerance": "ftol"},
 }
 
 
@@ -36,7 +36,14 @@ def translate_optimization(foreign: Foreign, done: Translation) -> None:
         method = next((m for m in CLASSICAL_METHODS if squeeze(m) == squeeze(name)), None)
         for source, target in _OPTIONS.get(method or "", {}).items():
             origin = f"{options}.{name}.{source}"
-            done.put(f"optimization.classical.{method}.{target}", foreign.take(origin), origin)
+            value = foreign.take(origin)
+            done.put(f"optimization.classical.{method}.{target}", value, origin)
+            if value is not None and target.endswith("tol"):
+                done.note(f"{origin}: read as {method}.{target}, which is relative or in scaled coordinates")
+        origin = f"{options}.{name}.time_limit"
+        if method is not None and (limit := foreign.take(origin)) is not None:
+            done.put("optimization.time_limit", limit, origin)
+            done.note(f"{origin}: read as optimization.time_limit, which holds for each fit")
     _translate_robust(foreign, done)
 
 

@@ -61,8 +61,9 @@ def test_a_long_heterodyne_template_keeps_everything_that_has_a_meaning():
     assert settings.angle_filtering.fallback_to_all_angles
     classical = settings.optimization.classical
     assert classical.methods == ("nelder_mead", "gurobi")
-    assert (classical.nelder_mead.max_iterations, classical.nelder_mead.xatol) == (15000, 1e-10)
-    assert (classical.gurobi.max_iterations, classical.gurobi.time_limit) == (2500, 1800)
+    assert (classical.nelder_mead.max_iterations, classical.nelder_mead.xtol) == (15000, 1e-10)
+    assert (classical.gurobi.max_iterations, classical.gurobi.ftol) == (2500, 1e-6)
+    assert settings.optimization.time_limit == 1800
     assert settings.optimization.robust.methods == ("scenario", "wasserstein", "ellipsoidal")
     assert settings.optimization.robust.scenario.n_scenarios == 15
     assert (settings.output.directory, settings.output.plots) == ("./gel_results", False)
