@@ -2,5 +2,6 @@
 
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
+from heterodyne_nb.results.provenance import collect_provenance
 
-__all__ = ["FitResult", "Identifiability", "identifiability"]
+__all__ = ["FitResult", "Identifiability", "collect_provenance", "identifiability"]

@@ -19,6 +19,10 @@ from heterodyne_nb.results.derived import derived_quantities
 from heterodyne_nb.results.determined import of_result
 from heterodyne_nb.results.files import read_result, write_result
 from heterodyne_nb.results.identifiability import Identifiability
+from heterodyne_nb.results.report_html import html_report
+from heterodyne_nb.results.report_text import text_report
+from heterodyne_nb.results.script import fit_script
+from heterodyne_nb.results.trust import Flag, trust_flags
 
 Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -250,6 +254,18 @@ class FitResult:
             ds if "bin" in ds.dims else None,
         )
 
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """What deserves suspicion, most serious first."""
+        return trust_flags(self._dataset)
+
+    def summary(self) -> str:
+        """The report as plain text."""
+        return text_report(self._dataset)
+
+    def _repr_html_(self) -> str:
+        return html_report(self._dataset)
+
     def identifiability(self) -> Identifiability:
         """Which combinations of the varied parameters the data determine, and how well.
 
@@ -338,6 +354,21 @@ class FitResult:
             Unknown suffix or missing folder.
         """
         return write_result(self._dataset, path)
+
+    def to_script(self, path: str | Path | None = None) -> str:
+        """Write the Python that does this fit again with the public functions.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            The data file; default its recorded name, looked for where the script runs.
+
+        Raises
+        ------
+        ConfigurationError
+            The data came from no file and none is given.
+        """
+        return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
 
     @classmethod
     def load(cls, path: str | Path) -> FitResult:

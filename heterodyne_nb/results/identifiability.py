@@ -21,7 +21,7 @@ Kind = Literal["determined", "weak", "null"]
 
 #: Entries of a null vector below this part of its largest are rounding noise of the eigenvectors.
 _NOISE = 1e-6
-#: A null direction moves a parameter when walking it by one scale changes that by more than this part of its own.
+#: A null direction moves a parameter when a walk of one scale along it changes that by more than this part.
 _MOVED = 1e-2
 
 

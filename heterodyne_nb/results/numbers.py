@@ -7,6 +7,7 @@ the same decimal place. Decimal arithmetic keeps the rounding exact.
 from __future__ import annotations
 
 import math
+import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from heterodyne_nb.errors import ConfigurationError
@@ -14,6 +15,7 @@ from heterodyne_nb.errors import ConfigurationError
 _CONTEXT = Context(prec=800, rounding=ROUND_HALF_EVEN)
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FROM_SUPERSCRIPT = {ord(high): low for high, low in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)}
+_POWER = re.compile(r"(-?)(?:([\d.]+)·)?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 #: An error smaller than this part of its value is below double precision and says nothing.
 _NO_ERROR = 1e-13
 
@@ -45,7 +47,10 @@ def number(value: float, digits: int = 4) -> str:
         top = rounded.adjusted()
     if -4 <= top < 6:
         return _plain(rounded)
-    return f"{_plain(_shift(rounded, -top))}·{_power(top)}"
+    mantissa = _plain(_shift(rounded, -top))
+    if mantissa in ("1", "-1"):
+        return mantissa.removesuffix("1") + _power(top)
+    return f"{mantissa}·{_power(top)}"
 
 
 def value_with_error(value: float, error: float) -> str:
@@ -125,9 +130,10 @@ def parse_number(text: str) -> float:
     plain = text.strip().replace("−", "-").replace(" ", "").replace("∞", "inf")
     if plain == "–":
         return math.nan
-    mantissa, times, power = plain.partition("·10")
-    if times:
-        plain = f"{mantissa}e{power.translate(_FROM_SUPERSCRIPT)}"
+    power = _POWER.fullmatch(plain)
+    if power:
+        sign, mantissa, exponent = power.groups()
+        plain = f"{sign}{mantissa or 1}e{exponent.translate(_FROM_SUPERSCRIPT)}"
     if plain.count(",") == 1 and "." not in plain:
         plain = plain.replace(",", ".")
     try:

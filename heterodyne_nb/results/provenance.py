@@ -1,0 +1,144 @@
+"""Where a result comes from: file, selection, masks, settings, versions, seed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import heterodyne_nb
+
+_LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
+_CHUNK = 1 << 22
+
+
+def collect_provenance(
+    dataset: xr.Dataset,
+    config: Mapping[str, Any] | None = None,
+    *,
+    source_path: str | Path | None = None,
+    seed: int | None = None,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """Gather what is needed to do a fit again; the same input gives the same answer.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        The data that were fitted, in either form (q, phi or bin).
+    config : mapping, optional
+        Keyword arguments :func:`heterodyne_nb.fit` was called with; ``FitResult.to_script`` writes them.
+    source_path : str or Path, optional
+        The data file. Default: what the dataset remembers of it. Only its name and hash are kept.
+    seed : int, optional
+    date : str, optional
+        Kept as given; without it no date is kept.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``source``, ``source_sha256``, ``layout``, ``dt``, ``selection``, ``masks``, ``config``,
+        ``versions``, ``seed``, ``date``; what is not known is left out.
+    """
+    path = source_path or dataset.encoding.get("source")
+    name = dataset.attrs.get("source") or (Path(path).name if path else None)
+    told = {
+        "source": None if name is None else Path(str(name)).name,
+        "source_sha256": dataset.attrs.get("source_sha256") or (_hash(Path(path)) if path else None),
+        "layout": dataset.attrs.get("layout"),
+        "dt": dataset.attrs.get("dt"),
+        "selection": _selection(dataset),
+        "masks": _masks(dataset),
+        "config": _jsonable(dict(config)) if config else None,
+        "versions": versions(),
+        "seed": seed,
+        "date": date,
+    }
+    return {key: _jsonable(value) for key, value in told.items() if value not in (None, {})}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of the libraries that compute."""
+    found = {"python": platform.python_version(), "heterodyne_nb": heterodyne_nb.__version__}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def sha256(path: str | Path) -> str:
+    """Hash a file piece by piece; a file that did not change is hashed once a session.
+
+    Parameters
+    ----------
+    path : str or Path
+        An existing file, of any size.
+    """
+    file = Path(path)
+    state = file.stat()
+    return _sha256(file.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _hash(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
+
+
+def _selection(dataset: xr.Dataset) -> dict[str, Any]:
+    selection: dict[str, Any] = {}
+    if "bin" in dataset.dims and {"q", "phi"} <= set(dataset.coords):
+        pairs = zip(dataset["q"].values.tolist(), dataset["phi"].values.tolist(), strict=True)
+        selection["bins"] = [list(pair) for pair in pairs]
+    else:
+        axes = [name for name in ("q", "phi") if name in dataset.coords]
+        selection |= {name: np.atleast_1d(dataset[name].values).tolist() for name in axes}
+    if "frame" in dataset.coords:
+        frames = dataset["frame"].values
+        selection["frames"] = [int(frames[0]), int(frames[-1])]
+    return selection
+
+
+def _masks(dataset: xr.Dataset) -> dict[str, Any]:
+    if "mask" not in dataset or "frame" not in dataset.coords:
+        return {}
+    left_out = dataset["frame"].values[~np.asarray(dataset["mask"].values, dtype=bool)]
+    return {"frames": ranges(left_out)} if left_out.size else {}
+
+
+def ranges(numbers: np.ndarray) -> list[list[int]]:
+    """Write increasing whole numbers as inclusive ranges: 3, 4, 5, 9 gives [[3, 5], [9, 9]]."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return [[int(run[0]), int(run[-1])] for run in np.split(numbers, breaks)]
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(_jsonable(item) for item in value)
+    if hasattr(value, "tolist"):
+        return _jsonable(value.tolist())
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return value.name
+    return getattr(value, "__name__", None) or type(value).__name__

@@ -1,0 +1,186 @@
+"""What a report says, without its looks: the text and HTML reports both print these parts."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.results.numbers import number, value_with_band, value_with_error
+from heterodyne_nb.results.record import curve_names
+
+#: With more bins than this the report gives their range only.
+MANY_BINS = 16
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of a table, and a mark for each row: ``""``, ``"dim"`` or ``"mark"``."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    marks: tuple[str, ...] = ()
+
+
+def title(record: xr.Dataset) -> str:
+    """Return the headline: mode, and whether the fit converged."""
+    return f"{record.attrs['mode']} fit: {'converged' if record.attrs['success'] else 'NOT CONVERGED'}"
+
+
+def facts(record: xr.Dataset) -> list[str]:
+    """Reduced chi-square, counts, method, time."""
+    attrs = record.attrs
+    found = [f"reduced χ² {number(float(attrs['chi2_reduced']), 5)}"]
+    if attrs["n_data"]:
+        found.append(f"{attrs['n_data']} data")
+    found.append(f"{attrs['n_free']} fitted numbers")
+    if attrs["method"]:
+        found.append(str(attrs["method"]))
+    seconds = elapsed(record)
+    if seconds is not None:
+        found.append(f"{number(seconds, 2)} s")
+    return found
+
+
+def elapsed(record: xr.Dataset) -> float | None:
+    """Seconds spent in all runs, where the path tells."""
+    spent = [step["seconds"] for step in json.loads(record.attrs["path"]) if step.get("seconds") is not None]
+    return float(sum(spent)) if spent else None
+
+
+def parameter_table(record: xr.Dataset) -> Table:
+    """Published parameters with errors, units, bounds and status; undetermined ones without digits."""
+    rows: list[tuple[str, ...]] = []
+    marks: list[str] = []
+    for i, name in enumerate(record["parameter"].values.tolist()):
+        one = record.isel(parameter=i)
+        status, unit = str(one["status"].values), str(one["unit"].values)
+        rows.append(
+            (name, _value(one, status), "" if unit == "1" else unit, _bounds(one), _words(one, status))
+        )
+        marks.append(
+            {"fixed": "dim", "tied": "dim", "not determined": "dim", "at bound": "mark"}.get(status, "")
+        )
+    return Table(("parameter", "value", "unit", "bounds", "status"), tuple(rows), tuple(marks))
+
+
+def curve_table(record: xr.Dataset) -> Table | None:
+    """Curves with 95 % bands at the first, middle and last time; None when there are none."""
+    names = curve_names(record)
+    if not names:
+        return None
+    last = record.sizes["t"] - 1
+    places = sorted({0, last // 2, last})
+    times = [f"t = {number(float(record['t'].values[i]))} s" for i in places]
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        unit = str(record[name].attrs.get("units", "1"))
+        columns = (record[name].values, record[f"{name}_lower"].values, record[f"{name}_upper"].values)
+        cells = (value_with_band(*(float(column[i]) for column in columns)) for i in places)
+        rows.append((name, *cells, "" if unit == "1" else unit))
+    return Table(("curve [95 % band]", *times, "unit"), tuple(rows))
+
+
+def bin_table(record: xr.Dataset) -> Table | None:
+    """Contrast, offset and chi-square of the bins, or their ranges when they are many."""
+    columns = [name for name in ("contrast", "offset", "chi2_reduced_bin") if name in record]
+    if "bin" not in record.dims or not columns:
+        return None
+    heads = {"contrast": "contrast", "offset": "offset", "chi2_reduced_bin": "reduced χ²"}
+    if record.sizes["bin"] > MANY_BINS:
+        ranges = tuple((heads[name], *_spread(record[name].values)) for name in columns)
+        return Table((f"{record.sizes['bin']} bins", "lowest", "median", "highest"), ranges)
+    places = [name for name in ("q", "phi") if name in record]
+    labels = {"q": "q (1/Å)", "phi": "phi (°)"}
+    rows = tuple(
+        tuple(number(float(record[name].values[i]), 5) for name in (*places, *columns))
+        for i in range(record.sizes["bin"])
+    )
+    return Table((*(labels[p] for p in places), *(heads[c] for c in columns)), rows)
+
+
+def path_table(record: xr.Dataset) -> Table | None:
+    """Runs that led to the result; None when they were not recorded."""
+    steps = json.loads(record.attrs["path"])
+    if not steps:
+        return None
+    rows = tuple(
+        (
+            str(step.get("strategy", "")),
+            str(step.get("start", "")),
+            _count(step.get("iterations")),
+            _count(step.get("chi2_reduced"), 5),
+            _count(step.get("seconds"), 2),
+            str(step.get("message", "")),
+        )
+        for step in steps
+    )
+    return Table(("strategy", "start", "iterations", "reduced χ²", "seconds", "why it stopped"), rows)
+
+
+def provenance_lines(record: xr.Dataset) -> list[str]:
+    """Source, selection, masks, seed, versions and date, one line each, as far as recorded."""
+    told: dict[str, Any] = json.loads(record.attrs["provenance"])
+    lines = []
+    if told.get("source"):
+        sha = str(told.get("source_sha256") or "")
+        lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
+    for key in ("layout", "selection", "masks", "seed", "date"):
+        if told.get(key) not in (None, "", {}, []):
+            lines.append(f"{key}: {_inline(told[key])}")
+    versions = told.get("versions") or {}
+    if versions:
+        lines.append(
+            "versions: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        )
+    return lines
+
+
+def _value(one: xr.Dataset, status: str) -> str:
+    if status == "not determined":
+        return "not determined"
+    value, error = float(one["parameters"]), float(one["stderr"])
+    return number(value, 6) if status == "fixed" else value_with_error(value, error)
+
+
+def _bounds(one: xr.Dataset) -> str:
+    low, high = float(one["bound_lower"]), float(one["bound_upper"])
+    if math.isnan(low) and math.isnan(high):
+        return ""
+    return f"{number(low)} to {number(high)}"
+
+
+def _words(one: xr.Dataset, status: str) -> str:
+    if status == "free":
+        return "" if np.isfinite(float(one["stderr"])) else "error not known"
+    if status != "at bound":
+        return "" if status == "not determined" else status
+    to_low = abs(float(one["parameters"]) - float(one["bound_lower"]))
+    to_high = abs(float(one["parameters"]) - float(one["bound_upper"]))
+    return f"at its {'lower' if to_low <= to_high else 'upper'} bound"
+
+
+def _spread(values: np.ndarray) -> tuple[str, str, str]:
+    kept = values[np.isfinite(values)]
+    if not kept.size:
+        return "–", "–", "–"
+    low, middle, high = kept.min(), np.median(kept), kept.max()
+    return number(float(low), 5), number(float(middle), 5), number(float(high), 5)
+
+
+def _count(value: Any, digits: int = 6) -> str:
+    return "" if value is None else number(float(value), digits)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} {_inline(item)}" for key, item in value.items() if item not in (None, [], {})
+        )
+    if isinstance(value, list):
+        return f"{' '.join(_inline(item) for item in value[:8])}{' …' if len(value) > 8 else ''}"
+    return number(value, 6) if isinstance(value, float) else str(value)

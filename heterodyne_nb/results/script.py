@@ -1,0 +1,148 @@
+"""The Python that does a fit again, written from its provenance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heterodyne_nb.errors import ConfigurationError
+
+#: Arguments of heterodyne_nb.fit that a record can hold; progress and stop belong to a session.
+FIT_ARGUMENTS = (
+    "mode",
+    "parameters",
+    "method",
+    "contrast",
+    "loss",
+    "multistart",
+    "time_limit",
+    "seed",
+    "gap",
+)
+_LINE = 100
+
+
+def fit_script(
+    provenance: Mapping[str, Any], mode: str, method: str, chi2_reduced: float, path: str | Path | None = None
+) -> str:
+    """Write the script.
+
+    Parameters
+    ----------
+    provenance : mapping
+        As :func:`heterodyne_nb.results.collect_provenance` returns it.
+    mode, method : str
+        Used when the provenance holds no settings.
+    chi2_reduced : float
+        Said in the first line, to compare with.
+    path : str or Path, optional
+        The data file; default its recorded name, looked for in the folder the script runs in.
+
+    Raises
+    ------
+    ConfigurationError
+        No file is recorded and none is given.
+    """
+    source = str(path) if path is not None else provenance.get("source")
+    if not source:
+        raise ConfigurationError(
+            "the data of this result came from no file", hint="pass path= to the file they are in"
+        )
+    settings = {"mode": mode, "method": method, **(provenance.get("config") or {})}
+    if provenance.get("seed") is not None:
+        settings.setdefault("seed", provenance["seed"])
+    lines = [
+        f'"""Fits {Path(source).name} again; reduced chi-square was {chi2_reduced:.6g}."""',
+        "",
+        *_imports(provenance),
+        "",
+        *_comments(provenance),
+        *_call("data = heterodyne_nb.open_dataset", [_literal(source)], _opening(provenance)),
+        *_bins(provenance),
+        *_not_arguments(settings),
+        *_call("result = heterodyne_nb.fit", ["data"], _arguments(settings)),
+        "print(result.summary())",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _imports(provenance: Mapping[str, Any]) -> list[str]:
+    if "bins" in provenance.get("selection", {}):
+        return ["import heterodyne_nb", "from heterodyne_nb.data import stack_bins"]
+    return ["import heterodyne_nb"]
+
+
+def _comments(provenance: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if provenance.get("source_sha256"):
+        lines.append(f"# sha256 of the file: {provenance['source_sha256']}")
+    versions = provenance.get("versions") or {}
+    if "heterodyne_nb" in versions:
+        lines.append(f"# fitted with heterodyne_nb {versions['heterodyne_nb']}")
+    return lines
+
+
+def _opening(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    selection = provenance.get("selection") or {}
+    chosen = {name: selection[name] for name in ("q", "phi") if name in selection}
+    if "frames" in selection:
+        chosen["frames"] = tuple(selection["frames"])
+    left_out = (provenance.get("masks") or {}).get("frames")
+    if left_out:
+        chosen["mask"] = [first if first == last else (first, last) for first, last in left_out]
+    if provenance.get("layout") == "plain-arrays" and "dt" in provenance:
+        chosen["dt"] = provenance["dt"]
+    return chosen
+
+
+def _bins(provenance: Mapping[str, Any]) -> list[str]:
+    """Pick single bins by their place, where q and phi form no grid."""
+    pairs = (provenance.get("selection") or {}).get("bins")
+    if pairs is None:
+        return []
+    wanted = [tuple(round(number, 9) for number in pair) for pair in pairs]
+    return [
+        "data = stack_bins(data, drop_dead=False)",
+        *_assignment("wanted", wanted),
+        "pairs = [(round(float(q), 9), round(float(phi), 9)) for q, phi in zip(data.q, data.phi)]",
+        "data = data.isel(bin=[pairs.index(pair) for pair in wanted])",
+    ]
+
+
+def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in FIT_ARGUMENTS if settings.get(name) is not None}
+
+
+def _not_arguments(settings: Mapping[str, Any]) -> list[str]:
+    others = sorted(set(settings) - set(FIT_ARGUMENTS))
+    return [f"# recorded, but not an argument of fit: {name} = {settings[name]!r}" for name in others]
+
+
+def _call(function: str, positional: list[str], named: Mapping[str, Any]) -> list[str]:
+    arguments = [*positional, *(f"{name}={_literal(value)}" for name, value in named.items())]
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= _LINE:
+        return [line]
+    return [f"{function}(", *(f"    {argument}," for argument in arguments), ")"]
+
+
+def _assignment(name: str, items: list[Any]) -> list[str]:
+    line = f"{name} = {_literal(items)}"
+    return (
+        [line] if len(line) <= _LINE else [f"{name} = [", *(f"    {_literal(item)}," for item in items), "]"]
+    )
+
+
+def _literal(value: Any) -> str:
+    """Python source of a JSON value; NaN and infinities included."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return repr(value)
