@@ -128,7 +128,9 @@ def _look_at_maps(
 ) -> tuple[list[MapRef | None], int, int]:
     """Maps with their triangle known and the dead ones left out; N; how many were dead."""
     refs: list[MapRef | None] = list(found.maps)
-    shapes = {ref.n_frames(h5file): ref for ref in refs if ref is not None}
+    shapes: dict[tuple[int, int], MapRef] = {}
+    for ref in filter(None, refs):
+        shapes.setdefault(ref.n_frames(h5file), ref)
     if not shapes:
         return [], 0, 0
     _check_shapes(shapes, h5file)
