@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.analysis.loading import load
-from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_methods
+from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_methods, with_provenance
 from heterodyne_nb.analysis.observers import ProgressObserver, notify
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
@@ -160,7 +160,7 @@ class HeterodyneAnalysisCore:
         if method in self._settings.robust.methods:
             self.optimize_robust()
         chosen = self._settings
-        return fit(
+        result = fit(
             self.dataset,
             self.config.settings.mode,
             parameters=self.config.parameters,
@@ -173,6 +173,7 @@ class HeterodyneAnalysisCore:
             on_progress=self._tell,
             stop=self.stop,
         )
+        return with_provenance(result, config=self.config.to_dict(), used=list(self.account))
 
 
 def _manager(config: str | Path | Mapping[str, Any] | ConfigManager) -> ConfigManager:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -104,6 +105,12 @@ def as_optimize_result(result: FitResult, failures: dict[str, str] | None = None
         failures=dict(failures or {}),
         fit_result=result,
     )
+
+
+def with_provenance(result: FitResult, **entries: Any) -> FitResult:
+    """The same result with more to say of where it came from; entries of a known name are replaced."""
+    text = json.dumps({**result.provenance, **entries}, sort_keys=True, ensure_ascii=False)
+    return type(result)(result.dataset.assign_attrs(provenance=text))
 
 
 def _summed(result: FitResult, key: str) -> int:

@@ -51,8 +51,7 @@ def run(args: Namespace) -> int:
     config = configured(args.config, {}, data=args.data, mode=args.mode)
     if args.plot_simulated_data or args.plot_experimental_data:
         return _plot(args, config)
-    title = config.settings.metadata.title or f"Fit of {config.settings.mode} to {args.config.name}"
-    return conclude(args, fit_and_save(args, config, args.method, args.output_dir, title))
+    return conclude(args, fit_and_save(args, config, args.method, args.output_dir))
 
 
 def _plot(args: Namespace, config: ConfigManager) -> int:

@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 def run(args: Namespace) -> int:
     """Mask the example's bad frames, fit it, save the results, and set them beside the truth."""
     tell(args, _STORY)
-    finished = fit_and_save(args, demo_config(), "classical", args.output, "The shipped example experiment")
+    finished = fit_and_save(args, demo_config(), "classical", args.output)
     code = conclude(args, finished)
     tell(args, f"open {args.output / 'report.html'} in a browser for the figures")
     tell(args, "\n" + against_truth(finished.best))

@@ -43,5 +43,4 @@ def run(args: Namespace) -> int:
         "optimization.multistart.seed": args.seed,
     }
     config = configured(args.config, changes, data=args.data)
-    title = config.settings.metadata.title or f"Fit of {config.settings.mode} to {args.config.name}"
-    return conclude(args, fit_and_save(args, config, family, args.output, title))
+    return conclude(args, fit_and_save(args, config, family, args.output))

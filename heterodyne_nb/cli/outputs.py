@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heterodyne_nb.cli.report import write_report
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -24,17 +22,7 @@ FILES = {
 }
 
 
-def save_fit(
-    folder: Path,
-    result: FitResult,
-    dataset: xr.Dataset,
-    *,
-    formats: Sequence[str] = ("netcdf", "json", "csv", "html"),
-    title: str,
-    account: Sequence[str] = (),
-    warnings: Sequence[str] = (),
-    figures: bool = True,
-) -> list[Path]:
+def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Path]:
     """Write a fit in every format asked for.
 
     Parameters
@@ -45,8 +33,6 @@ def save_fit(
         The fit and the data it was made from.
     formats : sequence of str
         Keys of :data:`FILES`.
-    title, account, warnings, figures
-        As for :func:`heterodyne_nb.cli.report.write_report`.
 
     Returns
     -------
@@ -56,14 +42,7 @@ def save_fit(
     folder.mkdir(parents=True, exist_ok=True)
     written = [result.save(folder / FILES[name]) for name in formats if name != "html"]
     if "html" in formats:
-        report = write_report(
-            folder / FILES["html"],
-            result,
-            dataset,
-            title=title,
-            account=account,
-            warnings=warnings,
-            figures=figures,
-        )
-        written.append(report)
+        from heterodyne_nb import plots
+
+        written.append(plots.report(result, dataset, folder / FILES["html"]))
     return written

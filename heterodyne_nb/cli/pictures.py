@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.analysis.loading import load
-from heterodyne_nb.cli.report import embed, write_page
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
 
@@ -24,8 +23,7 @@ def plot_experiment(config: ConfigManager, folder: Path) -> tuple[Path, tuple[st
 
     loaded = load(config)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = ["<h1>Experimental data</h1>", *embed([plots.c2(loaded.dataset)])]
-    return write_page(folder / "experimental_data.html", "Experimental data", sections), loaded.account
+    return plots.save_html(plots.c2(loaded.dataset), folder / "experimental_data.html"), loaded.account
 
 
 def plot_simulation(
@@ -47,9 +45,9 @@ def plot_simulation(
 
     dataset = simulated(config, phi, contrast, offset)
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"Model {config.settings.mode} at the start values"
-    sections = [f"<h1>{title}</h1>", *embed([plots.c2(dataset)])]
-    return write_page(folder / "simulated_data.html", title, sections)
+    figure = plots.c2(dataset)
+    figure.layout.title.text += f", model {config.settings.mode} at its start values"
+    return plots.save_html(figure, folder / "simulated_data.html")
 
 
 def simulated(config: ConfigManager, phi: Sequence[float], contrast: float, offset: float) -> xr.Dataset:

@@ -45,7 +45,7 @@ class Finished:
     warnings: list[str] = field(default_factory=list)
 
 
-def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None, title: str) -> Finished:
+def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None) -> Finished:
     """Load, fit by a family of methods, and write the files.
 
     Parameters
@@ -57,8 +57,6 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None,
     family : {"classical", "robust", "all"}
     folder : pathlib.Path or None
         Where the files go; that of the configuration if None.
-    title : str
-        Heading of the report.
     """
     from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
@@ -75,7 +73,7 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None,
                 raise KeyboardInterrupt
             finished = _answers(core, made["optimize"])
         finished.warnings = list(told)
-        finished.files = _save(finished, Path(folder or output.directory), title)
+        finished.files = _save(finished, Path(folder or output.directory))
     return finished
 
 
@@ -104,22 +102,15 @@ def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
     return Finished(core, best, answers)
 
 
-def _save(finished: Finished, folder: Path, title: str) -> list[Path]:
+def _save(finished: Finished, folder: Path) -> list[Path]:
+    from heterodyne_nb.analysis.methods import with_provenance
+
     core, output = finished.core, finished.core.config.settings.output
     assert core.dataset is not None
-    written = save_fit(
-        folder,
-        finished.best,
-        core.dataset,
-        formats=output.formats,
-        title=title,
-        account=core.account,
-        warnings=finished.warnings,
-        figures=output.plots,
-    )
-    for name, other in finished.others.items():
-        written.append(other.save(folder / f"results_{name}.nc"))
-    return written
+    finished.best = with_provenance(finished.best, warnings=finished.warnings)
+    formats = [name for name in output.formats if output.plots or name != "html"]
+    written = save_fit(folder, finished.best, core.dataset, formats)
+    return written + [other.save(folder / f"results_{name}.nc") for name, other in finished.others.items()]
 
 
 @contextmanager

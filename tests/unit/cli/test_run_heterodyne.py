@@ -44,7 +44,7 @@ def test_simulated_data_are_drawn_at_the_angles_asked_for(
     ]
     assert run_heterodyne([*flags, "--phi-angles=-30,0,30", "--contrast", "0.3", "--offset", "1"]) == 0
     page = (tmp_path / "out" / "simulated_data.html").read_text(encoding="utf-8")
-    assert "Model static_anisotropic at the start values" in page
+    assert "model static_anisotropic at its start values" in page
 
 
 def test_simulated_maps_are_offset_plus_contrast_times_the_model(config_file: Callable[..., Path]) -> None:
