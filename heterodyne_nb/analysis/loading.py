@@ -61,7 +61,8 @@ def load(config: ConfigManager) -> Loaded:
     bins = _bins_of_plain_arrays(config, path)
     whole = open_dataset(path, dt=settings.temporal.dt, layout=settings.data.layout, **bins)
     dataset, lines = prepare_for_fit(whole, settings)
-    return Loaded(dataset, (f"file: {path.name}, layout {whole.attrs.get('layout', 'unknown')}", *lines))
+    layout = f", layout {whole.attrs['layout']}" if "layout" in whole.attrs else ""
+    return Loaded(dataset, (f"file: {path.name}{layout}", *lines))
 
 
 def _bins_of_plain_arrays(config: ConfigManager, path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def test_experimental_data_are_drawn_and_accounted_for(
     assert run_heterodyne(flags) == 0
     told = capsys.readouterr().out
     assert "frames: 3 to 38, 0.1 s each; 33 of 36 used" in told
+    assert "file: static.h5, layout aps-u" in told
     assert "masked frames: 10-12" in told
     assert "figures only, no fit" in told
     assert [path.name for path in out.iterdir()] == ["experimental_data.html"]
