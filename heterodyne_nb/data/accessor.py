@@ -44,7 +44,9 @@ class _Verbs:
         self._ds, self._table, self._name = ds, table, name
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
-        if verb.startswith("_") or verb not in self._table:
+        if verb.startswith("_"):  # copy and pickle ask for these before there is a table
+            raise AttributeError(verb)
+        if verb not in self._table:
             raise AttributeError(f"{self._name} has no {verb!r}; it offers {', '.join(sorted(self._table))}")
         module, _, function = self._table[verb].partition(":")
         found = getattr(importlib.import_module(module), function)

@@ -109,7 +109,9 @@ def _even(g2: np.ndarray, every: int) -> np.ndarray:
 def _weights(window: str, n: int) -> np.ndarray:
     if window == "half_hann":
         return np.cos(np.pi / 2 * np.arange(n) / n) ** 2
-    return {"hann": np.hanning, "blackman": np.blackman, "boxcar": np.ones}[window](n)
+    if window == "boxcar":
+        return np.ones(n)
+    return np.hanning(n) if window == "hann" else np.blackman(n)
 
 
 def _trend(tau: np.ndarray, values: np.ndarray, detrend: str) -> np.ndarray:
@@ -194,7 +196,8 @@ def fringe_velocity(spectrum: xr.Dataset, phi0: float) -> xr.DataArray:
         raise ConfigurationError(
             "this dataset holds no peak_frequency", where="spectrum", expected="what fringe_spectrum returns"
         )
-    along: xr.DataArray = abs(np.cos(np.deg2rad(phi0 - spectrum["phi"])))
+    phi = spectrum["phi"]
+    along = phi.copy(data=np.abs(np.cos(np.deg2rad(phi0 - phi.values))))
     v = 2 * np.pi * spectrum["peak_frequency"] / (spectrum["q"] * along.where(along >= _RIGHT_ANGLE))
     v = v.transpose(*spectrum["peak_frequency"].dims)
     return v.rename("v").assign_attrs(units="Å/s", long_name="velocity from fringes", phi0=float(phi0))

@@ -36,6 +36,9 @@ def crop_frames(ds: xr.Dataset, start: int | None = None, end: int | None = None
     ConfigurationError
         A frame outside the data, fewer than two frames left, or only a measured g2, which cannot be cropped.
     """
+    if start is None and end in (None, -1):
+        return ds
+    _need_c2(ds, "cropped")
     frame = ds["frame"].values
     lo = int(frame[0]) if start is None else _frame_number(start, frame, "start")
     hi = int(frame[-1]) if end is None or end == -1 else _frame_number(end, frame, "end")
@@ -45,8 +48,8 @@ def crop_frames(ds: xr.Dataset, start: int | None = None, end: int | None = None
         )
     if lo == frame[0] and hi == frame[-1]:
         return ds
-    _need_c2(ds, "cropped")
     kept = slice(int(np.searchsorted(frame, lo)), int(np.searchsorted(frame, hi, side="right")))
+    _enough_used(ds["mask"].values[kept])
     cropped = ds.drop_dims("tau_measured", errors="ignore").isel(dict.fromkeys(("t", "t1", "t2"), kept))
     return with_lazy_g2(cropped)
 
@@ -102,6 +105,7 @@ def unmask(ds: xr.Dataset, frames: Any = None) -> xr.Dataset:
     xarray.Dataset
         With a measured g2 back in place once all frames are used.
     """
+    _need_c2(ds, "unmasked")
     used = np.ones(ds.sizes["t"], dtype=bool)
     if frames is not None:
         used = ds["mask"].values.astype(bool) | _named_frames(ds["frame"].values, frames)
@@ -155,14 +159,20 @@ def _range_of(item: Any, frame: np.ndarray) -> tuple[int, int]:
 
 
 def _with_mask(ds: xr.Dataset, used: np.ndarray) -> xr.Dataset:
-    if used.sum() < 2:
-        raise ConfigurationError(
-            f"only {used.sum()} of {used.size} frames would be left", where="frames", expected="at least two"
-        )
+    _enough_used(used)
     ds = ds.assign(mask=("t", used, ds["mask"].attrs))
     if used.all() and "g2_measured" in ds:
         return _measured_back(ds)
-    return with_lazy_g2(_measured_aside(ds)) if "c2" in ds else ds
+    return with_lazy_g2(_measured_aside(ds))
+
+
+def _enough_used(used: np.ndarray) -> None:
+    if np.count_nonzero(used) < 2:
+        raise ConfigurationError(
+            f"only {np.count_nonzero(used)} of {used.size} frames would be used",
+            where="frames",
+            expected="at least two",
+        )
 
 
 def _need_c2(ds: xr.Dataset, done: str) -> None:
