@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heterodyne_nb.config.legacy.leftovers import Foreign, without_comments
-from heterodyne_nb.config.legacy.modes import translate_mode
+from heterodyne_nb.config.legacy.modes import refuse_other_keys, translate_mode
 from heterodyne_nb.config.legacy.optimization import translate_angles, translate_optimization
 from heterodyne_nb.config.legacy.parameters import translate_parameters
 from heterodyne_nb.config.legacy.reasons import reason
@@ -58,6 +58,7 @@ def translate(values: Mapping[str, Any]) -> Translation:
         foreign = Foreign({k: v for k, v in values.items() if k in ("analysis_settings", "analysis_mode")})
         done = Translation({k: v for k, v in without_comments(values).items() if k != "analysis_mode"})
         translate_mode(foreign, done, values)
+        refuse_other_keys(foreign, done)
         return done
     return _translate_foreign(values)
 

@@ -36,6 +36,10 @@ def translate_mode(foreign: Foreign, done: Translation, values: Mapping[str, Any
     for key in _DESCRIPTIONS:
         if foreign.take(f"{_SECTION}.{key}") is not None:
             done.note(f"{_SECTION}.{key}: a description, not read")
+
+
+def refuse_other_keys(foreign: Foreign, done: Translation) -> None:
+    """Make every key of the section that has not been taken a problem."""
     for key in foreign.keys(_SECTION):
         known = (*_OWN, "static_mode", "static_submode")
         done.problems.append(unknown_name(f"{_SECTION}.{key}", key, known))

@@ -142,7 +142,7 @@ def test_the_warning_is_one_and_gives_reasons():
         "experimental_data: data_type, file_format, preprocessing (2 settings)",
         "method_options.Gurobi: output_flag, method",
         "advanced_settings (4 settings)",
-        "numerical_integration" if "numerical_integration" in message else "advanced_settings",
+        "analysis_settings: field_correlations (2 settings)",
     ):
         assert part in message
 
