@@ -87,8 +87,8 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
         return gurobi_readiness()
 
     def _minimise(self, run: Run) -> str:
-        limit = self.max_iterations or 100 * run.view.z0.size
-        model = local_model(run, run.view.z0, run.best_fun)
+        limit = self.max_iterations or 100 * run.best_z.size
+        model = local_model(run, run.best_z, run.best_fun)
         radius = self.initial_radius
         with TrustRegionProgram(model.z.size, self.norm) as program:
             while run.nit < limit:
@@ -104,7 +104,7 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
                 fun = run.value(model.z + step)
                 accepted = model.fun - fun > self.accept * model.decrease(step)
                 if accepted:
-                    model = next_model(run, model, model.z + step, fun, self.curvature)
+                    model = next_model(run, model, run.view.settle(model.z + step), fun, self.curvature)
                     radius = min(self.expand * radius, self.max_radius)
                 else:
                     if self._within_noise(model, step, radius):

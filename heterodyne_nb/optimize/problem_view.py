@@ -89,6 +89,14 @@ class ProblemView(ABC):
         """Bounds of z in SciPy's form."""
         return Bounds(self.lower, self.upper, keep_feasible=True)
 
+    def settle(self, z: np.ndarray) -> np.ndarray:
+        """Take the bounds that hold around z, and return the coordinates that z stands for.
+
+        The internal box of an objective may depend on the point (an amplitude's bounds on the exponent),
+        and a point beyond its bounds stands for the one the objective really evaluates.
+        """
+        return self.clip(z)
+
     def clip(self, z: np.ndarray) -> np.ndarray:
         """The nearest point inside the bounds."""
         return np.clip(z, self.lower, self.upper)
@@ -120,14 +128,13 @@ class PlainView(ProblemView):
 
 
 class ObjectiveView(ProblemView):
-    """An objective with internal coordinates: the chart of the start point serves the whole run."""
+    """An objective with internal coordinates; the box is that of the start until :meth:`settle` moves it."""
 
     def __init__(self, objective: Any, x0: np.ndarray) -> None:
         self._objective = objective
         self.offers_normal_equations = hasattr(objective, "normal_equations")
         self.names = tuple(getattr(objective, "parameter_names", ()) or (f"x{i}" for i in range(x0.size)))
-        lower, upper = objective.internal_bounds(x0)
-        self.lower, self.upper = np.asarray(lower, float), np.asarray(upper, float)
+        self._take_box(x0)
         start = np.asarray(objective.to_internal(x0), float)
         self.z0 = self.clip(start)
         self._warn_if_moved(start)
@@ -146,6 +153,15 @@ class ObjectiveView(ProblemView):
         if self._cached is None or self._cached[0] != key:
             self._cached = key, self._objective.normal_equations(self.to_x(z))
         return self._cached[1]
+
+    def settle(self, z: np.ndarray) -> np.ndarray:
+        x = self.to_x(z)
+        self._take_box(x)
+        return self.clip(np.asarray(self._objective.to_internal(x), float))
+
+    def _take_box(self, x: np.ndarray) -> None:
+        lower, upper = self._objective.internal_bounds(x)
+        self.lower, self.upper = np.array(lower, float), np.array(upper, float)
 
     def _warn_if_moved(self, start: np.ndarray) -> None:
         moved = np.flatnonzero(np.abs(start - self.z0) > 1e-9 * (1.0 + np.abs(start)))

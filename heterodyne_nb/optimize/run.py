@@ -18,6 +18,9 @@ from heterodyne_nb.progress import ProgressEvent
 
 T = TypeVar("T")
 
+_ROUNDS = 10
+_FINAL = ("iteration limit", "cancelled", "time limit")
+
 #: Why a run ended: (converged, message). The key is the result's ``stop_reason``.
 ENDINGS: dict[str, tuple[bool, str]] = {
     "gradient tolerance": (True, "converged: the gradient vanishes"),
@@ -60,7 +63,7 @@ class Run:
 
     def __init__(self, view: ProblemView, strategy: OptimizationStrategy, objective: Any = None) -> None:
         self.view, self._strategy = view, strategy
-        self._degrees = getattr(objective, "degrees_of_freedom", None)
+        self._reduced = getattr(objective, "reduced", float)
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
@@ -143,6 +146,15 @@ class Run:
         self._report()
         self.check_stop()
 
+    def settle(self) -> bool:
+        """Move the bounds to the best point; True when it leant on one that has moved away."""
+        before, view = self.best_z, self.view
+        lower, upper, near = view.lower.copy(), view.upper.copy(), 1e-6 * (1.0 + np.abs(before))
+        self.best_z = view.settle(before)
+        freed = (before - lower <= near) & (view.lower < lower - near)
+        freed |= (upper - before <= near) & (view.upper > upper + near)
+        return bool(freed.any() or (np.abs(self.best_z - before) > near).any())
+
     def check_stop(self) -> None:
         """Raise :class:`EndRun` when the stop token asks for it."""
         stop = self._strategy.stop
@@ -190,7 +202,7 @@ class Run:
         on_progress = self._strategy.on_progress
         if on_progress is None:
             return
-        chi2 = self.best_fun / self._degrees if self._degrees else self.best_fun
+        chi2 = self._reduced(self.best_fun)
         parameters = dict(zip(self.view.names, self.view.to_x(self.best_z).tolist(), strict=True))
         message = f"iteration {self.nit}: {chi2:.6g} after {self.nfev} evaluations"
         on_progress(ProgressEvent(self._strategy.name, None, chi2, parameters, message))
@@ -208,12 +220,22 @@ class IterativeStrategy(OptimizationStrategy):
         view = view_problem(objective_func, initial_params, bounds=self.bounds, scale=self.scale)
         run = Run(view, self, objective_func)
         run.start()
-        try:
-            reason = self._minimise(run) if view.z0.size else "nothing to fit"
-        except EndRun as end:
-            reason = end.reason
-        return run.result(reason)
+        return run.result(self._settled(run) if view.z0.size else "nothing to fit")
+
+    def _settled(self, run: Run) -> str:
+        """Minimise, and again from the answer while it leans on bounds that hold only elsewhere."""
+        reason = "iteration limit"
+        for _ in range(_ROUNDS):
+            before = run.best_fun
+            try:
+                reason = self._minimise(run)
+            except EndRun as end:
+                reason = end.reason
+            gained = before - run.best_fun > 1e-10 * abs(run.best_fun)
+            if reason in _FINAL or not gained or not run.settle():
+                break
+        return reason
 
     @abstractmethod
     def _minimise(self, run: Run) -> str:
-        """Iterate from ``run.view.z0`` and return why it ended (a key of :data:`ENDINGS`)."""
+        """Iterate from ``run.best_z`` and return why it ended (a key of :data:`ENDINGS`)."""

@@ -25,8 +25,10 @@ class ExponentialDecay:
         self.sigma = sigma
         self.y = 2.0 * np.exp(-1.3 * self.t) + 0.3 + sigma * rng.standard_normal(self.t.size)
         self.bounds = np.array([[1e-3, 1e3], [1e-3, 1e2], [-10.0, b_upper], [7.0, 7.0]])
-        self.degrees_of_freedom = self.t.size - 3
         self.calls = self.passes = 0
+
+    def reduced(self, chi2: float) -> float:
+        return chi2 / (self.t.size - 3)
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
         a, k, b, _ = theta

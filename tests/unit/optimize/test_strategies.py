@@ -271,6 +271,22 @@ def test_a_start_outside_internal_bounds_is_moved_and_told(decay: ExponentialDec
     assert result.history[0][1] == pytest.approx(decay(np.array([1.0, 100.0, 0.1, 7.0])))
 
 
+class MovingBox(ExponentialDecay):
+    """Internal bounds that hold only near a point: ln k may move by 0.5 from where they are asked for."""
+
+    def internal_bounds(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        lower, upper = super().internal_bounds(theta)
+        lower[1], upper[1] = np.log(theta[1]) - 0.5, np.log(theta[1]) + 0.5
+        return lower, upper
+
+
+def test_bounds_that_move_with_the_point_do_not_hold_the_answer_back(method: str) -> None:
+    problem = MovingBox()
+    result = create_strategy(method).optimize(problem, [1.0, 0.2, 0.1, 7.0])
+    assert result.success, result.message
+    np.testing.assert_allclose(result.fun, best_chi2(ExponentialDecay()), rtol=1e-6)
+
+
 def test_an_objective_that_is_not_callable_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="cannot be called"):
         create_strategy("lbfgsb").optimize(3.0, [1.0])
