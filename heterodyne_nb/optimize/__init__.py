@@ -2,7 +2,7 @@
 
 from heterodyne_nb.optimize.classical import ClassicalOptimizer
 from heterodyne_nb.optimize.gurobi_trust_region import GurobiTrustRegionStrategy
-from heterodyne_nb.optimize.losses import LOSSES, Loss, get_loss, robust_scale
+from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.optimize.scipy_strategies import LBFGSBStrategy, NelderMeadStrategy
 from heterodyne_nb.optimize.strategy import (
     STRATEGIES,

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
-from heterodyne_nb.optimize.names import squeeze, unknown_name
+from heterodyne_nb.names import squeeze, unknown_name
 from heterodyne_nb.optimize.strategy import (
     STRATEGIES,
     OptimizationStrategy,

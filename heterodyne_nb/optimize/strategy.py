@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
-from heterodyne_nb.optimize.names import find_name, unknown_name
+from heterodyne_nb.names import find_name, unknown_name
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 
 #: Strategies by name, in the order they were registered.

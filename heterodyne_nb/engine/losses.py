@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.optimize.names import find_name
+from heterodyne_nb.names import find_name
 
 #: 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate the standard deviation of a normal law.
 MAD_TO_SIGMA = 1.482602218505602
