@@ -65,8 +65,9 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
     notes = {"layout": layout, "source": Path(h5file.filename).name, **found.notes, **_map_notes(refs)}
     g2, g2_err, tau = _g2(found, step, dt)
     _refuse_nothing(refs, g2, dead, h5file)
-    return make_dataset(
-        _lazy_maps(refs, grid, n_frames, h5file.filename) if refs else None,
+    array = TwoTimeArray(h5file.filename, _cells(refs, grid), n_frames) if refs else None
+    ds = make_dataset(
+        None if array is None else _lazy_maps(array),
         q=grid.q,
         phi=grid.phi,
         dt=step,
@@ -79,6 +80,9 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         bin_form=len(grid.shape) == 1,
         attrs=notes,
     )
+    if array is not None:
+        ds.set_close(array.close)
+    return ds
 
 
 def _grid(found: Ingredients, phi: np.ndarray) -> _Grid:
@@ -129,8 +133,8 @@ def _look_at_maps(
     """Maps with their triangle known and the dead ones left out; N; how many were dead."""
     refs: list[MapRef | None] = list(found.maps)
     shapes: dict[tuple[int, int], MapRef] = {}
-    for ref in filter(None, refs):
-        shapes.setdefault(ref.n_frames(h5file), ref)
+    for one in filter(None, refs):
+        shapes.setdefault(one.n_frames(h5file), one)
     if not shapes:
         return [], 0, 0
     _check_shapes(shapes, h5file)
@@ -180,12 +184,15 @@ def _check_shapes(shapes: dict[tuple[int, int], MapRef], h5file: h5py.File) -> N
         )
 
 
-def _lazy_maps(refs: list[MapRef | None], grid: _Grid, n_frames: int, path: str) -> xr.Variable:
+def _cells(refs: list[MapRef | None], grid: _Grid) -> np.ndarray:
     column = np.empty(len(refs), dtype=object)
     column[:] = refs
-    cells = grid.spread(column, None)
-    array = TwoTimeArray(path, cells, n_frames)
-    dims = (*[f"d{i}" for i in range(cells.ndim)], "t1", "t2")
+    return grid.spread(column, None)
+
+
+def _lazy_maps(array: TwoTimeArray) -> xr.Variable:
+    n_frames = array.shape[-1]
+    dims = (*[f"d{i}" for i in range(array.cells.ndim)], "t1", "t2")
     tile = n_frames if n_frames <= 4096 else 2048
     chunks = {**dict.fromkeys(("q", "phi", "bin"), 1), "t1": tile, "t2": tile}
     return xr.Variable(dims, indexing.LazilyIndexedArray(array), encoding={"preferred_chunks": chunks})

@@ -70,7 +70,10 @@ def open_dataset(
         ds = own.open_own(path, dt=dt)
     else:
         ds = read_h5(path, layout=layout, dt=dt)
-    return refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    if chosen is not ds:
+        chosen.set_close(ds.close)
+    return chosen
 
 
 def read_h5(
