@@ -136,7 +136,7 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
     x = np.atleast_1d(line[against].values)
     order = np.argsort(x, kind="stable")
     value = np.atleast_1d(line["parameters"].values).astype(float)[order]
-    error = np.atleast_1d(line["stderr"].values).astype(float)[order] if "stderr" in line else None
+    error = _along(line, "stderr").astype(float)[order] if "stderr" in line else None
     trusted, why = _trust(line, x.size)
     fill = [colour if good else look.paper(theme) for good in trusted[order]]
     return go.Scatter(
@@ -153,13 +153,16 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
     )
 
 
+def _along(line: xr.Dataset, name: str) -> np.ndarray:
+    """Values of a variable, one for each fit of the line."""
+    return np.atleast_1d(line[name].broadcast_like(line["parameters"]).values)
+
+
 def _trust(line: xr.Dataset, size: int) -> tuple[np.ndarray, np.ndarray]:
-    trusted = np.ones(size, dtype=bool)
-    if "trusted" in line:
-        trusted = np.atleast_1d(line["trusted"].values).astype(bool)
+    trusted = _along(line, "trusted").astype(bool) if "trusted" in line else np.ones(size, dtype=bool)
     why = np.where(trusted, "trusted", "not trusted").astype(object)
     if "flags" in line:
-        flags = np.atleast_1d(line["flags"].values).astype(str)
+        flags = _along(line, "flags").astype(str)
         why = np.where(flags == "", why, flags).astype(object)
     return trusted, why
 

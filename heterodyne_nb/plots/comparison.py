@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.mapview import (
     Limits,
     MapView,
-    blank,
     colour_limits,
     heatmap,
     reduction_note,
     style_map_axes,
 )
+from heterodyne_nb.plots.paired import paired_maps, pixel_noise
 from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.reduce import block_centres, reduce_strips, reduction_factor
 from heterodyne_nb.plots.select import Bin, Choice, frame_times, need, one_bin, used_frames
 
-#: Frames along the side of one piece of model map, so that a model of 10⁴ frames is never whole.
-_TILE = 1000
 _BEYOND = 99.0
 #: Data and model share the colour bar between them and the residual.
 _PANEL_DOMAINS = ((0.0, 0.29), (0.315, 0.605), (0.71, 1.0))
-_MAD_TO_SIGMA = 1.4826
-
-
-class Noise(NamedTuple):
-    """Standard deviation of one c2 pixel, and how it is known."""
-
-    sigma: float
-    origin: str
 
 
 def comparison(
@@ -77,7 +65,7 @@ def comparison(
     need(ds, "c2", "data against model")
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     data, model = paired_maps(ds, result, chosen, max_size)
-    noise = pixel_noise(ds, chosen, data, model)
+    noise = pixel_noise(ds, chosen)
     residual = data.with_values((data.values - model.values) / noise.sigma)
     figure = _three_panels(
         chosen, f"{reduction_note(data, ds)} · σ = {noise.sigma:.3g}, {noise.origin}", theme
@@ -92,65 +80,6 @@ def comparison(
         style_map_axes(figure, 1, column, frame_times(ds))
     _colour(figure, colour_limits([data], percentiles, limits), _symmetric(residual), theme)
     return figure
-
-
-def paired_maps(ds: xr.Dataset, result: Any, chosen: Bin, max_size: int) -> tuple[MapView, MapView]:
-    """Data and model of one bin, reduced alike: the model is blank wherever the data are."""
-    times, used = frame_times(ds), used_frames(ds)
-    frames = np.arange(times.size)
-    array = ds["c2"].isel(chosen.place).transpose("t1", "t2")
-    factor = reduction_factor(array.shape, max_size)
-
-    def read(first: int, last: int) -> np.ndarray:
-        data = np.array(array.isel(t1=slice(first, last)).values, dtype=float)
-        blank(data, frames[first:last], frames, used, diagonal=True)
-        model = model_strip(result, chosen, times, first, last)
-        return np.stack([data, np.where(np.isfinite(data), model, np.nan)])
-
-    both = reduce_strips(read, times.size, times.size, factor)
-    centres = block_centres(times, factor)
-    return MapView(centres, centres, both[0], factor), MapView(centres, centres, both[1], factor)
-
-
-def model_strip(result: Any, chosen: Bin, times: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Rows first..last-1 of the model's map, shape (last - first, N), computed tile by tile."""
-    rows = []
-    for low in range(first, last, _TILE):
-        high = min(low + _TILE, last)
-        pieces = [
-            _model_tile(result, chosen, times, (low, high), (left, min(left + _TILE, times.size)))
-            for left in range(0, times.size, _TILE)
-        ]
-        rows.append(np.concatenate(pieces, axis=1))
-    return np.concatenate(rows, axis=0)
-
-
-def _model_tile(
-    result: Any, chosen: Bin, times: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
-) -> np.ndarray:
-    across, down = np.arange(*columns), np.arange(*rows)
-    wanted = np.union1d(across, down)
-    square = np.asarray(result.model_map(q=chosen.q, phi=chosen.phi, t=times[wanted]))
-    return square[np.ix_(np.searchsorted(wanted, down), np.searchsorted(wanted, across))]
-
-
-def pixel_noise(ds: xr.Dataset, chosen: Bin, data: MapView, model: MapView) -> Noise:
-    """Noise of one pixel of a bin: the dataset's ``sigma``, or the spread of the residual itself.
-
-    Raises
-    ------
-    ConfigurationError
-        If the bin has no usable pixel.
-    """
-    if "sigma" in ds.variables:
-        known = np.asarray(ds["sigma"].isel({k: v for k, v in chosen.place.items() if k in ds["sigma"].dims}))
-        if known.ndim == 0 and np.isfinite(known) and known > 0:
-            return Noise(float(known), "from the dataset")
-    rest = data.with_values(data.values - model.values).coloured()
-    if not rest.size:
-        raise ConfigurationError(f"the bin {chosen.label} has no data", where="bin")
-    spread = _MAD_TO_SIGMA * float(np.median(np.abs(rest - np.median(rest))))
-    return Noise(spread if spread > 0 else 1.0, "the spread of this residual")
 
 
 def _symmetric(residual: MapView) -> float:

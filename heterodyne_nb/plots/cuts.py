@@ -83,7 +83,7 @@ def g2_cuts(
     ticks = {"dtick": "D2" if decades < 3 else 1, "tickformat": "~g"}
     figure.update_xaxes(title_text="lag τ (s)", type="log", **ticks)
     figure.update_yaxes(title_text="g₂(τ)")
-    figure.update_layout(legend={"title": {"text": "age" if cuts[0].window.age is not None else ""}})
+    figure.update_layout(legend={"title": {"text": "age"}}, showlegend=cuts[0].window.age is not None)
     return figure
 
 
@@ -198,7 +198,9 @@ def _note(cuts: list[Cut], result: Any) -> str:
     """How the points and the lines came about: one line of small print for each."""
     window = cuts[0].window
     words = ["error bars: one standard error"]
-    if window.age is not None:
+    if window.age is None:
+        words.insert(0, "averaged over all ages")
+    else:
         words.insert(0, f"cut {_CUT_WORDS.get(window.cut, window.cut)}")
         if window.width:
             words.insert(1, f"averaged over {window.width:.4g} s of age")

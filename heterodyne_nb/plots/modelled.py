@@ -11,8 +11,8 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots.select import Bin, one_bin
 from heterodyne_nb.results.delta import NORMAL_95, propagate
 
-#: Most ages that a model is averaged over.
-_MOST_AGES = 60
+#: Most pairs of times that a model is averaged over at each lag.
+_MOST_PAIRS = 60
 
 
 class ModelCut(NamedTuple):
@@ -96,24 +96,28 @@ def _two_time(
 
 
 def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Time pairs (t1, t2) that a cut averages, shape (ages, lags); NaN where a pair leaves the run.
+    """Time pairs (t1, t2) that a cut averages, shape (pairs, lags); NaN where a pair leaves the run.
 
-    Along a row t1 is the age; across the diagonal the age is (t1 + t2) / 2.
+    Along a row t1 is the age; across the diagonal the age is (t1 + t2) / 2. As in
+    :func:`heterodyne_nb.data.prepare.g2_cuts`, t1 runs over the frames whose pair has an age from
+    age - width/2 (in) to age + width/2 (out); of many frames some, evenly spread, stand for all.
     """
-    ages = _sampled_ages(window, times)
     lag = np.asarray(tau, dtype=float)
-    first = np.repeat(ages[:, None], lag.size, axis=1) - (lag / 2 if window.cut == "diagonal" else 0.0)
+    step = float(np.median(np.diff(times)))
+    if window.age is None:
+        first = np.repeat(_some(times)[:, None], lag.size, axis=1)
+    else:
+        frames = max(1, round(window.width / step))
+        lowest = window.age - frames * step / 2 - (lag / 2 if window.cut == "diagonal" else 0.0)
+        start = times[0] + step * np.ceil((lowest - times[0]) / step - 1e-6)
+        first = start + step * _some(np.arange(frames))[:, None]
     second = first + lag
-    slack = 1e-9 * times[-1]
+    slack = 1e-6 * step
     outside = (first < times[0] - slack) | (second > times[-1] + slack)
     return np.where(outside, np.nan, first), np.where(outside, np.nan, second)
 
 
-def _sampled_ages(window: Window, times: np.ndarray) -> np.ndarray:
-    """Ages of the frames in a window, or some of them evenly spread where there are many."""
-    step = float(np.median(np.diff(times)))
-    if window.age is None:
-        return np.linspace(times[0], times[-1], min(times.size, _MOST_AGES))
-    frames = max(1, round(window.width / step))
-    reach = (frames - 1) / 2 * step
-    return np.linspace(window.age - reach, window.age + reach, min(frames, _MOST_AGES))
+def _some(values: np.ndarray) -> np.ndarray:
+    if values.size <= _MOST_PAIRS:
+        return values
+    return values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))]

@@ -37,13 +37,16 @@ h2 { font-size: 1.2em; margin: 38px 0 10px; padding-bottom: 4px; border-bottom: 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 18px 4px 0; border-bottom: 1px solid $grid; vertical-align: top; }
 th { font-weight: 600; }
-tr.weak td { color: $faint; }
+tr.dim td { color: $faint; }
+tr.mark td:last-child { color: $warn; font-weight: 600; }
+ul { margin: 0; padding-left: 1.2em; }
+.note { border-left: 4px solid $grid; padding: 6px 12px; margin: 12px 0; }
 td { overflow-wrap: anywhere; }
 figure { margin: 0 0 14px; overflow-x: auto; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85em; }
 @media print { body { max-width: none; } .card { break-inside: avoid; } figure { break-inside: avoid; } }
 </style>
-<script>$plotlyjs</script>
+$library
 </head>
 <body>
 $body
@@ -52,8 +55,8 @@ $body
 """)
 
 
-def page(title: str, body: Iterable[str], *, theme: str) -> str:
-    """Return a whole page with plotly.js in it once; it asks nothing of any network.
+def page(title: str, body: Iterable[str], *, theme: str, interactive: bool = True) -> str:
+    """Return a whole page that asks nothing of any network.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ def page(title: str, body: Iterable[str], *, theme: str) -> str:
     body : iterable of str
         HTML parts, in order.
     theme : {"light", "dark"}
+    interactive : bool
+        Put plotly.js into the page, once; needed by :func:`figure_part`.
     """
     return _PAGE.substitute(
         title=escape(title),
@@ -71,7 +76,7 @@ def page(title: str, body: Iterable[str], *, theme: str) -> str:
         faint=look.faint(theme),
         grid=look.grid(theme),
         warn=look.line_colour(1, theme),
-        plotlyjs=get_plotlyjs(),
+        library=f"<script>{get_plotlyjs()}</script>" if interactive else "",
         body="\n".join(body),
     )
 
@@ -101,16 +106,21 @@ def cards(numbers: Mapping[str, str]) -> str:
     return f'<div class="cards">{inside}</div>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], weak: Sequence[bool] | None = None) -> str:
-    """Table of plain text; rows marked in `weak` are set back."""
-    dim = weak or [False] * len(rows)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], marks: Sequence[str] = ()) -> str:
+    """Table of plain text; a row's mark is ``"dim"`` (set back), ``"mark"`` (stands out) or empty."""
+    kinds = marks or [""] * len(rows)
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
-        f"<tr{' class=weak' if low else ''}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row, low in zip(rows, dim, strict=True)
+        f'<tr class="{kind}">' + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row, kind in zip(rows, kinds, strict=True)
     )
     thead = f"<thead><tr>{top}</tr></thead>" if head else ""
     return f'<div class="wide"><table>{thead}<tbody>{body}</tbody></table></div>'
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """List of plain text."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def flattened(nested: Mapping[str, Any], stem: str = "") -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.page import (
+    bullets,
     cards,
     figure_part,
     flattened,
@@ -29,16 +31,27 @@ from heterodyne_nb.plots.page import (
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.select import Bin, all_bins
 from heterodyne_nb.plots.velocity import velocity_polar
+from heterodyne_nb.results import report_parts as parts
 from heterodyne_nb.results.files.atomic import new_file
 from heterodyne_nb.results.numbers import number, value_with_error
+from heterodyne_nb.results.trust import trust_flags
 
 #: Bins shown as data | model | residual, and the sides of maps in the page: it stays a few MB.
 _SHOWN_BINS, _PAIR_SIZE, _OVERVIEW_SIZE = 3, 200, 80
-_WEAK = ("fixed", "not determined")
 Draw = Callable[[], go.Figure]
 
 
-def report(result: Any, ds: xr.Dataset | None, path: str | Path, *, theme: str = "light") -> Path:
+def report(
+    result: Any,
+    ds: xr.Dataset | None,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    figures: bool = True,
+    theme: str = "light",
+) -> Path:
     """Write a self-contained HTML report of a fit, and return its path.
 
     Opens without a network: plotly.js is in the page, once. A figure that this result or dataset has
@@ -51,6 +64,12 @@ def report(result: Any, ds: xr.Dataset | None, path: str | Path, *, theme: str =
         The data that were fitted; None leaves out the figures that need them.
     path : str or Path
         File to write, usually ``report.html``; it appears whole or not at all.
+    title : str, optional
+        Heading. Default: the mode, and whether the fit converged.
+    notes, warnings : sequence of str
+        Lines about the data and the run, and what deserves suspicion beside the result's own flags.
+    figures : bool
+        False leaves out all figures and plotly.js with them: a small page of numbers.
     theme : {"light", "dark"}
 
     Raises
@@ -59,11 +78,15 @@ def report(result: Any, ds: xr.Dataset | None, path: str | Path, *, theme: str =
         If the folder does not exist or the theme is unknown.
     """
     look.check_theme(theme)
-    title = f"{result.mode} fit"
+    head = title or parts.title(result.dataset)
     source = _source(result, ds)
-    parts = [*_summary(result, title, source), *_tables(result), *_figures(result, ds, theme)]
-    parts += _record(result)
-    html = page(f"{title}: {source}" if source else title, parts, theme=theme)
+    body = [*_summary(result, head, source, warnings), *_tables(result)]
+    if notes:
+        body += [heading("Data and run"), bullets(notes)]
+    if figures:
+        body += _figures(result, ds, theme)
+    body += _record(result)
+    html = page(f"{head}: {source}" if source else head, body, theme=theme, interactive=figures)
     with new_file(Path(path)) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
@@ -71,74 +94,63 @@ def report(result: Any, ds: xr.Dataset | None, path: str | Path, *, theme: str =
 
 def _source(result: Any, ds: xr.Dataset | None) -> str:
     """Name of the data file: as the result recorded it, else as the dataset says."""
-    recorded = result.provenance.get("source")
-    if isinstance(recorded, dict):
-        recorded = recorded.get("name") or recorded.get("file")
-    named = recorded or (ds.attrs.get("source") if ds is not None else "")
+    named = result.provenance.get("source") or (ds.attrs.get("source") if ds is not None else "")
     return str(named or "")
 
 
-def _summary(result: Any, title: str, source: str) -> Iterator[str]:
-    attrs = result.dataset.attrs
-    yield f"<h1>{title}</h1>"
+def _summary(result: Any, title: str, source: str, warnings: Sequence[str]) -> Iterator[str]:
+    data = result.dataset
+    yield f"<h1>{escape(title)}</h1>"
     yield paragraph(" · ".join(filter(None, [source, result.method, result.message])), "lead")
-    if not result.success:
-        yield paragraph("The optimiser did not converge: the numbers below are its best so far.", "warn")
-    numbers = {
-        "reduced χ²": number(result.chi2_reduced),
-        "data points": f"{int(attrs['n_data']):,}".replace(",", " "),
-        "fitted numbers": str(int(attrs["n_free"])),
-    }
-    if "bin" in result.dataset.sizes:
-        numbers["(q, φ) bins"] = str(result.dataset.sizes["bin"])
-    seconds = [float(step["seconds"]) for step in result.path if step.get("seconds") is not None]
-    if seconds:
-        numbers["time"] = f"{sum(seconds):.3g} s"
+    numbers = {"reduced χ²": number(result.chi2_reduced)}
+    if data.attrs["n_data"]:
+        numbers["data points"] = f"{int(data.attrs['n_data']):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    numbers["fitted numbers"] = str(int(data.attrs["n_free"]))
+    if "bin" in data.sizes:
+        numbers["(q, φ) bins"] = str(data.sizes["bin"])
+    seconds = parts.elapsed(data)
+    if seconds is not None:
+        numbers["time"] = f"{number(seconds, 2)} s"
     yield cards(numbers)
+    for flag in trust_flags(data):
+        yield paragraph(flag.text, "warn" if flag.serious else "note")
+    for line in warnings:
+        yield paragraph(line, "warn")
 
 
 def _tables(result: Any) -> Iterator[str]:
     yield heading("Parameters")
-    names, data = result.parameter_names, result.dataset
-    units = dict(zip(names, map(str, data["unit"].values), strict=True))
-    rows = [
-        (n, value_with_error(result.values[n], result.errors[n]), units[n], result.status[n]) for n in names
-    ]
-    yield table(
-        ("parameter", "value ± standard error", "unit", "status"),
-        rows,
-        [result.status[name] in _WEAK for name in names],
-    )
-    if any(result.status[name] == "not determined" for name in names):
-        yield paragraph(
-            "Parameters marked “not determined” are one choice of many that fit equally well; "
-            "the curves below are what the data determine.",
-            "small",
-        )
+    yield _table(parts.parameter_table(result.dataset))
+    known = parts.curve_table(result.dataset)
+    if known is not None:
+        yield heading("Curves")
+        yield _table(known)
     derived = result.derived()
     if derived.sizes.get("quantity"):
         yield heading("Derived quantities")
         values = zip(derived["value"].values, derived["stderr"].values, strict=True)
         shown = [value_with_error(float(value), float(error)) for value, error in values]
         columns = (derived["description"].values, shown, derived["unit"].values)
-        yield table(
-            ("quantity", "value ± standard error", "unit"),
-            [tuple(map(str, row)) for row in zip(*columns, strict=True)],
-        )
+        rows = [tuple(map(str, row)) for row in zip(*columns, strict=True)]
+        yield table(("quantity", "value ± standard error", "unit"), rows)
+
+
+def _table(content: parts.Table) -> str:
+    return table(content.head, content.rows, content.marks)
 
 
 def _figures(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[str]:
     missing = []
-    for number_, (title, drawings) in enumerate(_plan(result, ds, theme)):
-        parts = []
+    for section, (title, drawings) in enumerate(_plan(result, ds, theme)):
+        drawn = []
         for k, draw in enumerate(drawings):
             try:
-                parts.append(figure_part(draw(), f"figure-{number_}-{k}"))
+                drawn.append(figure_part(draw(), f"figure-{section}-{k}"))
             except ConfigurationError as error:
                 missing.append(f"{title}: {error.message}")
-        if parts:
+        if drawn:
             yield heading(title)
-            yield from parts
+            yield from drawn
     if missing:
         yield heading("Not shown")
         yield table((), [(line,) for line in missing])
@@ -196,22 +208,13 @@ def telling_bins(result: Any) -> list[Bin]:
 
 
 def _record(result: Any) -> Iterator[str]:
+    for title, content in (
+        ("Bins", parts.bin_table(result.dataset)),
+        ("Path", parts.path_table(result.dataset)),
+    ):
+        if content is not None:
+            yield heading(title)
+            yield _table(content)
     yield heading("Provenance")
     rows = flattened(result.provenance)
     yield table((), rows) if rows else paragraph("Nothing was recorded.", "small")
-    if result.path:
-        yield heading("Path")
-        head = ("strategy", "start", "iterations", "reduced χ²", "time (s)", "message")
-        yield table(head, [_step(step) for step in result.path])
-
-
-def _step(step: dict[str, Any]) -> list[str]:
-    strategy, start, iterations, message = (
-        str(step.get(key, "")) for key in ("strategy", "start", "iterations", "message")
-    )
-    chi2, seconds = (_optional(step.get(key)) for key in ("chi2_reduced", "seconds"))
-    return [strategy, start, iterations, chi2, seconds, message]
-
-
-def _optional(value: Any) -> str:
-    return "" if value is None else number(float(value))
