@@ -1,0 +1,24 @@
+"""The engine: every pixel, at the speed of reading it."""
+
+from heterodyne_nb.engine.from_dataset import problem_from_dataset
+from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
+from heterodyne_nb.engine.normal import CONTRAST_MODES, NormalEquations
+from heterodyne_nb.engine.objective import Objective
+from heterodyne_nb.engine.problem import Problem
+from heterodyne_nb.engine.products import products_at
+from heterodyne_nb.engine.tiles import Weighting, tile_products_at
+
+__all__ = [
+    "CONTRAST_MODES",
+    "LOSSES",
+    "Loss",
+    "NormalEquations",
+    "Objective",
+    "Problem",
+    "Weighting",
+    "get_loss",
+    "problem_from_dataset",
+    "products_at",
+    "robust_scale",
+    "tile_products_at",
+]

@@ -113,7 +113,7 @@ def fill_columns(  # type: ignore[no-untyped-def]
                         cos_v[:] = 1.0
                         sin_v[:] = 0.0
                 for t in range(n):
-                    value = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[t]
+                    value = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[b, t]
                     u[b, c, t] = value
                     w[b, c, t] = value
                 continue
@@ -125,8 +125,8 @@ def fill_columns(  # type: ignore[no-untyped-def]
             for t in range(n):
                 own = sin_v[t] if part_sine[r] else cos_v[t]
                 other = cos_v[t] if part_sine[r] else -sin_v[t]
-                change = (d_amplitude[k, p, t] * own + amplitude[k, t] * other * d_phase[t]) * mask[t]
-                slide = amplitude[k, t] * own * q[b] * q[b] * d_decay[k, p, t] * mask[t]
+                change = (d_amplitude[k, p, t] * own + amplitude[k, t] * other * d_phase[t]) * mask[b, t]
+                slide = amplitude[k, t] * own * q[b] * q[b] * d_decay[k, p, t] * mask[b, t]
                 u[b, c, t] = change - slide
                 w[b, c, t] = change + slide
 
@@ -150,7 +150,7 @@ def make_columns(terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[
         Curves of the model at the frames' times, with weights for the bins' azimuths.
     q : (B,)
         Wave vectors in 1/Å.
-    mask : (N,)
+    mask : (B, N)
         1 for a used frame, 0 for a masked one.
     wanted : (P,)
         Indices of the parameters whose derivatives are asked for; empty for none.

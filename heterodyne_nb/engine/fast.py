@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def _entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
+def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
     """Rows of B: every derivative, then M, then 1, as (start, column, partner); see ``model_products``."""
     rows = []
     for i in range(len(layout.pair_start) - 1):
@@ -44,7 +44,7 @@ def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatA
         c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0.
     columns : Columns
         Columns of the wanted parameters (there may be none).
-    mask : (N,)
+    mask : (B, N)
         1 for a used frame, 0 for a masked one.
 
     Returns
@@ -63,7 +63,7 @@ def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatA
     big_p = np.zeros((bins, len(stripes) - 1, len(lay.base), n) if wanted else (bins, len(stripes) - 1, 1, 1))
     data_products(data, f, step, columns.u, lay.base, stripes, big_q, big_p, wanted > 0)
     out = np.zeros((bins, wanted + 3, wanted + 3))
-    model_products(columns.u, columns.w, step, mask, lay.column_part, *_entries(lay), out)
+    model_products(columns.u, columns.w, step, mask, lay.column_part, *entries(lay), out)
     out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
     if wanted:
         out[:, wanted + 2, :wanted] = _gradient_products(columns, big_q, big_p.sum(axis=1), wanted)

@@ -116,13 +116,13 @@ def model_products(  # type: ignore[no-untyped-def]
                     late[t - j0, c] = u[b, c, t] * start[r, t]
                     early[t - j0, c] = w[b, c, t] * end[r, t]
             for t in range(j0, j1):
-                late[t - j0, columns] = mask[t]
-                early[t - j0, columns] = mask[t]
+                late[t - j0, columns] = mask[b, t]
+                early[t - j0, columns] = mask[b, t]
             if j0 > 0:
                 _add_squares(late, j1 - j0, none, squares)
                 _contract(sums, squares, entry_start, entry_column, entry_partner, out[b])
             _inside(
-                u[b], w[b], step[b], mask, column_part, j0, j1, entry_start, entry_column, entry_partner,
+                u[b], w[b], step[b], mask[b], column_part, j0, j1, entry_start, entry_column, entry_partner,
                 inside, faded, panel, out[b],
             )  # fmt: skip
             for c in range(columns):

@@ -1,8 +1,9 @@
 """Good coordinates to fit in, published ones to report: the map between the two.
 
-A power law is fitted through its amplitude at mid-time, a fraction through its values at the first and the last
-frame (each boxed in [0, 1], which keeps the whole monotone curve inside) and its rate; the shift f2, an exact null
-direction, is not fitted at all. A block with a fixed or tied parameter keeps its published coordinates.
+A power law is fitted through its amplitude at mid-time, a fraction through its values at the first and the
+last frame (each boxed in [0, 1], which keeps the whole monotone curve inside) and its rate; the shift f2, an
+exact null direction, is not fitted at all. A block with a fixed or tied parameter keeps its published
+coordinates.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Coordinates:
     # -- internal -> published -----------------------------------------------------------------
 
     def from_internal(self, z: FloatArray) -> FloatArray:
-        """Published vector inside its bounds, with curves that are physical; fixed and tied entries filled in."""
+        """Published vector inside its bounds, its curves physical, fixed and tied entries filled in."""
         raw = np.asarray(z, float) * self.scale
         theta = np.array(self.table.values, float)
         theta[self.order] = raw

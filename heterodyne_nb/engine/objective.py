@@ -1,0 +1,133 @@
+"""The objective of a two-time fit: χ² at published parameters, with its normal equations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heterodyne_nb.engine.normal import NormalEquations, contrast_design, normal_equations
+from heterodyne_nb.engine.problem import Problem
+from heterodyne_nb.engine.products import products_at
+from heterodyne_nb.models.coordinates import Coordinates
+
+FloatArray = NDArray[np.float64]
+
+
+class Objective:
+    """χ²(theta) of a :class:`Problem`, contrast and offset eliminated, priors included.
+
+    Parameters
+    ----------
+    problem : Problem
+    contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
+        How contrast and offset are tied over bins.
+
+    Attributes
+    ----------
+    parameter_names : tuple of str
+        Published names, p of them.
+    bounds : (p, 2)
+        Published bounds.
+    free : (p,) bool
+        Parameters fitted on their own.
+    x0 : (p,)
+        Start values.
+    evaluations : int
+        Passes over the data so far.
+    """
+
+    def __init__(self, problem: Problem, *, contrast: str = "per_bin") -> None:
+        self.problem, self.contrast = problem, contrast
+        table = problem.table
+        self.parameter_names = table.names
+        self.bounds = np.array(table.bounds)
+        self.free = np.array(table.vary)
+        self.x0 = np.array(table.values)
+        self.design = contrast_design(contrast, problem.q, problem.phi)
+        self.coordinates = Coordinates(
+            table, problem.model.blocks, float(problem.t[0]), float(problem.t[-1])
+        )
+        self.evaluations = 0
+        self._priors = [(i, *p) for i, p in enumerate(table.prior) if p is not None]
+
+    def __call__(self, theta: ArrayLike) -> float:
+        """χ² at a published vector (p,); infinite where the curves are unphysical."""
+        theta = np.asarray(theta, float)
+        if not self.physical(theta):
+            return float("inf")
+        return self.equations(theta, derivatives=False).chi2
+
+    def physical(self, theta: FloatArray) -> bool:
+        """Whether fractions stay in [0, 1] and transport coefficients above 0 at all times, to rounding."""
+        if not np.all(np.isfinite(theta)):
+            return False
+        t = self.problem.t[[0, -1]]
+        for name, curve in self.problem.model.curves(theta, t).items():
+            if name.startswith("x_") and (np.min(curve) < -1e-9 or np.max(curve) > 1 + 1e-9):
+                return False
+            if name.startswith("J") and np.min(curve) < -1e-9 * (1.0 + np.max(np.abs(curve))):
+                return False
+        return True
+
+    def equations(self, theta: ArrayLike, *, derivatives: bool = True) -> NormalEquations:
+        """Normal equations by the published parameters (rows of fixed and tied ones are zero)."""
+        theta = np.asarray(theta, float)
+        needed = np.unique(np.concatenate([np.flatnonzero(self._moving()), []])).astype(np.int64)
+        wanted = needed if derivatives else needed[:0]
+        products = products_at(self.problem, theta, wanted)
+        self.evaluations += 1
+        local = normal_equations(products / self.problem.sigma[:, None, None] ** 2, self.design)
+        p = len(theta)
+        gradient, hessian = np.zeros(p), np.zeros((p, p))
+        gradient[wanted] = local.gradient
+        hessian[np.ix_(wanted, wanted)] = local.hessian
+        extra = 0.0
+        for i, mean, width in self._priors:
+            pull = (theta[i] - mean) / width
+            extra += pull**2
+            gradient[i] += 2 * pull / width
+            hessian[i, i] += 2 / width**2
+        return replace(local, chi2=local.chi2 + extra, gradient=gradient, hessian=hessian)
+
+    def _moving(self) -> NDArray[np.bool_]:
+        """Parameters whose derivatives matter: those the internal coordinates can move."""
+        return np.any(self.coordinates.jacobian(self.x0) != 0, axis=1)
+
+    def normal_equations(self, theta: ArrayLike) -> NormalEquations:
+        """Normal equations by the internal coordinates at a published vector."""
+        theta = np.asarray(theta, float)
+        published = self.equations(theta)
+        jacobian = self.coordinates.jacobian(theta)
+        return replace(
+            published,
+            gradient=jacobian.T @ published.gradient,
+            hessian=jacobian.T @ published.hessian @ jacobian,
+        )
+
+    def to_internal(self, theta: ArrayLike) -> FloatArray:
+        """Internal coordinates of a published vector."""
+        return self.coordinates.to_internal(np.asarray(theta, float))
+
+    def from_internal(self, z: ArrayLike) -> FloatArray:
+        """Published vector of internal coordinates, inside all bounds."""
+        return self.coordinates.from_internal(np.asarray(z, float))
+
+    def internal_bounds(self, theta: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Box of the internal coordinates, at a published vector."""
+        return self.coordinates.internal_bounds(np.asarray(theta, float))
+
+    @property
+    def n_free(self) -> int:
+        """Number of fitted numbers, contrast and offset included."""
+        return self.coordinates.size + self.design.shape[2]
+
+    def reduced(self, chi2: float) -> float:
+        """χ² per degree of freedom."""
+        return chi2 / max(self.problem.n_data - self.n_free, 1)
+
+    def model(self) -> Any:
+        """The model being fitted."""
+        return self.problem.model
