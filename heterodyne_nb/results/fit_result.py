@@ -14,7 +14,6 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import maps, record, schema
-from heterodyne_nb.results.delta import curve_bands
 from heterodyne_nb.results.derived import derived_quantities
 from heterodyne_nb.results.determined import of_result
 from heterodyne_nb.results.files import read_result, write_result
@@ -45,12 +44,12 @@ class FitResult:
         cls,
         model: Any,
         *,
-        parameters: Sequence[float],
+        parameters: record.Floats,
         chi2: float,
         n_data: int,
         n_free: int,
         success: bool,
-        stderr: Sequence[float] | None = None,
+        stderr: record.Floats | None = None,
         status: Sequence[str] | None = None,
         covariance: np.ndarray | None = None,
         t: np.ndarray | None = None,
@@ -64,6 +63,8 @@ class FitResult:
         gap: float | None = None,
         hessian: np.ndarray | None = None,
         sigma2: float | None = None,
+        uncertainty: str = "",
+        extra: Mapping[str, Any] | None = None,
     ) -> FitResult:
         """Put a result together from what a fit knows.
 
@@ -107,6 +108,10 @@ class FitResult:
             Gauss-Newton matrix of chi-square in published parameters, for :meth:`identifiability`.
         sigma2 : float, optional
             Noise level that goes with `hessian` (1 when the weights are right).
+        uncertainty : str, optional
+            How errors and bands were estimated, e.g. ``"dyadic sandwich"``; shown in reports.
+        extra : mapping, optional
+            Further statements that JSON can hold, e.g. a robust fit's certificate.
 
         Raises
         ------
@@ -114,14 +119,11 @@ class FitResult:
             A part has the wrong shape, an unknown status, or a band for an unknown curve.
         """
         dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
-        names = [str(name) for name in dataset["parameter"].values]
         if t is not None and model.curve_units:
-            times, values = np.asarray(t, dtype=float), dataset["parameters"].values
-            if bands is None and covariance is not None:
-                bands = curve_bands(model, values, dataset["covariance"].values, times)
-            curves = model.curves(values, times)
-            dataset = dataset.merge(record.curve_block(curves, model.curve_units, bands or {}, times))
+            times = np.asarray(t, dtype=float)
+            dataset = record.with_curves(dataset, model, times, bands)
         if hessian is not None:
+            names = list(model.parameter_names)
             dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
         if bins is not None:
             dataset = dataset.merge(record.bin_block(bins))
@@ -139,6 +141,8 @@ class FitResult:
             path=[dict(step) for step in path or ()],
             gap=None if gap is None else float(gap),
             sigma2=None if sigma2 is None else float(sigma2),
+            uncertainty=uncertainty or None,
+            extra=dict(extra) if extra else None,
         )
         return cls(dataset)
 
@@ -193,6 +197,16 @@ class FitResult:
         return json.loads(self._dataset.attrs["path"])
 
     @property
+    def extra(self) -> dict[str, Any]:
+        """Further statements of the fit (a fresh copy)."""
+        return json.loads(self._dataset.attrs.get("extra", "{}"))
+
+    @property
+    def uncertainty(self) -> str:
+        """How errors and bands were estimated; empty when not said."""
+        return str(self._dataset.attrs.get("uncertainty", ""))
+
+    @property
     def parameter_names(self) -> tuple[str, ...]:
         """Published names, in order."""
         return tuple(str(name) for name in self._dataset["parameter"].values)
@@ -236,6 +250,34 @@ class FitResult:
         return xr.Dataset(
             {part: self._dataset[source] for part, source in parts.items()}, attrs={"name": name}
         )
+
+    def with_uncertainty(
+        self,
+        uncertainty: str,
+        *,
+        covariance: np.ndarray | None = None,
+        stderr: record.Floats | None = None,
+        status: Sequence[str] | None = None,
+        bands: Bands | None = None,
+    ) -> FitResult:
+        """The same fit with errors, bands and status from another estimate.
+
+        Parameters
+        ----------
+        uncertainty : str
+            Name of the estimate, e.g. ``"block bootstrap"``.
+        covariance, stderr, status, bands
+            As in :meth:`from_parts`. Errors default to the roots of `covariance`, bands to the delta method
+            from it; the status is kept when not given.
+
+        Raises
+        ------
+        OptimizationError
+            Neither `covariance` nor `stderr` is given, or a part has the wrong shape.
+        """
+        model = ModelFactory.create_model(self.mode)
+        dataset = record.with_errors(self._dataset, model, stderr, status, covariance, bands)
+        return FitResult(dataset.assign_attrs(uncertainty=uncertainty))
 
     def derived(self) -> xr.Dataset:
         """Diffusion coefficients, mean velocity, displacement, fringe rates, with delta-method errors.

@@ -10,10 +10,13 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.results.delta import curve_bands
 from heterodyne_nb.results.schema import SCHEMA_VERSION
 
 #: What can be said of a parameter after a fit.
 STATUSES = ("free", "fixed", "tied", "at bound", "not determined")
+
+Floats = Sequence[float] | np.ndarray
 
 _LONG_NAMES = {
     "J_ref": "transport coefficient of the reference",
@@ -35,8 +38,8 @@ _BIN_LABELS = {
 
 def parameter_block(
     model: Any,
-    parameters: Sequence[float],
-    stderr: Sequence[float] | None,
+    parameters: Floats,
+    stderr: Floats | None,
     status: Sequence[str] | None,
     covariance: np.ndarray | None,
     bounds: np.ndarray | None,
@@ -72,6 +75,39 @@ def square(name: str, matrix: np.ndarray, names: Sequence[str], long_name: str) 
         {name: (("parameter", "parameter_b"), checked, {"long_name": long_name})},
         coords={"parameter": list(names), "parameter_b": list(names)},
     )
+
+
+def with_curves(
+    record: xr.Dataset, model: Any, t: np.ndarray, bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None
+) -> xr.Dataset:
+    """Add the model's curves at `t` (s) and their bands; by default these follow from the covariance."""
+    values = record["parameters"].values
+    if bands is None and "covariance" in record:
+        bands = curve_bands(model, values, record["covariance"].values, t)
+    curves = model.curves(values, t)
+    return record.merge(curve_block(curves, model.curve_units, bands or {}, t))
+
+
+def with_errors(
+    record: xr.Dataset,
+    model: Any,
+    stderr: Floats | None,
+    status: Sequence[str] | None,
+    covariance: np.ndarray | None,
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+) -> xr.Dataset:
+    """Replace errors, covariance, bands and (if given) status; everything else stays."""
+    if covariance is None and stderr is None:
+        raise OptimizationError("neither covariance nor stderr is given", expected="one of them")
+    kept = record["status"].values.tolist() if status is None else status
+    bounds = np.stack([record["bound_lower"].values, record["bound_upper"].values], axis=1)
+    fresh = parameter_block(model, record["parameters"].values, stderr, kept, covariance, bounds)
+    old = record.drop_vars(["covariance", *fresh.data_vars], errors="ignore")
+    merged = old.merge(fresh)
+    if not model.curve_units or "t" not in record:
+        return merged
+    stale = [name for name in record.data_vars if record[name].dims == ("t",)]
+    return with_curves(merged.drop_vars(stale), model, record["t"].values, bands)
 
 
 def curve_block(
@@ -185,7 +221,7 @@ def _matrix(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
     return array
 
 
-def _errors(stderr: Sequence[float] | None, covariance: np.ndarray | None, size: int) -> np.ndarray:
+def _errors(stderr: Floats | None, covariance: np.ndarray | None, size: int) -> np.ndarray:
     if stderr is not None:
         return _vector("stderr", stderr, size)
     if covariance is None:

@@ -41,6 +41,8 @@ def facts(record: xr.Dataset) -> list[str]:
     if attrs["method"]:
         found.append(str(attrs["method"]))
     seconds = elapsed(record)
+    if attrs.get("uncertainty"):
+        found.append(f"errors: {attrs['uncertainty']}")
     if seconds is not None:
         found.append(f"{number(seconds, 2)} s")
     return found
@@ -82,7 +84,8 @@ def curve_table(record: xr.Dataset) -> Table | None:
         columns = (record[name].values, record[f"{name}_lower"].values, record[f"{name}_upper"].values)
         cells = (value_with_band(*(float(column[i]) for column in columns)) for i in places)
         rows.append((name, *cells, "" if unit == "1" else unit))
-    return Table(("curve [95 % band]", *times, "unit"), tuple(rows))
+    banded = any(np.isfinite(record[f"{name}_lower"].values).any() for name in names)
+    return Table(("curve [95 % band]" if banded else "curve", *times, "unit"), tuple(rows))
 
 
 def bin_table(record: xr.Dataset) -> Table | None:

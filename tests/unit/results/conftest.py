@@ -1,7 +1,7 @@
 """A heterodyne result with everything in it."""
 
 import pytest
-from result_parts import PlainModel, parts
+from result_parts import BOUNDS, PlainModel, parts
 
 from heterodyne_nb.results import FitResult
 
@@ -11,7 +11,9 @@ def make_result():
     """Build a result, some of its parts replaced."""
 
     def make(**changes):
-        return FitResult.from_parts(changes.pop("model", PlainModel()), **parts(**changes))
+        return FitResult.from_parts(
+            changes.pop("model", PlainModel()), **parts(**{"bounds": BOUNDS, **changes})
+        )
 
     return make
 

@@ -16,6 +16,9 @@ STATUS = (
     *("not determined", "free", "fixed", "free", "free"),
 )
 
+BOUNDS = np.array([(spec.lower, spec.upper) for spec in PARAMETERS["heterodyne"]])
+BOUNDS[7, 1] = VALUES[7]
+
 
 def heterodyne_curves(p, t):
     """Curves of THEORY section 2 in plain NumPy."""
@@ -35,6 +38,7 @@ class PlainModel:
     name: str = "heterodyne"
     parameters: tuple[ParameterSpec, ...] = PARAMETERS["heterodyne"]
     one_time: bool = False
+    parameter_names: tuple[str, ...] = tuple(spec.name for spec in PARAMETERS["heterodyne"])
     curve_units: dict = field(
         default_factory=lambda: {"J_ref": "Å²/s", "J_sample": "Å²/s", "v": "Å/s", "x_sample": "1"}
     )

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from result_parts import ERRORS, VALUES, heterodyne_curves
+from result_parts import ERRORS, VALUES, heterodyne_curves, parts
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.results import FitResult
@@ -98,3 +98,52 @@ def test_equal_parts_make_equal_results_and_any_difference_unequal_ones(make_res
 
 def test_a_saved_result_loads_equal(result, tmp_path):
     assert FitResult.load(result.save(tmp_path / "results.nc")) == result
+
+
+def test_statements_of_any_kind_are_kept_and_cannot_be_changed(make_result, tmp_path):
+    result = make_result(extra={"worst_case": 1.25, "certificate": {"gap": np.float64(1e-9)}})
+    again = FitResult.load(result.save(tmp_path / "extra.nc"))
+    again.extra["worst_case"] = 0.0
+    assert again.extra == {"worst_case": 1.25, "certificate": {"gap": 1e-9}}
+    assert make_result().extra == {}
+
+
+def test_what_is_known_of_tiles_is_kept(make_result, tmp_path):
+    bins = parts()["bins"].assign(chi2_tile=(("bin", "block1", "block2"), np.arange(16.0).reshape(4, 2, 2)))
+    result = make_result(bins=bins)
+    np.testing.assert_array_equal(result.dataset["chi2_tile"], bins["chi2_tile"])
+    for name in ("tiles.nc", "tiles.zarr", "tiles.nxs", "tiles.json"):
+        assert result.save(tmp_path / name).exists()
+    assert FitResult.load(tmp_path / "tiles.nc") == result
+
+
+def test_another_estimate_of_the_errors_replaces_errors_bands_and_nothing_else(result):
+    covariance = np.diag(np.linspace(0.1, 2.0, 14) ** 2)
+    wider = result.with_uncertainty("block bootstrap", covariance=covariance)
+    assert wider.uncertainty == "block bootstrap"
+    assert "errors: block bootstrap" in wider.summary()
+    np.testing.assert_allclose(list(wider.errors.values()), np.linspace(0.1, 2.0, 14))
+    assert wider.values == result.values
+    assert wider.status == result.status
+    assert wider.dataset["bound_upper"].identical(result.dataset["bound_upper"])
+    np.testing.assert_array_equal(wider.dataset["covariance"], covariance)
+    np.testing.assert_array_equal(wider.curve("v")["value"], result.curve("v")["value"])
+    assert not np.allclose(wider.curve("v")["upper"], result.curve("v")["upper"])
+    assert wider.dataset["contrast"].identical(result.dataset["contrast"])
+    assert result.uncertainty == ""
+
+
+def test_bands_and_status_can_be_given_with_new_errors(result):
+    t = result.dataset["t"].values
+    band = {"v": (np.full(t.size, 1.0), np.full(t.size, 2.0))}
+    status = ["free"] * 14
+    found = result.with_uncertainty("profile", stderr=np.ones(14), status=status, bands=band)
+    assert found.curve("v")["upper"].values.tolist() == [2.0] * 40
+    assert found.curve("J_ref")["upper"].isnull().all()
+    assert set(found.status.values()) == {"free"}
+    assert "covariance" not in found.dataset
+
+
+def test_an_estimate_without_errors_is_refused(result):
+    with pytest.raises(OptimizationError, match="neither covariance nor stderr"):
+        result.with_uncertainty("guess")

@@ -59,7 +59,7 @@ def test_the_csv_has_a_row_a_parameter_at_full_precision(result, tmp_path):
     assert (rows["beta"]["status"], rows["beta"]["lower"], rows["beta"]["upper"]) == (
         "at bound",
         "-2.0",
-        "2.0",
+        "0.05",
     )
 
 
