@@ -5,6 +5,7 @@ from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import compare_results, curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
+from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, map_view
@@ -23,6 +24,7 @@ __all__ = [
     "convergence",
     "correlation",
     "curves",
+    "fringe_spectrum",
     "g2_cuts",
     "intensity",
     "map_view",

@@ -14,7 +14,8 @@ from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
 from heterodyne_nb.plots.select import need
 
 _AXES = {"q": "q (Å⁻¹)", "phi": "φ (°)", "age": "age (s)", "t": "t (s)"}
-_COLUMNS = 2
+#: More parameters than this stand in three columns.
+_MANY = 8
 _PANEL_HEIGHT = 230
 
 
@@ -31,8 +32,9 @@ def parameters_against(
     Parameters
     ----------
     batch : xarray.Dataset
-        ``parameters(parameter, …)`` and ``stderr(parameter, …)``, further dimensions numbering the fits;
-        where they are known ``trusted(…)`` (bool) and ``flags(…)`` (str: why not), and ``unit(parameter)``.
+        As :func:`heterodyne_nb.results.batch.batch_table` makes it: ``parameters(…, parameter)`` and
+        ``stderr``, further dimensions numbering the fits; where known ``trusted(…)``, ``flags(…)`` (words:
+        why not), ``status(…, parameter)``, ``unit(parameter)``.
     against : str
         Coordinate for the horizontal axis, e.g. ``"q"`` or ``"age"``. Fits that differ in another
         dimension become one line each.
@@ -104,7 +106,7 @@ def _label(values: xr.DataArray, dims: list[str], place: tuple[int, ...]) -> str
 
 
 def _columns(names: Sequence[str]) -> int:
-    return min(_COLUMNS, len(names))
+    return min(2 if len(names) <= _MANY else 3, len(names))
 
 
 def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, theme: str) -> go.Figure:
@@ -119,7 +121,7 @@ def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, the
         rows=rows,
         cols=columns,
         shared_xaxes="all",
-        horizontal_spacing=0.12,
+        horizontal_spacing=0.12 if columns < 3 else 0.09,
         vertical_spacing=36 / height if rows > 1 else 0.0,
     )
     for k, name in enumerate(names):
@@ -149,7 +151,7 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
         marker={"color": fill, "size": 8, "line": {"color": colour, "width": 1.5}},
         error_y=None if error is None else {"array": error, "color": colour, "thickness": 1.2, "width": 3},
         text=why[order],
-        hovertemplate="%{x:.4g}: %{y:.5g}<br>%{text}",
+        hovertemplate="%{x}: %{y:.5g}<br>%{text}",
     )
 
 
@@ -164,6 +166,9 @@ def _trust(line: xr.Dataset, size: int) -> tuple[np.ndarray, np.ndarray]:
     if "flags" in line:
         flags = _along(line, "flags").astype(str)
         why = np.where(flags == "", why, flags).astype(object)
+    if "status" in line:
+        loose = _along(line, "status") == "not determined"
+        trusted, why = trusted & ~loose, np.where(loose, "not determined", why).astype(object)
     return trusted, why
 
 
@@ -171,4 +176,5 @@ def _trust_note(batch: xr.Dataset) -> str:
     if "trusted" not in batch:
         return "error bars: one standard error"
     trusted = np.asarray(batch["trusted"].values, dtype=bool)
-    return f"error bars: one standard error · open: not trusted ({(~trusted).sum()} of {trusted.size} fits)"
+    doubted = f"{(~trusted).sum()} of {trusted.size} fits"
+    return f"error bars: one standard error · open: not trusted ({doubted}) or not determined"

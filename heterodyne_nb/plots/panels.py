@@ -9,7 +9,8 @@ from plotly.subplots import make_subplots
 
 from heterodyne_nb.plots import theme as look
 
-_TOP, _BOTTOM = 80, 60
+#: Pixels above the panels, below them, and above the title.
+_TOP, _BOTTOM, _TITLE = 80, 60, 18
 
 
 def panels(
@@ -37,7 +38,7 @@ def panels(
     named = bool(subplots.get("subplot_titles"))
     figure.update_layout(
         template=look.template_name(theme),
-        title={"text": title, "subtitle": {"text": subtitle}},
+        title={"text": title, "subtitle": {"text": subtitle}, "y": 1 - _TITLE / height},
         height=height,
         width=width,
         margin={"t": _TOP + 25 * named + 17 * subtitle.count("<br>"), "b": _BOTTOM},

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import all_bins, need
 
 _ANGLES = np.linspace(-180.0, 180.0, 361)
@@ -32,7 +32,8 @@ def velocity_polar(
     result : FitResult, optional
         Its curve ``v`` and parameter ``phi0`` give the lines, for the q of its bins.
     frequencies : xarray.Dataset, optional
-        ``frequency`` in Hz, and ``frequency_err`` where known, for each (q, phi) bin: the points.
+        ``frequency`` in Hz, and ``frequency_err`` where known, for each (q, phi) bin: the points. Or what
+        :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns: its peaks at the age nearest to `t`.
     t : float, optional
         Time in s at which v is taken. Default: the middle of the run.
     theme : {"light", "dark"}
@@ -47,9 +48,10 @@ def velocity_polar(
             "nothing to draw", where="velocity_polar", expected="a result or frequencies"
         )
     flow = None if result is None else _flow(result, t)
-    points = [] if frequencies is None else _points(frequencies)
+    measured = None if frequencies is None else _measured(frequencies, t)
+    points = [] if measured is None else _points(measured)
     rings = sorted({q for q, *_ in points} or {b.q for b in all_bins(result.dataset)})
-    figure = _empty(_note(flow), 90.0 if flow is None else flow[2] + 90.0, theme)
+    figure = _empty(_note(flow, measured), 90.0 if flow is None else flow[2] + 90.0, theme)
     for q, colour in zip(rings, look.ordered_colours(len(rings), theme), strict=True):
         label = f"q = {q:.4g} Å⁻¹"
         if flow is not None:
@@ -80,42 +82,57 @@ def _component(flow: tuple[float, float, float]) -> np.ndarray:
     return np.abs(flow[1] * np.cos(np.deg2rad(flow[2] - _ANGLES)))
 
 
-def _points(frequencies: xr.Dataset) -> list[tuple[float, float, float, float]]:
+def _measured(frequencies: xr.Dataset, t: float | None) -> xr.Dataset:
+    """``frequency`` (and ``frequency_err``) of each bin; of a spectrum the peaks at the age nearest to t."""
+    if "peak_frequency" not in frequencies:
+        need(frequencies, "frequency", "a polar view")
+        return frequencies
+    peaks = frequencies[["peak_frequency"]].rename(peak_frequency="frequency")
+    if "age" not in peaks.dims:
+        return peaks
+    ages = np.asarray(peaks["age"].values, dtype=float)
+    when = (ages.min() + ages.max()) / 2 if t is None else t
+    return peaks.isel(age=int(np.argmin(np.abs(ages - when))))
+
+
+def _points(measured: xr.Dataset) -> list[tuple[float, float, float, float]]:
     """(q, phi, frequency, error) of each bin that has a frequency."""
-    values = need(frequencies, "frequency", "a polar view")
-    errors = frequencies.get("frequency_err")
     found = []
-    for one in all_bins(frequencies):
-        value = float(values.isel(one.place))
+    for one in all_bins(measured):
+        here = measured.isel(one.place)
+        value = float(here["frequency"])
         if np.isfinite(value):
-            error = float("nan") if errors is None else float(errors.isel(one.place))
+            error = float(here["frequency_err"]) if "frequency_err" in here else float("nan")
             found.append((one.q, one.phi, abs(value), error))
     return found
 
 
-def _note(flow: tuple[float, float, float] | None) -> str:
-    if flow is None:
-        return "measured fringes"
-    when = "" if np.isnan(flow[0]) else f" at t = {flow[0]:.4g} s"
-    return f"v = {flow[1]:.4g} Å/s{when}, φ₀ = {flow[2]:.4g}°".replace("-", "−")
+def _note(flow: tuple[float, float, float] | None, measured: xr.Dataset | None) -> str:
+    words = []
+    if flow is not None:
+        when = "" if np.isnan(flow[0]) else f" at t = {flow[0]:.4g} s"
+        words.append(f"lines: v = {flow[1]:.4g} Å/s{when}, φ₀ = {flow[2]:.4g}°".replace("-", "−"))
+    if measured is not None:
+        age = f" at age {float(measured['age']):.4g} s" if "age" in measured.coords else ""
+        words.append(f"points: measured fringes{age}")
+    return " · ".join(words)
 
 
 def _empty(note: str, quiet: float, theme: str) -> go.Figure:
-    figure = make_subplots(
+    figure = panels(
+        "Fringes by angle",
+        note,
+        theme=theme,
+        height=520,
         rows=1,
         cols=2,
         specs=[[{"type": "polar"}, {"type": "polar"}]],
         subplot_titles=["fringe frequency (Hz)", "2πf / q  and  v |cos(φ₀ − φ)|  (Å/s)"],
         horizontal_spacing=0.12,
     )
-    figure.update_layout(
-        template=look.template_name(theme),
-        title={"text": "Fringes by angle", "subtitle": {"text": note}},
-        height=520,
-        margin={"t": 130, "b": 70},
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.12, "yanchor": "top"},
-    )
-    figure.update_annotations(font_size=12, yshift=22)
+    legend_below(figure, 40)
+    figure.update_layout(margin={"t": 130, "b": 70})
+    figure.update_annotations(yshift=22)
     figure.update_polars(angularaxis={"dtick": 45, "ticksuffix": "°"}, radialaxis={"rangemode": "tozero"})
     figure.layout.polar.radialaxis.ticksuffix = " Hz"
     figure.layout.polar2.radialaxis.ticksuffix = " Å/s"

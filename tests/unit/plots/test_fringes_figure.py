@@ -1,0 +1,79 @@
+"""The spectrum of the fringes, and what the polar view makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+from plot_samples import make_result
+
+from heterodyne_nb import plots
+from heterodyne_nb.data import prepare
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots.fringes import coarse
+
+
+@pytest.fixture(scope="module")
+def spectrum(experiment: xr.Dataset) -> xr.Dataset:
+    return prepare.fringe_spectrum(experiment, age=[10.0, 20.0, 30.0, 57.5], width=5.0)
+
+
+def test_frequency_is_in_hertz_against_age_in_seconds(spectrum: xr.Dataset) -> None:
+    figure = plots.fringe_spectrum(spectrum, q=0.01, phi=0)
+    assert figure.layout.xaxis.title.text == "age (s)"
+    assert figure.layout.yaxis.title.text == "frequency (Hz)"
+    assert "Nyquist 1 Hz" in figure.layout.title.subtitle.text
+
+
+def test_the_peaks_lie_on_the_ridge_of_the_map(spectrum: xr.Dataset) -> None:
+    ridge, peaks = plots.fringe_spectrum(spectrum, q=0.01, phi=0).data
+    assert isinstance(ridge, go.Heatmap)
+    spacing = ridge.y[1] - ridge.y[0]
+    highest = np.asarray(ridge.y)[np.argmax(ridge.z, axis=0)]
+    np.testing.assert_allclose(peaks.y[:3], highest[:3], atol=spacing)
+
+
+def test_a_peak_that_is_not_clear_of_the_noise_is_open(spectrum: xr.Dataset) -> None:
+    peaks = plots.fringe_spectrum(spectrum, q=0.01, phi=0).data[1]
+    assert list(peaks.marker.symbol) == ["circle", "circle", "circle", "circle-open"]
+
+
+def test_one_age_is_a_curve(spectrum: xr.Dataset) -> None:
+    figure = plots.fringe_spectrum(spectrum.isel(age=[1]), q=0.01, phi=0)
+    curve, peak = figure.data
+    assert curve.mode == "lines"
+    assert figure.layout.xaxis.title.text == "frequency (Hz)"
+    assert peak.x[0] == pytest.approx(curve.x[np.argmax(curve.y)], abs=curve.x[1] - curve.x[0])
+
+
+def test_the_highest_frequency_can_be_set(spectrum: xr.Dataset) -> None:
+    ridge = plots.fringe_spectrum(spectrum, q=0.01, phi=0, max_frequency=0.25).data[0]
+    assert 0.24 < ridge.y[-1] <= 0.25
+
+
+def test_a_fine_spectrum_is_reduced_without_losing_a_peak() -> None:
+    frequency = np.linspace(0.0, 10.0, 4001)
+    power = np.zeros((4001, 2))
+    power[1234, 0] = power[4000, 1] = 1.0
+    fewer, kept = coarse(frequency, power)
+    assert fewer.size <= 400
+    np.testing.assert_array_equal(kept.max(axis=0), [1.0, 1.0])
+    assert fewer[np.argmax(kept[:, 0])] == pytest.approx(frequency[1234], abs=0.02)
+
+
+def test_a_bin_without_a_spectrum_and_a_dataset_without_one_are_errors(
+    spectrum: xr.Dataset, experiment: xr.Dataset
+) -> None:
+    with pytest.raises(ConfigurationError, match="has no spectrum"):
+        plots.fringe_spectrum(spectrum, q=0.01, phi=-45)
+    with pytest.raises(ConfigurationError, match=r"prepare\.fringe_spectrum"):
+        plots.fringe_spectrum(experiment, q=0.01, phi=0)
+
+
+def test_the_polar_view_takes_the_peaks_at_the_age_asked_for(spectrum: xr.Dataset) -> None:
+    figure = plots.velocity_polar(make_result(), spectrum, t=19.0)
+    assert "points: measured fringes at age 20 s" in figure.layout.title.subtitle.text
+    points = next(trace for trace in figure.data if trace.mode == "markers")
+    expected = spectrum["peak_frequency"].sel(q=0.005, age=20.0).values
+    np.testing.assert_allclose(points.r, expected)
