@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
     DataFormatError
         No time step anywhere, maps of different sizes, or nothing usable in the file.
     """
+    found = _without_nameless(found, h5file)
     phi = wrap_degrees(found.phi)
     grid = _grid(found, phi)
     step = _time_step(found, dt, h5file)
@@ -65,7 +66,15 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
     notes = {"layout": layout, "source": Path(h5file.filename).name, **found.notes, **_map_notes(refs)}
     g2, g2_err, tau = _g2(found, step, dt)
     _refuse_nothing(refs, g2, dead, h5file)
-    array = TwoTimeArray(h5file.filename, _cells(refs, grid), n_frames) if refs else None
+    array = None
+    if refs:
+        locking = hdf.uses_locks(h5file)
+        array = TwoTimeArray(h5file.filename, _cells(refs, grid), n_frames, locking=locking)
+    if found.mask is not None and refs and len(found.mask) != n_frames:
+        raise DataFormatError(
+            f"the frame mask has {len(found.mask)} entries, the maps have {n_frames} frames",
+            where=hdf.place(h5file),
+        )
     ds = make_dataset(
         None if array is None else _lazy_maps(array),
         q=grid.q,
@@ -83,6 +92,37 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
     if array is not None:
         ds.set_close(array.close)
     return ds
+
+
+def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
+    """Leave out bins whose q or phi is NaN: some partitions list their empty bins so."""
+    named = np.isfinite(found.q) & np.isfinite(found.phi)
+    axes = () if found.cells is None else found.cells[:2]
+    if not named.any() or not all(np.isfinite(axis).all() for axis in axes):
+        raise DataFormatError(
+            "q or phi of the bins is NaN", where=hdf.place(h5file), expected="a finite q and phi a bin"
+        )
+    if named.all():
+        return found
+    labels = (np.flatnonzero(~named) + 1).tolist()
+    warnings.warn(
+        f"{Path(h5file.filename).name}: bins {labels} have no q or no phi; they are left out",
+        DataWarning,
+        stacklevel=3,
+    )
+
+    def kept(values: np.ndarray | None, axis: int = 0) -> np.ndarray | None:
+        return None if values is None else np.compress(named, values, axis=axis)
+
+    return replace(
+        found,
+        q=found.q[named],
+        phi=found.phi[named],
+        maps=[ref for ref, keep in zip(found.maps, named, strict=True) if keep] if found.maps else (),
+        g2=kept(found.g2, 1),
+        g2_err=kept(found.g2_err, 1),
+        n_pixels=kept(found.n_pixels),
+    )
 
 
 def _grid(found: Ingredients, phi: np.ndarray) -> _Grid:
@@ -162,11 +202,7 @@ def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
     try:
         return probe_map(h5file, ref, n_frames)
     except OSError as error:
-        raise DataFormatError(
-            f"the two-time map cannot be read ({error})",
-            where=hdf.place(h5file, ref.path),
-            hint="the file may be damaged or still being written",
-        ) from error
+        raise hdf.unreadable_map(error, hdf.place(h5file, ref.path)) from error
 
 
 def _check_shapes(shapes: dict[tuple[int, int], MapRef], h5file: h5py.File) -> None:

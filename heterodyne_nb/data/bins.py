@@ -121,15 +121,16 @@ def grid_of(q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
         Place of each bin in the ravelled grid. Bins suit a grid when no two share a place and
         they fill more than half of it.
     """
-    q_axis, q_at = _levels(q)
-    phi_axis, phi_at = _levels(phi)
+    q_axis, q_at = levels(q)
+    phi_axis, phi_at = levels(phi)
     cells = q_at * phi_axis.size + phi_at
     if np.unique(cells).size != cells.size or 2 * cells.size <= q_axis.size * phi_axis.size:
         return None
     return q_axis, phi_axis, cells
 
 
-def _levels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def levels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values, ascending (equal to seven figures is equal), and which one each value is."""
     values = np.asarray(values, dtype=float)
     order = np.argsort(values, kind="stable")
     scale = np.max(np.abs(values), initial=0.0)

@@ -71,6 +71,7 @@ def open_dataset(
     else:
         ds = read_h5(path, layout=layout, dt=dt)
     chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    chosen.encoding["source"] = str(path.absolute())
     if chosen is not ds:
         chosen.set_close(ds.close)
     return chosen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +79,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"c2": loaded}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataFormatError(
             f"NumPy cannot read the file ({error})", where=str(path), expected="a .npy or .npz of numbers"
         ) from error
-    except Exception as error:  # zipfile has errors of its own
-        raise DataFormatError(f"the file is damaged ({error})", where=str(path)) from error
     return _renamed(arrays, path)
 
 

@@ -101,7 +101,7 @@ def check_maps(ds: xr.Dataset) -> xr.Dataset:
     for where in zip(*np.nonzero(usable), strict=True):
         one = c2.isel(dict(zip(lead, where, strict=True)))
         verdict = inspect_map(one.values)
-        if in_memory or verdict.dead == "constant":
+        if in_memory or hasattr(c2.variable._data, "dask") or verdict.dead == "constant":
             report_map(verdict, label_of(float(one["q"]), float(one["phi"])), source_of(ds))
         dead[where] = bool(verdict.dead)
     if in_memory and dead.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from xarray.backends import BackendArray, CachingFileManager
 from xarray.backends.locks import HDF5_LOCK
 from xarray.core import indexing
 
+from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.data.quality import inspect_map, report_map
-from heterodyne_nb.errors import DataFormatError
 
 _GAP = 64  # frames that are read along rather than split a read in two
 _TILE = 256  # frames along a side of the tiles that are mirrored in memory
@@ -30,6 +31,8 @@ class TwoTimeArray(BackendArray):
         A :class:`MapRef` a bin, None where there is no map (read as NaN).
     n_frames : int
         N.
+    locking : bool, optional
+        Use HDF5's file locks, which some network drives do not have.
 
     Notes
     -----
@@ -37,9 +40,10 @@ class TwoTimeArray(BackendArray):
     Reads hold xarray's HDF5 lock one bin at a time, so the array may be used from several threads.
     """
 
-    def __init__(self, path: str | Path, cells: np.ndarray, n_frames: int) -> None:
-        self.path, self.cells = str(path), cells
-        self.manager = CachingFileManager(h5py.File, self.path, mode="r")
+    def __init__(self, path: str | Path, cells: np.ndarray, n_frames: int, *, locking: bool = True) -> None:
+        self.path, self.cells = os.path.abspath(path), cells
+        options = {} if locking else {"locking": False}
+        self.manager = CachingFileManager(h5py.File, self.path, mode="r", kwargs=options)
         self.shape = (*cells.shape, n_frames, n_frames)
         self.dtype = np.dtype(np.float32)
 
@@ -66,11 +70,8 @@ class TwoTimeArray(BackendArray):
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
         except (OSError, KeyError) as error:
-            raise DataFormatError(
-                f"the two-time map cannot be read ({error})",
-                where=f"{Path(self.path).name}:/{ref.path}",
-                hint="the file may be damaged or still being written",
-            ) from error
+            where = f"{Path(self.path).name}:/{ref.path.strip('/')}"
+            raise hdf.unreadable_map(error, where) from error
         if block.shape == self.shape[-2:]:
             verdict = inspect_map(block)
             report_map(verdict, ref.label, Path(self.path).name)

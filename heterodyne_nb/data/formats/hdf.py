@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """
     path = Path(path)
     check_readable(path)
+    if importlib.util.find_spec("hdf5plugin"):  # more filters, where the user has them
+        importlib.import_module("hdf5plugin")
     with _open(path) as h5file:
         yield h5file
 
@@ -56,6 +59,23 @@ def _open(path: Path) -> h5py.File:
         if "No locks available" in text or "Function not implemented" in text:
             return h5py.File(path, mode="r", locking=False)
         raise explain(error, path) from error
+
+
+def uses_locks(h5file: h5py.File) -> bool:
+    """Whether a file was opened with HDF5's file locks (some network drives have none)."""
+    return bool(h5file.id.get_access_plist().get_file_locking()[0])
+
+
+def unreadable_map(error: Exception, where: str) -> DataFormatError:
+    """What to say when the pixels of a map cannot be read."""
+    filtered = "filter" in str(error) or "plugin" in str(error)
+    return DataFormatError(
+        f"the two-time map cannot be read ({error})",
+        where=where,
+        hint="it is compressed with a plug-in: pip install hdf5plugin"
+        if filtered
+        else "the file may be damaged or still being written",
+    )
 
 
 def explain(error: OSError, path: Path) -> DataFormatError:

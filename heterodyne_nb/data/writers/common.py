@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.bins import _levels, grid_of, live_bins, stack_bins
+from heterodyne_nb.data.bins import grid_of, levels, live_bins, stack_bins
 from heterodyne_nb.errors import DataFormatError
 
 
@@ -101,7 +101,7 @@ def _loose_table(bins: xr.Dataset) -> BinTable:
     grid = grid_of(q, phi)
     if grid is not None:
         return BinTable(bins, *grid)
-    (q_axis, q_at), (phi_axis, phi_at) = _levels(q), _levels(phi)
+    (q_axis, q_at), (phi_axis, phi_at) = levels(q), levels(phi)
     return BinTable(bins, q_axis, phi_axis, q_at * phi_axis.size + phi_at)
 
 
