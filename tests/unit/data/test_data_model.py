@@ -154,6 +154,15 @@ def test_check_maps_of_a_file_reads_map_by_map_and_keeps_them_on_disk(tmp_path):
     assert bool(checked["usable"].all())
 
 
+def test_check_maps_of_dask_arrays_says_the_same(tmp_path):
+    maps = random_maps()
+    maps[1, 1, 3, 5] = np.nan
+    ds = xr.open_dataset(build_apsu(tmp_path / "a.hdf", maps), engine="xpcs", chunks={"q": 2})
+    with pytest.warns(DataWarning, match="2 NaN pixels"):
+        checked = check_maps(ds)
+    assert checked["c2"].chunks is not None
+
+
 def test_angles_are_wrapped_into_the_half_open_range():
     np.testing.assert_array_equal(
         wrap_degrees(np.array([0, 180, -180, 190, 360, 359.5, -190])), [0, 180, 180, -170, 0, -0.5, 170]

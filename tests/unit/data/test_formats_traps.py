@@ -13,6 +13,7 @@ import pytest
 from layout_builders import DT, PHI, Q, build_aps_legacy, build_apsu, build_esrf, build_nxxpcs, random_maps
 
 from heterodyne_nb.data import open_dataset
+from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError
 
 
@@ -427,6 +428,58 @@ def test_a_missing_key_names_the_file_the_key_and_what_was_expected(tmp_path: Pa
     assert text.startswith("a.hdf:/xpcs/qmap/dynamic_v_list_dim1: this key is missing")
     assert "phi_list" in text
     assert "expected: the phi values of the map, degrees" in text
+
+
+def test_bins_without_q_or_phi_are_left_out_and_named(tmp_path: Path):
+    maps = random_maps()
+    path = build_aps_legacy(tmp_path / "a.hdf", maps)
+    with h5py.File(path, "a") as f:
+        f["xpcs/dqlist"][0, 4] = np.nan
+    with pytest.warns(DataWarning, match=r"bins \[5\] have no q or no phi; they are left out"):
+        ds = open_dataset(path)
+    expected = maps.copy()
+    expected[1, 1] = np.nan
+    np.testing.assert_array_equal(ds["c2"].values, expected)
+    assert np.isnan(ds["g2"][1, 1]).all()
+    ds.close()
+    with h5py.File(path, "a") as f:
+        f["xpcs/dqlist"][...] = np.nan
+    with pytest.raises(DataFormatError, match="q or phi of the bins is NaN"):
+        open_dataset(path)
+
+
+def test_a_drive_without_locks_is_read_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    maps = random_maps()
+    path = build_apsu(tmp_path / "a.hdf", maps)
+    init = h5py.File.__init__
+
+    def no_locks(self: h5py.File, *args: Any, locking: Any = None, **kwargs: Any) -> None:
+        if isinstance(args[0], str | Path) and locking is not False:
+            raise OSError("unable to lock file, errno = 37, error message = 'No locks available'")
+        init(self, *args, locking=locking, **kwargs)
+
+    monkeypatch.setattr(h5py.File, "__init__", no_locks)
+    np.testing.assert_array_equal(open_dataset(path)["c2"].values, maps)
+
+
+def test_a_missing_compression_plug_in_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def read(self: MapRef, *args: Any) -> np.ndarray:
+        raise OSError("can't synchronously read data (required filter 'bitshuffle' is not registered)")
+
+    path = build_apsu(tmp_path / "a.hdf", random_maps())
+    monkeypatch.setattr(MapRef, "read", read)
+    with pytest.raises(
+        DataFormatError, match=r"c2_00001: the two-time map cannot be read[\s\S]*install hdf5plugin"
+    ):
+        open_dataset(path)
+
+
+def test_a_frame_mask_of_another_length_is_said(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.hdf", random_maps())
+    with h5py.File(path, "a") as f:
+        f["xpcs/twotime/frame_mask"] = np.ones(9, "u1")
+    with pytest.raises(DataFormatError, match="the frame mask has 9 entries, the maps have 12 frames"):
+        open_dataset(path)
 
 
 def test_a_key_of_text_where_numbers_belong_is_said(tmp_path: Path):

@@ -38,6 +38,15 @@ def path(tmp_path: Path) -> Path:
 # ---- selections ----
 
 
+def test_the_full_path_is_kept_beside_the_attributes(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(path.parent)
+    ds = open_dataset(path.name, q=0.01)
+    monkeypatch.chdir("/")
+    assert ds.encoding["source"] == str(path)
+    assert ds.attrs["source"] == path.name
+    np.testing.assert_array_equal(ds["c2"], MAPS[:1])  # still found after the folder was changed
+
+
 def test_open_dataset_is_public(path: Path):
     assert heterodyne_nb.open_dataset(path).sizes["phi"] == 3
 
