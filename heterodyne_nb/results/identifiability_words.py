@@ -122,7 +122,7 @@ def _sections(
     directions: Sequence[Direction], advice: Sequence[str], notes: Sequence[str]
 ) -> list[tuple[str, list[str]]]:
     null = [d.text for d in directions if d.kind == "null"]
-    weak = [f"{d.text} (to ±{_percent(d.precision)})" for d in directions if d.kind == "weak"]
+    weak = [f"{d.text} (standard error {_percent(d.precision)})" for d in directions if d.kind == "weak"]
     sections = [("Not determined at all", null), ("Hardly determined by these data", weak)]
     sections += [("Determined all the same", list(notes)), ("To mend it", list(advice))]
     return [(title, items) for title, items in sections if items]
@@ -164,7 +164,7 @@ def _moves(called: list[str], parts: FloatArray) -> str:
         f"{name} by {'+' if part > 0 else '-'}{_percent(abs(part))}"
         for name, part in zip(called, parts, strict=True)
     )
-    return ", ".join(shown) + " of its scale"
+    return ", ".join(shown) + " of their scales"
 
 
 def _several(called: list[str], moves: str, member: dict[str, Member]) -> str:
@@ -200,7 +200,7 @@ def _suggestion(called: list[str], member: dict[str, Member]) -> str:
 
 
 def _shown(value: float, error: float, status: str) -> str:
-    return value_with_error(value, error) if status == "determined" else "not determined"
+    return "not determined" if status == "null" else value_with_error(value, error)
 
 
 def _percent(part: float) -> str:

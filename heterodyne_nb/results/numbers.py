@@ -74,7 +74,7 @@ def value_with_error(value: float, error: float) -> str:
     shown = _at_place(_exact(value), place)
     spread = _at_place(_exact(error), place)
     top = max(shown.adjusted() if shown else place, spread.adjusted())
-    if place <= 0 and -4 <= top < 6:
+    if _reads_plain(place, top) and (place < 1 or spread.adjusted() == 1):
         return f"{shown:f} ± {spread:f}"
     return f"({_shift(shown, -top):f} ± {_shift(spread, -top):f})·{_power(top)}"
 
@@ -93,7 +93,7 @@ def value_with_band(value: float, lower: float, upper: float) -> str:
     place = error_place(half)
     parts = [_at_place(_exact(x), place) for x in (value, lower, upper)]
     top = max(part.adjusted() if part else place for part in parts)
-    if place <= 0 and -4 <= top < 6:
+    if _reads_plain(place, top):
         middle, low, high = parts
         return f"{middle:f} [{low:f}, {high:f}]"
     middle, low, high = (_shift(part, -top) for part in parts)
@@ -142,6 +142,11 @@ def parse_number(text: str) -> float:
         raise ConfigurationError(
             f"{text!r} is not a number", expected="for example 4180, 4.18e3 or 4.18·10³"
         ) from None
+
+
+def _reads_plain(place: int, top: int) -> bool:
+    """Without a power of ten: not too long, and at most one zero that is no significant digit."""
+    return -4 <= top < 6 if place <= 0 else place == 1 and top < 3
 
 
 def _special(value: float) -> str | None:
