@@ -191,7 +191,7 @@ def test_a_hardly_determined_value_is_shown_with_no_more_digits_than_its_error_l
 
 
 def test_the_html_escapes_names_and_hides_undetermined_values():
-    found = identifiability(np.zeros((1, 1)), ["<script>"], [123.0])
+    found = identifiability(np.zeros((1, 1)), ["<script>"], [123.0], scales={"<script>": 7.0})
     html = found._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
