@@ -121,17 +121,19 @@ def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, the
         rows=rows,
         cols=columns,
         shared_xaxes="all",
-        horizontal_spacing=0.12 if columns < 3 else 0.09,
-        vertical_spacing=36 / height if rows > 1 else 0.0,
+        subplot_titles=[quantity(name, _unit(batch, name)) for name in names],
+        horizontal_spacing=0.1,
+        vertical_spacing=50 / height if rows > 1 else 0.0,
     )
-    for k, name in enumerate(names):
-        unit = str(batch["unit"].sel(parameter=name).values) if "unit" in batch else "1"
-        figure.update_yaxes(title_text=quantity(name, unit), **cell(k, columns))
     figure.update_xaxes(type="log" if log else None)
     for column in range(columns):
         last = max(k for k in range(len(names)) if k % columns == column)
         figure.update_xaxes(title_text=axis, showticklabels=True, **cell(last, columns))
     return figure
+
+
+def _unit(batch: xr.Dataset, name: str) -> str:
+    return str(batch["unit"].sel(parameter=name).values) if "unit" in batch else "1"
 
 
 def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -> go.Scatter:

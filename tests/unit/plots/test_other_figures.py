@@ -41,7 +41,7 @@ def test_parameters_stand_in_order_of_q_with_units_and_errors(batch: xr.Dataset)
     assert list(trace.x) == [0.01, 0.015, 0.02]
     assert list(trace.y) == [2.0, 3.0, 1.0]
     assert list(trace.error_y.array) == [0.2, 0.3, 0.1]
-    assert figure.layout.yaxis.title.text == "J (Å²/s)"
+    assert [a.text for a in figure.layout.annotations] == ["J (Å²/s)", "v (Å/s)"]
     assert figure.layout.xaxis.title.text == "q (Å⁻¹)"
 
 
