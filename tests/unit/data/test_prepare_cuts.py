@@ -134,33 +134,33 @@ def test_wider_windows_have_smaller_errors():
 
 @pytest.mark.parametrize("age", [0.0, -1, 2.5, [1.0, 99.0], np.nan])
 def test_an_age_outside_the_run_is_an_error(ds, age):
-    with pytest.raises(ConfigurationError, match="outside the run(.|\n)*from 0.1 to 2.4"):
+    with pytest.raises(ConfigurationError, match=r"outside the run(.|\n)*from 0.1 to 2.4"):
         prepare.g2_cuts(ds, age=age)
 
 
 @pytest.mark.parametrize("age", ["early", [], [[1.0]]])
 def test_an_age_is_a_number_or_a_list(ds, age):
-    with pytest.raises(ConfigurationError, match="is not an age"):
+    with pytest.raises(ConfigurationError, match=r"is not an age"):
         prepare.g2_cuts(ds, age=age)
 
 
 @pytest.mark.parametrize("width", [-1, 0.05, np.nan, np.inf])
 def test_a_window_without_a_frame_is_an_error(ds, width):
-    with pytest.raises(ConfigurationError, match="holds no frame(.|\n)*at least dt = 0.1"):
+    with pytest.raises(ConfigurationError, match=r"holds no frame(.|\n)*at least dt = 0.1"):
         prepare.g2_cuts(ds, age=1.0, width=width)
 
 
 def test_a_width_is_a_number(ds):
-    with pytest.raises(ConfigurationError, match="'wide' is not a width"):
+    with pytest.raises(ConfigurationError, match=r"'wide' is not a width"):
         prepare.g2_cuts(ds, age=1.0, width="wide")
 
 
 def test_an_unknown_cut_is_an_error(ds):
-    with pytest.raises(ConfigurationError, match="no cut 'column'(.|\n)*'row' or 'diagonal'"):
+    with pytest.raises(ConfigurationError, match=r"no cut 'column'(.|\n)*'row' or 'diagonal'"):
         prepare.g2_cuts(ds, age=1.0, cut="column")
 
 
 def test_a_dataset_without_maps_cannot_be_cut():
     ds = make_dataset(g2=np.ones((1, 1, 2)), tau=[1.0, 2.0], q=0.01, phi=0, dt=1.0)
-    with pytest.raises(ConfigurationError, match="a cut at an age needs a two-time map"):
+    with pytest.raises(ConfigurationError, match=r"a cut at an age needs a two-time map"):
         prepare.g2_cuts(ds, age=1.0)

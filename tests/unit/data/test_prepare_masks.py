@@ -43,27 +43,27 @@ def test_cropping_to_everything_changes_nothing():
 
 @pytest.mark.parametrize("limits", [(0, 5), (5, 25), (-2, 5), (1, -3)])
 def test_a_frame_outside_the_data_is_an_error(limits):
-    with pytest.raises(ConfigurationError, match="is not in the data(.|\n)*from 1 to 24"):
+    with pytest.raises(ConfigurationError, match=r"is not in the data(.|\n)*from 1 to 24"):
         prepare.crop_frames(white_dataset(), *limits)
 
 
 @pytest.mark.parametrize("limits", [(7, 7), (9, 3)])
 def test_cropping_to_less_than_two_frames_is_an_error(limits):
-    with pytest.raises(ConfigurationError, match="fewer than two frames"):
+    with pytest.raises(ConfigurationError, match=r"fewer than two frames"):
         prepare.crop_frames(white_dataset(), *limits)
 
 
 @pytest.mark.parametrize("wrong", [2.5, "3", True])
 def test_a_frame_number_is_a_whole_number(wrong):
-    with pytest.raises(ConfigurationError, match="is not a frame number"):
+    with pytest.raises(ConfigurationError, match=r"is not a frame number"):
         prepare.crop_frames(white_dataset(), wrong, 10)
-    with pytest.raises(ConfigurationError, match="is not a frame number"):
+    with pytest.raises(ConfigurationError, match=r"is not a frame number"):
         prepare.mask_frames(white_dataset(), [4, wrong, 5])
 
 
 def test_cropping_to_masked_frames_alone_is_an_error():
     ds = prepare.mask_frames(white_dataset(), (5, 9))
-    with pytest.raises(ConfigurationError, match="only 0 of 5 frames would be used"):
+    with pytest.raises(ConfigurationError, match=r"only 0 of 5 frames would be used"):
         prepare.crop_frames(ds, 5, 9)
 
 
@@ -95,22 +95,22 @@ def test_a_bool_array_says_which_frames_are_used():
 
 
 def test_a_bool_array_of_another_length_is_an_error():
-    with pytest.raises(ConfigurationError, match="5 true/false values(.|\n)*24, one a frame"):
+    with pytest.raises(ConfigurationError, match=r"5 true/false values(.|\n)*24, one a frame"):
         prepare.mask_frames(white_dataset(), np.ones(5, dtype=bool))
 
 
 def test_a_masked_frame_beyond_the_end_is_an_error():
-    with pytest.raises(ConfigurationError, match="frame 25 is not in the data"):
+    with pytest.raises(ConfigurationError, match=r"frame 25 is not in the data"):
         prepare.mask_frames(white_dataset(), [25])
 
 
 def test_a_range_that_runs_backwards_is_an_error():
-    with pytest.raises(ConfigurationError, match="runs backwards"):
+    with pytest.raises(ConfigurationError, match=r"runs backwards"):
         prepare.mask_frames(white_dataset(), (7, 3))
 
 
 def test_masking_nearly_everything_is_an_error():
-    with pytest.raises(ConfigurationError, match="only 1 of 24 frames"):
+    with pytest.raises(ConfigurationError, match=r"only 1 of 24 frames"):
         prepare.mask_frames(white_dataset(), (2, 24))
 
 
@@ -130,7 +130,7 @@ def test_the_original_is_left_alone():
 @pytest.mark.parametrize("form", [lambda ds: ds, stack_bins])
 def test_g2_follows_the_mask(form):
     ds = form(prepare.mask_frames(white_dataset(), [3, (10, 12)]))
-    one = {d: 0 for d in ds["c2"].dims[:-2]}
+    one = dict.fromkeys(ds["c2"].dims[:-2], 0)
     g2, err = g2_from_c2(ds["c2"].isel(one).values, ds["mask"].values)
     np.testing.assert_allclose(ds["g2"].isel(one), g2)
     np.testing.assert_allclose(ds["g2_err"].isel(one), err)
@@ -165,5 +165,5 @@ def test_a_cropped_dataset_forgets_the_measured_g2():
     ],
 )
 def test_a_measured_g2_without_maps_cannot_be_masked_or_cropped(change):
-    with pytest.raises(ConfigurationError, match="only a measured g2, an average over all frames"):
+    with pytest.raises(ConfigurationError, match=r"only a measured g2, an average over all frames"):
         change(only_measured())

@@ -68,20 +68,20 @@ def test_an_empty_range_lists_what_there_is():
 
 
 def test_a_q_in_inverse_nanometres_is_refused():
-    with pytest.raises(ConfigurationError, match="no q near 0.1; the nearest, 0.02, is too far"):
+    with pytest.raises(ConfigurationError, match=r"no q near 0.1; the nearest, 0.02, is too far"):
         prepare.select(white_dataset(), q=0.1)
 
 
 def test_the_only_phi_is_not_taken_for_any_other():
     ds = white_dataset(phi=(0.0,))
     assert phis(ds, phi=4) == [0.0]
-    with pytest.raises(ConfigurationError, match="no phi near 90"):
+    with pytest.raises(ConfigurationError, match=r"no phi near 90"):
         prepare.select(ds, phi=90)
 
 
 @pytest.mark.parametrize("wrong", ["left", [], [[1, 2]], float("nan"), {"a": 1}])
 def test_what_is_not_numbers_is_refused(wrong):
-    with pytest.raises(ConfigurationError, match="cannot select"):
+    with pytest.raises(ConfigurationError, match=r"cannot select"):
         prepare.select(white_dataset(), q=wrong)
 
 
@@ -99,7 +99,12 @@ def test_a_long_list_of_values_is_shortened_in_the_message():
 def test_bins_are_selected_like_the_grid():
     ds = white_dataset()
     bins = stack_bins(ds)
-    for choice in ({"q": 0.0199}, {"phi": [60, -30]}, {"q": (0.005, 0.015), "phi": (170, -140)}, {"phi": 100}):
+    for choice in (
+        {"q": 0.0199},
+        {"phi": [60, -30]},
+        {"q": (0.005, 0.015), "phi": (170, -140)},
+        {"phi": 100},
+    ):
         grid = stack_bins(prepare.select(ds, **choice))
         chosen = prepare.select(bins, **choice)
         key = ["q", "phi"]
@@ -108,7 +113,12 @@ def test_bins_are_selected_like_the_grid():
 
 def test_a_bin_ring_takes_in_bins_whose_q_differs_by_rounding():
     ds = make_dataset(
-        g2=np.ones((3, 2)), tau=[1.0, 2.0], q=[0.01, 0.01 * (1 + 1e-9), 0.02], phi=[0, 90, 0], dt=1, bin_form=True
+        g2=np.ones((3, 2)),
+        tau=[1.0, 2.0],
+        q=[0.01, 0.01 * (1 + 1e-9), 0.02],
+        phi=[0, 90, 0],
+        dt=1,
+        bin_form=True,
     )
     assert prepare.select(ds, q=0.0101).sizes["bin"] == 2
 

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from noisy_maps import ar_map, lags, speckle_map, striped_map, white_dataset
+
+from heterodyne_nb.data import make_dataset, prepare
+from heterodyne_nb.errors import ConfigurationError
+
+
+def dataset(*maps):
+    return make_dataset(np.stack(maps)[None], q=0.01, phi=np.arange(len(maps)) * 30.0, dt=0.1)
+
+
+def test_sigma_of_white_noise():
+    sigma = prepare.estimate_sigma(white_dataset(60))
+    assert sigma.dims == ("q", "phi")
+    np.testing.assert_allclose(sigma, 0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.8, 0.9])
+def test_sigma_of_noise_that_neighbours_share(rho):
+    rng = np.random.default_rng(1)
+    ds = dataset(*(ar_map(200, rho, rng)[0] for _ in range(3)))
+    np.testing.assert_allclose(prepare.estimate_sigma(ds).mean(), 0.05, rtol=0.08)
+
+
+def test_sigma_of_stripes_counts_both_frames_of_a_pixel():
+    c2 = striped_map(200, np.random.default_rng(2))[0]
+    np.testing.assert_allclose(prepare.estimate_sigma(dataset(c2)), 0.05 * np.sqrt(3), rtol=0.1)
+
+
+@pytest.mark.parametrize("lifetime", [2, 8])
+def test_sigma_of_speckle_is_one_over_the_root_of_its_pixels(lifetime):
+    rng = np.random.default_rng(3)
+    ds = dataset(*(speckle_map(200, lifetime, rng)[0] for _ in range(3)))
+    np.testing.assert_allclose(prepare.estimate_sigma(ds).mean(), 1 / np.sqrt(400), rtol=0.12)
+
+
+def test_fringes_and_decay_are_no_noise():
+    noise = white_dataset(120, q=(0.01,), phi=(0.0,), sigma=0.02)["c2"].values[0, 0]
+    c2 = noise + 0.3 * np.exp(-lags(120) / 20) * np.cos(1.3 * lags(120))
+    np.testing.assert_allclose(prepare.estimate_sigma(dataset(c2)), 0.02, rtol=0.05)
+
+
+def test_a_few_bad_frames_hardly_move_sigma():
+    c2 = white_dataset(120, q=(0.01,), phi=(0.0,), sigma=0.02)["c2"].values[0, 0].copy()
+    c2[[10, 50]] += 5
+    c2[:, [10, 50]] += 5
+    np.testing.assert_allclose(prepare.estimate_sigma(dataset(c2)), 0.02, rtol=0.12)
+    masked = prepare.mask_frames(dataset(c2), [11, 51])
+    np.testing.assert_allclose(prepare.estimate_sigma(masked), 0.02, rtol=0.05)
+
+
+def test_a_dead_bin_has_no_sigma():
+    ds = white_dataset()
+    ds["usable"][0, 2] = False
+    sigma = prepare.estimate_sigma(ds)
+    assert np.isnan(sigma[0, 2])
+    assert np.isfinite(sigma).sum() == 7
+
+
+def test_sigma_fits_into_its_dataset():
+    ds = white_dataset()
+    assert ds.assign(sigma=prepare.estimate_sigma(ds))["sigma"].attrs["units"] == "1"
+
+
+def spoilt(rng):
+    maps = [ar_map(120, 0.5, rng)[0] for _ in range(2)]
+    for c2 in maps:
+        c2[40] += 0.1
+        c2[:, 40] += 0.1
+        c2[90:93] += rng.normal(0, 0.3, (3, 120))
+        c2[:, 90:93] = c2[90:93].T
+    return dataset(*maps)
+
+
+def test_bad_frames_are_found_and_only_offered():
+    ds = spoilt(np.random.default_rng(4))
+    offered = prepare.detect_bad_frames(ds)
+    assert offered["frame"].values[~offered.values].tolist() == [41, 91, 92, 93]
+    assert ds["mask"].all()
+    masked = prepare.mask_frames(ds, offered)
+    assert masked["frame"].values[~masked["mask"].values].tolist() == [41, 91, 92, 93]
+
+
+def test_good_data_raise_no_alarm():
+    rng = np.random.default_rng(5)
+    makers = [lambda: ar_map(120, 0.5, rng)[0], lambda: speckle_map(120, 5, rng)[0]]
+    alarms = [int((~prepare.detect_bad_frames(dataset(make(), make()))).sum()) for make in makers * 5]
+    assert sum(alarms) == 0
+
+
+def test_frames_that_were_never_measured_are_bad():
+    ds = white_dataset(40)
+    c2 = ds["c2"].values.copy()
+    c2[..., 7, :] = c2[..., :, 7] = np.nan
+    offered = prepare.detect_bad_frames(ds.assign(c2=ds["c2"].copy(data=c2)))
+    assert offered["frame"].values[~offered.values].tolist() == [8]
+
+
+def test_masked_frames_stay_masked_and_do_not_disturb():
+    ds = prepare.mask_frames(spoilt(np.random.default_rng(4)), (91, 93))
+    offered = prepare.detect_bad_frames(ds)
+    assert offered["frame"].values[~offered.values].tolist() == [41, 91, 92, 93]
+
+
+@pytest.mark.parametrize("threshold", [0, -1, "high", None])
+def test_a_threshold_is_positive(threshold):
+    with pytest.raises(ConfigurationError, match=r"threshold(.|\n)*a positive number"):
+        prepare.detect_bad_frames(white_dataset(), threshold=threshold)
+
+
+@pytest.mark.parametrize("verb", [prepare.estimate_sigma, prepare.detect_bad_frames])
+def test_without_maps_there_is_nothing_to_look_at(verb):
+    ds = make_dataset(g2=np.ones((1, 1, 2)), tau=[1.0, 2.0], q=0.01, phi=0, dt=1.0)
+    with pytest.raises(ConfigurationError, match=r"needs a two-time map"):
+        verb(ds)
