@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import replace
 from pathlib import Path
 
 from heterodyne_nb.errors import ConfigurationError
@@ -28,7 +29,7 @@ def new_file(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
     try:
         yield temporary
-        os.replace(temporary, target)
+        replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,15 +61,26 @@ def new_folder(target: Path, marks: tuple[str, ...]) -> Iterator[Path]:
         fresh = work / "new"
         yield fresh
         if target.exists():
-            os.replace(target, work / "old")
-        try:
-            os.replace(fresh, target)
-        except OSError:
-            if (work / "old").exists():
-                os.replace(work / "old", target)
-            raise
+            replace(target, work / "old")
+        replace(fresh, target)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _put_back(work / "old", target)
+        _remove(work)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undo half an exchange; where even that fails, the error leaves the old folder where it is."""
+    if old.exists() and not target.exists():
+        replace(old, target)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which a failed writer's threads may still be writing."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def _check_folder(target: Path) -> None:

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import shutil
 
 import h5py
 import numpy as np
@@ -143,7 +144,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(result, tmp_path,
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(atomic.os, "replace", full)
+    monkeypatch.setattr(atomic, "replace", full)
     with pytest.raises(OSError, match="disk full"):
         result.save(target)
     monkeypatch.undo()
@@ -154,7 +155,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(result, tmp_path,
 
 def test_a_failed_exchange_of_a_zarr_folder_puts_the_old_one_back(result, make_result, tmp_path, monkeypatch):
     target = result.save(tmp_path / "results.zarr")
-    replace, calls = atomic.os.replace, []
+    replace, calls = atomic.replace, []
 
     def second_fails(*args):
         calls.append(args)
@@ -162,10 +163,29 @@ def test_a_failed_exchange_of_a_zarr_folder_puts_the_old_one_back(result, make_r
             raise OSError("network share gone")
         return replace(*args)
 
-    monkeypatch.setattr(atomic.os, "replace", second_fails)
+    monkeypatch.setattr(atomic, "replace", second_fails)
     with pytest.raises(OSError, match="share gone"):
         make_result(message="second").save(target)
     monkeypatch.undo()
+    assert FitResult.load(target) == result
+
+
+def test_an_old_zarr_folder_is_never_deleted_even_when_it_cannot_be_put_back(result, tmp_path, monkeypatch):
+    target = result.save(tmp_path / "results.zarr")
+    replace, calls = atomic.replace, []
+
+    def only_first_works(*args):
+        calls.append(args)
+        if len(calls) > 1:
+            raise OSError("network share gone")
+        return replace(*args)
+
+    monkeypatch.setattr(atomic, "replace", only_first_works)
+    with pytest.raises(OSError, match="share gone"):
+        result.save(target)
+    monkeypatch.undo()
+    (kept,) = tmp_path.glob(".results-*/old")
+    shutil.move(kept, target)
     assert FitResult.load(target) == result
 
 
