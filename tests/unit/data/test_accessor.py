@@ -66,5 +66,9 @@ def test_the_accessor_can_be_copied_and_pickled(ds):
 
 
 def test_the_accessor_comes_with_the_data_layer_and_without_plotting():
-    code = "import sys, xarray, heterodyne_nb.data; assert hasattr(xarray.Dataset, 'xpcs'); assert 'plotly' not in sys.modules"
+    code = """
+import sys, xarray, heterodyne_nb.data
+assert hasattr(xarray.Dataset, "xpcs")
+assert "plotly" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -33,7 +33,7 @@ def flow(n=200, noise=0.01, seed=0):
         {"age": 5.0, "width": 0.5, "cut": "diagonal"},
         {"age": 5.0, "width": 0, "cut": "diagonal"},
         {"window": "hann"},
-        {"window": "blackman", "age": [1.0, 2.0]},
+        {"window": "blackman", "age": [1.0, 2.0], "width": 0.5},
         {"window": "boxcar", "age": 1.0},
     ],
 )

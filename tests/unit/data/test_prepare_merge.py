@@ -21,6 +21,10 @@ def white_dataset(**more):
     return make_dataset(c2, q=[0.01, 0.02], phi=[-150.0, -30.0, 60.0, 175.0], dt=0.1, **more)
 
 
+def measured(phi):
+    return make_dataset(g2=np.ones((1, len(phi), 2)), tau=[1.0, 2.0], q=0.01, phi=phi, dt=1.0)
+
+
 def test_merging_over_phi_weighs_maps_by_pixels(ds):
     merged = prepare.merge_bins(ds, over="phi")
     assert merged["c2"].dims == ("q", "phi", "t1", "t2")
@@ -84,7 +88,7 @@ def test_a_ring_without_direction_gets_phi_zero():
 
 
 def test_angles_up_to_360_stay_so():
-    ds = make_dataset(g2=np.ones((1, 2, 2)), tau=[1.0, 2.0], q=0.01, phi=[200.0, 240.0], dt=1)
+    ds = measured([200.0, 240.0])
     assert prepare.merge_bins(ds, over="phi")["phi"].item() == pytest.approx(220.0)
 
 

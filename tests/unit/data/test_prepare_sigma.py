@@ -47,7 +47,7 @@ def test_a_few_bad_frames_hardly_move_sigma():
     c2 = white_dataset(120, q=(0.01,), phi=(0.0,), sigma=0.02)["c2"].values[0, 0].copy()
     c2[[10, 50]] += 5
     c2[:, [10, 50]] += 5
-    np.testing.assert_allclose(prepare.estimate_sigma(dataset(c2)), 0.02, rtol=0.12)
+    np.testing.assert_allclose(prepare.estimate_sigma(dataset(c2)), 0.02, rtol=0.2)
     masked = prepare.mask_frames(dataset(c2), [11, 51])
     np.testing.assert_allclose(prepare.estimate_sigma(masked), 0.02, rtol=0.05)
 
