@@ -1,8 +1,9 @@
 """Optimisers behind one call, ``strategy.optimize(objective, x0)``, and the losses they share."""
 
-from heterodyne_nb.optimize.classical import ClassicalOptimizer
-from heterodyne_nb.optimize.gurobi_trust_region import GurobiTrustRegionStrategy
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
+from heterodyne_nb.optimize.classical import ClassicalOptimizer
+from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
+from heterodyne_nb.optimize.gurobi_trust_region import GurobiTrustRegionStrategy
 from heterodyne_nb.optimize.scipy_strategies import LBFGSBStrategy, NelderMeadStrategy
 from heterodyne_nb.optimize.strategy import (
     STRATEGIES,
@@ -18,6 +19,7 @@ __all__ = [
     "LOSSES",
     "STRATEGIES",
     "ClassicalOptimizer",
+    "GaussNewtonStrategy",
     "GurobiTrustRegionStrategy",
     "LBFGSBStrategy",
     "Loss",
