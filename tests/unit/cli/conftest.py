@@ -12,16 +12,20 @@ import pytest
 from heterodyne_nb.data import write_apsu
 from heterodyne_nb.simulate import model_maps
 
-TRUTH = (80.0, -0.3, 20.0)
+
+@pytest.fixture(scope="session")
+def truth() -> tuple[float, ...]:
+    """D0, alpha and D_offset of the small experiment."""
+    return 80.0, -0.3, 20.0
 
 
 @pytest.fixture(scope="session")
-def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_file(truth: tuple[float, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A static sample on two q rings and three angles, 40 frames of 0.1 s, in the APS-U layout."""
     path = tmp_path_factory.mktemp("cli") / "static.h5"
     maps = model_maps(
         "static_anisotropic",
-        TRUTH,
+        truth,
         q=[0.05, 0.08],
         phi=[-60.0, 0.0, 60.0],
         n_frames=40,

@@ -1,0 +1,140 @@
+"""The core runs what its configuration describes, from any form of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heterodyne_nb import ConfigManager, HeterodyneAnalysisCore, LoadDataCommand, OptimizeCommand
+from heterodyne_nb.analysis import Pipeline, ProgressObserver
+from heterodyne_nb.data import write_dataset
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
+from heterodyne_nb.progress import ProgressEvent, StopToken
+from heterodyne_nb.simulate import model_maps
+
+TRUTH = (80.0, -0.3, 20.0)
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("core") / "maps.nc"
+    grid = {"q": [0.05, 0.08], "phi": [0.0, 90.0], "n_frames": 40, "dt": 0.1}
+    write_dataset(model_maps("static_isotropic", TRUTH, contrast=0.2, noise=0.005, seed=1, **grid), path)
+    return path
+
+
+@pytest.fixture
+def values(data_file: Path) -> dict[str, Any]:
+    return {
+        "analysis_settings": {"static_mode": True, "static_submode": "isotropic"},
+        "initial_parameters": {"values": [100, -0.5, 10]},
+        "data": {"file": str(data_file)},
+    }
+
+
+class _Stages(ProgressObserver):
+    def __init__(self) -> None:
+        self.events: list[ProgressEvent] = []
+
+    def update(self, stage: str, progress: float) -> None:
+        """Everything is taken from the events."""
+
+    def on_event(self, event: ProgressEvent) -> None:
+        self.events.append(event)
+
+
+def test_a_mapping_a_file_and_a_manager_mean_the_same(values: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(values))
+    cores = [HeterodyneAnalysisCore(form) for form in (values, path, str(path), ConfigManager(path))]
+    assert all(core.config == cores[0].config for core in cores)
+
+
+def test_the_short_static_form_of_other_fixtures_loads() -> None:
+    core = HeterodyneAnalysisCore(
+        {
+            "analysis_settings": {"static_mode": True, "static_submode": "isotropic"},
+            "initial_parameters": {"values": [1000, -0.5, 100]},
+        }
+    )
+    assert core.config.get_analysis_settings()["mode"] == "static_isotropic"
+
+
+def test_anything_else_is_no_configuration() -> None:
+    with pytest.raises(ConfigurationError, match="a int is no configuration"):
+        HeterodyneAnalysisCore(3)  # type: ignore[arg-type]
+
+
+def test_loading_keeps_the_data_and_tells_what_was_used(values: dict[str, Any]) -> None:
+    observer = _Stages()
+    core = HeterodyneAnalysisCore(values, observers=[observer])
+    dataset = core.load_experimental_data()
+    assert core.dataset is dataset
+    assert core.account[0] == "file: maps.nc"
+    assert [(event.stage, event.fraction) for event in observer.events] == [("load", 0.0), ("load", 1.0)]
+    assert "40 of 40 used" in observer.events[-1].message
+
+
+def test_a_classical_fit_is_scipys_result_in_published_order(values: dict[str, Any]) -> None:
+    observer = _Stages()
+    found = HeterodyneAnalysisCore(values, observers=[observer]).optimize_classical()
+    assert found.success
+    assert found.fit_result.parameter_names == ("D0", "alpha", "D_offset")
+    np.testing.assert_array_equal(found.x, list(found.fit_result.values.values()))
+    t = found.fit_result.dataset["t"].values
+    fitted, true = (d0 * t**alpha + offset for d0, alpha, offset in (found.x, TRUTH))
+    assert fitted[5:-5] == pytest.approx(true[5:-5], rel=0.05)
+    assert found.fun == pytest.approx(found.fit_result.chi2)
+    assert found.nfev > 0
+    assert found.failures == {}
+    assert "gauss_newton" in {event.stage for event in observer.events}
+
+
+def test_the_fit_remembers_its_configuration_and_its_data(values: dict[str, Any]) -> None:
+    found = HeterodyneAnalysisCore(values).optimize_classical()
+    provenance = found.fit_result.provenance
+    assert provenance["config"]["analysis_settings"]["mode"] == "static_isotropic"
+    assert provenance["used"][0] == "file: maps.nc"
+
+
+def test_fixed_parameters_and_bounds_of_the_configuration_hold(values: dict[str, Any]) -> None:
+    values["initial_parameters"] |= {"fixed": ["alpha"], "bounds": {"D_offset": [0, 15]}}
+    found = HeterodyneAnalysisCore(values).optimize_classical()
+    assert found.fit_result.values["alpha"] == -0.5
+    assert found.fit_result.status["alpha"] == "fixed"
+    assert 0 <= found.fit_result.values["D_offset"] <= 15
+
+
+def test_all_methods_are_run_and_those_that_fail_are_in_the_result(values: dict[str, Any]) -> None:
+    values["optimization"] = {"classical": {"methods": ["gauss_newton", "trf"]}}
+    with pytest.warns(FitWarning, match="not in this version yet"):
+        found = HeterodyneAnalysisCore(values).optimize_all()
+    assert sorted(found["methods"]) == ["gauss_newton", "trf"]
+    assert found["best"].fun == min(answer.fun for answer in found["methods"].values())
+    assert sorted(found["failed"]) == ["ellipsoidal", "scenario", "wasserstein"]
+    assert found["best"].failures == found["failed"]
+
+
+def test_robust_methods_are_refused_plainly(values: dict[str, Any]) -> None:
+    with pytest.raises(OptimizationError, match=r"robust methods .* are not in this version yet"):
+        HeterodyneAnalysisCore(values).optimize_robust()
+
+
+def test_a_pipeline_loads_and_fits(values: dict[str, Any]) -> None:
+    core = HeterodyneAnalysisCore(values)
+    made = Pipeline([LoadDataCommand(core), OptimizeCommand(core)]).run()
+    assert made["load"] is core.dataset
+    assert made["optimize"].success
+
+
+def test_a_cancelled_fit_returns_its_best_so_far_marked(values: dict[str, Any]) -> None:
+    stop = StopToken()
+    stop.cancel()
+    found = HeterodyneAnalysisCore(values, stop=stop).optimize_classical()
+    assert not found.success
+    assert found.message == "cancelled"
+    assert np.isfinite(found.fun)
