@@ -3,7 +3,7 @@
 Gurobi's tolerances are absolute (1e-9 at best), while a converging fit takes steps from 1 down to
 1e-10. So the program is solved for u with d_i = s_i u_i, where s_i = min(Δ, t/√H_ii) is the step to be
 expected along coordinate i, t = max |g_i|/√H_ii, and the cost is divided by max |g_i s_i|. Then the
-coefficients and u are of order one however small the step or the trust region is. A step beyond 10⁶
+coefficients and u are of order one however small the step or the trust region is. A step beyond 10⁹
 times the expected one is not trusted: wider bounds on u would only cost Gurobi its precision.
 """
 
@@ -30,7 +30,7 @@ _LICENCE = (
     f"for these sizes, {_OTHER_METHOD}"
 )
 _SIZE = f"fix or tie parameters, install a full licence, {_OTHER_METHOD}"
-_FURTHEST = 1e6
+_FURTHEST = 1e9
 _RIDGES = (1e-12, 1e-8, 1e-4)  # relative to the diagonal; the larger ones where rounding spoils the first
 _PARAMETERS = {
     "Threads": 1,

@@ -40,7 +40,7 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
     gtol : float
         Largest projected gradient at the end, relative to the objective (absolute below 1).
     ftol : float
-        Predicted decrease, relative to the objective, below which a step is not worth taking.
+        Decrease in one iteration, relative to the objective, below which it is not worth going on.
     xtol : float
         Step, in scaled coordinates, at which to stop.
     max_iterations : int, optional
@@ -60,7 +60,7 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
     shrink: float = 0.5
     accept: float = 1e-4
     gtol: float = 1e-9
-    ftol: float = 1e-11
+    ftol: float = 1e-9
     xtol: float = 1e-10
 
     def __post_init__(self) -> None:
@@ -92,47 +92,47 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
         radius = self.initial_radius
         with TrustRegionProgram(model.z.size, self.norm) as program:
             while run.nit < limit:
-                if self._stationary(run, model):
+                if run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun)):
                     return "gradient tolerance"
                 lower, upper = run.view.lower - model.z, run.view.upper - model.z
                 step = program.solve(model.gradient, model.hessian, lower, upper, radius)
                 if step is None:
                     return "subproblem failed"
                 reason = self._too_small(model, step, radius)
-                if reason:
+                if reason is None:
+                    model, radius, reason = self._try(run, model, step, radius)
+                    run.iteration()
+                if reason is not None:
                     return reason
-                fun = run.value(model.z + step)
-                accepted = model.fun - fun > self.accept * model.decrease(step)
-                if accepted:
-                    model = next_model(run, model, run.view.settle(model.z + step), fun, self.curvature)
-                    radius = min(self.expand * radius, self.max_radius)
-                else:
-                    if self._within_noise(model, step, radius):
-                        return "cost tolerance"
-                    radius = self.shrink * min(radius, self._length(step))
-                run.iteration()
-                if radius < self.min_radius:
-                    return "trust radius"
         return "iteration limit"
 
-    def _stationary(self, run: Run, model: LocalModel) -> bool:
-        return run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun))
+    def _try(
+        self, run: Run, model: LocalModel, step: np.ndarray, radius: float
+    ) -> tuple[LocalModel, float, str | None]:
+        """Take the step or shrink the trust region; the third entry says why to end, if so."""
+        fun, promised = run.value(model.z + step), model.decrease(step)
+        gained, least = model.fun - fun, self.ftol * abs(model.fun)
+        if gained > self.accept * promised:
+            done = 0.25 * promised < gained <= least and radius >= 1e-3 * self.max_radius
+            following = next_model(run, model, run.view.settle(model.z + step), fun, self.curvature)
+            return following, min(self.expand * radius, self.max_radius), "cost tolerance" if done else None
+        if self._free(step, radius) and promised <= 10.0 * least:  # within what differences can measure
+            return model, radius, "cost tolerance"
+        smaller = self.shrink * min(radius, self._length(step))
+        return model, smaller, "trust radius" if smaller < self.min_radius else None
 
     def _too_small(self, model: LocalModel, step: np.ndarray, radius: float) -> str | None:
-        """Why an unrestricted step is not worth taking, or None when it is."""
-        length = self._length(step)
-        if length >= 0.99 * radius:
+        """Why a step that the trust region did not cut is not worth taking, or None when it is."""
+        if not self._free(step, radius):
             return None
-        if model.decrease(step) <= self.ftol * abs(model.fun):
+        if model.decrease(step) <= 1e-2 * self.ftol * abs(model.fun):
             return "cost tolerance"
-        if length <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
+        if self._length(step) <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
             return "step tolerance"
         return None
 
-    def _within_noise(self, model: LocalModel, step: np.ndarray, radius: float) -> bool:
-        """Whether a rejected, unrestricted step promised no more than differences can measure."""
-        promised = model.decrease(step)
-        return self._length(step) < 0.99 * radius and promised <= 1e3 * self.ftol * abs(model.fun)
+    def _free(self, step: np.ndarray, radius: float) -> bool:
+        return self._length(step) < 0.99 * radius
 
     def _length(self, step: np.ndarray) -> float:
         return float(np.max(np.abs(step)) if self.norm == "box" else np.linalg.norm(step))

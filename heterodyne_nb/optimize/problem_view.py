@@ -97,6 +97,10 @@ class ProblemView(ABC):
         """
         return self.clip(z)
 
+    def stands_for(self, z: np.ndarray) -> np.ndarray:
+        """The coordinates of the point the objective really evaluates at z."""
+        return z
+
     def clip(self, z: np.ndarray) -> np.ndarray:
         """The nearest point inside the bounds."""
         return np.clip(z, self.lower, self.upper)
@@ -158,6 +162,9 @@ class ObjectiveView(ProblemView):
         x = self.to_x(z)
         self._take_box(x)
         return self.clip(np.asarray(self._objective.to_internal(x), float))
+
+    def stands_for(self, z: np.ndarray) -> np.ndarray:
+        return np.asarray(self._objective.to_internal(self.to_x(z)), float)
 
     def _take_box(self, x: np.ndarray) -> None:
         lower, upper = self._objective.internal_bounds(x)

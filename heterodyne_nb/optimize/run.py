@@ -18,7 +18,7 @@ from heterodyne_nb.progress import ProgressEvent
 
 T = TypeVar("T")
 
-_ROUNDS = 10
+_ROUNDS = 100
 _FINAL = ("iteration limit", "cancelled", "time limit")
 
 #: Why a run ended: (converged, message). The key is the result's ``stop_reason``.
@@ -32,6 +32,7 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "line search failed": (False, "no lower value along the search direction"),
     "subproblem failed": (False, "no descent in the quadratic model: it is numerically singular"),
     "derivatives not finite": (False, "the derivatives are not finite at the best point"),
+    "bounds moved": (False, "the bounds of the internal coordinates kept moving with the point"),
     "iteration limit": (False, "iteration limit reached before convergence"),
     "cancelled": (False, "cancelled"),
     "time limit": (False, "time limit"),
@@ -155,6 +156,12 @@ class Run:
         freed |= (upper - before <= near) & (view.upper > upper + near)
         return bool(freed.any() or (np.abs(self.best_z - before) > near).any())
 
+    def end_if_adrift(self, z: np.ndarray) -> None:
+        """Raise :class:`EndRun` where z stands for another point: derivatives there are not those at z."""
+        meant = self.view.stands_for(self.view.clip(z))
+        if (np.abs(meant - z) > 1e-6 * (1.0 + np.abs(z))).any():
+            raise EndRun("bounds moved")
+
     def check_stop(self) -> None:
         """Raise :class:`EndRun` when the stop token asks for it."""
         stop = self._strategy.stop
@@ -232,7 +239,7 @@ class IterativeStrategy(OptimizationStrategy):
             except EndRun as end:
                 reason = end.reason
             gained = before - run.best_fun > 1e-10 * abs(run.best_fun)
-            if reason in _FINAL or not gained or not run.settle():
+            if reason in _FINAL or not gained or not (run.settle() or reason == "bounds moved"):
                 break
         return reason
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
+from scipy.optimize import Bounds, OptimizeResult, minimize
 
 from heterodyne_nb.optimize.curvature import gain_left
 from heterodyne_nb.optimize.problem_view import ProblemView
@@ -146,33 +146,44 @@ class LBFGSBStrategy(IterativeStrategy):
         if limit <= 0:
             return "iteration limit"
         latest: dict[str, np.ndarray] = {}
+        unit = self._units(run)
 
-        def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
-            fun, latest["gradient"] = run.value_and_gradient(z)
-            return fun, latest["gradient"]
+        def value_and_gradient(w: np.ndarray) -> tuple[float, np.ndarray]:
+            fun, latest["gradient"] = run.value_and_gradient(unit * w)
+            return fun, unit * latest["gradient"]
 
         def close_iteration(intermediate_result: OptimizeResult) -> None:
+            z = unit * intermediate_result.x
             run.iteration()
-            if self._steepness(run, intermediate_result.x, latest["gradient"]) <= self.gtol:
+            run.end_if_adrift(z)
+            if self._steepness(run, z, latest["gradient"]) <= self.gtol:
                 raise EndRun("gradient tolerance")
 
         options = {"maxcor": self.memory, "ftol": self.ftol, "gtol": 0.0, "maxiter": limit, "maxfun": 10**9}
         done = minimize(
             value_and_gradient,
-            run.best_z,
+            run.best_z / unit,
             jac=True,
             method="L-BFGS-B",
-            bounds=run.view.bounds,
+            bounds=Bounds(run.view.lower / unit, run.view.upper / unit),
             callback=close_iteration,
             options=options,
         )
         if done.status == 1:
             return "iteration limit"
-        steepness = self._steepness(run, done.x, done.jac)
+        steepness = self._steepness(run, unit * done.x, done.jac / unit)
         if steepness <= self.gtol:
             return "gradient tolerance"
         at_floor = done.status == 0 or gain_left(run) <= 1e-9 * abs(run.best_fun)
         return "cost tolerance" if at_floor else "line search failed"
+
+    def _units(self, run: Run) -> np.ndarray:
+        """Lengths that make the curvatures alike where the objective tells them, at most 1."""
+        equations = run.normal_equations(run.best_z)
+        if equations is None:
+            return np.ones_like(run.best_z)
+        curvature = np.maximum(np.diag(equations.hessian), np.finfo(float).tiny)
+        return np.clip(np.sqrt(abs(run.best_fun) / curvature), 1e-6, 1.0)
 
     def _steepness(self, run: Run, z: np.ndarray, gradient: np.ndarray) -> float:
         return run.projected_gradient(z, gradient) / max(1.0, abs(run.best_fun))

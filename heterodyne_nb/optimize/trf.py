@@ -20,6 +20,7 @@ from heterodyne_nb.optimize.problem_view import NormalEquations, ProblemView
 from heterodyne_nb.optimize.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import register
 
+_FAR = 10.0  # in scaled coordinates, where a parameter is of order one
 _TRF_REASONS = {1: "gradient tolerance", 2: "cost tolerance", 3: "step tolerance", 4: "cost tolerance"}
 
 
@@ -40,6 +41,8 @@ class TRFStrategy(IterativeStrategy):
     gtol : float
         Largest projected gradient at the end, in scaled coordinates, relative to the objective
         (absolute below 1).
+    initial_radius : float
+        First trust radius in scaled coordinates (with normal equations).
     max_iterations : int, optional
         Default 100 for each parameter (plain callable: 500).
     """
@@ -51,9 +54,10 @@ class TRFStrategy(IterativeStrategy):
     ftol: float = 1e-12
     xtol: float = 1e-12
     gtol: float = 1e-9
+    initial_radius: float = 0.1
 
     def __post_init__(self) -> None:
-        self.require_positive("ftol", "xtol", "gtol", "max_iterations")
+        self.require_positive("ftol", "xtol", "gtol", "initial_radius", "max_iterations")
 
     def _minimise(self, run: Run) -> str:
         if run.view.offers_normal_equations:
@@ -63,11 +67,13 @@ class TRFStrategy(IterativeStrategy):
     def _least_squares(self, run: Run) -> str:
         size = run.best_z.size
         limit = self.max_iterations or 100 * size
+        origin = run.best_z.copy()  # from 0 SciPy starts with a trust radius of 1 in units of x_scale
 
-        def residuals(z: np.ndarray) -> np.ndarray:
-            return np.concatenate([[np.sqrt(max(run.value(z), 0.0))], np.zeros(size)])
+        def residuals(step: np.ndarray) -> np.ndarray:
+            return np.concatenate([[np.sqrt(max(run.value(origin + step), 0.0))], np.zeros(size)])
 
-        def jacobian(z: np.ndarray) -> np.ndarray:  # asked for once per accepted point
+        def jacobian(step: np.ndarray) -> np.ndarray:  # asked for once per accepted point
+            z = origin + step
             equations = run.normal_equations(z)
             if equations is None:
                 raise EndRun("derivatives not finite")
@@ -75,6 +81,7 @@ class TRFStrategy(IterativeStrategy):
                 run.iteration()
             if run.nit >= limit:
                 raise EndRun("iteration limit")
+            run.end_if_adrift(z)
             steepest = run.projected_gradient(z, equations.gradient)
             if steepest <= self.gtol * max(1.0, abs(run.best_fun)):
                 raise EndRun("gradient tolerance")
@@ -82,10 +89,11 @@ class TRFStrategy(IterativeStrategy):
 
         done = least_squares(
             residuals,
-            run.best_z,
+            np.zeros(size),
             jacobian,
-            bounds=(run.view.lower, run.view.upper),
+            bounds=_near(run.view.lower - origin, run.view.upper - origin),
             method="trf",
+            x_scale=self.initial_radius,
             ftol=self.ftol,
             xtol=self.xtol,
             gtol=None,
@@ -124,6 +132,14 @@ class TRFStrategy(IterativeStrategy):
             },
         )
         return {1: "gradient tolerance", 2: "step tolerance"}.get(done.status, "iteration limit")
+
+
+def _near(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds without those far away: TRF stretches its trust region by the distance to each finite one.
+
+    An iterate beyond a bound left out ends the round, and the next one starts with that bound near.
+    """
+    return np.where(lower < -_FAR, -np.inf, lower), np.where(upper > _FAR, np.inf, upper)
 
 
 def _interior(view: ProblemView) -> np.ndarray:

@@ -1,0 +1,150 @@
+"""Many starts, coarse to fine: screen, fit the best on fewer frames, finish on all pixels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from heterodyne_nb.engine import Objective
+from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
+from heterodyne_nb.optimize.guess import screened_starts
+from heterodyne_nb.optimize.strategy import OptimizationStrategy
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MultistartSettings:
+    """How wide to search.
+
+    Attributes
+    ----------
+    samples : int
+        Start vectors compared by χ².
+    starts : int
+        How many of them are fitted on the coarse problem.
+    finish : int
+        How many distinct coarse optima are fitted on all pixels.
+    screen_frames, coarse_frames : int
+        Frames of the two coarse problems (all, when the run is shorter).
+    agree : float
+        Two fits with χ² this close (relative) have found the same optimum.
+    repeats : int
+        The search stops early when the best optimum has been found this often.
+    seed : int
+    """
+
+    samples: int = 800
+    starts: int = 12
+    finish: int = 2
+    screen_frames: int = 100
+    coarse_frames: int = 200
+    agree: float = 1e-5
+    repeats: int = 3
+    seed: int = 0
+
+
+@dataclass
+class Multistart:
+    """Runs a search and remembers its path.
+
+    Attributes
+    ----------
+    path : list of dict
+        One entry a fit: stage, start, χ² reached, iterations, seconds.
+    """
+
+    objective: Objective
+    strategy: OptimizationStrategy
+    settings: MultistartSettings = field(default_factory=MultistartSettings)
+    extra_starts: list[FloatArray] = field(default_factory=list)
+    on_progress: OnProgress = ignore_progress
+    stop: StopToken | None = None
+    path: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self) -> OptimizeResult:
+        """Search, and return the best fit on all pixels; stopped early, the best so far."""
+        coarse = self._coarse(self.settings.coarse_frames)
+        candidates = self._coarse_fits(coarse, self._starts())
+        best: OptimizeResult | None = None
+        for point in self._distinct(candidates):
+            result = self._fit(self.objective, point, self.strategy, "all pixels")
+            if best is None or result.fun < best.fun:
+                best = result
+            if self._stopped():
+                break
+        assert best is not None
+        return best
+
+    def _coarse(self, frames: int) -> Objective:
+        problem = self.objective.problem
+        stride = max(1, round(len(problem.t) / frames))
+        if stride == 1:
+            return self.objective
+        return Objective(problem.every(stride), contrast=self.objective.contrast)
+
+    def _starts(self) -> list[FloatArray]:
+        self.on_progress(ProgressEvent("start values", 0.0, message="reading fringes and decays"))
+        if self.settings.samples <= 0 or self._stopped():
+            return self.extra_starts
+        screen = self._coarse(self.settings.screen_frames)
+        found = screened_starts(
+            self.objective, screen, self.settings.starts, self.settings.samples, self.settings.seed
+        )
+        return [*self.extra_starts, *found]
+
+    def _coarse_fits(self, coarse: Objective, starts: list[FloatArray]) -> list[tuple[float, FloatArray]]:
+        quick = GaussNewtonStrategy(max_iterations=60, ftol=1e-7, stop=self.stop)
+        fits: list[tuple[float, FloatArray]] = []
+        for number, start in enumerate(starts):
+            if self._stopped() and fits:
+                break
+            result = self._fit(coarse, start, quick, f"start {number + 1}")
+            fits.append((float(result.fun), result.x))
+            fits.sort(key=lambda fit: fit[0])
+            self.on_progress(ProgressEvent("search", (number + 1) / len(starts), coarse.reduced(fits[0][0])))
+            same = sum(fun - fits[0][0] <= self.settings.agree * fits[0][0] for fun, _ in fits)
+            if same >= self.settings.repeats:
+                break
+        return fits
+
+    def _distinct(self, fits: list[tuple[float, FloatArray]]) -> list[FloatArray]:
+        """The best fits whose χ² differ, best first."""
+        kept: list[tuple[float, FloatArray]] = []
+        for fun, point in fits:
+            if all(abs(fun - other) > self.settings.agree * other for other, _ in kept):
+                kept.append((fun, point))
+        promising = [point for fun, point in kept if fun <= 1.02 * kept[0][0]]
+        return promising[: self.settings.finish]
+
+    def _fit(
+        self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
+    ) -> OptimizeResult:
+        begun = time.perf_counter()
+        strategy = replace(strategy, stop=self.stop)  # type: ignore[type-var]
+        if objective is self.objective and stage == "all pixels":
+            strategy = replace(strategy, on_progress=self.on_progress)  # type: ignore[type-var]
+        result = strategy.optimize(objective, start)
+        self.path.append(
+            {
+                "stage": stage,
+                "method": strategy.name,
+                "frames": len(objective.problem.t),
+                "chi2_reduced": objective.reduced(float(result.fun)),
+                "iterations": int(result.nit),
+                "evaluations": int(result.nfev),
+                "seconds": round(time.perf_counter() - begun, 4),
+                "message": str(result.message),
+                "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
+            }
+        )
+        return result
+
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop.reason is not None
