@@ -182,8 +182,8 @@ class LBFGSBStrategy(IterativeStrategy):
         equations = run.normal_equations(run.best_z)
         if equations is None:
             return np.ones_like(run.best_z)
-        curvature = np.maximum(np.diag(equations.hessian), np.finfo(float).tiny)
-        return np.clip(np.sqrt(abs(run.best_fun) / curvature), 1e-6, 1.0)
+        value, curvature = abs(run.best_fun), np.diag(equations.hessian)
+        return np.maximum(np.sqrt(value / np.maximum(curvature, value + 1e-300)), 1e-6)
 
     def _steepness(self, run: Run, z: np.ndarray, gradient: np.ndarray) -> float:
         return run.projected_gradient(z, gradient) / max(1.0, abs(run.best_fun))
