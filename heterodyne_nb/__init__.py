@@ -35,6 +35,7 @@ _PUBLIC: dict[str, str] = {
     "plots": "",
     "example_dataset": "simulate",
     "fit": "analysis",
+    "fit_batch": "analysis",
     "HeterodyneAnalysisCore": "analysis",
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",
@@ -43,7 +44,7 @@ _PUBLIC: dict[str, str] = {
     "ConsoleProgressObserver": "analysis",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -53,6 +53,14 @@ class StopToken:
         self._cancelled = threading.Event()
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
 
+    def within(self, time_limit: float) -> StopToken:
+        """A token that obeys this one and a time limit of its own, in seconds from now."""
+        limited = StopToken(time_limit)
+        limited._cancelled = self._cancelled
+        if self._deadline is not None and limited._deadline is not None:
+            limited._deadline = min(self._deadline, limited._deadline)
+        return limited
+
     def cancel(self) -> None:
         """Ask the work to stop at its next check."""
         self._cancelled.set()

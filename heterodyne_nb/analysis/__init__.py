@@ -1,7 +1,8 @@
-"""Analyses: from a configuration to fits, step by step, under observers."""
+"""Analyses: from a dataset or a configuration to fits, step by step, under observers."""
 
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+from heterodyne_nb.analysis.fitting import fit
 from heterodyne_nb.analysis.observers import (
     ConsoleProgressObserver,
     LoggingProgressObserver,
@@ -20,5 +21,6 @@ __all__ = [
     "Pipeline",
     "ProgressObserver",
     "TqdmProgressObserver",
+    "fit",
     "notify",
 ]

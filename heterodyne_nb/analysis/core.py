@@ -167,9 +167,12 @@ class HeterodyneAnalysisCore:
             method=method,
             contrast=chosen.contrast,
             loss=chosen.loss,
+            loss_scale=chosen.loss_scale,
             multistart=chosen.multistart.n,
             time_limit=chosen.time_limit,
             seed=chosen.multistart.seed,
+            gap=self.config.settings.geometry.gap,
+            options=getattr(chosen.classical, method).options(),
             on_progress=self._tell,
             stop=self.stop,
         )

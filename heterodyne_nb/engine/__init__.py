@@ -4,8 +4,10 @@ from heterodyne_nb.engine.from_dataset import problem_from_dataset
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import CONTRAST_MODES, NormalEquations
 from heterodyne_nb.engine.objective import Objective
+from heterodyne_nb.engine.one_time import OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.products import products_at
+from heterodyne_nb.engine.robust import RobustObjective, residual_scale
 from heterodyne_nb.engine.tiles import Weighting, tile_products_at
 
 __all__ = [
@@ -14,11 +16,15 @@ __all__ = [
     "Loss",
     "NormalEquations",
     "Objective",
+    "OneTimeObjective",
+    "OneTimeProblem",
     "Problem",
+    "RobustObjective",
     "Weighting",
     "get_loss",
     "problem_from_dataset",
     "products_at",
+    "residual_scale",
     "robust_scale",
     "tile_products_at",
 ]

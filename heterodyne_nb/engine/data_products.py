@@ -232,7 +232,9 @@ def data_products(data, f, step, u, base, stripes, big_q, big_p, both):  # type:
             for k0 in range(j0, j1, FINE):
                 k1 = min(k0 + FINE, n)
                 if k0 > j0:
-                    _rectangle(d, g, h, c, k0, k1, j0, k0, fine_start, fine_end, left, end, right, out, q, p, both)
+                    _rectangle(
+                        d, g, h, c, k0, k1, j0, k0, fine_start, fine_end, left, end, right, out, q, p, both
+                    )
                 _corner(d, g, c, k0, k1, fine_start, square, left, grown, out, q, p, both)
 
 

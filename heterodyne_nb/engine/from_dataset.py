@@ -62,7 +62,7 @@ def _coordinate(stacked: xr.Dataset, name: str) -> np.ndarray:
 def _read_bin(stacked: xr.Dataset, b: int, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Copy one map (rows t2), put 0 where it is unmeasured, and return those pixels as (bin, t2, t1)."""
     target[:] = stacked["c2"].isel(bin=b).transpose("t2", "t1").values
-    np.nan_to_num(np.diagonal(target), copy=False)
+    np.fill_diagonal(target, 0.0)
     bad = ~np.isfinite(target) | (target == 0.0)
     np.fill_diagonal(bad, False)
     if not bad.any():

@@ -38,7 +38,9 @@ def contrast_design(mode: str, q: FloatArray, phi: FloatArray) -> FloatArray:
     """
     if mode not in CONTRAST_MODES:
         raise ConfigurationError(
-            f"unknown contrast mode {mode!r}", where="contrast", expected=f"one of {', '.join(CONTRAST_MODES)}"
+            f"unknown contrast mode {mode!r}",
+            where="contrast",
+            expected=f"one of {', '.join(CONTRAST_MODES)}",
         )
     bins = len(q)
     if mode == "per_bin":

@@ -35,6 +35,8 @@ class Objective:
         Parameters fitted on their own.
     x0 : (p,)
         Start values.
+    moving : (P,) int
+        Parameters that the internal coordinates can move.
     evaluations : int
         Passes over the data so far.
     """
@@ -47,9 +49,8 @@ class Objective:
         self.free = np.array(table.vary)
         self.x0 = np.array(table.values)
         self.design = contrast_design(contrast, problem.q, problem.phi)
-        self.coordinates = Coordinates(
-            table, problem.model.blocks, float(problem.t[0]), float(problem.t[-1])
-        )
+        self.coordinates = Coordinates(table, problem.model.blocks, *problem.ends)
+        self.moving = np.flatnonzero(np.any(self.coordinates.jacobian(self.x0) != 0, axis=1))
         self.evaluations = 0
         self._priors = [(i, *p) for i, p in enumerate(table.prior) if p is not None]
 
@@ -64,22 +65,32 @@ class Objective:
         """Whether fractions stay in [0, 1] and transport coefficients above 0 at all times, to rounding."""
         if not np.all(np.isfinite(theta)):
             return False
-        t = self.problem.t[[0, -1]]
-        for name, curve in self.problem.model.curves(theta, t).items():
+        ends = np.array(self.problem.ends)
+        for name, curve in self.problem.model.curves(theta, ends).items():
             if name.startswith("x_") and (np.min(curve) < -1e-9 or np.max(curve) > 1 + 1e-9):
                 return False
             if name.startswith("J") and np.min(curve) < -1e-9 * (1.0 + np.max(np.abs(curve))):
                 return False
         return True
 
-    def equations(self, theta: ArrayLike, *, derivatives: bool = True) -> NormalEquations:
-        """Normal equations by the published parameters (rows of fixed and tied ones are zero)."""
+    def equations(
+        self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None
+    ) -> NormalEquations:
+        """Normal equations by the published parameters.
+
+        Parameters
+        ----------
+        theta : (p,)
+        derivatives : bool
+            Whether gradient and matrix are asked for, or only χ².
+        wanted : (P,) int, optional
+            Parameters whose rows are filled; default those that the fit can move.
+        """
         theta = np.asarray(theta, float)
-        needed = np.unique(np.concatenate([np.flatnonzero(self._moving()), []])).astype(np.int64)
-        wanted = needed if derivatives else needed[:0]
-        products = products_at(self.problem, theta, wanted)
+        if wanted is None:
+            wanted = self.moving if derivatives else self.moving[:0]
         self.evaluations += 1
-        local = normal_equations(products / self.problem.sigma[:, None, None] ** 2, self.design)
+        local = normal_equations(self.weighted_products(theta, wanted), self.design)
         p = len(theta)
         gradient, hessian = np.zeros(p), np.zeros((p, p))
         gradient[wanted] = local.gradient
@@ -92,9 +103,9 @@ class Objective:
             hessian[i, i] += 2 / width**2
         return replace(local, chi2=local.chi2 + extra, gradient=gradient, hessian=hessian)
 
-    def _moving(self) -> NDArray[np.bool_]:
-        """Parameters whose derivatives matter: those the internal coordinates can move."""
-        return np.any(self.coordinates.jacobian(self.x0) != 0, axis=1)
+    def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
+        """Products over pixels divided by sigma², (B, P+3, P+3)."""
+        return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
 
     def normal_equations(self, theta: ArrayLike) -> NormalEquations:
         """Normal equations by the internal coordinates at a published vector."""

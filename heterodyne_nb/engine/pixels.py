@@ -7,6 +7,8 @@ sum w z zᵀ is accumulated per tile, a tile being (bin, cluster of t2, cluster 
 
 from __future__ import annotations
 
+import itertools
+
 import numba as nb
 import numpy as np
 
@@ -179,7 +181,9 @@ def tile_products(  # type: ignore[no-untyped-def]
                                 panel, filled,
                             )  # fmt: skip
                         else:
-                            _laminar_row(u[b], w[b], mask[b], is_shear, faded, j, i0, width, early, panel, filled)
+                            _laminar_row(
+                                u[b], w[b], mask[b], is_shear, faded, j, i0, width, early, panel, filled
+                            )
                         for i in range(width):
                             panel[rows - 1, filled + i] = data[b, j, i0 + i] * mask[b, i0 + i]
                         filled += width
@@ -208,7 +212,7 @@ def block_edges(n: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut n frames into ``clusters`` of about equal length, each into blocks of at most SIDE frames."""
     cuts = np.unique(np.rint(np.linspace(0, n, clusters + 1)).astype(np.int64))
     edges, cluster = [0], []
-    for k, (first, last) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for k, (first, last) in enumerate(itertools.pairwise(cuts)):
         pieces = -(-(last - first) // SIDE)
         inner = np.rint(np.linspace(first, last, pieces + 1)).astype(np.int64)[1:]
         edges += list(inner)

@@ -80,6 +80,11 @@ class Problem:
         """Number of used pixels, all bins together."""
         return round(float(self.count.sum()))
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """First and last frame time in s."""
+        return float(self.t[0]), float(self.t[-1])
+
     def every(self, stride: int) -> Problem:
         """Every ``stride``-th frame: the same model at fewer times, to rank start values quickly."""
         keep = slice(stride // 2, None, stride)

@@ -67,7 +67,9 @@ def hole_products(u, w, f, holes, base, column_part, pair_start, pair_base, pair
         for i in range(wanted):
             for k in range(pair_start[i], pair_start[i + 1]):
                 a, c = pair_base[k], pair_column[k]
-                z[i] += fade[column_part[a]] * (u[b, c, late] * w[b, a, early] + u[b, a, late] * w[b, c, early])
+                z[i] += fade[column_part[a]] * (
+                    u[b, c, late] * w[b, a, early] + u[b, a, late] * w[b, c, early]
+                )
         for r in range(len(base)):
             z[wanted] += fade[r] * u[b, base[r], late] * w[b, base[r], early]
         z[wanted + 1] = 1.0

@@ -68,9 +68,9 @@ def tile_products_at(
     count = int(cluster[-1]) + 1
     tiles = count * (count + 1) // 2
     out, rho = np.zeros((b, tiles, len(wanted) + 3, len(wanted) + 3)), np.zeros((b, tiles))
-    inner = np.stack(
-        [weighting.contrast, weighting.offset, problem.sigma * weighting.scale], axis=1
-    ).astype(float)
+    inner = np.stack([weighting.contrast, weighting.offset, problem.sigma * weighting.scale], axis=1).astype(
+        float
+    )
     tail = (edges, cluster, inner, LOSS_CODES[weighting.loss], float(weighting.tuning), out, rho)
     if isinstance(problem.model, SeparableModel):
         terms = problem.model.terms(theta, problem.t, problem.phi)

@@ -54,9 +54,7 @@ def separable_maps(
     return m, dm
 
 
-def products(
-    data: NDArray[np.floating], m: FloatArray, dm: FloatArray, weight: FloatArray
-) -> FloatArray:
+def products(data: NDArray[np.floating], m: FloatArray, dm: FloatArray, weight: FloatArray) -> FloatArray:
     """Sum of weight * z zᵀ over the pixels t1 < t2, z = (dM, M, 1, data), shape (P+3, P+3)."""
     below = np.tril(weight, -1)
     z = np.concatenate([dm, m[None], np.ones_like(m)[None], np.asarray(data, float)[None]])

@@ -1,0 +1,89 @@
+"""The same fit many times: per q, per age, per file; the answers in one Dataset."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+
+from heterodyne_nb.analysis.fitting import fit
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.results import FitResult, batch_table
+
+
+def fit_batch(
+    data: xr.Dataset | Mapping[Any, xr.Dataset],
+    mode: str = "heterodyne",
+    *,
+    over: str = "q",
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+    **arguments: Any,
+) -> xr.Dataset:
+    """Fit each part of the data by itself.
+
+    Parameters
+    ----------
+    data : Dataset, or mapping of label to Dataset
+        A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping is
+        fitted entry by entry, for instance one per file or per age window.
+    mode : str
+        Analysis mode.
+    over : str
+        Dimension of the answer; for a mapping, the name of its labels.
+    on_progress, stop
+        As for :func:`heterodyne_nb.fit`.
+    **arguments
+        Passed on to :func:`heterodyne_nb.fit`.
+
+    Returns
+    -------
+    Dataset
+        ``parameters(over, parameter)``, ``stderr``, ``status``, ``chi2_reduced(over)`` and the trust flags of
+        :func:`heterodyne_nb.results.batch_table`. A part that cannot be fitted is left out with a warning
+        and listed in the attribute ``failed``.
+
+    Raises
+    ------
+    ConfigurationError
+        The dataset has no such dimension.
+    OptimizationError
+        No part could be fitted.
+    """
+    stop = stop or StopToken()
+    parts = dict(_parts(data, over))
+    done: dict[Any, FitResult] = {}
+    failed: dict[str, str] = {}
+    for number, (label, part) in enumerate(parts.items()):
+        if stop.reason:
+            failed[str(label)] = stop.reason
+            continue
+        try:
+            done[label] = fit(part, mode, stop=stop, **arguments)
+        except HeterodyneError as error:
+            failed[str(label)] = str(error)
+            warnings.warn(f"{over} = {label} is left out: {error}", FitWarning, stacklevel=2)
+        on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
+    if not done:
+        raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
+    unit = "" if isinstance(data, Mapping) else str(data[over].attrs.get("units", ""))
+    table = batch_table(list(done.values()), over, list(done), unit=unit)
+    return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
+
+
+def _parts(data: xr.Dataset | Mapping[Any, xr.Dataset], over: str) -> Iterable[tuple[Any, xr.Dataset]]:
+    if not isinstance(data, xr.Dataset):
+        yield from data.items()
+        return
+    if over not in data.dims:
+        raise ConfigurationError(
+            f"the dataset has no dimension {over!r}",
+            where="over",
+            expected=f"one of {', '.join(map(str, data.dims))}",
+        )
+    for k in range(data.sizes[over]):
+        part = data.isel({over: [k]} if over in ("q", "phi", "bin") else {over: k})
+        yield (data[over].values[k].item() if over in data.coords else k), part

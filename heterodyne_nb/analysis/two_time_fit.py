@@ -1,0 +1,181 @@
+"""A two-time fit: search, finish on all pixels, estimate errors, put the result together."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import OptimizeResult
+
+from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.engine import Objective, Problem, RobustObjective, problem_from_dataset, residual_scale
+from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
+from heterodyne_nb.optimize.guess import warn_if_aliased
+from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.results import FitResult, collect_provenance
+from heterodyne_nb.results.uncertainty import estimate_covariance
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit; see :func:`heterodyne_nb.fit`."""
+
+    method: str = "gauss_newton"
+    contrast: str = "per_bin"
+    loss: str = "linear"
+    loss_scale: float | str = "auto"
+    multistart: int | None = None
+    seed: int = 0
+    gap: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    on_progress: OnProgress = ignore_progress
+    stop: StopToken = field(default_factory=StopToken)
+
+    def strategy(self) -> OptimizationStrategy:
+        """The strategy asked for, with its settings."""
+        return create_strategy(self.method, **self.options)
+
+    def search(self, table: ParameterTable) -> MultistartSettings:
+        """How wide to search: not at all when multistart is 0."""
+        base = MultistartSettings(seed=self.seed)
+        if self.multistart is None:
+            return base
+        if self.multistart == 0:
+            return replace(base, samples=0, starts=0)
+        return replace(base, starts=self.multistart, samples=max(base.samples, 20 * self.multistart))
+
+
+def fit_two_time(
+    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
+) -> FitResult:
+    """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
+    strategy = options.strategy()
+    strategy.require_ready()
+    options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
+    problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    objective = Objective(problem, contrast=options.contrast)
+    best, path = _search(objective, strategy, options)
+    if options.loss != "linear":
+        objective, best, more = _robust(objective, best, strategy, options)
+        path += more
+    theta = canonical(model, best.x, problem.t, table)
+    return _result(
+        objective, theta, best, path, options, collect_provenance(dataset, asked, seed=options.seed)
+    )
+
+
+def _search(
+    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+) -> tuple[OptimizeResult, list[dict[str, Any]]]:
+    table = objective.problem.table
+    settings = options.search(table)
+    extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
+    search = Multistart(
+        objective,
+        strategy,
+        settings,
+        extra_starts=[objective.from_internal(objective.to_internal(x)) for x in extra],
+        on_progress=options.on_progress,
+        stop=options.stop,
+    )
+    return search.run(), search.path
+
+
+def _robust(
+    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitOptions
+) -> tuple[Objective, OptimizeResult, list[dict[str, Any]]]:
+    """Go on from the least-squares answer with a robust loss; tukey, not convex, by way of huber."""
+    local = objective.equations(best.x, derivatives=False)
+    inner = local.contrast, local.offset
+    scale = (
+        residual_scale(objective.problem, best.x, *inner)
+        if options.loss_scale == "auto"
+        else float(options.loss_scale)
+    )
+    path: list[dict[str, Any]] = []
+    robust: Objective = objective
+    for loss in ("huber", "tukey") if options.loss == "tukey" else (options.loss,):
+        robust = RobustObjective(
+            objective.problem, loss=loss, scale=scale, start=inner, contrast=options.contrast
+        )
+        search = Multistart(
+            robust, strategy, MultistartSettings(samples=0, coarse_frames=10**9), [best.x],
+            on_progress=options.on_progress, stop=options.stop,
+        )  # fmt: skip
+        best = search.run()
+        path += [{**step, "loss": loss, "scale": scale} for step in search.path]
+        local = robust.equations(best.x, derivatives=False)
+        inner = local.contrast, local.offset
+    return robust, best, path
+
+
+def _result(
+    objective: Objective,
+    theta: np.ndarray,
+    best: OptimizeResult,
+    path: list[dict[str, Any]],
+    options: FitOptions,
+    provenance: dict[str, Any],
+) -> FitResult:
+    problem = objective.problem
+    local = objective.equations(theta, derivatives=False)
+    stopped = options.stop.reason
+    warn_if_aliased(problem, theta)
+    spread = estimate_covariance(objective, theta)
+    if not best.success and not stopped:
+        warnings.warn(f"the fit did not converge: {best.message}", FitWarning, stacklevel=5)
+    return FitResult.from_parts(
+        problem.model,
+        parameters=theta,
+        stderr=_errors(spread.covariance, problem.table),
+        status=_status(problem.table, spread.at_bound),
+        covariance=spread.covariance,
+        hessian=spread.hessian,
+        sigma2=objective.reduced(local.chi2),
+        t=problem.t,
+        bins=_bins(problem, local),
+        chi2=local.chi2,
+        n_data=problem.n_data,
+        n_free=objective.n_free,
+        success=bool(best.success) and not stopped,
+        message=f"{stopped}: best so far" if stopped else str(best.message),
+        method=options.method,
+        provenance=provenance,
+        path=path,
+        bounds=problem.table.bounds,
+        gap=problem.gap,
+        uncertainty="dyadic cluster-robust (frames as clusters)",
+    )
+
+
+def _bins(problem: Problem, local: Any) -> xr.Dataset:
+    freedom = np.maximum(problem.count - 2, 1)
+    return xr.Dataset(
+        {
+            "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
+            "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
+            "sigma": ("bin", problem.sigma, {"units": "1", "long_name": "noise of one c2 pixel"}),
+            "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
+        },
+        coords={"q": ("bin", problem.q, {"units": "1/Å"}), "phi": ("bin", problem.phi, {"units": "deg"})},
+    )
+
+
+def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    moved = table.vary | np.array([t is not None for t in table.tie])
+    return np.where(moved & (errors > 0), errors, np.nan)
+
+
+def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+    words = []
+    for i in range(len(table)):
+        tied, free = table.tie[i] is not None, bool(table.vary[i])
+        words.append("tied" if tied else "fixed" if not free else "at bound" if at_bound[i] else "free")
+    return words
