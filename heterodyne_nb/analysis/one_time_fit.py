@@ -36,7 +36,7 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
     data = dataset[keep]
     if not {"q", "phi"} <= set(data.dims) and "bin" not in data.dims:
         data = data.expand_dims([d for d in ("q", "phi") if d not in data.dims])
-    extra = set(data["g2"].dims) - {"q", "phi", "bin", "tau"}
+    extra = {str(d) for d in data["g2"].dims} - {"q", "phi", "bin", "tau"}
     if extra:
         raise DataFormatError(
             f"g2 has the dimension {', '.join(sorted(extra))}",
@@ -67,7 +67,7 @@ def fit_one_time(
             where="loss",
             expected="'linear' for one-time modes",
         )
-    strategy = replace(options.strategy(), stop=options.stop)  # type: ignore[type-var]
+    strategy = replace(options.strategy(), stop=options.stop)
     strategy.require_ready()
     problem = one_time_problem(dataset, model, table)
     best: OptimizeResult | None = None

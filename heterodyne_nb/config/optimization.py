@@ -196,9 +196,15 @@ class Robust(Section):
 
 
 class Multistart(Section):
-    """Several starts around the guess."""
+    """The search for start values."""
 
-    n: Integer = setting(0, description="Number of further starts; 0 for none.", ge=0, le=10000)
+    n: OptionalInteger = setting(
+        None,
+        description="Number of start vectors that are fitted; 0: the given start alone. Null: the search "
+        "decides.",
+        ge=0,
+        le=10000,
+    )
     seed: Integer = setting(0, description="Seed of the starts.", ge=0)
 
 
@@ -212,7 +218,7 @@ class Optimization(Section):
         "auto", description="Residual, in units of sigma, beyond which a pixel counts as an outlier."
     )
     contrast: Contrast = setting("per_bin", description="What shares one contrast and offset.")
-    multistart: Multistart = setting(Multistart, description="Several starts around the guess.")
+    multistart: Multistart = setting(Multistart, description="The search for start values.")
     time_limit: OptionalNumber = setting(
         None, description="Time after which a fit stops with its best point. Null: none.", unit="s", gt=0
     )

@@ -59,7 +59,9 @@ def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:
     through_phase = np.einsum("kmb,mpn->kp", np.abs(terms.weight), np.abs(terms.d_displacement)) > 0
     acts |= through_phase | np.any(terms.d_weight != 0, axis=(1, 3))
     parts = [(k, sine) for k in range(len(moves)) for sine in ((False, True) if moves[k] else (False,))]
-    base, part_of, parameter_of = [], [], []
+    base: list[int] = []
+    part_of: list[int] = []
+    parameter_of: list[int] = []
     pairs: list[list[tuple[int, int]]] = [[] for _ in wanted]
     for r, (k, _) in enumerate(parts):
         base.append(len(part_of))
@@ -71,11 +73,12 @@ def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:
                 part_of.append(r)
                 parameter_of.append(i)
     flat = [pair for group in pairs for pair in group]
-    integers = [np.asarray(x, np.int64) for x in (base, part_of, parameter_of)]
     return Layout(
         np.array([k for k, _ in parts], np.int64),
         np.array([sine for _, sine in parts], np.bool_),
-        *integers,
+        np.array(base, np.int64),
+        np.array(part_of, np.int64),
+        np.array(parameter_of, np.int64),
         np.concatenate([[0], np.cumsum([len(group) for group in pairs])]).astype(np.int64),
         np.array([a for a, _ in flat], np.int64),
         np.array([b for _, b in flat], np.int64),
@@ -83,7 +86,7 @@ def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:
 
 
 @nb.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
-def fill_columns(  # type: ignore[no-untyped-def]
+def fill_columns(
     amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
     q, mask, wanted, part_term, part_sine, column_part, column_parameter, u, w, f,
 ):  # fmt: skip

@@ -23,7 +23,7 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def from_block_start(step, size, out):  # type: ignore[no-untyped-def]
+def from_block_start(step, size, out):
     """Decay of each frame from its block's first one; step (R, N) is the decay from the frame before."""
     for r in range(step.shape[0]):
         value = 1.0
@@ -33,7 +33,7 @@ def from_block_start(step, size, out):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def to_block_end(step, size, out):  # type: ignore[no-untyped-def]
+def to_block_end(step, size, out):
     """Decay from each frame to its block's last one."""
     n = step.shape[1]
     for r in range(step.shape[0]):
@@ -44,7 +44,7 @@ def to_block_end(step, size, out):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _rows_times_four(data, j0, j1, i0, i1, left, g, out):  # type: ignore[no-untyped-def]
+def _rows_times_four(data, j0, j1, i0, i1, left, g, out):
     """out[j, 0:4] = data rows times columns g .. g+3 of the block, two rows at a time."""
     width = i1 - i0
     w0, w1, w2, w3 = left[g, :width], left[g + 1, :width], left[g + 2, :width], left[g + 3, :width]
@@ -68,7 +68,7 @@ def _rows_times_four(data, j0, j1, i0, i1, left, g, out):  # type: ignore[no-unt
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _rows_times_one(data, j0, j1, i0, i1, left, out):  # type: ignore[no-untyped-def]
+def _rows_times_one(data, j0, j1, i0, i1, left, out):
     width = i1 - i0
     w = left[0, :width]
     for j in range(j0, j1):
@@ -80,7 +80,7 @@ def _rows_times_one(data, j0, j1, i0, i1, left, out):  # type: ignore[no-untyped
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _columns_times_rows(data, j0, j1, i0, i1, right, parts, target):  # type: ignore[no-untyped-def]
+def _columns_times_rows(data, j0, j1, i0, i1, right, parts, target):
     """target[r, i] = sum over rows of right[r, j] * data[j, i], eight rows at a time."""
     width = i1 - i0
     for r in range(parts):
@@ -109,7 +109,7 @@ def _columns_times_rows(data, j0, j1, i0, i1, right, parts, target):  # type: ig
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _rectangle(data, f, step, c, j0, j1, i0, i1, to_start, to_end, left, end, right, out, big_q, big_p, both):  # type: ignore[no-untyped-def]
+def _rectangle(data, f, step, c, j0, j1, i0, i1, to_start, to_end, left, end, right, out, big_q, big_p, both):
     """Add the block t2 in [j0, j1), t1 in [i0, i1), i1 <= j0.
 
     ``to_start`` is the decay from frame j0, ``to_end`` that to the last frame of a fine block.
@@ -150,7 +150,7 @@ def _rectangle(data, f, step, c, j0, j1, i0, i1, to_start, to_end, left, end, ri
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _corner(data, f, c, j0, j1, to_start, square, left, grown, out, big_q, big_p, both):  # type: ignore[no-untyped-def]
+def _corner(data, f, c, j0, j1, to_start, square, left, grown, out, big_q, big_p, both):
     """Add the pixels t1 < t2 inside one fine block, as a square that holds 0 above the triangle."""
     parts, size = c.shape[0], j1 - j0
     for j in range(size):
@@ -180,7 +180,7 @@ def _corner(data, f, c, j0, j1, to_start, square, left, grown, out, big_q, big_p
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _steep_corner(f, c, j0, j1, square, big_q, big_p, both):  # type: ignore[no-untyped-def]
+def _steep_corner(f, c, j0, j1, square, big_q, big_p, both):
     """The corner where a decay inside the block is too long for its inverse to be a float64."""
     for r in range(c.shape[0]):
         for j in range(1, j1 - j0):
@@ -192,7 +192,7 @@ def _steep_corner(f, c, j0, j1, square, big_q, big_p, both):  # type: ignore[no-
 
 
 @nb.njit(cache=True, nogil=True, parallel=True)
-def data_products(data, f, step, u, base, stripes, big_q, big_p, both):  # type: ignore[no-untyped-def]
+def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
     """Q and P of every bin; task = (bin, stripe of rows), each with its own P so that tasks never meet.
 
     Parameters

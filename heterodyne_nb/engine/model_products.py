@@ -17,7 +17,7 @@ SIDE = 16
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _add_squares(rows, height, fade, target):  # type: ignore[no-untyped-def]
+def _add_squares(rows, height, fade, target):
     """target <- target * fade fadeᵀ + sum_t rows[t] rows[t]ᵀ; rows (SIDE, C), zero beyond ``height``."""
     count = len(fade)
     for a in range(count):
@@ -32,7 +32,7 @@ def _add_squares(rows, height, fade, target):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _contract(sums, squares, entry_start, entry_column, entry_partner, g):  # type: ignore[no-untyped-def]
+def _contract(sums, squares, entry_start, entry_column, entry_partner, g):
     """g[i, j] += sum over entries of i and j of S[column, column'] * UU[partner, partner'], j <= i."""
     rows = len(entry_start) - 1
     for i in range(rows):
@@ -46,7 +46,7 @@ def _contract(sums, squares, entry_start, entry_column, entry_partner, g):  # ty
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _inside(  # type: ignore[no-untyped-def]
+def _inside(
     u, w, step, mask, column_part, j0, j1, entry_start, entry_column, entry_partner, early, faded, panel, g
 ):
     """Add the pixels t1 < t2 inside the block, one by one."""
@@ -87,9 +87,7 @@ def _inside(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, parallel=True)
-def model_products(  # type: ignore[no-untyped-def]
-    u, w, step, mask, column_part, entry_start, entry_column, entry_partner, out
-):
+def model_products(u, w, step, mask, column_part, entry_start, entry_column, entry_partner, out):
     """Products of (derivatives, M, 1) over pixels t1 < t2, added to the lower triangle of out (B, P+2, P+2).
 
     Entry x of row i says: B_i has, at ``entry_column[x]``, the value of column ``entry_partner[x]`` of u.

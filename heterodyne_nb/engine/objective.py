@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from heterodyne_nb.engine.normal import NormalEquations, contrast_design, normal
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.models.coordinates import Coordinates
+
+if TYPE_CHECKING:
+    from heterodyne_nb.engine.one_time import OneTimeProblem
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +44,9 @@ class Objective:
         Passes over the data so far.
     """
 
-    def __init__(self, problem: Problem, *, contrast: str = "per_bin") -> None:
+    problem: Any
+
+    def __init__(self, problem: Problem | OneTimeProblem, *, contrast: str = "per_bin") -> None:
         self.problem, self.contrast = problem, contrast
         table = problem.table
         self.parameter_names = table.names

@@ -71,8 +71,6 @@ class OneTimeProblem:
 class OneTimeObjective(Objective):
     """χ² of a one-time fit; derivatives by central differences."""
 
-    problem: Any
-
     def correlation(self, theta: FloatArray) -> FloatArray:
         """M of every bin and lag, (B, K)."""
         p = self.problem

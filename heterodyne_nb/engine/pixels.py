@@ -22,7 +22,7 @@ LOSS_CODES = {"linear": LINEAR, "huber": HUBER, "soft_l1": SOFT_L1, "cauchy": CA
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _robust(code, r, tuning):  # type: ignore[no-untyped-def]
+def _robust(code, r, tuning):
     """(rho, weight) of a residual in units of its scale; rho -> r² and weight -> 1 for small residuals."""
     y = (r / tuning) ** 2
     if code == 1:
@@ -41,7 +41,7 @@ def _robust(code, r, tuning):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _gram(panel, weight, filled, target):  # type: ignore[no-untyped-def]
+def _gram(panel, weight, filled, target):
     """target += panel diag(weight) panelᵀ, lower triangle."""
     scaled = np.empty(filled)
     for a in range(panel.shape[0]):
@@ -69,7 +69,7 @@ def _gram(panel, weight, filled, target):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _fade_row(step, j, i0, width, faded):  # type: ignore[no-untyped-def]
+def _fade_row(step, j, i0, width, faded):
     """Decays from frames i0 .. i0+width-1 to frame j, where i0 + width <= j, by products of steps."""
     for r in range(step.shape[0]):
         value = 1.0
@@ -81,7 +81,7 @@ def _fade_row(step, j, i0, width, faded):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _separable_row(u, w, mask, part, start, column, partner, faded, j, i0, width, early, panel, at):  # type: ignore[no-untyped-def]
+def _separable_row(u, w, mask, part, start, column, partner, faded, j, i0, width, early, panel, at):
     """Panel rows (derivatives, M, 1) of one t2 for ``width`` frames t1."""
     columns = len(part)
     for c in range(columns):
@@ -101,7 +101,7 @@ def _separable_row(u, w, mask, part, start, column, partner, faded, j, i0, width
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, at):  # type: ignore[no-untyped-def]
+def _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, at):
     """As :func:`_separable_row` for exp(-dF) (sin x / x)², x = X(t2) - X(t1).
 
     Rows of u: derivatives of F or X by each parameter, then sin X, cos X and X itself.
@@ -133,7 +133,7 @@ def _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, at):  
 
 
 @nb.njit(cache=True, nogil=True, parallel=True)
-def tile_products(  # type: ignore[no-untyped-def]
+def tile_products(
     kind, data, u, w, step, mask, part, start, column, partner, is_shear, edges, cluster, inner, loss, tuning,
     out, rho,
 ):  # fmt: skip

@@ -98,7 +98,7 @@ class Problem:
 
 
 @nb.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
-def data_moments(data, mask):  # type: ignore[no-untyped-def]
+def data_moments(data, mask):
     """Number, sum and sum of squares of the used pixels t1 < t2 of each bin, shape (B, 3)."""
     bins, n = data.shape[0], data.shape[1]
     out = np.zeros((bins, 3))

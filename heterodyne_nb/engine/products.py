@@ -54,7 +54,7 @@ def _separable(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -
 
 
 @nb.njit(cache=True, nogil=True)
-def hole_products(u, w, f, holes, base, column_part, pair_start, pair_base, pair_column, out):  # type: ignore[no-untyped-def]
+def hole_products(u, w, f, holes, base, column_part, pair_start, pair_base, pair_column, out):
     """Take unmeasured pixels (bin, t2, t1) out of the products of the model with itself; their data are 0."""
     wanted = len(pair_start) - 1
     z = np.zeros(wanted + 2)

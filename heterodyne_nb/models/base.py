@@ -15,6 +15,8 @@ from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]
+#: A published parameter vector.
+Parameters = Sequence[float] | NDArray[Any]
 
 
 class Model(ABC):
@@ -45,7 +47,7 @@ class Model(ABC):
         """Published names, in order."""
         return tuple(spec.name for spec in self.parameters)
 
-    def unpack(self, params: Sequence[float] | NDArray[Any]) -> FloatArray:
+    def unpack(self, params: Parameters) -> FloatArray:
         """Return the parameters as an array of the right length and finite, or say what is wrong."""
         values = np.asarray(params, float).ravel()
         if values.size != len(self.parameters):
@@ -58,7 +60,7 @@ class Model(ABC):
             raise ConfigurationError(f"parameters {', '.join(bad)} of model {self.name!r} are not finite")
         return values
 
-    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """Curves in time described by the parameters, in the units of ``curve_units``."""
         return {}
 
@@ -69,7 +71,7 @@ class TwoTimeModel(Model):
     @abstractmethod
     def correlation(
         self,
-        params: Sequence[float],
+        params: Parameters,
         t1: ArrayLike,
         t2: ArrayLike,
         *,
@@ -96,7 +98,7 @@ class SeparableModel(TwoTimeModel):
     """A two-time model given by curves (see :class:`Terms`): the engine's fast kernels apply."""
 
     @abstractmethod
-    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
         """Curves and their derivatives at times ``t`` (s, increasing) and azimuths ``phi`` (degrees)."""
 
 
@@ -107,7 +109,7 @@ class OneTimeModel(Model):
 
     @abstractmethod
     def correlation(
-        self, params: Sequence[float], tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
+        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
     ) -> Any:
         """Normalised correlation M(tau) on the broadcast of tau (s), q (1/Å) and phi (degrees)."""
 

@@ -9,23 +9,13 @@ coordinates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.config.parameters_table import ParameterTable
+
 FloatArray = NDArray[np.float64]
-
-
-class Table(Protocol):
-    """What the map needs of a parameter table; see :class:`heterodyne_nb.config.ParameterTable`."""
-
-    names: tuple[str, ...]
-    values: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    vary: NDArray[np.bool_]
-    tie: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ class Coordinates:
     #: Smallest |rate * span| of a fraction: below it the curve is straight and the rate has no meaning.
     SMALLEST_BEND = 1e-3
 
-    def __init__(self, table: Table, blocks: tuple[Block, ...], first: float, last: float) -> None:
+    def __init__(self, table: ParameterTable, blocks: tuple[Block, ...], first: float, last: float) -> None:
         self.table, self.times = table, _Times(first, last)
         self.lower, self.upper = np.array(table.lower, float), np.array(table.upper, float)
         vary, tied = np.array(table.vary, bool), {t for t in table.tie if t}

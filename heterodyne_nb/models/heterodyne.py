@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
@@ -40,7 +39,7 @@ class HeterodyneModel(SeparableModel):
 
     def correlation(
         self,
-        params: Sequence[float],
+        params: Parameters,
         t1: ArrayLike,
         t2: ArrayLike,
         *,
@@ -65,7 +64,7 @@ class HeterodyneModel(SeparableModel):
         )
         return total / ((s1**2 + r1**2) * (s2**2 + r2**2))
 
-    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """J_ref, J_sample (Å²/s), v (Å/s) and x_sample at times ``t`` (s)."""
         p = self.unpack(params)
         return {
@@ -75,7 +74,7 @@ class HeterodyneModel(SeparableModel):
             "x_sample": fraction(t, *p[_FRACTION]),
         }
 
-    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
         """See :meth:`SeparableModel.terms`: reference, sample and cross term."""
         p = self.unpack(params)
         out = Terms.zeros(3, 1, 14, len(t), len(phi))

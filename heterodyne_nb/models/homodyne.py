@@ -5,7 +5,6 @@ He et al., PNAS 121 (2024) e2401162121; the shear factor after Fluerasu et al. a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, SeparableModel, TwoTimeModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, TwoTimeModel
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     power_cumulative,
@@ -36,7 +35,7 @@ class StaticModel(SeparableModel):
 
     def correlation(
         self,
-        params: Sequence[float],
+        params: Parameters,
         t1: ArrayLike,
         t2: ArrayLike,
         *,
@@ -50,11 +49,11 @@ class StaticModel(SeparableModel):
         decay = np.abs(power_integral(early, late, *values)) * np.asarray(q, float) ** 2
         return np.exp(-decay + 0.0 * np.asarray(phi, float))
 
-    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """Transport coefficient J(t) in Å²/s."""
         return {"J": power_law(t, *self.unpack(params))}
 
-    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
         """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""
         values = self.unpack(params)
         out = Terms.zeros(1, 1, 3, len(t), len(phi))
@@ -75,7 +74,7 @@ class LaminarFlowModel(TwoTimeModel):
 
     def correlation(
         self,
-        params: Sequence[float],
+        params: Parameters,
         t1: ArrayLike,
         t2: ArrayLike,
         *,
@@ -97,7 +96,7 @@ class LaminarFlowModel(TwoTimeModel):
         x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6])
         return np.exp(-decay) * np.sinc(x / np.pi) ** 2
 
-    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """Transport coefficient J(t) in Å²/s and shear rate in 1/s."""
         values = self.unpack(params)
         return {"J": power_law(t, *values[:3]), "gamma_dot": power_law(t, *values[3:6])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, SeparableModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
@@ -85,7 +84,7 @@ class MulticomponentModel(SeparableModel):
             moving.append(fraction(t, f0, f1, 0.0, f3))
         return [1.0 - sum(moving), *moving]
 
-    def curves(self, params: Sequence[float], t: ArrayLike) -> dict[str, FloatArray]:
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """J_k (Å²/s), v_k (Å/s) and x_k of every component at times ``t`` (s)."""
         p = self.unpack(params)
         x = self._fractions(p, np.asarray(t, float))
@@ -97,7 +96,7 @@ class MulticomponentModel(SeparableModel):
 
     def correlation(
         self,
-        params: Sequence[float],
+        params: Parameters,
         t1: ArrayLike,
         t2: ArrayLike,
         *,
@@ -123,7 +122,7 @@ class MulticomponentModel(SeparableModel):
                 total = total + weight * np.exp(-0.5 * q**2 * (decay[n] + decay[m])) * fringe
         return total / (sum(x**2 for x in x1) * sum(x**2 for x in x2))
 
-    def terms(self, params: Sequence[float], t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
         """See :meth:`SeparableModel.terms`: N self terms, then the N(N-1)/2 cross terms."""
         p = self.unpack(params)
         pairs = [(k, k) for k in range(self.n)] + list(combinations(range(self.n), 2))

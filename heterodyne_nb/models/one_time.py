@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.models.base import OneTimeModel
+from heterodyne_nb.models.base import OneTimeModel, Parameters
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -19,7 +18,7 @@ class HeterodyneEquilibriumModel(OneTimeModel):
     parameters = PARAMETERS["heterodyne_equilibrium"]
 
     def correlation(
-        self, params: Sequence[float], tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
+        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
     ) -> Any:
         """See :meth:`OneTimeModel.correlation`; ``fraction`` is the intensity fraction of the sample."""
         x, j_ref, j_sample, v, phi0 = self.unpack(params)
@@ -39,7 +38,7 @@ class KWWModel(OneTimeModel):
     parameters = PARAMETERS["kww"]
 
     def correlation(
-        self, params: Sequence[float], tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
+        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
     ) -> Any:
         """See :meth:`OneTimeModel.correlation`; ``q`` and ``phi`` only broadcast."""
         gamma, alpha = self.unpack(params)

@@ -61,7 +61,7 @@ def lag_cuts(problem: Problem, windows: int = _WINDOWS) -> tuple[FloatArray, Flo
                     cuts[w, b, k - 1] = values[used].mean(dtype=float)
     ages = problem.t[starts + size // 2]
     step = float(np.median(np.diff(problem.t)))
-    return ages, step * np.arange(1, count + 1), cuts
+    return np.asarray(ages, float), step * np.arange(1.0, count + 1), cuts
 
 
 def _improvement(cuts: FloatArray, lags: FloatArray, omegas: FloatArray) -> FloatArray:
@@ -95,7 +95,7 @@ def flow_candidates(problem: Problem, most: int = 4) -> list[FlowCandidate]:
     ages, lags, cuts = lag_cuts(problem)
     if cuts.shape[2] < 12 or not np.isfinite(cuts).any():
         return []
-    alive = np.isfinite(cuts).all(axis=0).all(axis=1)
+    alive = np.all(np.isfinite(cuts), axis=(0, 2))
     if not alive.any():
         return []
     nyquist = np.pi / lags[0]

@@ -127,9 +127,9 @@ class Multistart:
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
     ) -> OptimizeResult:
         begun = time.perf_counter()
-        strategy = replace(strategy, stop=self.stop)  # type: ignore[type-var]
+        strategy = replace(strategy, stop=self.stop)
         if objective is self.objective and stage == "all pixels":
-            strategy = replace(strategy, on_progress=self.on_progress)  # type: ignore[type-var]
+            strategy = replace(strategy, on_progress=self.on_progress)
         result = strategy.optimize(objective, start)
         self.path.append(
             {

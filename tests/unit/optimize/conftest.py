@@ -11,7 +11,7 @@ def decay() -> ExponentialDecay:
     return ExponentialDecay()
 
 
-@pytest.fixture(params=["nelder_mead", "lbfgsb", "trf", "gurobi"])
+@pytest.fixture(params=["nelder_mead", "lbfgsb", "trf", "gurobi", "gauss_newton"])
 def method(request: pytest.FixtureRequest) -> str:
     """Every strategy of this area by name."""
     ready_or_skip(request.param)
