@@ -87,7 +87,7 @@ class HeterodyneAnalysisCore:
         -------
         scipy.optimize.OptimizeResult
             ``x`` in published order, ``fun`` (chi-square), ``success``, ``message``, ``nfev``, ``nit``,
-            ``method``, ``failures`` (method to reason) and ``fit_result`` (the whole :class:`FitResult`).
+            ``method``, ``failures`` (pairs of method and reason) and ``fit_result`` (:class:`FitResult`).
 
         Raises
         ------

@@ -92,7 +92,7 @@ def as_optimize_result(result: FitResult, failures: dict[str, str] | None = None
     -------
     scipy.optimize.OptimizeResult
         ``x`` (published order), ``fun`` (chi-square), ``success``, ``message``, ``nfev`` and ``nit`` (summed
-        over the path), ``method``, ``failures`` (method to reason) and ``fit_result``.
+        over the path), ``method``, ``failures`` (pairs of method and reason) and ``fit_result``.
     """
     return OptimizeResult(
         x=np.array(list(result.values.values())),
@@ -102,7 +102,7 @@ def as_optimize_result(result: FitResult, failures: dict[str, str] | None = None
         nfev=_summed(result, "nfev"),
         nit=_summed(result, "iterations"),
         method=result.method,
-        failures=dict(failures or {}),
+        failures=tuple((failures or {}).items()),
         fit_result=result,
     )
 

@@ -79,7 +79,7 @@ def fit_one_time(
         result = strategy.optimize(objective, start)
         path.append(
             {
-                "stage": f"start {number + 1}",
+                "start": str(number + 1),
                 "strategy": strategy.name,
                 "chi2_reduced": objective.reduced(float(result.fun)),
                 "iterations": int(result.nit),

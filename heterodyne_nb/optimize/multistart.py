@@ -133,12 +133,12 @@ class Multistart:
         result = strategy.optimize(objective, start)
         self.path.append(
             {
-                "stage": stage,
-                "method": strategy.name,
+                "start": stage,
+                "strategy": strategy.name,
                 "frames": len(objective.problem.t),
                 "chi2_reduced": objective.reduced(float(result.fun)),
                 "iterations": int(result.nit),
-                "evaluations": int(result.nfev),
+                "nfev": int(result.nfev),
                 "seconds": round(time.perf_counter() - begun, 4),
                 "message": str(result.message),
                 "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],

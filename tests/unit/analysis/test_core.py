@@ -90,7 +90,7 @@ def test_a_classical_fit_is_scipys_result_in_published_order(values: dict[str, A
     assert fitted[5:-5] == pytest.approx(true[5:-5], rel=0.05)
     assert found.fun == pytest.approx(found.fit_result.chi2)
     assert found.nfev > 0
-    assert found.failures == {}
+    assert found.failures == ()
     assert "gauss_newton" in {event.stage for event in observer.events}
 
 
@@ -116,7 +116,7 @@ def test_all_methods_are_run_and_those_that_fail_are_in_the_result(values: dict[
     assert sorted(found["methods"]) == ["gauss_newton", "trf"]
     assert found["best"].fun == min(answer.fun for answer in found["methods"].values())
     assert sorted(found["failed"]) == ["ellipsoidal", "scenario", "wasserstein"]
-    assert found["best"].failures == found["failed"]
+    assert dict(found["best"].failures) == found["failed"]
 
 
 def test_robust_methods_are_refused_plainly(values: dict[str, Any]) -> None:
@@ -136,5 +136,5 @@ def test_a_cancelled_fit_returns_its_best_so_far_marked(values: dict[str, Any]) 
     stop.cancel()
     found = HeterodyneAnalysisCore(values, stop=stop).optimize_classical()
     assert not found.success
-    assert found.message == "cancelled"
+    assert found.message.startswith("cancelled")
     assert np.isfinite(found.fun)

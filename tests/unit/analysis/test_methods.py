@@ -81,8 +81,10 @@ def test_a_fit_in_scipys_form_has_the_published_order_and_the_whole_result() -> 
     np.testing.assert_array_equal(found.x, [1.0, -0.5, 2.0])
     assert (found.fun, found.success, found.message, found.method) == (101.0, True, "converged", "trf")
     assert (found.nfev, found.nit) == (12, 5)
-    assert found.failures == {"gurobi": "no licence"}
+    assert found.failures == (("gurobi", "no licence"),)
     assert found.fit_result is fit
+    assert "converged" in repr(found)
+    assert "converged" in repr(as_optimize_result(fit))
 
 
 def test_provenance_is_added_without_touching_the_rest() -> None:
