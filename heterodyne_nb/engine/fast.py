@@ -35,6 +35,15 @@ def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
     return start, column, partner
 
 
+def _rows(layout: Layout) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Part and row of each column, the constant 1 last; first and one-past-last column of each part."""
+    wanted, columns = len(layout.pair_start) - 1, len(layout.column_part)
+    part = np.append(layout.column_part, len(layout.base))
+    row = np.append(np.where(layout.column_parameter < 0, wanted, layout.column_parameter), wanted + 1)
+    base = np.append(layout.base, columns)
+    return part, row, base, np.append(base[1:], columns + 1)
+
+
 def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatArray) -> FloatArray:
     """Products of z = (derivatives, M, 1, data) over the pixels t1 < t2, per bin.
 
@@ -63,7 +72,7 @@ def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatA
     big_p = np.zeros((bins, len(stripes) - 1, len(lay.base), n) if wanted else (bins, len(stripes) - 1, 1, 1))
     data_products(data, f, step, columns.u, lay.base, stripes, big_q, big_p, wanted > 0)
     out = np.zeros((bins, wanted + 3, wanted + 3))
-    model_products(columns.u, columns.w, step, mask, lay.column_part, *entries(lay), out)
+    model_products(columns.u, columns.w, step, mask, *_rows(lay), out)
     out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
     if wanted:
         out[:, wanted + 2, :wanted] = _gradient_products(columns, big_q, big_p.sum(axis=1), wanted)

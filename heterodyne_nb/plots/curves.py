@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
@@ -30,20 +31,29 @@ _TITLES = {
     "gamma_dot": "shear rate",
 }
 _PANEL_HEIGHT = 250
+_DASHES = ("dash", "dot", "dashdot")
 
 
-def curves(result: Any, *, theme: str = "light") -> go.Figure:
+def curves(
+    result: Any, *, against: Mapping[str, Mapping[str, float]] | None = None, theme: str = "light"
+) -> go.Figure:
     """Each curve of a fit against time, with its 95 % band.
+
+    A band that is far wider somewhere than it mostly is (the first frames, often) runs out of its panel
+    rather than flatten the curve.
 
     Parameters
     ----------
     result : FitResult
+    against : mapping of str to (mapping of str to float), optional
+        Curves to compare with, dashed: name in the legend -> published parameters of the same mode, e.g.
+        ``{"truth": simulate.example_truth()["parameters"]}``.
     theme : {"light", "dark"}
 
     Raises
     ------
     ConfigurationError
-        If the result keeps no curves.
+        If the result keeps no curves, or a parameter of `against` is missing or unknown.
     """
     names = curve_names(result)
     figure = _panels_of(
@@ -52,11 +62,17 @@ def curves(result: Any, *, theme: str = "light") -> go.Figure:
     columns = _columns(names)
     banded = False
     for k, name in enumerate(names):
-        banded |= _add_curve(figure, result, name, look.line_colour(k, theme), name, cell(k, columns))
+        place = cell(k, columns)
+        banded |= _add_curve(figure, result, name, look.line_colour(k, theme), name, place)
+        figure.update_yaxes(range=_span(result.dataset, name), **place)
     shade = "shaded: 95 % band" if banded else "no uncertainty known"
     figure.layout.title.subtitle.text = f"{quality(result)} · {shade}"
     figure.update_traces(showlegend=False)
-    return figure
+    if not against:
+        return figure
+    for number, (label, values) in enumerate(against.items()):
+        _add_given(figure, result, label, values, look.ink(theme), _DASHES[number % len(_DASHES)])
+    return legend_below(figure, 52)
 
 
 def compare_results(results: Mapping[str, Any], *, theme: str = "light") -> go.Figure:
@@ -115,6 +131,47 @@ def quality(result: Any) -> str:
 def symbol(name: str) -> str:
     """How a curve's name is written in a figure."""
     return _SYMBOLS.get(name, name)
+
+
+def _span(data: Any, name: str) -> tuple[float, float] | None:
+    """Limits of a panel: all of the curve, and its band but for where it is exceptionally wide."""
+    values, lower, upper = (
+        np.asarray(data[part].values, dtype=float) for part in (name, f"{name}_lower", f"{name}_upper")
+    )
+    known = np.isfinite(values) & np.isfinite(lower) & np.isfinite(upper)
+    if not known.any():
+        return None
+    values, lower, upper = values[known], lower[known], upper[known]
+    beyond = max(0.25 * np.ptp(values), 2 * float(np.median(upper - lower)))
+    low, high = max(lower.min(), values.min() - beyond), min(upper.max(), values.max() + beyond)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _add_given(
+    figure: go.Figure, result: Any, label: str, values: Mapping[str, float], colour: str, dash: str
+) -> None:
+    """Draw the curves of given parameters, dashed, over those of the fit."""
+    model = ModelFactory.create_model(result.mode)
+    wrong = sorted(set(model.parameter_names) ^ set(values))
+    if wrong:
+        raise ConfigurationError(
+            f"{label!r}: missing or unknown: {', '.join(wrong)}",
+            where="against",
+            expected=f"every parameter of {result.mode!r}: {', '.join(model.parameter_names)}",
+        )
+    t = np.asarray(result.dataset["t"].values, dtype=float)
+    given = model.curves([float(values[name]) for name in model.parameter_names], t)
+    names = curve_names(result)
+    line = {"color": colour, "width": 1.5, "dash": dash}
+    for k, name in enumerate(names):
+        figure.add_trace(
+            go.Scatter(
+                x=t, y=given[name], name=label, legendgroup=label, showlegend=k == 0, mode="lines",
+                line=line, hovertemplate=f"{label}: %{{y:.5g}}",
+            ),
+            **cell(k, _columns(names)),
+        )  # fmt: skip
 
 
 def _shared(results: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:

@@ -41,6 +41,42 @@ def test_without_a_covariance_the_curves_say_that_their_uncertainty_is_not_known
     assert not any("band" in trace.name for trace in figure.data)
 
 
+def test_a_band_that_is_wide_for_a_few_frames_does_not_flatten_the_curve(result: FitResult) -> None:
+    bands = {name: (0.95 * c.values, 1.05 * c.values) for name, c in curve_values(result).items()}
+    bands["v"][0][:3], bands["v"][1][:3] = -1e5, 1e5
+    low, high = plots.curves(make_result(bands=bands)).layout.yaxis3.range
+    v = result.dataset["v"].values
+    assert low < v.min() < v.max() < high
+    assert high - low < 3 * np.ptp(v)
+
+
+def test_a_flat_curve_is_shown_with_the_whole_of_its_band() -> None:
+    flat = np.full(120, 5.0)
+    bands = {"J": (flat - 3, flat + 3)}
+    figure = plots.curves(make_result("static_isotropic", parameters=[0.0, 0.0, 5.0], bands=bands))
+    low, high = figure.layout.yaxis.range
+    assert low < 2 < 8 < high
+
+
+def test_given_parameters_are_drawn_dashed_over_the_curves_of_the_fit() -> None:
+    names = make_result().parameter_names
+    figure = plots.curves(make_result(shift=0.1), against={"truth": dict(zip(names, TRUTH, strict=True))})
+    given = [trace for trace in figure.data if trace.name == "truth"]
+    assert [trace.line.dash for trace in given] == ["dash"] * 4
+    assert [trace.showlegend for trace in given] == [True, False, False, False]
+    np.testing.assert_allclose(given[2].y, make_result().dataset["v"].values)
+
+
+def test_given_parameters_with_a_wrong_name_are_an_error_that_names_it(result: FitResult) -> None:
+    with pytest.raises(ConfigurationError, match="D0_reff") as told:
+        plots.curves(result, against={"paper": {**result.values, "D0_reff": 1.0}})
+    assert "'paper'" in str(told.value)
+
+
+def curve_values(result: FitResult) -> dict[str, xr.DataArray]:
+    return {name: result.dataset[name] for name in result.curve_names}
+
+
 def test_curves_of_a_static_fit_are_one_panel() -> None:
     assert axis_titles(plots.curves(make_result("static_isotropic"))) == ["t (s)", "J (Å²/s)"]
 
