@@ -172,6 +172,9 @@ def _add_given(
             ),
             **cell(k, _columns(names)),
         )  # fmt: skip
+        axis = figure.get_subplot(**cell(k, _columns(names))).yaxis
+        if axis.range is not None:
+            axis.range = min(axis.range[0], np.min(given[name])), max(axis.range[1], np.max(given[name]))
 
 
 def _shared(results: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:

@@ -64,7 +64,9 @@ def test_given_parameters_are_drawn_dashed_over_the_curves_of_the_fit() -> None:
     given = [trace for trace in figure.data if trace.name == "truth"]
     assert [trace.line.dash for trace in given] == ["dash"] * 4
     assert [trace.showlegend for trace in given] == [True, False, False, False]
-    np.testing.assert_allclose(given[2].y, make_result().dataset["v"].values)
+    v = make_result().dataset["v"].values
+    np.testing.assert_allclose(given[2].y, v)
+    assert figure.layout.yaxis3.range[0] <= v.min() < v.max() <= figure.layout.yaxis3.range[1]
 
 
 def test_given_parameters_with_a_wrong_name_are_an_error_that_names_it(result: FitResult) -> None:
