@@ -1,5 +1,6 @@
 """Analyses: from a dataset or a configuration to fits, step by step, under observers."""
 
+from heterodyne_nb.analysis.batch import fit_batch
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 from heterodyne_nb.analysis.fitting import fit
@@ -22,5 +23,6 @@ __all__ = [
     "ProgressObserver",
     "TqdmProgressObserver",
     "fit",
+    "fit_batch",
     "notify",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,18 +151,17 @@ class HeterodyneAnalysisCore:
         return self.config.settings.optimization
 
     def _run(self, methods: Iterable[str]) -> Outcome:
-        if self.dataset is None:
-            self.load_experimental_data()
-        return run_methods(tuple(methods), self._fit, self.stop)
+        dataset = self.load_experimental_data() if self.dataset is None else self.dataset
+        return run_methods(tuple(methods), partial(self._fit, dataset), self.stop)
 
-    def _fit(self, method: str) -> FitResult:
+    def _fit(self, dataset: xr.Dataset, method: str) -> FitResult:
         from heterodyne_nb.analysis.fitting import fit
 
         if method in self._settings.robust.methods:
             self.optimize_robust()
         chosen = self._settings
         result = fit(
-            self.dataset,
+            dataset,
             self.config.settings.mode,
             parameters=self.config.parameters,
             method=method,
