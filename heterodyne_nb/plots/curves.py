@@ -35,7 +35,11 @@ _DASHES = ("dash", "dot", "dashdot")
 
 
 def curves(
-    result: Any, *, against: Mapping[str, Mapping[str, float]] | None = None, theme: str = "light"
+    result: Any,
+    *,
+    against: Mapping[str, Mapping[str, float]] | None = None,
+    log_time: bool = False,
+    theme: str = "light",
 ) -> go.Figure:
     """Each curve of a fit against time, with its 95 % band.
 
@@ -48,6 +52,8 @@ def curves(
     against : mapping of str to (mapping of str to float), optional
         Curves to compare with, dashed: name in the legend -> published parameters of the same mode, e.g.
         ``{"truth": simulate.example_truth()["parameters"]}``.
+    log_time : bool
+        Draw time logarithmically, which gives the first seconds of a power law their room.
     theme : {"light", "dark"}
 
     Raises
@@ -68,6 +74,10 @@ def curves(
     shade = "shaded: 95 % band" if banded else "no uncertainty known"
     figure.layout.title.subtitle.text = f"{quality(result)} · {shade}"
     figure.update_traces(showlegend=False)
+    if log_time:
+        figure.update_xaxes(
+            type="log", dtick=1, tickformat="~g", minor={"dtick": "D1", "ticks": "outside", "showgrid": True}
+        )
     if not against:
         return figure
     for number, (label, values) in enumerate(against.items()):

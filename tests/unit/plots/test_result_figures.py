@@ -69,6 +69,11 @@ def test_given_parameters_are_drawn_dashed_over_the_curves_of_the_fit() -> None:
     assert figure.layout.yaxis3.range[0] <= v.min() < v.max() <= figure.layout.yaxis3.range[1]
 
 
+def test_time_can_be_logarithmic_in_every_panel(result: FitResult) -> None:
+    assert {axis.type for axis in plots.curves(result, log_time=True).select_xaxes()} == {"log"}
+    assert {axis.type for axis in plots.curves(result).select_xaxes()} == {None}
+
+
 def test_given_parameters_with_a_wrong_name_are_an_error_that_names_it(result: FitResult) -> None:
     with pytest.raises(ConfigurationError, match="D0_reff") as told:
         plots.curves(result, against={"paper": {**result.values, "D0_reff": 1.0}})
