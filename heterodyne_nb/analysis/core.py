@@ -150,6 +150,11 @@ class HeterodyneAnalysisCore:
     def _settings(self) -> Any:
         return self.config.settings.optimization
 
+    @property
+    def _mode(self) -> str:
+        chosen = self.config.settings.analysis_settings
+        return chosen.mode if chosen.n_components is None else f"{chosen.mode}_{chosen.n_components}"
+
     def _run(self, methods: Iterable[str]) -> Outcome:
         dataset = self.load_experimental_data() if self.dataset is None else self.dataset
         return run_methods(tuple(methods), partial(self._fit, dataset), self.stop)
@@ -162,7 +167,7 @@ class HeterodyneAnalysisCore:
         chosen = self._settings
         result = fit(
             dataset,
-            self.config.settings.mode,
+            self._mode,
             parameters=self.config.parameters,
             method=method,
             contrast=chosen.contrast,

@@ -25,22 +25,28 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
 def from_block_start(step, size, out):
     """Decay of each frame from its block's first one; step (R, N) is the decay from the frame before."""
-    for r in range(step.shape[0]):
-        value = 1.0
-        for t in range(step.shape[1]):
-            value = 1.0 if t % size == 0 else value * step[r, t]
-            out[r, t] = value
+    parts, n = step.shape
+    for first in range(0, n, size):
+        for r in range(parts):
+            value = 1.0
+            out[r, first] = 1.0
+            for t in range(first + 1, min(first + size, n)):
+                value *= step[r, t]
+                out[r, t] = value
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
 def to_block_end(step, size, out):
     """Decay from each frame to its block's last one."""
-    n = step.shape[1]
-    for r in range(step.shape[0]):
-        value = 1.0
-        for t in range(n - 1, -1, -1):
-            value = 1.0 if t == n - 1 or (t + 1) % size == 0 else value * step[r, t + 1]
-            out[r, t] = value
+    parts, n = step.shape
+    for first in range(0, n, size):
+        last = min(first + size, n) - 1
+        for r in range(parts):
+            value = 1.0
+            out[r, last] = 1.0
+            for t in range(last - 1, first - 1, -1):
+                value *= step[r, t + 1]
+                out[r, t] = value
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine.columns import Columns, Layout
 from heterodyne_nb.engine.data_products import data_products, stripe_bounds
-from heterodyne_nb.engine.model_products import model_products
+from heterodyne_nb.engine.model_products import model_products, value_products
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -72,7 +72,10 @@ def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatA
     big_p = np.zeros((bins, len(stripes) - 1, len(lay.base), n) if wanted else (bins, len(stripes) - 1, 1, 1))
     data_products(data, f, step, columns.u, lay.base, stripes, big_q, big_p, wanted > 0)
     out = np.zeros((bins, wanted + 3, wanted + 3))
-    model_products(columns.u, columns.w, step, mask, *_rows(lay), out)
+    if wanted:
+        model_products(columns.u, columns.w, step, mask, *_rows(lay), out)
+    else:
+        value_products(columns.u, step, mask, out)
     out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
     if wanted:
         out[:, wanted + 2, :wanted] = _gradient_products(columns, big_q, big_p.sum(axis=1), wanted)

@@ -184,3 +184,32 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
                     for c in range(count):
                         sums[a, c] *= fade[a] * fade[c]
         _gather(contracted, column_part, column_base, column_row, out[b])
+
+
+@nb.njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def value_products(c, step, mask, out):
+    """Products of (M, 1) over pixels t1 < t2, added to the lower triangle of out (B, 2, 2); c (B, R, N).
+
+    The recursion of :func:`model_products` frame by frame, for when no derivative is asked for.
+    """
+    bins, parts, n = c.shape
+    for b in nb.prange(bins):
+        sums, ones = np.zeros((parts, parts)), np.zeros(parts)
+        squares = level = frames = pairs = 0.0
+        for t in range(1, n):
+            frames += mask[b, t - 1]
+            pairs += frames * mask[b, t]
+            for r in range(parts):
+                w, fade, now = c[b, r, t - 1], step[b, r, t], c[b, r, t]
+                ones[r] = (ones[r] + w) * fade
+                level += now * ones[r]
+                for k in range(r):
+                    value = (sums[r, k] + w * c[b, k, t - 1]) * (fade * step[b, k, t])
+                    sums[r, k] = value
+                    squares += 2.0 * now * c[b, k, t] * value
+                value = (sums[r, r] + w * w) * (fade * fade)
+                sums[r, r] = value
+                squares += now * now * value
+        out[b, 0, 0] += squares
+        out[b, 1, 0] += level
+        out[b, 1, 1] += pairs

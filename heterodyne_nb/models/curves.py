@@ -40,17 +40,23 @@ def _phi1_derivative(x: FloatArray) -> FloatArray:
 _FACTORIAL = np.cumprod(np.concatenate([[1.0], np.arange(1.0, 12.0)]))
 
 
+def _logs(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """ln t1 and ln(t2 / t1), the second to full precision however small the lag is against t1."""
+    t1 = np.asarray(t1, float)
+    return np.log(t1), np.log1p((np.asarray(t2, float) - t1) / t1)
+
+
 def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
     """Exact integral of ``t**exponent`` over [t1, t2], smooth through exponent = -1."""
-    s, log1 = exponent + 1.0, np.log(np.asarray(t1, float))
-    span = np.log(np.asarray(t2, float)) - log1
+    s = exponent + 1.0
+    log1, span = _logs(t1, t2)
     return np.exp(s * log1) * span * _phi1(s * span)
 
 
 def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
     """Exact integral of ``t**exponent * ln t`` over [t1, t2]: the moment's derivative by the exponent."""
-    s, log1 = exponent + 1.0, np.log(np.asarray(t1, float))
-    span = np.log(np.asarray(t2, float)) - log1
+    s = exponent + 1.0
+    log1, span = _logs(t1, t2)
     return np.exp(s * log1) * span * (log1 * _phi1(s * span) + span * _phi1_derivative(s * span))
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from heterodyne_nb import ConfigManager, HeterodyneAnalysisCore, LoadDataCommand, OptimizeCommand
 from heterodyne_nb.analysis import Pipeline, ProgressObserver
-from heterodyne_nb.data import write_dataset
+from heterodyne_nb.config import mode_parameters
+from heterodyne_nb.data import make_dataset, write_dataset
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
 from heterodyne_nb.progress import ProgressEvent, StopToken
 from heterodyne_nb.simulate import model_maps
@@ -138,3 +139,60 @@ def test_a_cancelled_fit_returns_its_best_so_far_marked(values: dict[str, Any]) 
     assert not found.success
     assert found.message.startswith("cancelled")
     assert np.isfinite(found.fun)
+
+
+def test_a_laminar_fit_takes_its_gap_from_the_configuration(tmp_path: Path) -> None:
+    truth = (20.0, 0.0, 5.0, 0.02, 0.0, 0.01, 10.0)
+    grid = {"q": [0.005], "phi": [0.0, 45.0, 90.0, 135.0], "n_frames": 50, "dt": 0.2}
+    maps = model_maps("laminar_flow", truth, contrast=0.3, noise=0.003, gap=5e4, seed=2, **grid)
+    write_dataset(maps, tmp_path / "maps.nc")
+    core = HeterodyneAnalysisCore(
+        {
+            "analysis_settings": {"mode": "laminar_flow"},
+            "data": {"file": str(tmp_path / "maps.nc")},
+            "geometry": {"gap": 5e4},
+        }
+    )
+    found = core.optimize_classical().fit_result
+    assert found.gap == 5e4
+    assert found.curve("gamma_dot")["value"].values == pytest.approx(0.03, rel=0.05)
+
+
+def test_a_multicomponent_fit_has_the_configured_number_of_components(tmp_path: Path) -> None:
+    names = [spec.name for spec in mode_parameters("multicomponent", 2)]
+    truth = dict.fromkeys(names, 0.0) | {"D0_1": 10.0, "D0_2": 100.0, "v0_2": 300.0, "f3_2": 0.4}
+    grid = {"q": [0.01], "phi": [0.0, 60.0], "n_frames": 40, "dt": 0.1}
+    maps = model_maps("multicomponent", truth, contrast=0.3, noise=0.002, seed=2, **grid)
+    write_dataset(maps, tmp_path / "maps.nc")
+    values = {
+        "analysis_settings": {"mode": "multicomponent", "n_components": 2},
+        "data": {"file": str(tmp_path / "maps.nc")},
+        "initial_parameters": {"values": truth},
+        "optimization": {"multistart": {"n": 0}},
+    }
+    found = HeterodyneAnalysisCore(values).optimize_classical()
+    assert found.fit_result.parameter_names == tuple(names)
+    assert found.fit_result.chi2_reduced == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_one_time_mode_fits_the_g2_of_the_file(tmp_path: Path) -> None:
+    tau = np.geomspace(0.01, 10, 40)
+    g2 = 1 + 0.2 * np.exp(-2 * (0.5 * tau) ** 0.8)
+    dataset = make_dataset(
+        q=[0.01], phi=[0.0], dt=0.01, g2=g2[None, None], g2_err=0.002 + 0 * g2[None, None], tau=tau
+    )
+    write_dataset(dataset, tmp_path / "g2.nc")
+    core = HeterodyneAnalysisCore(
+        {"analysis_settings": {"mode": "kww"}, "data": {"file": str(tmp_path / "g2.nc")}}
+    )
+    found = core.optimize_classical()
+    assert found.x == pytest.approx([0.5, 0.8], rel=1e-3)
+    assert core.account == ("file: g2.nc", "q: 0.01 1/Å", "phi: 0 deg")
+
+
+def test_settings_of_a_method_reach_it(values: dict[str, Any]) -> None:
+    values["optimization"] = {"classical": {"methods": ["nelder_mead"], "nelder_mead": {"max_iterations": 2}}}
+    with pytest.warns(FitWarning, match="iteration limit"):
+        found = HeterodyneAnalysisCore(values).optimize_classical()
+    assert not found.success
+    assert found.fit_result.path[-1]["iterations"] == 2
