@@ -1,0 +1,127 @@
+"""Power laws, their exact integrals and derivatives, and fractions, against 60-digit arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heterodyne_nb.models import curves
+
+DIGITS = 90
+EXPONENTS = (-2.0, -1.5, -1.001, -1 - 1e-9, -1 - 1e-15, -1.0, -1 + 1e-12, -1 + 1e-5, -0.5, 0.0, 0.3, 1.0, 2.0)
+#: From a whole run down to microsecond lags a day after the start.
+SPANS = ((1e-3, 1e4), (0.5, 0.5 + 1e-7), (1.0, 200.0), (1e4, 1e4 + 1e-3), (1e5, 1e5 + 1e-6), (7.0, 7.0))
+
+
+def exact_moment(t1: float, t2: float, exponent: float, log: bool = False) -> mp.mpf:
+    with mp.workdps(DIGITS):
+        low, high, s = mp.mpf(t1), mp.mpf(t2), mp.mpf(exponent) + 1
+        if s == 0:
+            n = 2 if log else 1
+            return (mp.log(high) ** n - mp.log(low) ** n) / n
+        if log:
+            return high**s * (mp.log(high) / s - s**-2) - low**s * (mp.log(low) / s - s**-2)
+        return (high**s - low**s) / s
+
+
+def relative(value: float, exact: mp.mpf) -> float:
+    with mp.workdps(DIGITS):
+        return float(abs(mp.mpf(float(value)) - exact) / max(abs(exact), mp.mpf("1e-300")))
+
+
+@pytest.mark.parametrize(("exponent", "span"), [*itertools.product(EXPONENTS, SPANS)])
+def test_the_integral_of_a_power_is_exact_however_small_the_lag(exponent: float, span) -> None:
+    assert relative(curves.power_moment(*span, exponent), exact_moment(*span, exponent)) < 3e-14
+
+
+@pytest.mark.parametrize(("exponent", "span"), [*itertools.product(EXPONENTS, SPANS)])
+def test_its_derivative_by_the_exponent_is_exact(exponent: float, span) -> None:
+    exact = exact_moment(*span, exponent, log=True)
+    scale = exact_moment(*span, exponent) * (1 + abs(np.log(span[0])))  # ln t changes sign at 1 s
+    value = curves.power_log_moment(*span, exponent)
+    with mp.workdps(DIGITS):
+        assert abs(float(mp.mpf(float(value)) - exact)) <= 1e-13 * float(scale)
+
+
+def test_the_integral_is_smooth_through_exponent_minus_one() -> None:
+    steps = np.concatenate([-np.logspace(-2, -16, 60), [0.0], np.logspace(-16, -2, 60)])
+    values = np.array([curves.power_moment(0.5, 300.0, -1.0 + step) for step in steps])
+    assert np.all(np.diff(values) >= 0)
+    tangent = values[60] + steps * curves.power_log_moment(0.5, 300.0, -1.0)
+    second = 0.5 * (np.log(300.0) ** 3 - np.log(0.5) ** 3) / 3
+    assert np.all(np.abs(values - tangent) <= 1.05 * second * steps**2 + 1e-14)
+
+
+@given(
+    exponent=st.floats(-2.0, 2.0),
+    cuts=st.lists(st.floats(1e-3, 1e4), min_size=3, max_size=3, unique=True).map(sorted),
+)
+@settings(deadline=None, max_examples=60)
+def test_integrals_over_neighbouring_spans_add_up(exponent: float, cuts: list[float]) -> None:
+    first, middle, last = cuts
+    parts = curves.power_moment(first, middle, exponent) + curves.power_moment(middle, last, exponent)
+    assert parts == pytest.approx(float(curves.power_moment(first, last, exponent)), rel=1e-12)
+
+
+def test_the_integral_of_amplitude_exponent_and_offset() -> None:
+    value = curves.power_integral(2.0, 5.0, 3.0, -1.0, 0.25)
+    assert value == pytest.approx(3.0 * np.log(2.5) + 0.75, rel=1e-15)
+    assert curves.power_integral(5.0, 2.0, 3.0, -1.0, 0.25) == pytest.approx(-value, rel=1e-15)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_the_gradient_of_the_cumulative_integral_is_its_derivative(exponent: float) -> None:
+    t, amplitude = np.linspace(0.1, 80.0, 25), 1.0
+    gradient = curves.power_cumulative_gradient(t, amplitude, exponent)
+    for row, step in zip(gradient, np.eye(3), strict=True):
+        high = curves.power_cumulative(t, *(np.array([amplitude, exponent, 2.0]) + 1e-5 * step))
+        low = curves.power_cumulative(t, *(np.array([amplitude, exponent, 2.0]) - 1e-5 * step))
+        np.testing.assert_allclose(row, (high - low) / 2e-5, rtol=2e-7, atol=1e-7 * np.abs(row).max())
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_the_trapezoid_sum_is_exact_for_straight_lines(exponent: float) -> None:
+    t1, t2 = np.array([0.5, 1.0, 3.0]), np.array([0.5, 4.0, 50.0])
+    summed = curves.power_integral_trapezoid(t1, t2, 3.0, exponent, 0.5, dt=0.5)
+    np.testing.assert_allclose(summed, curves.power_integral(t1, t2, 3.0, exponent, 0.5), rtol=1e-12)
+
+
+def test_the_trapezoid_sum_is_the_sum_over_the_frames() -> None:
+    dt, law = 0.1, (100.0, -0.7, 5.0)
+    grid = dt * np.arange(3, 21)
+    summed = curves.power_integral_trapezoid(grid[0], grid[-1], *law, dt=dt)
+    assert summed == pytest.approx(np.trapezoid(curves.power_law(grid, *law), grid), rel=1e-13)
+    assert (
+        summed > curves.power_integral(grid[0], grid[-1], *law) * 1.0001
+    )  # a convex law: the sum lies above
+
+
+def test_the_trapezoid_sum_broadcasts_and_changes_sign_with_the_order() -> None:
+    t = 0.2 * np.arange(1, 6)
+    square = curves.power_integral_trapezoid(t[:, None], t[None, :], 10.0, -0.5, 0.0, dt=0.2)
+    assert square.shape == (5, 5)
+    np.testing.assert_allclose(square, -square.T)
+
+
+def test_the_trapezoid_sum_approaches_the_integral_as_the_square_of_the_step() -> None:
+    law, exact = (50.0, 0.5, 1.0), curves.power_integral(1.0, 9.0, 50.0, 0.5, 1.0)
+    coarse, fine = (curves.power_integral_trapezoid(1.0, 9.0, *law, dt=dt) - exact for dt in (0.5, 0.25))
+    assert coarse / fine == pytest.approx(4.0, rel=0.02)
+
+
+def test_a_fraction_and_its_gradient() -> None:
+    t, values = np.linspace(0.5, 60.0, 30), np.array([0.3, -0.04, 5.0, 0.2])
+    np.testing.assert_allclose(curves.fraction(t, *values), 0.3 * np.exp(-0.04 * (t - 5.0)) + 0.2, rtol=1e-15)
+    gradient = curves.fraction_gradient(t, *values[:3])
+    for row, step in zip(gradient, 1e-6 * np.eye(4), strict=True):
+        slope = (curves.fraction(t, *(values + step)) - curves.fraction(t, *(values - step))) / 2e-6
+        np.testing.assert_allclose(row, slope, rtol=1e-8, atol=1e-9)
+
+
+def test_a_fraction_does_not_overflow() -> None:
+    assert np.isfinite(curves.fraction(1e4, 1.0, 1.0, -1e4, 0.0))
