@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
@@ -13,7 +15,7 @@ from heterodyne_nb.results.numbers import value_with_error
 
 
 def of_result(record: xr.Dataset) -> Identifiability:
-    """Judge the parameters a fit varied from the Gauss-Newton matrix it kept.
+    """Judge the parameters a fit varied from the Gauss-Newton matrix it kept, and by the errors it states.
 
     Parameters
     ----------
@@ -41,9 +43,18 @@ def of_result(record: xr.Dataset) -> Identifiability:
     hessian = record["hessian"].values[np.ix_(varied, varied)]
     sigma2 = float(record.attrs.get("sigma2", 1.0))
     wanted = {name: scales[name] for name in names}
-    found = identifiability(hessian, names, values, sigma2, scales=wanted)
+    known = _stated_covariance(record, varied)
+    found = identifiability(hessian, names, values, sigma2, scales=wanted, covariance=known)
     notes = curve_notes(record, found.not_determined)
-    return identifiability(hessian, names, values, sigma2, scales=wanted, notes=notes) if notes else found
+    return replace(found, notes=tuple(notes)) if notes else found
+
+
+def _stated_covariance(record: xr.Dataset, varied: np.ndarray) -> np.ndarray | None:
+    """The covariance that the fit's errors come from, unless it is missing or has holes."""
+    if "covariance" not in record:
+        return None
+    known = record["covariance"].values[np.ix_(varied, varied)]
+    return known if np.isfinite(known).all() else None
 
 
 def curve_notes(record: xr.Dataset, doubtful: tuple[str, ...]) -> list[str]:

@@ -124,6 +124,7 @@ def identifiability(
     weak: float = 0.5,
     scales: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
+    covariance: ArrayLike | None = None,
 ) -> Identifiability:
     """Say which combinations of parameters a chi-square determines.
 
@@ -146,6 +147,10 @@ def identifiability(
         :func:`heterodyne_nb.results.families.natural_scales`.
     notes : sequence of str, optional
         Statements to be shown with the others.
+    covariance : array, shape (p, p), optional
+        Of the parameters, where a better one is known than ``2 sigma2 H⁺``, which holds for independent
+        pixels. The null directions come from the matrix all the same, and on the combinations that are
+        not null it does not matter what the covariance says about them.
 
     Returns
     -------
@@ -159,18 +164,19 @@ def identifiability(
     Notes
     -----
     Columns are scaled to a unit diagonal before the eigenvalues are judged, so that units do not decide
-    what counts as null. The covariance ``2 sigma2 H⁺`` of the rest is then decomposed with every
-    parameter counted in its scale.
+    what counts as null. The covariance of the rest is then decomposed with every parameter counted in its
+    scale.
     """
     matrix = _checked(hessian, names, values)
     own = {**natural_scales(names, values), **(scales or {})}
     scale = np.array([own[name] for name in names])
     null, inverse = _split(matrix, rcond)
-    covariance = 2.0 * sigma2 * inverse / np.outer(scale, scale)
+    known = 2.0 * sigma2 * inverse if covariance is None else _same_size(covariance, matrix)
+    known = known / np.outer(scale, scale)
     null = _orthonormal(null / scale[:, None])
-    stderr = np.sqrt(np.maximum(np.diag(covariance), 0.0)) * scale
+    stderr = np.sqrt(np.maximum(np.diag(known), 0.0)) * scale
     stderr[np.any(np.abs(null) > _MOVED, axis=1)] = math.inf
-    directions = [*_finite(covariance, null, weak, names, values, scale), *_null(null, names, values, scale)]
+    directions = [*_finite(known, null, weak, names, values, scale), *_null(null, names, values, scale)]
     return Identifiability(
         names=tuple(map(str, names)),
         values=tuple(map(float, values)),
@@ -198,6 +204,15 @@ def _checked(hessian: ArrayLike, names: Sequence[str], values: Sequence[float]) 
             "the Gauss-Newton matrix is not symmetric with a diagonal of at least zero", expected="2 Jᵀ W J"
         )
     return 0.5 * (matrix + matrix.T)
+
+
+def _same_size(covariance: ArrayLike, matrix: FloatArray) -> FloatArray:
+    known = np.asarray(covariance, dtype=float)
+    if known.shape != matrix.shape or not np.isfinite(known).all():
+        raise OptimizationError(
+            f"a covariance of shape {known.shape}", expected=f"finite numbers of shape {matrix.shape}"
+        )
+    return 0.5 * (known + known.T)
 
 
 def _split(matrix: FloatArray, rcond: float) -> tuple[FloatArray, FloatArray]:

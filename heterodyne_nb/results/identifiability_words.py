@@ -62,7 +62,9 @@ def trade_off(
     value = {names[i]: float(values[i]) for i in range(len(names))}
     change = {names[i]: float(vector[i] * scale[i]) for i in involved}
     if len(involved) == 2:
-        return f"{called[0]} and {called[1]} only {_pair(called[0], called[1], change, value, names, exact)}"
+        pair = _pair(called[0], called[1], change, value, names, exact)
+        if exact or pair is not None:
+            return f"{called[0]} and {called[1]} only {pair or _slope(called[0], called[1], change)}"
     moves = _steps(called, change) if exact else _moves(called, precision * vector[involved])
     return _several(called, moves, members(names))
 
@@ -134,8 +136,8 @@ def _involved(vector: FloatArray, share: float) -> list[int]:
 
 def _pair(
     a: str, b: str, change: dict[str, float], value: dict[str, float], names: Sequence[str], exact: bool
-) -> str:
-    """Word the combination of two parameters that stays fixed while both move by `change`."""
+) -> str | None:
+    """Word the combination of two parameters that stays fixed while both move by `change`, if it has a name."""
     near = 1e-3 if exact else 0.1
     member = members(names)
     ratio = change[a] / change[b]
@@ -143,6 +145,8 @@ def _pair(
         rate = next(n for n in names if member[n] == Member(member[a].curve, "rate"))
         if math.isclose(ratio, value[a] * value[rate], rel_tol=near):
             return f"through {a}·exp(−{rate}·{b})"
+    if "exponent" in (member[a].role, member[b].role):
+        return None
     if math.isclose(ratio, -1.0, rel_tol=near):
         return "as their sum"
     if math.isclose(ratio, 1.0, rel_tol=near):
@@ -151,6 +155,11 @@ def _pair(
         return "as their product"
     if value[a] and value[b] and math.isclose(ratio, value[a] / value[b], rel_tol=near):
         return "as their ratio"
+    return None
+
+
+def _slope(a: str, b: str, change: dict[str, float]) -> str:
+    ratio = change[a] / change[b]
     return f"as {a} {'−' if ratio > 0 else '+'} {number(abs(ratio), 3)}·{b}"
 
 
@@ -188,8 +197,7 @@ def _suggestion(called: list[str], member: dict[str, Member]) -> str:
     if "angle" in roles:
         return f"fix {listed(called[-1:])} or measure more angles, along the flow and across it"
     if len(curves) == 1 and len(called) > 1 and curves[0].startswith(("J", "v", "gamma_dot")):
-        least = next((n for n in called if member[n].role == "offset"), called[-1])
-        return f"fix {least} (at 0, say) or the exponent of {curves[0]}; a longer run tells them apart"
+        return f"fix {_least_of(called, member)}; a longer run tells them apart"
     if len(curves) == 1 and curves[0].startswith("x"):
         return f"fix or tie one of {listed(called)}; a run in which {curves[0]} changes more tells them apart"
     if len(called) == 1 and curves[0].startswith("J"):
@@ -197,6 +205,14 @@ def _suggestion(called: list[str], member: dict[str, Member]) -> str:
     if len(called) == 1:
         return f"fix {called[0]} or give it a prior"
     return f"fix or tie one of {listed(called)}, give it a prior, or measure more angles or a longer run"
+
+
+def _least_of(called: list[str], member: dict[str, Member]) -> str:
+    """The parameter of one curve that is missed least: its offset at 0, or its exponent."""
+    offset = next((n for n in called if member[n].role == "offset"), None)
+    exponent = next((n for n in called if member[n].role == "exponent"), None)
+    ways = (offset and f"{offset} (at 0, say)", exponent and f"the exponent {exponent}")
+    return " or ".join(filter(None, ways)) or called[-1]
 
 
 def _shown(value: float, error: float, status: str) -> str:

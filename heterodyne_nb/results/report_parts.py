@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.results.families import members
 from heterodyne_nb.results.numbers import number, value_with_band, value_with_error
 from heterodyne_nb.results.record import curve_names
 
@@ -58,12 +59,12 @@ def parameter_table(record: xr.Dataset) -> Table:
     """Published parameters with errors, units, bounds and status; undetermined ones without digits."""
     rows: list[tuple[str, ...]] = []
     marks: list[str] = []
+    conventions = _conventions(record)
     for i, name in enumerate(record["parameter"].values.tolist()):
         one = record.isel(parameter=i)
         status, unit = str(one["status"].values), str(one["unit"].values)
-        rows.append(
-            (name, _value(one, status), "" if unit == "1" else unit, _bounds(one), _words(one, status))
-        )
+        words = conventions.get(name) or _words(one, status)
+        rows.append((name, _value(one, status), "" if unit == "1" else unit, _bounds(one), words))
         marks.append(
             {"fixed": "dim", "tied": "dim", "not determined": "dim", "at bound": "mark"}.get(status, "")
         )
@@ -165,6 +166,21 @@ def _words(one: xr.Dataset, status: str) -> str:
     to_low = abs(float(one["parameters"]) - float(one["bound_lower"]))
     to_high = abs(float(one["parameters"]) - float(one["bound_upper"]))
     return f"at its {'lower' if to_low <= to_high else 'upper'} bound"
+
+
+def _conventions(record: xr.Dataset) -> dict[str, str]:
+    """Parameters that a fit left where they were, because another takes up all they could do."""
+    errors, status = record["stderr"].values, record["status"].values
+    names = record["parameter"].values.tolist()
+    if not np.isfinite(errors).any():
+        return {}
+    member = members(names)
+    found = {}
+    for i, name in enumerate(names):
+        if member[name].role == "shift" and status[i] == "free" and np.isnan(errors[i]):
+            role = {m.role: n for n, m in member.items() if m.curve == member[name].curve}
+            found[name] = f"a convention: only {role['amplitude']}·exp(−{role['rate']}·{name}) counts"
+    return found
 
 
 def _spread(values: np.ndarray) -> tuple[str, str, str]:

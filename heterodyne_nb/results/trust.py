@@ -61,13 +61,17 @@ def _chi2(record: xr.Dataset) -> list[Flag]:
     if np.isnan(chi2):
         return [Flag("poor_chi2", "Reduced chi-square cannot be computed.")]
     if chi2 > high:
-        text = (
-            f"Reduced chi-square is {number(chi2)}: the model misses part of the data, or sigma is too small."
-        )
-        return [Flag("poor_chi2", text)]
+        return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {_too_large(record)}")]
     if chi2 < low:
         return [Flag("small_chi2", f"Reduced chi-square is {number(chi2)}: sigma is too large.")]
     return []
+
+
+def _too_large(record: xr.Dataset) -> str:
+    text = "the model misses part of the data, or sigma is too small."
+    if "dyadic" in str(record.attrs.get("uncertainty", "")):
+        text += " Look at the residuals; the errors below do not rest on sigma."
+    return text
 
 
 def _bounds(record: xr.Dataset) -> list[Flag]:

@@ -149,6 +149,50 @@ def test_sigma2_widens_every_error():
     np.testing.assert_allclose(np.array(wide.stderr)[finite], 3 * np.array(narrow.stderr)[finite])
 
 
+def test_stated_errors_are_judged_instead_of_those_of_independent_pixels():
+    matrix = heterodyne_matrix(TRUTH, 1e-3)
+    errors = np.linspace(0.1, 2.0, 14)
+    stated = identifiability(matrix, HETERODYNE, TRUTH, covariance=np.diag(errors**2))
+    assert stated.n_null == 1
+    kept = [i for i, name in enumerate(HETERODYNE) if name not in ("f0", "f2")]
+    np.testing.assert_allclose(np.array(stated.stderr)[kept], errors[kept])
+
+
+def test_what_the_covariance_says_about_a_null_direction_does_not_matter():
+    matrix = np.array([[2.0, 2.0], [2.0, 2.0]]) / 0.01**2
+    held = np.diag([0.01**2, 0.0])
+    spread = np.full((2, 2), 0.25 * 0.01**2)
+    for covariance in (held, spread):
+        found = identifiability(
+            matrix, ["a", "b"], [2.0, 3.0], covariance=covariance, scales={"a": 1, "b": 1}
+        )
+        assert found.directions[0].precision == pytest.approx(0.01 / np.sqrt(2))
+        assert found.directions[1].text == "a and b only as their sum"
+
+
+def test_an_amplitude_and_an_exponent_that_blur_are_read_as_their_curve():
+    covariance = np.diag([0.9**2, 0.4**2, 1e-4])
+    covariance[0, 1] = covariance[1, 0] = 0.95 * 0.9 * 0.4
+    scales = {"D0": 1.0, "alpha": 1.0, "D_offset": 1.0}
+    found = identifiability(
+        np.diag([2.0, 2.0, 2.0]),
+        ["D0", "alpha", "D_offset"],
+        [1.0, -0.4, 1.0],
+        scales=scales,
+        covariance=covariance,
+    )
+    assert (
+        found.directions[-1].text
+        == "D0 and alpha trade off against each other: read J(t) and its band instead"
+    )
+    assert found.suggestions == ("fix the exponent alpha; a longer run tells them apart",)
+
+
+def test_a_covariance_of_another_size_is_our_error():
+    with pytest.raises(OptimizationError, match="covariance of shape"):
+        identifiability(np.eye(2), ["a", "b"], [1.0, 1.0], covariance=np.eye(3))
+
+
 def test_a_determined_problem_says_so():
     found = identifiability(np.diag([2e4, 2e6]), ["Gamma", "alpha"], [1.0, 1.0])
     assert found.in_words() == "All 2 parameters are determined; the least well known combination to 1 %."

@@ -69,6 +69,22 @@ def test_a_free_parameter_without_an_error_says_so(make_result):
     assert text.count("error not known") == 14
 
 
+def test_the_shift_that_another_parameter_takes_up_is_called_a_convention(make_result):
+    errors = np.ones(14)
+    errors[11] = np.nan
+    text = make_result(stderr=errors, status=["free"] * 14).summary()
+    line = next(line for line in text.splitlines() if line.startswith("f2 "))
+    assert line.endswith("a convention: only f0·exp(−f1·f2) counts")
+    fixed = make_result(stderr=errors, status=["free"] * 11 + ["fixed"] + ["free"] * 2).summary()
+    assert "a convention" not in fixed
+
+
+def test_errors_that_do_not_rest_on_sigma_are_said_to_when_chi_square_is_large(make_result):
+    text = "the errors below do not rest on sigma"
+    assert text in make_result(chi2=9000.0, uncertainty="dyadic cluster-robust").summary()
+    assert text not in make_result(chi2=9000.0, uncertainty="").summary()
+
+
 class _Checker(HTMLParser):
     void = frozenset({"br", "hr", "img"})
 
