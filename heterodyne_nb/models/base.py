@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,31 @@ from heterodyne_nb.models.terms import Terms
 FloatArray = NDArray[np.float64]
 #: A published parameter vector.
 Parameters = Sequence[float] | NDArray[Any]
+
+
+def numbers(values: Any, what: str) -> FloatArray:
+    """An array of float64, or a ConfigurationError that says which argument holds none."""
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{what} = {values!r}", expected="numbers") from None
+
+
+def ordered_times(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The earlier and the later of two absolute times (s).
+
+    Raises
+    ------
+    ConfigurationError
+        A time is not above zero: the first frame is at one frame time.
+    """
+    t1, t2 = numbers(t1, "t1"), numbers(t2, "t2")
+    early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+    if not np.all(early > 0):
+        raise ConfigurationError(
+            f"time {np.min(early):g} s", expected="absolute times above 0 s: the first frame is at t = dt"
+        )
+    return early, late
 
 
 class Model(ABC):
@@ -49,7 +75,7 @@ class Model(ABC):
 
     def unpack(self, params: Parameters) -> FloatArray:
         """Return the parameters as an array of the right length and finite, or say what is wrong."""
-        values = np.asarray(params, float).ravel()
+        values = numbers(params, f"parameters of model {self.name!r}").ravel()
         if values.size != len(self.parameters):
             raise ConfigurationError(
                 f"{values.size} parameters given to model {self.name!r}",
@@ -67,6 +93,16 @@ class Model(ABC):
 
 class TwoTimeModel(Model):
     """A model of the two-time correlation."""
+
+    def checked_gap(self, gap: float | None) -> float | None:
+        """The gap of the shear cell in Å, or a ConfigurationError where the model needs one and has none."""
+        if self.needs_gap and not (isinstance(gap, Real) and 0 < gap < np.inf):
+            raise ConfigurationError(
+                f"{self.name} needs the gap of the shear cell, got {gap!r}",
+                where="analyzer_parameters.geometry.stator_rotor_gap",
+                expected="a length in Å, greater than 0",
+            )
+        return gap
 
     @abstractmethod
     def correlation(
@@ -141,14 +177,20 @@ class _PluginCheck:
         self.plugin = plugin
         self.name = plugin.get_model_name()
         self.parameters = tuple(plugin.parameters)
-        if not self.parameters:
+        if not self.parameters or not all(isinstance(spec, ParameterSpec) for spec in self.parameters):
             raise ConfigurationError(
                 f"model plugin {self.name!r} names no parameters",
                 expected="a class attribute `parameters`, a tuple of ParameterSpec",
             )
 
     def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
-        result = np.asarray(self.plugin.compute_correlation(argument, values, q, phi), float)
+        try:
+            result = np.asarray(self.plugin.compute_correlation(argument, values, q, phi), float)
+        except Exception as error:
+            raise ConfigurationError(
+                f"model plugin {self.name!r} failed: {type(error).__name__}: {error}",
+                where=f"compute_correlation of {type(self.plugin).__name__}",
+            ) from error
         try:
             return np.broadcast_to(result, shape)
         except ValueError:

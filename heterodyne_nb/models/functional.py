@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.base import numbers
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel
 
@@ -53,7 +54,7 @@ def heterodyne_model(
     """
     shapes = [np.shape(a) for a in (q, phi, tau)]
     grid_q, grid_phi, grid_tau = np.meshgrid(
-        *(np.ravel(np.asarray(a, float)) for a in (q, phi, tau)), indexing="ij"
+        *(np.ravel(numbers(a, name)) for name, a in (("q", q), ("phi", phi), ("tau", tau))), indexing="ij"
     )
     values = list(params.values()) if isinstance(params, Mapping) else list(np.ravel(params))
     if len(values) == 5:
@@ -61,11 +62,7 @@ def heterodyne_model(
         m = model.correlation(_ordered(model, params, values), grid_tau, q=grid_q, phi=grid_phi)
     else:
         full = HeterodyneModel()
-        start = _start_time(grid_tau) if t1 is None else float(t1)
-        if not start > 0:
-            raise ConfigurationError(
-                f"start time t1 = {start} s", expected="greater than 0: the first frame is at dt"
-            )
+        start = _start_time(grid_tau) if t1 is None else float(numbers(t1, "t1"))
         m = full.correlation(_ordered(full, params, values), start, start + grid_tau, q=grid_q, phi=grid_phi)
     if contrast is not None:
         m = offset + contrast * m

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
@@ -49,7 +49,7 @@ class HeterodyneModel(SeparableModel):
     ) -> Any:
         """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
         p = self.unpack(params)
-        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        early, late = ordered_times(t1, t2)
         q = np.asarray(q, float)
         decay_r = q**2 * power_integral(early, late, *p[_REF])
         decay_s = q**2 * power_integral(early, late, *p[_SAMPLE])

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, TwoTimeModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, TwoTimeModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     power_cumulative,
@@ -45,7 +44,7 @@ class StaticModel(SeparableModel):
     ) -> Any:
         """See :meth:`TwoTimeModel.correlation`; ``phi`` only broadcasts, ``gap`` is not used."""
         values = self.unpack(params)
-        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        early, late = ordered_times(t1, t2)
         decay = np.abs(power_integral(early, late, *values)) * np.asarray(q, float) ** 2
         return np.exp(-decay + 0.0 * np.asarray(phi, float))
 
@@ -84,13 +83,9 @@ class LaminarFlowModel(TwoTimeModel):
     ) -> Any:
         """See :meth:`TwoTimeModel.correlation`; ``gap`` in Å is required."""
         values = self.unpack(params)
-        if gap is None or not gap > 0:
-            raise ConfigurationError(
-                f"laminar_flow needs the gap of the shear cell, got {gap!r}",
-                where="analyzer_parameters.geometry.stator_rotor_gap",
-                expected="a length in Å, greater than 0",
-            )
-        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        gap = self.checked_gap(gap)
+        assert gap is not None
+        early, late = ordered_times(t1, t2)
         q, angle = np.asarray(q, float), np.radians(values[6] - np.asarray(phi, float))
         decay = q**2 * np.abs(power_integral(early, late, *values[:3]))
         x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6])

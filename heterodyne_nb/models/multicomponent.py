@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from heterodyne_nb.config.parameters import multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel
+from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
     fraction,
@@ -64,17 +64,17 @@ class MulticomponentModel(SeparableModel):
     """N components: the first at rest, the others moving; x_1 = 1 - sum of the others."""
 
     def __init__(self, n_components: int) -> None:
-        if not 2 <= n_components <= 6:
-            raise ConfigurationError(f"n_components is {n_components}", expected="2 to 6")
-        self.n = n_components
-        self.name = f"multicomponent_{n_components}"
-        self.parameters = multicomponent_parameters(n_components)
-        self.places = [_Places(k) for k in range(n_components)]
+        if n_components not in range(2, 7):
+            raise ConfigurationError(f"n_components is {n_components!r}", expected="an integer, 2 to 6")
+        self.n = int(n_components)
+        self.name = f"multicomponent_{self.n}"
+        self.parameters = multicomponent_parameters(self.n)
+        self.places = [_Places(k) for k in range(self.n)]
         self.blocks = tuple(b for place in self.places for b in place.blocks)
         self.curve_units = {
-            **{f"J_{k + 1}": "Å²/s" for k in range(n_components)},
-            **{f"v_{k + 1}": "Å/s" for k in range(1, n_components)},
-            **{f"x_{k + 1}": "1" for k in range(n_components)},
+            **{f"J_{k + 1}": "Å²/s" for k in range(self.n)},
+            **{f"v_{k + 1}": "Å/s" for k in range(1, self.n)},
+            **{f"x_{k + 1}": "1" for k in range(self.n)},
         }
 
     def _fractions(self, p: FloatArray, t: Any) -> list[Any]:
@@ -106,7 +106,7 @@ class MulticomponentModel(SeparableModel):
     ) -> Any:
         """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
         p = self.unpack(params)
-        early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+        early, late = ordered_times(t1, t2)
         q, phi = np.asarray(q, float), np.asarray(phi, float)
         x1, x2 = self._fractions(p, early), self._fractions(p, late)
         decay = [power_integral(early, late, *p[c.transport]) for c in self.places]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
+from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.base import Model, ModelPlugin, adapt_plugin
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
@@ -35,17 +34,15 @@ def _installed() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _load_installed(name: str, point: Any) -> Model | None:
-    """A broken plugin is reported and left out; it never breaks the others."""
+def _load_installed(name: str, point: Any) -> Model:
+    """Installed plugins are loaded when they are asked for, so that a broken one breaks no other."""
     try:
         return adapt_plugin(point.load()())
     except Exception as problem:
-        warnings.warn(
+        raise ConfigurationError(
             f"model plugin {name!r} ({point.value}) cannot be used: {type(problem).__name__}: {problem}",
-            ConfigurationWarning,
-            stacklevel=3,
-        )
-        return None
+            hint="mend or uninstall the package that announces it",
+        ) from problem
 
 
 class ModelFactory:
@@ -75,14 +72,18 @@ class ModelFactory:
         name = str(analysis_mode)
         if name == "multicomponent":
             return MulticomponentModel(2 if n_components is None else n_components)
+        if n_components is not None:
+            raise ConfigurationError(
+                f"n_components = {n_components!r} is given, but mode {name!r} has a fixed number of components",
+                expected="none, or mode 'multicomponent'",
+            )
         if name in _registered:
             return _registered[name]()
         if name in _BUILT_IN:
             return _BUILT_IN[name]()
         point = _installed().get(name)
-        model = _load_installed(name, point) if point is not None else None
-        if model is not None:
-            return model
+        if point is not None:
+            return _load_installed(name, point)
         known = ModelFactory.names()
         near = difflib.get_close_matches(name, known, n=1)
         raise ConfigurationError(
