@@ -63,8 +63,7 @@ def against_truth(result: Any) -> str:
     for name in result.curve_names:
         at = result.curve(name).isel(t=middle)
         band = f"{float(at['lower']):.4g} to {float(at['upper']):.4g}"
-        unit = model.curve_units[name]
-        lines.append(
-            f"  {f'{name} ({unit})':<18}{float(at['value']):>8.4g}   {band:<22} {true[name][middle]:.4g}"
-        )
+        unit = "" if model.curve_units[name] == "1" else f" ({model.curve_units[name]})"
+        value = float(at["value"])
+        lines.append(f"  {name + unit:<18}{value:>8.4g}   {band:<22} {true[name][middle]:.4g}")
     return "\n".join(lines)

@@ -84,7 +84,8 @@ def conclude(args: Namespace, finished: Finished) -> int:
     tell(args, f"\n{best.summary()}\n")
     for name, other in finished.others.items():
         tell(args, f"{name}: reduced chi2 {other.chi2_reduced:.6g} ({other.message})")
-    tell(args, "wrote " + ", ".join(str(path) for path in finished.files))
+    names = ", ".join(path.name for path in finished.files)
+    tell(args, f"wrote {names} in {finished.files[0].parent}")
     if finished.core.stop.reason == "cancelled":
         print("interrupted: the best so far was saved", file=sys.stderr)
         return INTERRUPTED

@@ -37,7 +37,7 @@ def test_a_fit_saves_its_files_and_finds_what_was_simulated(
     assert result.chi2_reduced == pytest.approx(1.0, abs=0.1)
     told = capsys.readouterr().out
     assert "masked frames: 10-12" in told
-    assert f"wrote {out / 'results.nc'}" in told
+    assert f"wrote results.nc, summary.json, parameters.csv, report.html in {out}" in told
 
 
 def test_the_provenance_says_what_was_configured_and_used(
