@@ -134,8 +134,11 @@ class SeparableModel(TwoTimeModel):
     """A two-time model given by curves (see :class:`Terms`): the engine's fast kernels apply."""
 
     @abstractmethod
-    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
-        """Curves and their derivatives at times ``t`` (s, increasing) and azimuths ``phi`` (degrees)."""
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
+        """Curves at times ``t`` (s, increasing) and azimuths ``phi`` (degrees).
+
+        Without ``derivatives`` those may be left zero; only then is χ² alone asked for.
+        """
 
 
 class OneTimeModel(Model):

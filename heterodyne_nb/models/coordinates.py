@@ -145,8 +145,11 @@ class Coordinates:
 
     def _set_power(self, theta: FloatArray, block: Block, raw: FloatArray) -> None:
         i, j, k = block.indices
-        exponent = np.clip(raw[1], self.lower[j], self.upper[j])
-        amplitude = np.clip(raw[0] * self.times.middle**-exponent, self.lower[i], self.upper[i])
+        exponent = float(np.clip(raw[1], self.lower[j], self.upper[j]))
+        least = self.lower[i]
+        if block.kind == "transport":
+            least = max(least, self._least_amplitude(exponent, float(self.upper[k])))
+        amplitude = float(np.clip(raw[0] * self.times.middle**-exponent, least, self.upper[i]))
         theta[i], theta[j] = amplitude, exponent
         theta[k] = raw[2] if block.kind == "power" else max(raw[2], self._least_offset(amplitude, exponent))
 
@@ -154,20 +157,46 @@ class Coordinates:
         """Offset at which the power law touches zero at its lower end."""
         return -min(amplitude * self.times.first**exponent, amplitude * self.times.last**exponent)
 
+    def _least_amplitude(self, exponent: float, largest_offset: float) -> float:
+        """Amplitude below which no allowed offset keeps the power law from going negative."""
+        ends = self.times.first**exponent, self.times.last**exponent
+        return -largest_offset / (max(ends) if largest_offset >= 0 else min(ends))
+
     def _set_fraction(self, theta: FloatArray, block: Block, raw: FloatArray) -> None:
         i, j, k = block.indices
         first, last = np.clip(raw[:2], 0.0, 1.0)
-        rate = float(np.clip(raw[2], self.lower[j], self.upper[j]))
-        if rate == 0.0:
-            rate = self.SMALLEST_BEND / self.times.span
+        rate = self._bent(float(raw[2]), j)
         shift = self._shift(theta, block)
-        early, late = (_growth(rate, t - shift) for t in (self.times.first, self.times.last))
-        amplitude = (last - first) / (late - early)
+        early, late, rise = self._growths(rate, shift)
+        amplitude = (last - first) / rise
         if block.shift is not None:
             amplitude, theta[block.shift] = self._move_shift(amplitude, rate, shift, block)
-            early = _growth(rate, self.times.first - theta[block.shift])
-        amplitude = np.clip(amplitude, self.lower[i], self.upper[i])
-        theta[i], theta[j], theta[k] = amplitude, rate, first - amplitude * early
+            early, late, rise = self._growths(rate, theta[block.shift])
+        amplitude = float(np.clip(amplitude, *self._amplitudes(early, late, rise, i, k)))
+        lowest = max(self.lower[k], -amplitude * early, -amplitude * late)
+        highest = min(self.upper[k], 1.0 - amplitude * early, 1.0 - amplitude * late)
+        theta[i], theta[j] = amplitude, rate
+        theta[k] = np.clip(first - amplitude * early, lowest, highest)
+
+    def _bent(self, rate: float, j: int) -> float:
+        """The rate inside its bounds and, where they allow, away from 0."""
+        least, bounds = self.SMALLEST_BEND / self.times.span, (self.lower[j], self.upper[j])
+        rate = float(np.clip(rate, *bounds))
+        if abs(rate) >= least:
+            return rate
+        return float(np.clip(np.copysign(least, rate), *bounds)) or float(np.clip(-least, *bounds))
+
+    def _growths(self, rate: float, shift: float) -> tuple[float, float, float]:
+        """exp(rate (t - shift)) at the first and the last frame, and the rise between them, never 0."""
+        early, late = (_growth(rate, t - shift) for t in (self.times.first, self.times.last))
+        return early, late, (late - early) or np.inf
+
+    def _amplitudes(self, early: float, late: float, rise: float, i: int, k: int) -> tuple[float, float]:
+        """Amplitudes for which some allowed constant part keeps both ends of a fraction in [0, 1]."""
+        steepest, grown = 1.0 / abs(rise), (early, late)
+        lowest = [-self.upper[k] / g for g in grown]
+        highest = [(1.0 - self.lower[k]) / g for g in grown]
+        return max(self.lower[i], -steepest, *lowest), min(self.upper[i], steepest, *highest)
 
     def _move_shift(self, amplitude: float, rate: float, shift: float, block: Block) -> tuple[float, float]:
         """Use the null direction f0 exp(-f1 f2) to bring f0 inside its bounds, as far as f2 may move."""
@@ -201,9 +230,8 @@ class Coordinates:
     def _fraction_jacobian(self, theta: FloatArray, block: Block, raw: FloatArray) -> FloatArray:
         first, last, rate = raw
         shift = self._shift(theta, block)
-        early, late = (_growth(rate, t - shift) for t in (self.times.first, self.times.last))
+        early, late, rise = self._growths(rate, shift)
         d_early, d_late = (self.times.first - shift) * early, (self.times.last - shift) * late
-        rise = late - early
         amplitude = (last - first) / rise
         by_rate = -amplitude * (d_late - d_early) / rise
         f0 = np.array([-1.0 / rise, 1.0 / rise, by_rate])

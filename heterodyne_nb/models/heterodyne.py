@@ -74,7 +74,7 @@ class HeterodyneModel(SeparableModel):
             "x_sample": fraction(t, *p[_FRACTION]),
         }
 
-    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: reference, sample and cross term."""
         p = self.unpack(params)
         out = Terms.zeros(3, 1, 14, len(t), len(phi))
@@ -82,14 +82,15 @@ class HeterodyneModel(SeparableModel):
         out.decay[0] = power_cumulative(t, *p[_REF])
         out.decay[1] = power_cumulative(t, *p[_SAMPLE])
         out.decay[2] = 0.5 * (out.decay[0] + out.decay[1])
-        out.d_decay[0, _REF] = power_cumulative_gradient(t, *p[0:2])
-        out.d_decay[1, _SAMPLE] = power_cumulative_gradient(t, *p[3:5])
-        out.d_decay[2] = 0.5 * (out.d_decay[0] + out.d_decay[1])
         out.displacement[0] = power_cumulative(t, *p[_VELOCITY])
-        out.d_displacement[0, _VELOCITY] = power_cumulative_gradient(t, *p[6:8])
         angle = (p[_PHI0] - np.asarray(phi, float)) * _DEGREE
         out.weight[2, 0] = np.cos(angle)
-        out.d_weight[2, 0, _PHI0] = -np.sin(angle) * _DEGREE
+        if derivatives:
+            out.d_decay[0, _REF] = power_cumulative_gradient(t, *p[0:2])
+            out.d_decay[1, _SAMPLE] = power_cumulative_gradient(t, *p[3:5])
+            out.d_decay[2] = 0.5 * (out.d_decay[0] + out.d_decay[1])
+            out.d_displacement[0, _VELOCITY] = power_cumulative_gradient(t, *p[6:8])
+            out.d_weight[2, 0, _PHI0] = -np.sin(angle) * _DEGREE
         return out
 
     @staticmethod

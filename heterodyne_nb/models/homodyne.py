@@ -52,13 +52,14 @@ class StaticModel(SeparableModel):
         """Transport coefficient J(t) in Å²/s."""
         return {"J": power_law(t, *self.unpack(params))}
 
-    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""
         values = self.unpack(params)
         out = Terms.zeros(1, 1, 3, len(t), len(phi))
         out.amplitude[0] = 1.0
         out.decay[0] = power_cumulative(t, *values)
-        out.d_decay[0] = power_cumulative_gradient(t, *values[:2])
+        if derivatives:
+            out.d_decay[0] = power_cumulative_gradient(t, *values[:2])
         return out
 
 

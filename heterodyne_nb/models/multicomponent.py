@@ -122,7 +122,7 @@ class MulticomponentModel(SeparableModel):
                 total = total + weight * np.exp(-0.5 * q**2 * (decay[n] + decay[m])) * fringe
         return total / (sum(x**2 for x in x1) * sum(x**2 for x in x2))
 
-    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray) -> Terms:
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: N self terms, then the N(N-1)/2 cross terms."""
         p = self.unpack(params)
         pairs = [(k, k) for k in range(self.n)] + list(combinations(range(self.n), 2))
