@@ -48,7 +48,13 @@ class FitOptions:
             return base
         if self.multistart == 0:
             return replace(base, samples=0, starts=0)
-        return replace(base, starts=self.multistart, samples=max(base.samples, 20 * self.multistart))
+        first = (self.multistart, base.rounds[0][1])
+        return replace(
+            base,
+            starts=self.multistart,
+            samples=max(base.samples, 20 * self.multistart),
+            rounds=(first, *base.rounds[1:]),
+        )
 
 
 def fit_two_time(

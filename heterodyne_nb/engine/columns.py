@@ -14,12 +14,16 @@ So the columns below (one for c_r, one for each parameter that acts on r) hold e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.models.terms import Terms
+
+if TYPE_CHECKING:
+    from heterodyne_nb.engine.problem import Problem
 
 FloatArray = NDArray[np.float64]
 
@@ -144,7 +148,9 @@ class Columns:
     layout: Layout
 
 
-def make_columns(terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[np.int64]) -> Columns:
+def make_columns(
+    terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[np.int64], layout: Layout | None = None
+) -> Columns:
     """Build the columns of every bin.
 
     Parameters
@@ -157,8 +163,10 @@ def make_columns(terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[
         1 for a used frame, 0 for a masked one.
     wanted : (P,)
         Indices of the parameters whose derivatives are asked for; empty for none.
+    layout : Layout, optional
+        As :func:`make_layout` gives it, when known already.
     """
-    layout = make_layout(terms, wanted)
+    layout = layout or make_layout(terms, wanted)
     bins, n = len(q), terms.amplitude.shape[1]
     u = np.empty((bins, len(layout.column_part), n))
     w = np.empty_like(u)
@@ -169,3 +177,13 @@ def make_columns(terms: Terms, q: FloatArray, mask: FloatArray, wanted: NDArray[
         layout.column_part, layout.column_parameter, u, w, f,
     )  # fmt: skip
     return Columns(u, w, f, layout)
+
+
+def problem_columns(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> Columns:
+    """Columns of every bin of a problem at one parameter vector; layouts are made once a problem."""
+    key = tuple(int(i) for i in wanted)
+    if key not in problem.layouts:
+        generic = np.array([0.5 + 0.01 * i for i in range(len(theta))])  # no derivative vanishes by chance
+        problem.layouts[key] = make_layout(problem.model.terms(generic, problem.t, problem.phi), wanted)
+    terms = problem.model.terms(theta, problem.t, problem.phi, derivatives=len(key) > 0)
+    return make_columns(terms, problem.q, problem.mask, wanted, problem.layouts[key])

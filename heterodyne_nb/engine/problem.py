@@ -37,6 +37,8 @@ class Problem:
         Unmeasured pixels inside used frames, as (bin, t2, t1).
     gap : float or None
         Gap of the shear cell in Å.
+    layouts : dict
+        Layouts of columns met so far, kept by the kernels.
     count, sum_data, sum_squares : (B,)
         Number of used pixels, sum of c2 and of c2² over them.
     """
@@ -51,6 +53,7 @@ class Problem:
     sigma: FloatArray
     holes: NDArray[np.int64]
     gap: float | None = None
+    layouts: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
     count: FloatArray = field(init=False)
     sum_data: FloatArray = field(init=False)
     sum_squares: FloatArray = field(init=False)

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine.columns import make_columns
+from heterodyne_nb.engine.columns import problem_columns
 from heterodyne_nb.engine.fast import separable_products
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.tiles import tile_products_at
@@ -41,8 +41,7 @@ def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) 
 
 
 def _separable(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
-    terms = problem.model.terms(theta, problem.t, problem.phi)
-    columns = make_columns(terms, problem.q, problem.mask, wanted)
+    columns = problem_columns(problem, theta, wanted)
     out = separable_products(problem.data, columns, problem.mask)
     if len(problem.holes):
         lay = columns.layout

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine.columns import make_columns
+from heterodyne_nb.engine.columns import problem_columns
 from heterodyne_nb.engine.fast import entries
 from heterodyne_nb.engine.generic import generic_tiles
 from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
@@ -73,8 +73,7 @@ def tile_products_at(
     )
     tail = (edges, cluster, inner, LOSS_CODES[weighting.loss], float(weighting.tuning), out, rho)
     if isinstance(problem.model, SeparableModel):
-        terms = problem.model.terms(theta, problem.t, problem.phi)
-        columns = make_columns(terms, problem.q, problem.mask, wanted)
+        columns = problem_columns(problem, theta, wanted)
         tile_products(
             SEPARABLE, problem.data, columns.u, columns.w, _steps(columns.f), problem.mask,
             columns.layout.column_part, *entries(columns.layout), np.zeros(0, np.bool_), *tail,

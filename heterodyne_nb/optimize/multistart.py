@@ -29,24 +29,24 @@ class MultistartSettings:
         Start vectors compared by χ².
     starts : int
         How many of them are fitted on the coarse problem.
+    rounds : tuple of (int, int)
+        How many of the best are fitted on in each round, for at most how many iterations.
     finish : int
         How many distinct coarse optima are fitted on all pixels.
     screen_frames, coarse_frames : int
         Frames of the two coarse problems (all, when the run is shorter).
     agree : float
         Two fits with χ² this close (relative) have found the same optimum.
-    repeats : int
-        The search stops early when the best optimum has been found this often.
     seed : int
     """
 
     samples: int = 800
-    starts: int = 12
+    starts: int = 16
+    rounds: tuple[tuple[int, int], ...] = ((16, 10), (6, 20), (3, 60))
     finish: int = 2
-    screen_frames: int = 100
-    coarse_frames: int = 200
+    screen_frames: int = 70
+    coarse_frames: int = 120
     agree: float = 1e-5
-    repeats: int = 3
     seed: int = 0
 
 
@@ -73,7 +73,8 @@ class Multistart:
         coarse = self._coarse(self.settings.coarse_frames)
         candidates = self._coarse_fits(coarse, self._starts())
         best: OptimizeResult | None = None
-        for point in self._distinct(candidates):
+        worst = 1.02 * candidates[0][0]
+        for _, point in [fit for fit in candidates if fit[0] <= worst][: self.settings.finish]:
             result = self._fit(self.objective, point, self.strategy, "all pixels")
             if best is None or result.fun < best.fun:
                 best = result
@@ -99,29 +100,34 @@ class Multistart:
         )
         return [*self.extra_starts, *found]
 
-    def _coarse_fits(self, coarse: Objective, starts: list[FloatArray]) -> list[tuple[float, FloatArray]]:
-        quick = GaussNewtonStrategy(max_iterations=60, ftol=1e-7, stop=self.stop)
-        fits: list[tuple[float, FloatArray]] = []
-        for number, start in enumerate(starts):
-            if self._stopped() and fits:
-                break
-            result = self._fit(coarse, start, quick, f"start {number + 1}")
-            fits.append((float(result.fun), result.x))
-            fits.sort(key=lambda fit: fit[0])
-            self.on_progress(ProgressEvent("search", (number + 1) / len(starts), coarse.reduced(fits[0][0])))
-            same = sum(fun - fits[0][0] <= self.settings.agree * fits[0][0] for fun, _ in fits)
-            if same >= self.settings.repeats:
+    def _coarse_fits(self, coarse: Objective, points: list[FloatArray]) -> list[tuple[float, FloatArray]]:
+        """Fit in rounds: many starts for a few iterations, the best of them for more."""
+        fits = [(np.inf, point) for point in points]
+        work = sum(min(keep, len(points)) * most for keep, most in self.settings.rounds)
+        done = 0
+        for number, (keep, iterations) in enumerate(self.settings.rounds):
+            quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
+            kept, fits = fits[:keep], []
+            for _, point in kept:
+                if self._stopped() and fits:
+                    break
+                result = self._fit(coarse, point, quick, f"search, round {number + 1}")
+                fits.append((float(result.fun), result.x))
+                done += iterations
+                best = min(fun for fun, _ in fits)
+                self.on_progress(ProgressEvent("search", min(done / work, 1.0), coarse.reduced(best)))
+            fits = self._distinct(fits)
+            if self._stopped():
                 break
         return fits
 
-    def _distinct(self, fits: list[tuple[float, FloatArray]]) -> list[FloatArray]:
-        """The best fits whose χ² differ, best first."""
+    def _distinct(self, fits: list[tuple[float, FloatArray]]) -> list[tuple[float, FloatArray]]:
+        """The fits whose χ² differ, best first."""
         kept: list[tuple[float, FloatArray]] = []
-        for fun, point in fits:
+        for fun, point in sorted(fits, key=lambda fit: fit[0]):
             if all(abs(fun - other) > self.settings.agree * other for other, _ in kept):
                 kept.append((fun, point))
-        promising = [point for fun, point in kept if fun <= 1.02 * kept[0][0]]
-        return promising[: self.settings.finish]
+        return kept
 
     def _fit(
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
