@@ -148,10 +148,12 @@ def _run_name(step: dict[str, Any]) -> str:
 
 
 def _trace_of(step: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations and reduced chi-square of a run: its history, or its end alone."""
-    history = step.get("history")
-    if history:
-        return np.arange(len(history)), np.asarray(history, dtype=float)
+    """Iterations and reduced chi-square of a run: its history (values, or pairs with the iteration), or its end."""
+    history = np.asarray(step.get("history") or [], dtype=float)
+    if history.ndim == 2:
+        return history[:, 0], history[:, 1]
+    if history.size:
+        return np.arange(history.size), history
     end = step.get("chi2_reduced")
     if end is None:
         return np.array([]), np.array([])

@@ -139,6 +139,14 @@ def test_an_unknown_covariance_is_an_error() -> None:
         plots.correlation(make_result(covariance=np.full((14, 14), np.nan)))
 
 
+def test_a_history_that_names_its_iterations_is_drawn_at_them() -> None:
+    figure = plots.convergence(
+        make_result(path=[{"strategy": "s", "history": [[0, 9.0], [2, 1.5], [3, 1.0]]}])
+    )
+    np.testing.assert_array_equal(figure.data[0].x, [0, 2, 3])
+    np.testing.assert_array_equal(figure.data[0].y, [9.0, 1.5, 1.0])
+
+
 def test_convergence_draws_the_history_of_every_run(result: FitResult) -> None:
     figure = plots.convergence(result)
     assert [trace.name for trace in figure.data] == ["1: nelder_mead (its end)", "2: gauss_newton"]
