@@ -2,7 +2,8 @@
 
 (v, phi0) -> (-v, phi0) and phi0 -> phi0 + 180° leave the heterodyne model unchanged, and so does swapping the two
 components. Reported: v >= 0 at mid-time, phi0 in (-90°, 90°], and the sample as the component with the larger J at
-mid-time. A rule is applied only where no bound, fixed value or tie speaks against it.
+mid-time. A rule is applied only where no bound, fixed value, tie or prior speaks against it. Of several moving
+components only all velocities together, or one with half a turn of its direction, may change sign.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     theta = np.array(theta, float)
     names = list(model.parameter_names)
     middle = float(np.sqrt(t[0] * t[-1]))
-    for change in (_swap, _turn_velocity, _turn_direction):
+    for change in (_swap, _turn_directions, _turn_velocities):
         candidate = change(model.name, names, theta, middle)
         if candidate is not None and _allowed(candidate, theta, table):
             theta = candidate
@@ -42,7 +43,8 @@ def _allowed(candidate: FloatArray, theta: FloatArray, table: Any) -> bool:
     changed = ~np.isclose(candidate, theta, rtol=1e-12, atol=0.0)
     tied = np.array([name is not None for name in table.tie])
     targets = np.array([name in table.tie for name in table.names])
-    free = table.vary & ~tied & ~targets
+    expected = np.array([prior is not None for prior in table.prior])
+    free = table.vary & ~tied & ~targets & ~expected
     inside = (candidate >= table.lower) & (candidate <= table.upper)
     return bool(np.all(free[changed]) and np.all(inside))
 
@@ -52,31 +54,42 @@ def _value(theta: FloatArray, at: int, t: float) -> float:
 
 
 def _swap(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    if mode != "heterodyne" or _value(theta, 3, middle) >= _value(theta, 0, middle):
-        return None
+    """Call the faster component the sample."""
     out = theta.copy()
-    out[0:3], out[3:6] = theta[3:6], theta[0:3]
-    f0, f3 = names.index("f0"), names.index("f3")
-    out[f0], out[f3] = -theta[f0], 1.0 - theta[f3]
+    if mode == "heterodyne" and _value(theta, 3, middle) < _value(theta, 0, middle):
+        out[0:3], out[3:6] = theta[3:6], theta[0:3]
+        f0, f3 = names.index("f0"), names.index("f3")
+        out[f0], out[f3] = -theta[f0], 1.0 - theta[f3]
+        return out
+    if mode == "heterodyne_equilibrium" and theta[2] < theta[1]:
+        out[:3] = 1.0 - theta[0], theta[2], theta[1]
+        return out
+    return None
+
+
+def _turn_directions(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
+    """Half turns; of several moving components each must then change the sign of its velocity."""
+    directions = [i for i, name in enumerate(names) if name.startswith("phi0")]
+    speeds = _speeds(names)
+    out = theta.copy()
+    for k, i in enumerate(directions):
+        out[i] = 90.0 - (90.0 - theta[i]) % 180.0
+        if len(directions) > 1 and round((theta[i] - out[i]) / 180.0) % 2:
+            out[[speeds[k], speeds[k] + 2]] *= -1.0
     return out
 
 
-def _turn_velocity(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    first = {"heterodyne": "v0", "laminar_flow": "gamma_dot_0"}.get(mode)
-    if first is None:
-        return None
-    at = names.index(first)
-    if _value(theta, at, middle) >= 0:
+def _turn_velocities(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
+    """All at once, so that the first one is positive."""
+    speeds = _speeds(names)
+    if not speeds or _value(theta, speeds[0], middle) >= 0:
         return None
     out = theta.copy()
-    out[at], out[at + 2] = -theta[at], -theta[at + 2]
+    for at in speeds:
+        out[[at, at + 2]] *= -1.0
     return out
 
 
-def _turn_direction(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    if mode not in ("heterodyne", "laminar_flow", "heterodyne_equilibrium"):
-        return None
-    at = names.index("phi0")
-    out = theta.copy()
-    out[at] = 90.0 - (90.0 - theta[at]) % 180.0
-    return out
+def _speeds(names: list[str]) -> list[int]:
+    """Where the velocity power laws begin."""
+    return [i for i, name in enumerate(names) if name.startswith(("v0", "gamma_dot_0"))]

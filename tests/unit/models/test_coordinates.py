@@ -82,7 +82,9 @@ def test_whatever_the_coordinates_curves_are_physical_at_all_times(mode, run, se
     model, theta = ModelFactory.create_model(mode), draw(mode, rng, times, Q)
     coordinates = coordinates_of(mode, table_around(mode, theta, rng), times)
     start = coordinates.to_internal(theta)
-    reached = coordinates.from_internal(start + reach * rng.normal(size=coordinates.size))
+    z = start + reach * rng.normal(size=coordinates.size)
+    z[rng.random(z.size) < 0.2] *= 1e-4  # flat, straight or absent curves too
+    reached = coordinates.from_internal(z)
     dense = np.concatenate([np.linspace(times[0], times[-1], 200), np.geomspace(times[0], times[-1], 200)])
     for name, curve in model.curves(reached, dense).items():
         if name.startswith("J"):
@@ -119,6 +121,8 @@ def test_the_jacobian_is_the_derivative_of_the_way_back(mode, run, seed, roles) 
     for k, unit in enumerate(np.eye(coordinates.size)):
         h = 1e-6 * max(1.0, abs(z[k]))
         high, low = coordinates.from_internal(z + h * unit), coordinates.from_internal(z - h * unit)
+        if np.any(((high == table.upper) | (low == table.lower)) & table.vary):
+            continue  # the difference would reach over a bound
         slope = (high - low) / (2 * h)
         scale = np.abs(jacobian[:, k]).max()
         np.testing.assert_allclose(slope, jacobian[:, k], rtol=3e-5, atol=3e-6 * scale + 1e-12)
