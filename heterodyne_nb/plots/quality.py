@@ -96,20 +96,36 @@ def convergence(result: Any, *, theme: str = "light") -> go.Figure:
     if not runs:
         raise ConfigurationError("the path of this result holds no chi-square", where="result")
     figure = panels("Convergence", f"{quality(result)} · {_time(result.path)}", theme=theme, height=420)
-    for number, (name, iterations, chi2) in enumerate(runs):
-        label = f"{number + 1}: {name}" if len(runs) > 1 else name
-        if chi2.size == 1:
-            label += " (its end)"
-        figure.add_trace(_points(iterations, chi2, label, look.line_colour(number, theme)))
+    kinds = list(dict.fromkeys(name for name, *_ in runs))
+    for name in kinds:
+        alike = [(iterations, chi2) for other, iterations, chi2 in runs if other == name]
+        colour, label = look.line_colour(kinds.index(name), theme), _label(name, [chi2 for _, chi2 in alike])
+        for number, (iterations, chi2) in enumerate(alike):
+            points = _points(iterations, chi2, label, colour, faint=len(alike) > 3)
+            figure.add_trace(points.update(legendgroup=name, showlegend=number == 0))
     values = np.concatenate([chi2 for _, _, chi2 in runs])
     figure.update_xaxes(title_text="iteration", rangemode="tozero")
-    figure.update_yaxes(title_text="reduced χ²", type="log" if _decades(values) > 1 else "linear")
+    decades = _decades(values)
+    if decades > 1:
+        ticks = {"dtick": "D2"} if decades < 3 else {"dtick": 1}
+        figure.update_yaxes(type="log", tickformat="~g", **ticks)
+    figure.update_yaxes(title_text="reduced χ²")
     return legend_below(figure)
 
 
-def _points(x: np.ndarray, y: np.ndarray, name: str, colour: str) -> go.Scatter:
-    line, marker = {"color": colour, "width": 1.5}, {"color": colour, "size": 7}
-    return go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, cliponaxis=False)
+def _label(name: str, runs: list[np.ndarray]) -> str:
+    if len(runs) > 1:
+        return f"{name} ({len(runs)} runs)"
+    return f"{name} (its end)" if runs[0].size == 1 else name
+
+
+def _points(x: np.ndarray, y: np.ndarray, name: str, colour: str, *, faint: bool = False) -> go.Scatter:
+    line = {"color": colour, "width": 1 if faint else 1.5}
+    marker = {"color": colour, "size": 4 if faint else 7}
+    return go.Scatter(
+        x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, cliponaxis=False,
+        opacity=0.6 if faint else 1.0,
+    )  # fmt: skip
 
 
 def _matrix_figure(matrix: np.ndarray, names: np.ndarray, note: str, theme: str) -> go.Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -108,22 +109,43 @@ def bin_table(record: xr.Dataset) -> Table | None:
 
 
 def path_table(record: xr.Dataset) -> Table | None:
-    """Runs that led to the result; None when they were not recorded."""
+    """Runs that led to the result, those of one kind in one line; None when they were not recorded."""
     steps = json.loads(record.attrs["path"])
     if not steps:
         return None
-    rows = tuple(
-        (
-            str(step.get("strategy", "")),
-            str(step.get("start", "")),
-            _count(step.get("iterations")),
-            _count(step.get("chi2_reduced"), 5),
-            _count(step.get("seconds"), 2),
-            str(step.get("message", "")),
-        )
-        for step in steps
-    )
+    rows = tuple(_path_row(group) for group in _alike(steps))
     return Table(("strategy", "start", "iterations", "reduced χ²", "seconds", "why it stopped"), rows)
+
+
+def _alike(steps: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Neighbouring runs of the same strategy from the same kind of start."""
+    pairs = itertools.groupby(steps, key=lambda step: (step.get("strategy"), step.get("start")))
+    return [list(group) for _, group in pairs]
+
+
+def _path_row(runs: list[dict[str, Any]]) -> tuple[str, ...]:
+    """One line for runs alike: iterations and seconds of all, chi-square and end of the best."""
+    best = min(runs, key=lambda run: _known(run.get("chi2_reduced"), math.inf))
+    start = str(best.get("start", ""))
+    if len(runs) > 1:
+        start = f"{start} ({len(runs)} runs)".strip()
+    return (
+        str(best.get("strategy", "")),
+        start,
+        _count(_total(runs, "iterations")),
+        _count(best.get("chi2_reduced"), 5),
+        _count(_total(runs, "seconds"), 2),
+        str(best.get("message", "")),
+    )
+
+
+def _total(runs: list[dict[str, Any]], key: str) -> float | None:
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return sum(values) if values else None
+
+
+def _known(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None or math.isnan(value) else value
 
 
 def provenance_lines(record: xr.Dataset) -> list[str]:

@@ -149,10 +149,20 @@ def test_a_history_that_names_its_iterations_is_drawn_at_them() -> None:
 
 def test_convergence_draws_the_history_of_every_run(result: FitResult) -> None:
     figure = plots.convergence(result)
-    assert [trace.name for trace in figure.data] == ["1: nelder_mead (its end)", "2: gauss_newton"]
+    assert [trace.name for trace in figure.data] == ["nelder_mead (its end)", "gauss_newton"]
     assert list(figure.data[0].x) == [40]
     assert list(figure.data[1].y) == [1.9, 1.4, 1.1, 1.02, 1.011, 1.01]
     assert "2 runs, 3.4 s" in figure.layout.title.subtitle.text
+
+
+def test_runs_of_one_kind_share_a_colour_and_a_line_of_the_legend() -> None:
+    search = [{"strategy": "s", "start": "search", "history": [[0, 3.0], [1, 2.0 - k]]} for k in (0.1, 0.2)]
+    figure = plots.convergence(
+        make_result(path=[*search, {"strategy": "s", "history": [[0, 1.8], [1, 1.7]]}])
+    )
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["s, search (2 runs)", "s"]
+    assert len({trace.line.color for trace in figure.data}) == 2
+    assert len(figure.data) == 3
 
 
 def test_a_long_way_down_is_drawn_on_a_logarithmic_axis() -> None:

@@ -11,6 +11,7 @@ from result_parts import STATUS, VALUES, parts
 
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import FitResult
+from heterodyne_nb.results.report_parts import path_table
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 
@@ -83,6 +84,32 @@ def test_errors_that_do_not_rest_on_sigma_are_said_to_when_chi_square_is_large(m
     text = "the errors below do not rest on sigma"
     assert text in make_result(chi2=9000.0, uncertainty="dyadic cluster-robust").summary()
     assert text not in make_result(chi2=9000.0, uncertainty="").summary()
+
+
+def test_runs_of_one_kind_take_one_line_of_the_path(make_result):
+    search = [
+        {
+            "strategy": "gauss_newton",
+            "start": "search",
+            "iterations": 10,
+            "chi2_reduced": c,
+            "seconds": 0.5,
+            "message": m,
+        }
+        for c, m in ((1.4, "iteration limit"), (1.1, "converged"), (None, "failed"))
+    ]
+    last = {
+        "strategy": "gauss_newton",
+        "start": "all pixels",
+        "iterations": 3,
+        "chi2_reduced": 1.02,
+        "seconds": 0.1,
+    }
+    table = path_table(make_result(path=[*search, last]).dataset)
+    assert table.rows == (
+        ("gauss_newton", "search (3 runs)", "30", "1.1", "1.5", "converged"),
+        ("gauss_newton", "all pixels", "3", "1.02", "0.1", ""),
+    )
 
 
 class _Checker(HTMLParser):
