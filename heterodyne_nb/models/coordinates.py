@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.config.parameters_table import ParameterTable
+from heterodyne_nb.models.curves import LARGEST_EXPONENT
 
 FloatArray = NDArray[np.float64]
 
@@ -260,4 +261,4 @@ class Coordinates:
 
 
 def _growth(rate: float, t: float) -> float:
-    return float(np.exp(np.clip(rate * t, -600.0, 600.0)))
+    return float(np.exp(np.clip(rate * t, -LARGEST_EXPONENT, LARGEST_EXPONENT)))

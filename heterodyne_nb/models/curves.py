@@ -91,12 +91,16 @@ def power_cumulative_gradient(t: FloatArray, amplitude: float, exponent: float) 
     return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent), t - t[0]])
 
 
+#: Limit of the exponent of a fraction: a model takes fractions to the fourth power, which must not overflow.
+LARGEST_EXPONENT = 150.0
+
+
 def fraction(t: ArrayLike, f0: float, f1: float, f2: float, f3: float) -> Any:
-    """Fraction ``f0 exp(f1 (t - f2)) + f3``; the exponent is limited so that no start overflows."""
-    return f0 * np.exp(np.minimum(f1 * (np.asarray(t, float) - f2), 600.0)) + f3
+    """Fraction ``f0 exp(f1 (t - f2)) + f3``; the exponent is limited to ``LARGEST_EXPONENT``."""
+    return f0 * np.exp(np.minimum(f1 * (np.asarray(t, float) - f2), LARGEST_EXPONENT)) + f3
 
 
 def fraction_gradient(t: FloatArray, f0: float, f1: float, f2: float) -> FloatArray:
     """Derivatives of :func:`fraction` by (f0, f1, f2, f3), shape (4, len(t))."""
-    growth = np.exp(np.minimum(f1 * (t - f2), 600.0))
+    growth = np.exp(np.minimum(f1 * (t - f2), LARGEST_EXPONENT))
     return np.stack([growth, f0 * (t - f2) * growth, -f0 * f1 * growth, np.ones_like(t)])
