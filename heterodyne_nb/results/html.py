@@ -1,8 +1,8 @@
 """Small pieces of self-contained HTML that read well on light and dark notebook themes.
 
 No colours of background are set; text inherits the notebook's own, lines and tints are half
-transparent, so they show on white and on black. Cells are selected through their table, or a notebook's
-own style would align them to the right.
+transparent, so they show on white and on black. Selectors of cells name their class twice, or a
+notebook's own style would align them to the right.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _STYLE = """<style>
 .hnb-report .hnb-alert{border-color:#d9822b;background:rgba(217,130,43,.14)}
 .hnb-report .hnb-note{border-color:rgba(128,128,128,.6);background:rgba(128,128,128,.10)}
 .hnb-report table{border-collapse:collapse;margin:.4em 0;color:inherit;background:transparent}
-.hnb-report table th,.hnb-report table td{padding:.15em .8em .15em 0;text-align:left;border:0;
+.hnb-report.hnb-report table th,.hnb-report.hnb-report table td{padding:.15em .8em .15em 0;text-align:left;border:0;
   border-bottom:1px solid rgba(128,128,128,.3);color:inherit;background:transparent;white-space:nowrap}
-.hnb-report table th{font-weight:600;border-bottom:2px solid rgba(128,128,128,.55)}
+.hnb-report.hnb-report table th{font-weight:600;border-bottom:2px solid rgba(128,128,128,.55)}
 .hnb-report tr.hnb-dim td{opacity:.62}
 .hnb-report tr.hnb-mark td{background:rgba(217,130,43,.14)}
 .hnb-report details{margin:.4em 0}

@@ -12,7 +12,7 @@ from heterodyne_nb.results.numbers import number
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
 CHI2_RANGE = (0.5, 1.5)
-#: A bin is singled out when its reduced chi-square exceeds the median bin's by this factor.
+#: A bin is singled out when its reduced chi-square exceeds the median bin's, and 1, by this factor.
 BIN_FACTOR = 1.5
 
 
@@ -89,7 +89,7 @@ def _bins(record: xr.Dataset) -> list[Flag]:
     chi2 = record["chi2_reduced_bin"].values
     if not np.isfinite(chi2).any():
         return []
-    poor = np.flatnonzero(chi2 > BIN_FACTOR * max(float(np.nanmedian(chi2)), 1e-300))
+    poor = np.flatnonzero(chi2 > BIN_FACTOR * max(float(np.nanmedian(chi2)), 1.0))
     if not poor.size:
         return []
     shown = ", ".join(_bin_name(record, i) for i in poor[:5]) + (", ..." if poor.size > 5 else "")

@@ -178,6 +178,8 @@ def test_flags_name_each_reason_for_doubt(make_result):
     flagged = make_result(status=["free"] * 14, bins=poor).flags
     assert [flag.code for flag in flagged] == ["poor_bins"]
     assert "q = 0.008 1/Å, phi = -45°" in flagged[0].text
+    poor["chi2_reduced_bin"] = ("bin", [0.7, 0.7, 1.2, 0.7])
+    assert codes(make_result(status=["free"] * 14, bins=poor)) == []
 
 
 def test_only_undetermined_parameters_are_no_serious_matter(result):
