@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.lag_noise import MapNoise, diagonal
+from heterodyne_nb.data.lag_noise import MapNoise
 from heterodyne_nb.data.maps import bin_dims, each_map, need_c2, used_frames
+from heterodyne_nb.data.noise_fit import diagonal
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["g2_cuts"]
@@ -122,22 +123,28 @@ def _cut_maps(ds: xr.Dataset, limits: np.ndarray, cut: str) -> np.ndarray:
 
 
 def _cut_one(c2: np.ndarray, used: np.ndarray, limits: np.ndarray, cut: str) -> np.ndarray:
-    noise = MapNoise(c2, used)
+    def spans(lag: int) -> np.ndarray:
+        return _pixels(limits - (lag if cut == "diagonal" else 0), len(used) - lag)
+
     out = np.full((3, len(limits), len(used) - 1), np.nan)
     for lag in range(1, len(used)):
-        pixels = diagonal(c2, used, lag)
-        values, weights = _gather(pixels, limits - (lag if cut == "diagonal" else 0))
-        count = weights.sum(1)
+        values, weights = _gather(diagonal(c2, used, lag), spans(lag))
+        out[2, :, lag - 1] = count = weights.sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
             out[0, :, lag - 1] = (values * weights).sum(1) / count
-        out[1, :, lag - 1] = np.sqrt(noise.variance(weights, lag))
-        out[2, :, lag - 1] = count
+    out[1] = MapNoise(c2, used).errors(spans, out[2])
     return out
 
 
-def _gather(pixels: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels i with limits[:, 0] ≤ 2 i < limits[:, 1], a window a row, and weights 0 or 1."""
-    first, stop = np.clip(-(-limits // 2), 0, len(pixels)).T
+def _pixels(limits: np.ndarray, n: int) -> np.ndarray:
+    """Return first and one past the last pixel i with limits[:, 0] ≤ 2 i < limits[:, 1], of n pixels."""
+    first, stop = np.clip(-(-limits // 2), 0, n).T
+    return np.stack([first, np.maximum(stop, first)], axis=1)
+
+
+def _gather(pixels: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels of each span, a window a row, and weights 0 or 1."""
+    first, stop = spans.T
     at = first[:, None] + np.arange(max(int((stop - first).max()), 1))
     inside = at < stop[:, None]
     values = pixels[np.where(inside, at, 0)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from heterodyne_nb.data.lag_noise import MapNoise, diagonal
+from heterodyne_nb.data.lag_noise import MapNoise
+from heterodyne_nb.data.noise_fit import diagonal
 from heterodyne_nb.errors import DataFormatError
 
 __all__ = ["checked_mask", "g2_from_c2"]
@@ -38,14 +39,13 @@ def g2_from_c2(c2: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarr
     n = len(used)
     if n < 2:
         return np.empty(0), np.empty(0)
-    noise = MapNoise(c2, used)
-    g2, err = np.full((2, n - 1), np.nan)
+    g2, count = np.full(n - 1, np.nan), np.zeros((1, n - 1))
     for lag in range(1, n):
         pixels = diagonal(c2, used, lag)
         good = np.isfinite(pixels)
         if good.any():
-            g2[lag - 1] = pixels[good].mean()
-            err[lag - 1] = np.sqrt(noise.variance(good[None].astype(float), lag)[0])
+            g2[lag - 1], count[0, lag - 1] = pixels[good].mean(), good.sum()
+    err = MapNoise(c2, used).errors(lambda lag: np.array([[0, n - lag]]), count)[0]
     return g2, err
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.lag_noise import diagonal
 from heterodyne_nb.data.maps import bin_dims, each_map, need_c2, used_frames
+from heterodyne_nb.data.noise_fit import fit_noise
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["detect_bad_frames", "estimate_sigma"]
 
 _MAD_TO_STD = 1.4826
-_LAGS_SAMPLED = 256
-_FLAT = 1.04
+_PIXELS = 4096
 
 
 def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
@@ -36,11 +35,11 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
 
     Notes
     -----
-    c2 changes fast with lag and slowly with age, so differences are taken along the diagonals, where a
-    stationary signal, fringes included, cancels: d_s = c2[i, i+k] − 2 c2[i+s, i+s+k] + c2[i+2s, i+2s+k] at
-    all lags k, σ_s = MAD(d_s)·1.4826/√6, robust against bad frames. Neighbouring pixels of speckle data have
-    nearly the same noise, which cancels too: var d_s = σ² (6 − 8 ρ(s) + 2 ρ(2s)). Therefore s is doubled from
-    1 until σ_s grows by less than 4 % (ρ has decayed), at most to N/8; a longer step would see ageing.
+    σ is the root mean square, over the pixels off the diagonal, of the scatter that repeated measurements of
+    the same sample would show: σ² = ⟨S s_ij + W + Σ a_m⟩, the variance of speckle, of what is white, and of
+    other noise, told from fringes, ageing and bad frames by :mod:`heterodyne_nb.data.noise_fit`. Of speckle
+    that lives long, only its short steps are seen: the rest follows from the measured correlation, and in a
+    run of one lifetime about a tenth of σ is missing. What is frozen is no noise but part of the contrast.
     """
     need_c2(ds, "an estimate of sigma")
     dims = bin_dims(ds)
@@ -53,29 +52,20 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
 
 
 def _sigma_of_map(c2: np.ndarray, used: np.ndarray) -> float:
-    n = len(used)
-    step, sigma = 1, _sigma_at_step(c2, used, 1)
-    while 2 * step <= max(n // 8, 1):
-        wider = _sigma_at_step(c2, used, 2 * step)
-        if not wider > _FLAT * sigma:
-            return sigma if np.isnan(wider) else max(sigma, wider)
-        step, sigma = 2 * step, wider
-    return sigma
+    model = fit_noise(c2, used)
+    first, lag = _places(len(used))
+    shared = model.shared(first, lag, np.zeros_like(first))
+    known = np.isfinite(shared)
+    variance = model.white + (shared[known].mean() if known.any() else 0.0)
+    return float(np.sqrt(variance)) if variance > 0 else np.nan
 
 
-def _sigma_at_step(c2: np.ndarray, used: np.ndarray, step: int) -> float:
-    n = len(used)
-    lags = np.unique(np.linspace(1, max(n - 1 - 2 * step, 1), _LAGS_SAMPLED).astype(int))
-    parts = [_second_difference(diagonal(c2, used, lag), step) for lag in lags if lag + 2 * step < n]
-    differences = np.concatenate([np.empty(0), *parts])
-    if differences.size < 3:
-        return np.nan
-    return float(_MAD_TO_STD / np.sqrt(6) * np.median(np.abs(differences - np.median(differences))))
-
-
-def _second_difference(values: np.ndarray, step: int) -> np.ndarray:
-    d = values[: -2 * step] - 2 * values[step:-step] + values[2 * step :]
-    return d[np.isfinite(d)]
+def _places(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (first frame, lag) of pixels evenly spread above the diagonal."""
+    side = min(n, int(np.sqrt(2 * _PIXELS)))
+    frames = np.linspace(0, n - 1, side).round().astype(int)
+    i, j = np.triu_indices(side, 1)
+    return frames[i], frames[j] - frames[i]
 
 
 def detect_bad_frames(ds: xr.Dataset, *, threshold: float = 6.0) -> xr.DataArray:
