@@ -24,9 +24,7 @@ MODES = st.sampled_from(SEPARABLE)
 SEEDS = st.integers(0, 10**6)
 #: Around the sizes of blocks (16, 64, 128, 512) and far from them.
 SIZES = st.one_of(
-    st.integers(3, 40),
-    st.sampled_from([63, 64, 65, 127, 128, 129, 144, 145, 200, 256, 257]),
-    st.integers(3, 300),
+    st.integers(3, 40), st.sampled_from([63, 64, 65, 127, 128, 129, 144, 145]), st.integers(3, 160)
 )
 
 
@@ -34,9 +32,10 @@ def agreement(problem, theta, wanted) -> float:
     return scaled_difference(products_at(problem, theta, wanted), twin_products(problem, theta, wanted))
 
 
-@given(mode=MODES, n=SIZES, bins=st.integers(1, 5), seed=SEEDS)
-@settings(deadline=None, max_examples=60)
+@given(mode=MODES, n=SIZES, bins=st.integers(1, 3), seed=SEEDS)
+@settings(deadline=None, max_examples=30)
 @example(mode="heterodyne", n=300, bins=1, seed=1)
+@example(mode="heterodyne", n=257, bins=1, seed=5)
 @example(mode="heterodyne", n=16, bins=40, seed=2)
 @example(mode="static_isotropic", n=3, bins=1, seed=3)
 @example(mode="multicomponent_4", n=3, bins=2, seed=4)
@@ -53,13 +52,13 @@ def test_products_are_those_of_the_twin_for_every_model_and_size(mode, n, bins, 
     masked=st.sampled_from([0.05, 0.5, 0.9]),
     holes=st.sampled_from([0, 1, 30]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_masked_frames_and_unmeasured_pixels_are_as_good_as_absent(mode, n, seed, masked, holes) -> None:
-    problem, theta = make_problem(mode, n, 3, seed, masked=masked, holes=holes)
+    problem, theta = make_problem(mode, n, 2, seed, masked=masked, holes=holes)
     wanted = chosen_parameters(problem, np.random.default_rng(seed))
     found, expected = products_at(problem, theta, wanted), twin_products(problem, theta, wanted)
     whole = twin_products(
-        make_problem(mode, n, 3, seed)[0], theta, wanted
+        make_problem(mode, n, 2, seed)[0], theta, wanted
     )  # holes are taken out of the whole
     root = np.sqrt(np.einsum("bii->bi", whole))
     assert np.max(np.abs(found - expected) / (root[:, :, None] * root[:, None, :] + 1e-300)) < 3e-12

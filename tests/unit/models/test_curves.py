@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heterodyne_nb.models import curves
+from heterodyne_nb.models import ModelFactory, curves
 
 DIGITS = 90
 EXPONENTS = (-2.0, -1.5, -1.001, -1 - 1e-9, -1 - 1e-15, -1.0, -1 + 1e-12, -1 + 1e-5, -0.5, 0.0, 0.3, 1.0, 2.0)
@@ -123,5 +123,13 @@ def test_a_fraction_and_its_gradient() -> None:
         np.testing.assert_allclose(row, slope, rtol=1e-8, atol=1e-9)
 
 
-def test_a_fraction_does_not_overflow() -> None:
-    assert np.isfinite(curves.fraction(1e4, 1.0, 1.0, -1e4, 0.0))
+@pytest.mark.parametrize("mode", ["heterodyne", "multicomponent_4"])
+def test_no_fraction_overflows_even_in_the_fourth_power(mode: str) -> None:
+    """At its bounds a fraction grows by exp(20000); the model must still be a number."""
+    model, t = ModelFactory.create_model(mode), np.array([1.0, 500.0, 1e4])
+    theta = np.array([1.0 if spec.name.startswith("f0") else spec.default for spec in model.parameters])
+    for i, spec in enumerate(model.parameters):
+        theta[i] = spec.upper if spec.name.startswith("f1") else spec.lower if spec.name == "f2" else theta[i]
+    m = model.correlation(theta, t[:, None], t[None, :], q=0.01)
+    assert np.all(np.isfinite(m))
+    assert np.all(np.isfinite(model.terms(theta, t, np.array([0.0])).d_amplitude))
