@@ -21,14 +21,14 @@ def truth() -> tuple[float, ...]:
 
 @pytest.fixture(scope="session")
 def data_file(truth: tuple[float, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A static sample on two q rings and three angles, 40 frames of 0.1 s, in the APS-U layout."""
+    """A static sample on two q rings and three angles, 100 frames of 0.1 s, in the APS-U layout."""
     path = tmp_path_factory.mktemp("cli") / "static.h5"
     maps = model_maps(
         "static_anisotropic",
         truth,
         q=[0.05, 0.08],
         phi=[-60.0, 0.0, 60.0],
-        n_frames=40,
+        n_frames=100,
         dt=0.1,
         contrast=0.2,
         noise=0.005,
@@ -44,7 +44,7 @@ def settings(data_file: Path) -> dict[str, Any]:
     return {
         "analysis_settings": {"mode": "static_anisotropic"},
         "data": {"file": str(data_file)},
-        "temporal": {"dt": 0.1, "start_frame": 3, "end_frame": 38},
+        "temporal": {"dt": 0.1, "start_frame": 3, "end_frame": 98},
         "masks": {"frames": [[10, 12]]},
         "initial_parameters": {"values": [100.0, 0.0, 10.0]},
     }

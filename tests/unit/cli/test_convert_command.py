@@ -62,7 +62,7 @@ def test_an_existing_output_is_kept_unless_forced(data_file: Path, tmp_path: Pat
     assert out.read_text() == "mine"
     assert "add --force" in capsys.readouterr().err
     assert main(["convert", str(data_file), str(out), "--force"]) == 0
-    assert open_dataset(out).sizes["t"] == 40
+    assert open_dataset(out).sizes["t"] == 100
 
 
 def test_a_failed_conversion_leaves_the_old_output_and_nothing_else(tmp_path: Path, capsys: Captured) -> None:

@@ -46,7 +46,7 @@ def test_the_provenance_says_what_was_configured_and_used(
     assert _fit(config_file(), tmp_path / "out", "--quiet") == 0
     provenance = FitResult.load(tmp_path / "out" / "results.nc").provenance
     assert provenance["config"]["temporal"]["start_frame"] == 3
-    assert "frames: 3 to 38, 0.1 s each; 33 of 36 used" in provenance["used"]
+    assert "frames: 3 to 98, 0.1 s each; 93 of 96 used" in provenance["used"]
 
 
 def test_quiet_tells_nothing_and_verbose_tells_the_stages(
