@@ -30,13 +30,13 @@ def _robust(code, r, tuning):
         return (r * r, 1.0) if size <= 1.0 else (tuning * tuning * (2.0 * size - 1.0), 1.0 / size)
     if code == 2:
         root = np.sqrt(1.0 + y)
-        return 2.0 * tuning * tuning * (root - 1.0), 1.0 / root
+        return 2.0 * r * r / (root + 1.0), 1.0 / root
     if code == 3:
         return tuning * tuning * np.log1p(y), 1.0 / (1.0 + y)
     if code == 4:
         if y >= 1.0:
             return tuning * tuning / 3.0, 0.0
-        return tuning * tuning / 3.0 * (1.0 - (1.0 - y) ** 3), (1.0 - y) ** 2
+        return r * r * (1.0 - y + y * y / 3.0), (1.0 - y) ** 2
     return r * r, 1.0
 
 

@@ -132,9 +132,10 @@ def formula_products(problem: Problem, theta: FloatArray, wanted: NDArray[np.int
     return np.stack(out)
 
 
-def scaled_difference(found: FloatArray, expected: FloatArray) -> float:
-    """Largest entry of the difference in units of the roots of the diagonals."""
-    root = np.sqrt(np.maximum(np.einsum("...ii->...i", expected), 1e-300))
+def scaled_difference(found: FloatArray, expected: FloatArray, whole: FloatArray | None = None) -> float:
+    """Largest entry of the difference in units of the roots of the diagonals (of ``whole``, where given)."""
+    diagonal = np.einsum("...ii->...i", expected if whole is None else whole)
+    root = np.sqrt(np.maximum(diagonal, 1e-300))
     return float(np.max(np.abs(found - expected) / (root[..., :, None] * root[..., None, :])))
 
 
