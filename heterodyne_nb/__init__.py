@@ -34,8 +34,10 @@ _PUBLIC: dict[str, str] = {
     "simulate": "",
     "plots": "",
     "example_dataset": "simulate",
+    "example_truth": "simulate",
     "fit": "analysis",
     "fit_batch": "analysis",
+    "initial_guess": "analysis",
     "HeterodyneAnalysisCore": "analysis",
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",
@@ -49,13 +51,20 @@ __all__ = ["__version__", *_PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; it offers {sorted(_PUBLIC)}")
+        raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; {_offer(name)}")
     home = _PUBLIC[name]
     if not home:
         return importlib.import_module(f"heterodyne_nb.{name}")
     value = getattr(importlib.import_module(f"heterodyne_nb.{home}"), name)
     globals()[name] = value
     return value
+
+
+def _offer(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, _PUBLIC, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"it offers {sorted(_PUBLIC)}"
 
 
 def __dir__() -> list[str]:

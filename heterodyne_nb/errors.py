@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
+_PACKAGE = __name__.partition(".")[0]
+
 
 class HeterodyneError(Exception):
     """Base of every error raised by heterodyne_nb.
@@ -63,3 +68,11 @@ class DataWarning(HeterodyneWarning):
 
 class FitWarning(HeterodyneWarning):
     """A fit finished but part of it deserves suspicion, or a fallback was taken."""
+
+
+def warn(message: str, category: type[HeterodyneWarning]) -> None:
+    """Issue a warning at the line of the caller's own code, outside this package, that led to it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

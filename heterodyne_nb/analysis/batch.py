@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import xarray as xr
 
 from heterodyne_nb.analysis.fitting import fit
-from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError
+from heterodyne_nb.data import prepare
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult, batch_table
 
@@ -19,6 +20,7 @@ def fit_batch(
     mode: str = "heterodyne",
     *,
     over: str = "q",
+    windows: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     **arguments: Any,
@@ -34,6 +36,9 @@ def fit_batch(
         Analysis mode.
     over : str
         Dimension of the answer; for a mapping, the name of its labels.
+    windows : int, optional
+        With ``over="age"`` and two-time maps: the run is cut into this many equal windows of frames, each
+        fitted by itself; the age is that of the window's middle.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
     **arguments
@@ -54,7 +59,7 @@ def fit_batch(
         No part could be fitted.
     """
     stop = stop or StopToken()
-    parts = dict(_parts(data, over))
+    parts = dict(_parts(data, over, windows))
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
     for number, (label, part) in enumerate(parts.items()):
@@ -65,18 +70,23 @@ def fit_batch(
             done[label] = fit(part, mode, stop=stop, **arguments)
         except HeterodyneError as error:
             failed[str(label)] = str(error)
-            warnings.warn(f"{over} = {label} is left out: {error}", FitWarning, stacklevel=2)
+            warn(f"{over} = {label} is left out: {error}", FitWarning)
         on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
     if not done:
         raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
-    unit = "" if isinstance(data, Mapping) else str(data[over].attrs.get("units", ""))
+    unit = "s" if windows else "" if isinstance(data, Mapping) else str(data[over].attrs.get("units", ""))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 
 
-def _parts(data: xr.Dataset | Mapping[Any, xr.Dataset], over: str) -> Iterable[tuple[Any, xr.Dataset]]:
+def _parts(
+    data: xr.Dataset | Mapping[Any, xr.Dataset], over: str, windows: int | None
+) -> Iterable[tuple[Any, xr.Dataset]]:
     if not isinstance(data, xr.Dataset):
         yield from data.items()
+        return
+    if windows is not None:
+        yield from _age_windows(data, over, windows)
         return
     if over not in data.dims:
         raise ConfigurationError(
@@ -87,3 +97,20 @@ def _parts(data: xr.Dataset | Mapping[Any, xr.Dataset], over: str) -> Iterable[t
     for k in range(data.sizes[over]):
         part = data.isel({over: [k]} if over in ("q", "phi", "bin") else {over: k})
         yield (data[over].values[k].item() if over in data.coords else k), part
+
+
+def _age_windows(data: xr.Dataset, over: str, windows: int) -> Iterable[tuple[float, xr.Dataset]]:
+    if over != "age" or "frame" not in data.coords:
+        raise ConfigurationError(
+            f"windows = {windows} with over = {over!r}",
+            expected='over="age" and a dataset with two-time maps',
+        )
+    frames = data["frame"].values
+    if not 1 <= windows <= len(frames) // 10:
+        raise ConfigurationError(
+            f"windows is {windows}", expected=f"1 to {len(frames) // 10}, so that each has 10 frames or more"
+        )
+    edges = [round(k * len(frames) / windows) for k in range(windows + 1)]
+    for first, last in pairwise(edges):
+        part = prepare.crop_frames(data, int(frames[first]), int(frames[last - 1]))
+        yield float(part["t"].values.mean()), part

@@ -10,8 +10,10 @@ import xarray as xr
 from heterodyne_nb.analysis.one_time_fit import fit_one_time
 from heterodyne_nb.analysis.two_time_fit import FitOptions, fit_two_time
 from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult
 
@@ -65,7 +67,8 @@ def fit(
     options : mapping, optional
         Settings of the strategy.
     on_progress : callable, optional
-        Receives :class:`~heterodyne_nb.progress.ProgressEvent`.
+        Receives each :class:`~heterodyne_nb.progress.ProgressEvent`: a function, or an observer such as
+        ``ConsoleProgressObserver()``.
     stop : StopToken, optional
         To cancel from another thread.
 
@@ -92,6 +95,8 @@ def fit(
         raise ConfigurationError(
             f"fit needs a Dataset, got {type(dataset).__name__}", hint="open the file with open_dataset first"
         )
+    if not model.one_time:
+        model.checked_gap(gap)
     table = _table(model, parameters)
     settings = FitOptions(
         method=method,
@@ -122,6 +127,39 @@ def fit(
         asked["options"] = dict(options)
     run = fit_one_time if model.one_time else fit_two_time
     return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+
+
+def initial_guess(
+    dataset: xr.Dataset,
+    mode: str = "heterodyne",
+    *,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    gap: float | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Start values of a two-time mode from the data alone.
+
+    The fringes of all bins give velocity and direction, the frames' resolution the range of the decays; many
+    combinations are compared by χ² on fewer frames and the best is returned.
+
+    Parameters
+    ----------
+    dataset, mode, parameters, gap, seed
+        As for :func:`fit`; what ``parameters`` states is kept.
+
+    Returns
+    -------
+    dict
+        Published name -> value.
+
+    Raises
+    ------
+    ConfigurationError, DataFormatError
+        As for :func:`fit`.
+    """
+    model = ModelFactory.create_model(mode)
+    problem = problem_from_dataset(dataset, model, _table(model, parameters), gap=gap)
+    return guess_from_objective(Objective(problem), seed=seed)
 
 
 def _table(model: Any, parameters: Mapping[str, Any] | ParameterTable | None) -> ParameterTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import xarray as xr
 
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import AngleFiltering, Masks, Settings, Temporal
-from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataWarning
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataWarning, warn
 
 #: Files of plain arrays, whose q and phi the configuration may give.
 PLAIN = (".npz", ".npy")
@@ -74,7 +73,7 @@ def _bins_of_plain_arrays(config: ConfigManager, path: Path) -> dict[str, Any]:
     if path.suffix in PLAIN:
         return {name: None if value is None else list(value) for name, value in _values(config).items()}
     text = f"{' and '.join(stated)} not used: {path.name} says these itself"
-    warnings.warn(text, ConfigurationWarning, stacklevel=3)
+    warn(text, ConfigurationWarning)
     return {}
 
 
@@ -152,9 +151,7 @@ def _angled(dataset: xr.Dataset, filtering: AngleFiltering) -> xr.Dataset:
         raise ConfigurationError(
             "no angle of the data is in any target range", where="angle_filtering", expected=there
         )
-    warnings.warn(
-        f"angle_filtering: no angle is in any range, all are used; {there}", DataWarning, stacklevel=2
-    )
+    warn(f"angle_filtering: no angle is in any range, all are used; {there}", DataWarning)
     return dataset
 
 

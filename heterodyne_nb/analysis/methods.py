@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from heterodyne_nb.errors import FitWarning, HeterodyneError, OptimizationError
+from heterodyne_nb.errors import FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.progress import StopToken
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def run_methods(methods: Sequence[str], run: Callable[[str], FitResult], stop: S
             outcome.failures[method] = str(error)
             following = methods[place + 1] if place + 1 < len(methods) else None
             then = f"{following!r} is tried next" if following else "no method is left to try"
-            warnings.warn(f"method {method!r} failed, {then}; {error}", FitWarning, stacklevel=3)
+            warn(f"method {method!r} failed, {then}; {error}", FitWarning)
     return outcome
 
 

@@ -6,12 +6,11 @@ import logging
 import math
 import sys
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.progress import OnProgress, ProgressEvent
 
 
@@ -33,6 +32,10 @@ class ProgressObserver(ABC):
     def on_event(self, event: ProgressEvent) -> None:
         """Receive a full event; the default hands its stage and fraction to :meth:`update`."""
         self.update(event.stage, _fraction(event))
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Receive an event: an observer is an ``on_progress`` callback by itself."""
+        self.on_event(event)
 
     def close(self) -> None:  # noqa: B027  (an observer that holds nothing has nothing to close)
         """Let go of whatever the observer holds (a bar on the screen, a file)."""
@@ -168,11 +171,10 @@ def notify(observers: Iterable[ProgressObserver]) -> OnProgress:
                 observer.on_event(event)
             except Exception as error:
                 watching.remove(observer)
-                warnings.warn(
+                warn(
                     f"the observer {type(observer).__name__} raised {type(error).__name__}: {error}; "
                     "it gets no more reports, the work goes on",
                     FitWarning,
-                    stacklevel=2,
                 )
 
     return deliver

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem, RobustObjective, problem_from_dataset, residual_scale
-from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
@@ -135,7 +134,7 @@ def _result(
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
     if not best.success and not stopped:
-        warnings.warn(f"the fit did not converge: {best.message}", FitWarning, stacklevel=5)
+        warn(f"the fit did not converge: {best.message}", FitWarning)
     return FitResult.from_parts(
         problem.model,
         parameters=theta,

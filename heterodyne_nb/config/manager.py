@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.config.templates import template_values
 from heterodyne_nb.config.validate import validate_settings
 from heterodyne_nb.config.writing import as_text, format_of, plain_values, write_text
-from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
 
 
 class ConfigManager:
@@ -124,7 +123,7 @@ class ConfigManager:
         if brief := [note for note in (*done.briefly, *adjusted) if note not in earlier]:
             text = f"{self.name}: not everything is used (.notes names every setting)"
             lines = "\n".join(f"  - {line}" for line in brief)
-            warnings.warn(f"{text}\n{lines}", ConfigurationWarning, stacklevel=3)
+            warn(f"{text}\n{lines}", ConfigurationWarning)
 
     def _validate(self, done: Translation) -> None:
         try:

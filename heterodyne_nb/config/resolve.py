@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.config.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
 from heterodyne_nb.config.requests import Request, read_requests
 from heterodyne_nb.config.ties import Ties
-from heterodyne_nb.errors import ConfigurationWarning
+from heterodyne_nb.errors import ConfigurationWarning, warn
 
 if TYPE_CHECKING:
     from heterodyne_nb.config.schema import Settings
@@ -100,7 +99,7 @@ def resolve_parameters(
     requests = read_requests(parameters or {}, tuple(s.name for s in specs), problems)
     table = build_table(settings, specs, requests, problems)
     for note in table.notes:
-        warnings.warn(note, ConfigurationWarning, stacklevel=2)
+        warn(note, ConfigurationWarning)
     return table
 
 
@@ -176,7 +175,8 @@ class _Row:
         side = "lower" if self.value < self.lower else "upper"
         relation = "below its lower bound" if side == "lower" else "above its upper bound"
         message = f"start value {self.value:g} of {self.spec.name} is {relation} {self._bound(side)}"
-        allowed = f"{self._bound('lower')} to {self._bound('upper')} {self.spec.unit}"
+        unit = "" if self.spec.unit == "1" else f" {self.spec.unit}"
+        allowed = f"{self._bound('lower')} to {self._bound('upper')}{unit}"
         hint = "change the value, or set this parameter's bounds" if "default" in allowed else ""
         problems.append(Problem(self.request.path, message, allowed, hint))
 

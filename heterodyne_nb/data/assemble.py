@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.quality import label_of, probe_map
 from heterodyne_nb.data.twotime_array import TwoTimeArray
 from heterodyne_nb.data.wrap import wrap_degrees
-from heterodyne_nb.errors import DataFormatError, DataWarning
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 
 @dataclass
@@ -105,11 +104,7 @@ def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
     if named.all():
         return found
     labels = (np.flatnonzero(~named) + 1).tolist()
-    warnings.warn(
-        f"{Path(h5file.filename).name}: bins {labels} have no q or no phi; they are left out",
-        DataWarning,
-        stacklevel=3,
-    )
+    warn(f"{Path(h5file.filename).name}: bins {labels} have no q or no phi; they are left out", DataWarning)
 
     def kept(values: np.ndarray | None, axis: int = 0) -> np.ndarray | None:
         return None if values is None else np.compress(named, values, axis=axis)
@@ -189,11 +184,10 @@ def _look_at_maps(
         if verdict:
             dead.setdefault(verdict, []).append(label)
     for verdict, labels in dead.items():
-        warnings.warn(
+        warn(
             f"{Path(h5file.filename).name}: left out, because its two-time map is {verdict}: "
             f"bin {', bin '.join(labels)}",
             DataWarning,
-            stacklevel=2,
         )
     return refs, n_frames, sum(map(len, dead.values()))
 

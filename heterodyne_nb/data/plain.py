@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +16,7 @@ from heterodyne_nb.data.formats.hdf import check_readable
 from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.quality import check_maps, tidy_map
 from heterodyne_nb.data.wrap import wrap_degrees
-from heterodyne_nb.errors import DataFormatError, DataWarning
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 _NAMES = {
     "c2": ("c2", "c2_exp", "C2", "twotime"),
@@ -102,11 +101,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 def _renamed(values: dict[str, Any], path: Path) -> dict[str, Any]:
     unknown = sorted(set(values) - set(_KNOWN) - {"t2"})
     if unknown:
-        warnings.warn(
-            f"{path.name}: {unknown} are not used; known names are {sorted(_KNOWN)}",
-            DataWarning,
-            stacklevel=2,
-        )
+        warn(f"{path.name}: {unknown} are not used; known names are {sorted(_KNOWN)}", DataWarning)
     out = {}
     for name, key in _KNOWN.items():
         if name in values and key not in out:

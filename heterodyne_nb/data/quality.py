@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.formats.base import MapRef
-from heterodyne_nb.errors import DataWarning
+from heterodyne_nb.errors import DataWarning, warn
 
 _PROBE = 12  # frames along each side of a probed block
 _CONFIRM = 2048  # maps up to this many frames are read whole before they are called dead
@@ -69,7 +68,7 @@ def report_map(verdict: MapVerdict, label: str, source: str) -> None:
         )
     else:
         return
-    warnings.warn(text, DataWarning, stacklevel=3)
+    warn(text, DataWarning)
 
 
 def label_of(q: float, phi: float) -> str:

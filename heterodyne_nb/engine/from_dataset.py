@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.errors import DataFormatError, DataWarning
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
 
 
@@ -73,10 +72,8 @@ def _read_bin(stacked: xr.Dataset, b: int, target: np.ndarray, mask: np.ndarray)
     if dead.any():
         mask[dead] = 0.0
         where = f"q = {float(stacked.q[b]):.5g} 1/Å, phi = {float(stacked.phi[b]):.4g}°"
-        warnings.warn(
-            f"bin {where}: {int(dead.sum())} frames without data are left out, the rest is used",
-            DataWarning,
-            stacklevel=4,
+        warn(
+            f"bin {where}: {int(dead.sum())} frames without data are left out, the rest is used", DataWarning
         )
     bad &= (mask[:, None] > 0) & (mask[None, :] > 0)
     rows, columns = np.nonzero(np.tril(bad, -1))

@@ -99,8 +99,9 @@ class TwoTimeModel(Model):
         if self.needs_gap and not (isinstance(gap, Real) and 0 < gap < np.inf):
             raise ConfigurationError(
                 f"{self.name} needs the gap of the shear cell, got {gap!r}",
-                where="analyzer_parameters.geometry.stator_rotor_gap",
+                where="gap",
                 expected="a length in Å, greater than 0",
+                hint="pass gap=, or set geometry.gap in a configuration",
             )
         return gap
 

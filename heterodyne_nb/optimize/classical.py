@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
 from heterodyne_nb.optimize.strategy import (
     STRATEGIES,
@@ -148,9 +147,7 @@ def _best(results: list[OptimizeResult], attempts: list[Attempt], stopped: str |
         raise OptimizationError(f"every optimisation method failed:\n{reasons}")
     best = min(results, key=lambda r: r.fun if np.isfinite(r.fun) else np.inf)
     if failed:
-        warnings.warn(
-            f"these methods failed, {best.method!r} is used instead:\n{reasons}", FitWarning, stacklevel=3
-        )
+        warn(f"these methods failed, {best.method!r} is used instead:\n{reasons}", FitWarning)
     best.attempts = attempts
     if stopped:
         best.success, best.message, best.stop_reason = False, stopped, stopped

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective, Problem
-from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.optimize.fringe_search import FlowCandidate, flow_candidates
 
@@ -185,5 +183,5 @@ def warn_if_aliased(problem: Problem, theta: FloatArray) -> list[str]:
                 "aliased (a shorter frame time or a smaller q would tell)"
             )
     for note in notes:
-        warnings.warn(note, FitWarning, stacklevel=3)
+        warn(note, FitWarning)
     return notes

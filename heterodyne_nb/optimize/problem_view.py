@@ -6,7 +6,6 @@ published parameters x through :meth:`ProblemView.to_x`.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.optimize import Bounds
 
-from heterodyne_nb.errors import ConfigurationError, FitWarning
+from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 from heterodyne_nb.optimize.start import read_bounds, read_start, require_inside, typical_size
 
 
@@ -173,11 +172,10 @@ class ObjectiveView(ProblemView):
     def _warn_if_moved(self, start: np.ndarray) -> None:
         moved = np.flatnonzero(np.abs(start - self.z0) > 1e-9 * (1.0 + np.abs(start)))
         if moved.size:
-            warnings.warn(
+            warn(
                 f"the start lies outside the bounds in internal coordinates {moved.tolist()} "
                 "and was moved to the nearest bound",
                 FitWarning,
-                stacklevel=6,
             )
 
 

@@ -20,7 +20,7 @@ from heterodyne_nb.plots.mapview import (
 )
 from heterodyne_nb.plots.paired import paired_maps, pixel_noise
 from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.select import Bin, Choice, frame_times, need, one_bin, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
 _BEYOND = 99.0
 #: Data and model share the colour bar between them and the residual.
@@ -63,6 +63,7 @@ def comparison(
         If there is no such bin, or more than one.
     """
     need(ds, "c2", "data against model")
+    fit_result(result)
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     data, model = paired_maps(ds, result, chosen, max_size)
     noise = pixel_noise(ds, chosen)

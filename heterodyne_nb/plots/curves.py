@@ -13,6 +13,7 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
+from heterodyne_nb.plots.select import fit_result
 
 _SYMBOLS = {
     "J": "J",
@@ -124,7 +125,7 @@ def curve_names(result: Any) -> tuple[str, ...]:
     ConfigurationError
         If it keeps none.
     """
-    names = tuple(result.curve_names)
+    names = tuple(fit_result(result).curve_names)
     if not names:
         raise ConfigurationError(
             f"this result of mode {result.mode!r} keeps no curves in time", where="result"

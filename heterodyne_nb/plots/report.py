@@ -29,7 +29,7 @@ from heterodyne_nb.plots.page import (
     table,
 )
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
-from heterodyne_nb.plots.select import Bin, all_bins
+from heterodyne_nb.plots.select import Bin, all_bins, fit_result
 from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.results import report_parts as parts
 from heterodyne_nb.results.files.atomic import new_file
@@ -78,6 +78,7 @@ def report(
         If the folder does not exist or the theme is unknown.
     """
     look.check_theme(theme)
+    fit_result(result)
     head = title or parts.title(result.dataset)
     source = _source(result, ds)
     body = [*_summary(result, head, source, warnings), *_tables(result)]

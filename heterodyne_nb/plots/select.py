@@ -135,6 +135,12 @@ def listing(bins: list[Bin]) -> str:
 
 def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
     """Return a variable of `ds`, or raise ConfigurationError saying what it is needed for."""
+    if not isinstance(ds, xr.Dataset):
+        raise ConfigurationError(
+            f"a {type(ds).__name__} is no dataset",
+            where="dataset",
+            expected="a Dataset, as open_dataset returns it",
+        )
     if variable not in ds.variables:
         raise ConfigurationError(
             f"the dataset has no {variable!r}, needed for {what}",
@@ -142,6 +148,17 @@ def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
             expected=f"it holds {', '.join(sorted(map(str, ds.data_vars))) or 'nothing'}",
         )
     return ds[variable]
+
+
+def fit_result(result: Any) -> Any:
+    """Return `result`, or raise ConfigurationError if it is something else than the result of a fit."""
+    if not hasattr(result, "curve_names"):
+        raise ConfigurationError(
+            f"a {type(result).__name__} is no result of a fit",
+            where="result",
+            expected="a FitResult, as fit returns it",
+        )
+    return result
 
 
 def frame_times(ds: xr.Dataset) -> np.ndarray:

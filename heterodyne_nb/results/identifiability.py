@@ -46,7 +46,7 @@ class Direction:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Identifiability:
     """What a fit determines; made by :func:`identifiability`.
 
@@ -109,6 +109,9 @@ class Identifiability:
     def in_words(self) -> str:
         """Say in a few lines what is determined, what is not, and what to do about it."""
         return words.report(self.names, self.directions, self.suggestions, self.notes)
+
+    def __repr__(self) -> str:
+        return self.in_words()
 
     def _repr_html_(self) -> str:
         return page(words.report_html(self))

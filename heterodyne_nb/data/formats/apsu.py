@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 import h5py
 import numpy as np
 
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef, lacking
-from heterodyne_nb.errors import DataFormatError, DataWarning
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 _MAPS = "xpcs/twotime/correlation_map"
 _STALE = (
@@ -155,10 +154,9 @@ def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, s
     if not differing:
         return {}
     text = "; ".join(differing)
-    warnings.warn(
+    warn(
         f"{hdf.place(h5file)}: values under /entry/instrument disagree with /xpcs/qmap ({text}); "
         "the q map is used",
         DataWarning,
-        stacklevel=2,
     )
     return {"stale_instrument": text}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import h5py
 import numpy as np
 
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients
 from heterodyne_nb.data.formats.stacks import LagAgeMap, nearest_bin
-from heterodyne_nb.errors import DataFormatError, DataWarning
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 _MAGIC = "XPCSResultFile_v2.0"
 _ROOT = "entry_0000/correlations"
@@ -60,10 +58,8 @@ def _analysis(h5file: h5py.File) -> h5py.Group:
     if not keys:
         raise DataFormatError("there is no analysis", where=hdf.place(root), expected="a group an analysis")
     if len(keys) > 1:
-        warnings.warn(
-            f"{hdf.place(root)}: {len(keys)} analyses, {keys[0]!r} is read; not read: {keys[1:]}",
-            DataWarning,
-            stacklevel=2,
+        warn(
+            f"{hdf.place(root)}: {len(keys)} analyses, {keys[0]!r} is read; not read: {keys[1:]}", DataWarning
         )
     return root[keys[0]]
 
@@ -98,11 +94,10 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     lag_of, age_of = _axes(lag, age, step)
     if _is_binned(lag, age, step):
         found.notes["binning"] = "maps are averages over bins of lag and age"
-        warnings.warn(
+        warn(
             f"{hdf.place(node)}: the maps are averages over bins of lag and age; each pixel of (t1, t2) "
             "takes the value of its bin, so neighbouring pixels repeat",
             DataWarning,
-            stacklevel=2,
         )
     found.maps = [
         LagAgeMap(node.name, before=(i,), lag_of=lag_of, age_of=age_of) for i in range(found.q.size)

@@ -121,3 +121,9 @@ def test_the_log_names_each_new_stage_at_info_and_the_rest_at_debug(
         ("DEBUG", "load 50.0% | bin 3"),
         ("INFO", "fit 0.0%"),
     ]
+
+
+def test_an_observer_is_a_progress_callback_by_itself():
+    stream = io.StringIO()
+    ConsoleProgressObserver(stream)(ProgressEvent("gauss_newton", 0.5, chi2=1.25))
+    assert stream.getvalue() == "gauss_newton  50% | reduced chi2 1.25\n"

@@ -19,6 +19,17 @@ def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
     return [trace for trace in figure.data if isinstance(trace, go.Heatmap)]
 
 
+def test_arguments_in_the_wrong_order_are_an_error_that_says_what_is_expected(
+    experiment: xr.Dataset, result: FitResult
+) -> None:
+    with pytest.raises(ConfigurationError, match="a FitResult is no dataset"):
+        plots.comparison(result, experiment, bin=0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="a Dataset is no result of a fit"):
+        plots.comparison(experiment, experiment, bin=0)
+    with pytest.raises(ConfigurationError, match="a Dataset is no result of a fit"):
+        plots.curves(experiment)
+
+
 def test_the_residual_is_data_minus_model_in_units_of_sigma(
     experiment: xr.Dataset, result: FitResult
 ) -> None:

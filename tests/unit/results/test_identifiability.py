@@ -193,6 +193,11 @@ def test_a_covariance_of_another_size_is_our_error():
         identifiability(np.eye(2), ["a", "b"], [1.0, 1.0], covariance=np.eye(3))
 
 
+def test_the_short_form_is_the_words():
+    found = identifiability(np.diag([2e4, 2e6]), ["Gamma", "alpha"], [1.0, 1.0])
+    assert repr(found) == found.in_words()
+
+
 def test_a_determined_problem_says_so():
     found = identifiability(np.diag([2e4, 2e6]), ["Gamma", "alpha"], [1.0, 1.0])
     assert found.in_words() == "All 2 parameters are determined; the least well known combination to 1 %."
