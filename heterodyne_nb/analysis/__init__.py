@@ -3,7 +3,7 @@
 from heterodyne_nb.analysis.batch import fit_batch
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
-from heterodyne_nb.analysis.fitting import fit
+from heterodyne_nb.analysis.fitting import fit, initial_guess
 from heterodyne_nb.analysis.observers import (
     ConsoleProgressObserver,
     LoggingProgressObserver,
@@ -24,5 +24,6 @@ __all__ = [
     "TqdmProgressObserver",
     "fit",
     "fit_batch",
+    "initial_guess",
     "notify",
 ]
