@@ -12,8 +12,16 @@ from pydantic.fields import FieldInfo
 
 from heterodyne_nb.config.messages import section_at
 from heterodyne_nb.config.parameters import ParameterSpec
+from heterodyne_nb.config.reading import YAML_FLOAT
 from heterodyne_nb.config.resolve import mode_parameters
 from heterodyne_nb.config.schema import Settings
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that our reader would take for a number."""
+
+
+_Dumper.add_implicit_resolver(*YAML_FLOAT)
 
 _WIDTH = 110
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -108,7 +116,12 @@ def field_names(annotation: Any) -> tuple[str, ...]:
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=float("inf")
+    text = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        width=float("inf"),
     )
     return text.removesuffix("\n").removesuffix("...").rstrip("\n")

@@ -135,10 +135,12 @@ class _Loader(yaml.SafeLoader):
         return {str(key): value for key, value in values.items()}
 
 
-_Loader.add_implicit_resolver(
+#: What is a number in YAML: tag, pattern, first characters. Who writes YAML must quote texts that match.
+YAML_FLOAT = (
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(*YAML_FLOAT)
 
 _PARSERS = {"json": _parse_json, "toml": _parse_toml, "yaml": _parse_yaml}

@@ -201,3 +201,10 @@ def test_any_value_anywhere_is_accepted_or_refused_in_our_words(junk, path):
         config = ConfigManager.from_dict(values)
     with contextlib.suppress(ConfigurationError):
         assert config.validate()
+
+
+@pytest.mark.parametrize("name", ["0E0", "1e3", ".5", "7", ".nan", "0x1", "yes"])
+def test_a_text_that_reads_like_a_number_is_saved_to_yaml_as_a_text(tmp_path, name):
+    manager = ConfigManager.from_dict({"analysis_settings": {"mode": "kww"}, "data": {"file": name}})
+    manager.save(tmp_path / "c.yaml")
+    assert ConfigManager(tmp_path / "c.yaml").settings.data.file == name
