@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from heterodyne_nb.engine import Objective, Problem
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.optimize.fringe_search import FlowCandidate, flow_candidates
+from heterodyne_nb.optimize.side_by_side import side_by_side
 
 FloatArray = NDArray[np.float64]
 
@@ -131,7 +134,10 @@ def screened_starts(
     points = [sampler.sample() for _ in range(samples)]
     if np.all(objective.problem.table.given[objective.free]):
         return [objective.x0]
-    values = np.array([coarse(point) for point in points])
+    shares = [points[k::4] for k in range(4)]
+    values = np.empty(samples)
+    for k, part in enumerate(side_by_side([partial(_values, coarse, share) for share in shares])):
+        values[k::4] = part
     chosen: list[FloatArray] = []
     internal: list[FloatArray] = []
     for index in np.argsort(values):
@@ -142,6 +148,10 @@ def screened_starts(
         if len(chosen) == count:
             break
     return chosen
+
+
+def _values(objective: Objective, points: list[FloatArray]) -> list[float]:
+    return [objective(point) for point in points]
 
 
 def initial_guess(objective: Objective, *, samples: int = 600, seed: int = 0) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.optimize import OptimizeResult
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import screened_starts
+from heterodyne_nb.optimize.side_by_side import side_by_side
 from heterodyne_nb.optimize.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
@@ -74,8 +76,10 @@ class Multistart:
         candidates = self._coarse_fits(coarse, self._starts())
         best: OptimizeResult | None = None
         worst = 1.02 * candidates[0][0]
+        strategy = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
         for _, point in [fit for fit in candidates if fit[0] <= worst][: self.settings.finish]:
-            result = self._fit(self.objective, point, self.strategy, "all pixels")
+            result, entry = self._one_fit(self.objective, point, strategy, "all pixels")
+            self.path.append(entry)
             if best is None or result.fun < best.fun:
                 best = result
             if self._stopped():
@@ -93,7 +97,9 @@ class Multistart:
     def _starts(self) -> list[FloatArray]:
         self.on_progress(ProgressEvent("start values", 0.0, message="reading fringes and decays"))
         if self.settings.samples <= 0 or self._stopped():
-            return self.extra_starts
+            return self.extra_starts or [
+                self.objective.from_internal(self.objective.to_internal(self.objective.x0))
+            ]
         screen = self._coarse(self.settings.screen_frames)
         found = screened_starts(
             self.objective, screen, self.settings.starts, self.settings.samples, self.settings.seed
@@ -101,22 +107,23 @@ class Multistart:
         return [*self.extra_starts, *found]
 
     def _coarse_fits(self, coarse: Objective, points: list[FloatArray]) -> list[tuple[float, FloatArray]]:
-        """Fit in rounds: many starts for a few iterations, the best of them for more."""
+        """Fit in rounds: many starts for a few iterations, the best of them for more; several at a time."""
         fits = [(np.inf, point) for point in points]
-        work = sum(min(keep, len(points)) * most for keep, most in self.settings.rounds)
-        done = 0
-        for number, (keep, iterations) in enumerate(self.settings.rounds):
+        rounds = self.settings.rounds if self.settings.samples > 0 else ()
+        for number, (keep, iterations) in enumerate(rounds):
             quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
-            kept, fits = fits[:keep], []
-            for _, point in kept:
-                if self._stopped() and fits:
-                    break
-                result = self._fit(coarse, point, quick, f"search, round {number + 1}")
-                fits.append((float(result.fun), result.x))
-                done += iterations
-                best = min(fun for fun, _ in fits)
-                self.on_progress(ProgressEvent("search", min(done / work, 1.0), coarse.reduced(best)))
-            fits = self._distinct(fits)
+            jobs = [
+                partial(self._one_fit, coarse, point, quick, f"search, round {number + 1}")
+                for _, point in fits[:keep]
+            ]
+            results = []
+            for result, entry in side_by_side(jobs):
+                results.append((float(result.fun), result.x))
+                self.path.append(entry)
+                best = coarse.reduced(min(fun for fun, _ in results))
+                done = (number + len(results) / len(jobs)) / len(rounds)
+                self.on_progress(ProgressEvent("search", done, best))
+            fits = self._distinct(results)
             if self._stopped():
                 break
         return fits
@@ -129,28 +136,23 @@ class Multistart:
                 kept.append((fun, point))
         return kept
 
-    def _fit(
+    def _one_fit(
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
-    ) -> OptimizeResult:
+    ) -> tuple[OptimizeResult, dict[str, Any]]:
+        """One fit and its entry in the path."""
         begun = time.perf_counter()
-        strategy = replace(strategy, stop=self.stop)
-        if objective is self.objective and stage == "all pixels":
-            strategy = replace(strategy, on_progress=self.on_progress)
         result = strategy.optimize(objective, start)
-        self.path.append(
-            {
-                "start": stage,
-                "strategy": strategy.name,
-                "frames": len(objective.problem.t),
-                "chi2_reduced": objective.reduced(float(result.fun)),
-                "iterations": int(result.nit),
-                "nfev": int(result.nfev),
-                "seconds": round(time.perf_counter() - begun, 4),
-                "message": str(result.message),
-                "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
-            }
-        )
-        return result
+        return result, {
+            "start": stage,
+            "strategy": strategy.name,
+            "frames": len(objective.problem.t),
+            "chi2_reduced": objective.reduced(float(result.fun)),
+            "iterations": int(result.nit),
+            "nfev": int(result.nfev),
+            "seconds": round(time.perf_counter() - begun, 4),
+            "message": str(result.message),
+            "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
+        }
 
     def _stopped(self) -> bool:
         return self.stop is not None and self.stop.reason is not None

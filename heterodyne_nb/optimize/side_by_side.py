@@ -1,0 +1,27 @@
+"""Small jobs side by side: one Python thread a core, each with kernels of one thread.
+
+Kernels of a small problem finish in about a millisecond, too short to share between cores (a busy core would hold up
+every pass); whole fits share well, because the kernels release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numba as nb
+
+T = TypeVar("T")
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
+    """Run the jobs on as many threads as numba has, and yield their results in the order given."""
+    with ThreadPoolExecutor(nb.get_num_threads(), initializer=nb.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(job) for job in jobs]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
