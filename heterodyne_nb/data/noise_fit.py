@@ -42,7 +42,7 @@ _POSITIONS = 12  # places a cell at which the covariance is looked up
 _FEWEST_CELLS = 8
 _TOO_HIGH, _FAR_TOO_HIGH = 2.0, 3.5
 _FLOOR = 0.02
-_BETTER, _LONGEST = 0.8, 0.6
+_BETTER, _AS_GOOD, _LONGEST = 0.8, 1.05, 0.6
 _ROUNDS = 15
 
 
@@ -116,27 +116,27 @@ def fit_noise(c2: np.ndarray, used: np.ndarray) -> NoiseModel:
         white = float(np.mean(cells.measured)) / _SQUARED[0] if cells.measured.size else np.nan
         return NoiseModel(0.0, white, none, none, 0.0, covariance)
     stripe = _stripes(c2, used)
-    floor = _FLOOR + 2 * _stripe_scatter(stripe, cells, len(used))
-    found, times = _best_fit(cells, len(used), floor)
+    striped = float(2 * _SQUARED[0] * stripe / np.median(cells.measured))
+    found, times = _best_fit(cells, len(used), striped)
     stripe = min(stripe, 0.5 * float(found[1:].sum()))
     return NoiseModel(float(found[0]), float(found[1]), times, found[2:], stripe, covariance)
 
 
-def _stripe_scatter(stripe: float, cells: _Cells, n: int) -> float:
-    """Return the relative scatter of mean squares that share the few stripes of one block of ages."""
-    return float(2 * _SQUARED[0] * stripe / np.median(cells.measured) * np.sqrt(2 * _AGE_BLOCKS / n))
+def _best_fit(cells: _Cells, n: int, striped: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return (S, W, a_m …) and τ_m, with as few of them as the cells ask for.
 
-
-def _best_fit(cells: _Cells, n: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return (S, W, a_m …) and τ_m, with as few of them as the cells ask for."""
+    ``striped`` is the share of stripes in the variance. Mean squares at all lags share the same few stripes.
+    """
+    floor = _FLOOR + striped * np.sqrt(2 * _AGE_BLOCKS / n)
+    shared = np.sqrt(1 + (_LAG_GROUPS - 1) * striped**2)
     none, times = np.empty(0), 2.0 ** np.arange(max(int(np.log2(max(n / 25, 1))) + 1, 3))
     other = replace(cells, speckle=np.zeros_like(cells.speckle))
     plain, flexible = _fit(cells, none, floor), _fit(other, times, floor)
     short = cells.step <= max(n / 25, 4)  # further apart, ageing would speak for noise of long memory
     levels = flexible.found[1:]
     if flexible.chi2(short) < _BETTER * plain.chi2(short) and levels[-1] < _LONGEST * levels.sum():
-        return flexible.found, times
-    if plain.found[0] > 3 * plain.error_of_speckle():
+        return _shortest_memory(other, times, floor, flexible.chi2(short) * _AS_GOOD, short)
+    if plain.found[0] > 3 * shared * plain.error_of_speckle():
         return plain.found, none
     return _fit(other, none, floor).found, none
 
@@ -184,11 +184,11 @@ def _cells_of_group(
 
 
 def _mean_square(values: np.ndarray) -> tuple[float, int]:
-    kept = values[np.isfinite(values)]
-    if kept.size < 2:
+    size = np.abs(values[np.isfinite(values)])
+    if size.size < 2:
         return np.nan, 0
-    limit = _CLIP * _MAD_TO_STD * np.median(np.abs(kept))
-    return float(np.mean(np.clip(kept, -limit, limit) ** 2)), kept.size
+    limit = _CLIP * _MAD_TO_STD * np.partition(size, size.size // 2)[size.size // 2]
+    return float(np.mean(np.minimum(size, limit) ** 2)), size.size
 
 
 def _predicted(covariance: SpeckleCovariance, n: int, lags: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -206,6 +206,17 @@ def _predicted(covariance: SpeckleCovariance, n: int, lags: np.ndarray, wanted: 
     good = inside & np.isfinite(total)
     count = good.sum((1, 2))
     return np.where(count > 0, np.where(good, total, 0).sum((1, 2)) / np.maximum(count, 1), np.nan)
+
+
+def _shortest_memory(
+    cells: _Cells, times: np.ndarray, floor: float, chi2: float, short: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fit of the fewest exponentials that reaches a χ²: long ones drift in on noise."""
+    for n in range(1, len(times)):
+        fewer = _fit(cells, times[:n], floor)
+        if fewer.chi2(short) <= chi2:
+            return fewer.found, times[:n]
+    return _fit(cells, times, floor).found, times
 
 
 @dataclass(frozen=True)
@@ -272,7 +283,7 @@ def _stripes(c2: np.ndarray, used: np.ndarray) -> float:
     scale = _MAD_TO_STD * np.median(np.abs(halves), axis=0)
     products = np.prod(np.clip(halves, -_CLIP * scale, _CLIP * scale), axis=1)
     mean, error = products.mean(), products.std() / np.sqrt(len(products))
-    return float(mean / 1.5) if mean > 5 * error else 0.0
+    return float(mean / 1.5) if mean > 3 * error else 0.0
 
 
 def _row_halves(c2: np.ndarray, used: np.ndarray, frame: int) -> tuple[float, float]:

@@ -37,9 +37,10 @@ def striped_map(n, rng, sigma=0.05):
 def speckle_map(n, lifetime, rng, n_pixels=400):
     """Two-time correlation of complex Gaussian fields with g1 = exp(−lag/lifetime); returns (map, truth)."""
     rho = np.exp(-1 / lifetime)
-    burn = int(10 * lifetime)
-    white = rng.standard_normal((2, n_pixels, n + burn))
-    field = lfilter([np.sqrt((1 - rho**2) / 2)], [1, -rho], white, axis=-1)[..., burn:]
+    white = rng.standard_normal((2, n_pixels, n), dtype=np.float32)
+    white[..., 0] /= np.sqrt(1 - rho**2)  # stationary from the first frame on
+    a, b = np.array([1, -rho], np.float32), np.array([np.sqrt((1 - rho**2) / 2)], np.float32)
+    field = lfilter(b, a, white, axis=-1).astype(float)
     intensity = (field**2).sum(0)
     mean = intensity.mean(0)
     return intensity.T @ intensity / n_pixels / (mean[:, None] * mean), 1 + rho ** (2.0 * lags(n))
