@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 import heterodyne_nb as hnb
-from heterodyne_nb import plots, prepare, simulate
+from heterodyne_nb import plots, prepare
 from heterodyne_nb.errors import DataWarning
 
 BIN = {"q": 0.012, "phi": 22.5}
@@ -31,7 +31,7 @@ def fitted() -> tuple:
 def overview(ds, result) -> go.Figure:
     """Three maps above four curves."""
     maps = plots.comparison(ds, result, max_size=100, **BIN)
-    truth = {"truth": simulate.example_truth()["parameters"]}
+    truth = {"truth": hnb.example_truth()["parameters"]}
     curves = plots.curves(result, against=truth, log_time=True)
     figure = make_subplots(rows=2, cols=4)
     figure.update_layout(template=maps.layout.template, margin={"l": 66, "r": 66, "t": 34, "b": 56}, **SIZE)
