@@ -9,10 +9,14 @@ import xarray as xr
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
+from heterodyne_nb.data.bins import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
+
+#: Variables that have one value, curve or map a bin.
+_BY_BIN = ("c2", "g2", "g2_err", "n_pixels", "sigma", "usable")
 
 
 def problem_from_dataset(
@@ -40,44 +44,103 @@ def problem_from_dataset(
         raise DataFormatError(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"
         )
-    stacked = stack_bins(ds, drop_dead=True)
-    if stacked.sizes["bin"] == 0:
-        raise DataFormatError("no usable bin is left", where="c2", expected="at least one bin with data")
+    gap = model.checked_gap(gap)
+    stacked = _live_bins(with_bin_dims(ds))
     n = stacked.sizes["t1"]
+    used = int(np.count_nonzero(stacked["mask"].values))
+    if used < 3:
+        raise DataFormatError(f"{used} of {n} frames are used", where="mask", expected="at least 3")
     data = np.zeros((stacked.sizes["bin"], n, n), np.float32)
     mask = np.tile(np.asarray(stacked["mask"].values, float), (len(data), 1))
     holes = [_read_bin(stacked, b, data[b], mask[b]) for b in range(len(data))]
+    varied = _varied(stacked, data, mask)
+    if len(varied) < len(data):
+        stacked, data, mask = stacked.isel(bin=varied), data[varied], mask[varied]
+        holes = [holes[b] for b in varied]
+    holes = [np.column_stack([np.full(len(part), b), part]) for b, part in enumerate(holes)]
     sigma = _noise(stacked.assign(c2=(("bin", "t1", "t2"), data)))  # from memory: read once
     return Problem(
         model, table, data, _coordinate(stacked, "q"), _coordinate(stacked, "phi"),
-        np.asarray(stacked["t"].values, float), mask, sigma, np.concatenate(holes), gap,
+        np.asarray(stacked["t"].values, float), mask, sigma, np.concatenate(holes).astype(np.int64), gap,
     )  # fmt: skip
+
+
+def with_bin_dims(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with dimensions q and phi where a single one was picked with ``isel`` or ``sel``."""
+    if "bin" in ds.dims:
+        return ds
+    picked = [name for name in ("q", "phi") if name in ds.coords and name not in ds.dims]
+    if not picked:
+        return ds
+    by_bin = [name for name in _BY_BIN if name in ds]
+    return ds.assign({name: ds[name].expand_dims(picked) for name in by_bin})
+
+
+def _live_bins(ds: xr.Dataset) -> xr.Dataset:
+    """The stacked form without dead bins; a reader has named those of a file, so only others are named here."""
+    if "layout" not in ds.attrs:
+        every = stack_bins(ds, drop_dead=False)
+        alive = live_bins(every)
+        for b in np.flatnonzero(~alive) if alive.any() else ():
+            warn(f"{_name(every, b)}: its map holds no data; the bin is left out", DataWarning)
+    return stack_bins(ds, drop_dead=True)
 
 
 def _coordinate(stacked: xr.Dataset, name: str) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(stacked[name].values, stacked.sizes["bin"]), dtype=float)
 
 
+def _name(stacked: xr.Dataset, b: int | np.integer) -> str:
+    return f"bin q = {_coordinate(stacked, 'q')[b]:.5g} 1/Å, phi = {_coordinate(stacked, 'phi')[b]:.4g}°"
+
+
 def _read_bin(stacked: xr.Dataset, b: int, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Copy one map (rows t2), put 0 where it is unmeasured, and return those pixels as (bin, t2, t1)."""
+    """Copy one map (rows t2), put 0 where it is unmeasured, and return those pixels as (t2, t1)."""
     target[:] = stacked["c2"].isel(bin=b).transpose("t2", "t1").values
     np.fill_diagonal(target, 0.0)
-    bad = ~np.isfinite(target) | (target == 0.0)
-    np.fill_diagonal(bad, False)
+    bad = np.tril(~np.isfinite(target) | (target == 0.0), -1)
     if not bad.any():
-        return np.empty((0, 3), np.int64)
-    target[bad] = 0.0
+        return np.empty((0, 2), np.int64)
+    target[~np.isfinite(target)] = 0.0
     used = mask > 0
-    dead = used & (bad[:, used].sum(axis=1) + bad[used].sum(axis=0) >= used.sum())
-    if dead.any():
-        mask[dead] = 0.0
-        where = f"q = {float(stacked.q[b]):.5g} 1/Å, phi = {float(stacked.phi[b]):.4g}°"
-        warn(
-            f"bin {where}: {int(dead.sum())} frames without data are left out, the rest is used", DataWarning
-        )
+    partners = used.sum() - 1
+    dead = used & (bad[:, used].sum(axis=1) + bad[used].sum(axis=0) >= partners)
+    if dead.sum() >= partners:  # nothing left: said where constant bins are
+        mask[:] = 0.0
+        return np.empty((0, 2), np.int64)
+    mask[dead] = 0.0
     bad &= (mask[:, None] > 0) & (mask[None, :] > 0)
-    rows, columns = np.nonzero(np.tril(bad, -1))
-    return np.column_stack([np.full(len(rows), b), rows, columns]).astype(np.int64)
+    rows, columns = np.nonzero(bad)
+    left_out = [(dead.sum(), "frame"), (len(rows), "pixel")]
+    told = " and ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in left_out if n)
+    if told:
+        warn(f"{_name(stacked, b)}: {told} without data left out, the rest is used", DataWarning)
+    return np.column_stack([rows, columns])
+
+
+def _varied(stacked: xr.Dataset, data: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Bins whose used pixels are not all the same; the others are named."""
+    found = np.array([_varies(one, used > 0) for one, used in zip(data, mask, strict=True)])
+    if not found.any():
+        raise DataFormatError(
+            f"none of {len(found)} bins can be used", where="c2", expected="at least one map that varies"
+        )
+    for b in np.flatnonzero(~found):
+        what = "is constant" if np.any(mask[b] > 0) else "has no pixel that can be used"
+        warn(f"{_name(stacked, b)}: its map {what}; the bin is left out", DataWarning)
+    return np.flatnonzero(found)
+
+
+def _varies(one: np.ndarray, used: np.ndarray) -> bool:
+    first = 0.0
+    for j in np.flatnonzero(used):
+        row = one[j, :j][used[:j]]
+        row = row[row != 0.0]
+        if row.size and first == 0.0:
+            first = row[0]
+        if np.any(row != first):
+            return True
+    return False
 
 
 def _noise(stacked: xr.Dataset) -> np.ndarray:
@@ -85,4 +148,12 @@ def _noise(stacked: xr.Dataset) -> np.ndarray:
         sigma = np.asarray(stacked["sigma"].values, float)
         if np.all(np.isfinite(sigma) & (sigma > 0)):
             return sigma
-    return np.asarray(estimate_sigma(stacked).values, float)
+    sigma = np.asarray(estimate_sigma(stacked).values, float)
+    unknown = np.flatnonzero(~(np.isfinite(sigma) & (sigma > 0)))
+    if unknown.size:
+        raise DataFormatError(
+            f"the noise of {', '.join(_name(stacked, b) for b in unknown[:4])} cannot be estimated",
+            where="sigma",
+            hint="use more frames, give the dataset sigma(q, phi), or leave the bin out",
+        )
+    return sigma
