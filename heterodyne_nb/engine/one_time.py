@@ -89,7 +89,8 @@ class OneTimeObjective(Objective):
     def _derivative(self, theta: FloatArray, i: int) -> FloatArray:
         """Central difference; one-sided where a bound is closer than the step."""
         lower, upper = self.bounds[i]
-        step = 6e-6 * max(abs(theta[i]), 1e-6 * min(upper - lower, 1e6), 1e-12)
+        least = 0.0 if lower > 0 else max(1e-6 * min(upper - lower, 1e6), 1e-12)
+        step = 6e-6 * max(abs(theta[i]), least)
         above, below = theta.copy(), theta.copy()
         above[i], below[i] = min(theta[i] + step, upper), max(theta[i] - step, lower)
         return (self.correlation(above) - self.correlation(below)) / (above[i] - below[i])

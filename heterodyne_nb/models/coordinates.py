@@ -84,7 +84,8 @@ class Coordinates:
         theta = np.array(self.table.values, float)
         raw = self._raw(theta)
         width = (self.upper - self.lower)[self.order]
-        scale = np.maximum(np.abs(raw), 1e-3 * np.minimum(width, 1e4))
+        floor = np.where(self.lower[self.order] > 0, 0.0, 1e-3 * np.minimum(width, 1e4))
+        scale = np.maximum(np.abs(raw), floor)  # what cannot be zero has the size of its start
         for k, i in enumerate(self.order):
             if self.table.names[i].startswith(("alpha", "beta")):
                 scale[k] = 0.3
