@@ -9,7 +9,7 @@ import xarray as xr
 
 from heterodyne_nb.data.lag_noise import MapNoise
 from heterodyne_nb.data.maps import bin_dims, each_map, need_c2, used_frames
-from heterodyne_nb.data.noise_fit import diagonal
+from heterodyne_nb.data.noise_cells import diagonal
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["g2_cuts"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heterodyne_nb.data.lag_noise import MapNoise
-from heterodyne_nb.data.noise_fit import diagonal
+from heterodyne_nb.data.noise_cells import diagonal
 from heterodyne_nb.errors import DataFormatError
 
 __all__ = ["checked_mask", "g2_from_c2"]

@@ -6,6 +6,7 @@ from noisy_maps import ar_map, lags, speckle_map, striped_map, white_dataset
 
 from heterodyne_nb.data import make_dataset, prepare
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.simulate import example_truth, speckle
 
 
 def dataset(*maps):
@@ -116,3 +117,58 @@ def test_without_maps_there_is_nothing_to_look_at(verb):
     ds = make_dataset(g2=np.ones((1, 1, 2)), tau=[1.0, 2.0], q=0.01, phi=0, dt=1.0)
     with pytest.raises(ConfigurationError, match=r"needs a two-time map"):
         verb(ds)
+
+
+def scatter_of_pixels(maps):
+    """The root mean square, over pixels off the diagonal, of the scatter between repeated runs."""
+    return np.sqrt(maps.var(axis=0, ddof=1)[np.triu_indices(maps.shape[-1], 1)].mean())
+
+
+def estimates(maps):
+    ds = make_dataset(maps[None].astype(np.float32), q=0.01, phi=np.arange(len(maps)) * 1.0, dt=0.5)
+    return prepare.estimate_sigma(ds).values.ravel()
+
+
+@pytest.fixture(scope="module", params=["speckle of 5 frames", "speckle of 60 frames", "fringes", "decay"])
+def repeated(request):
+    if request.param.startswith("speckle"):
+        rng = np.random.default_rng(11)
+        return np.array([speckle_map(200, int(request.param.split()[2]), rng)[0] for _ in range(24)])
+    run = {"q": 0.012, "phi": 0.0 if request.param == "fringes" else -67.5, "n_frames": 200, "dt": 0.5}
+    truth = example_truth()["parameters"]
+    runs = (speckle("heterodyne", truth, n_pixels=900, mean_counts=8.0, seed=s, **run) for s in range(24))
+    return np.array([one["c2"].values[0, 0] for one in runs])
+
+
+def test_sigma_is_the_scatter_of_repeated_runs_and_hardly_scatters_itself(repeated):
+    sigma = estimates(repeated) / scatter_of_pixels(repeated)
+    assert sigma.mean() == pytest.approx(1, abs=0.1)
+    assert sigma.std() < 0.12
+
+
+def test_bins_of_known_size_share_what_they_show_of_speckle(repeated):
+    maps = repeated[None].astype(np.float32)
+    n_pixels = np.full(maps.shape[:2], 900)
+    ds = make_dataset(maps, q=0.01, phi=np.arange(len(repeated)) * 1.0, dt=0.5, n_pixels=n_pixels)
+    sigma = prepare.estimate_sigma(ds).values / scatter_of_pixels(repeated)
+    assert sigma.mean() == pytest.approx(1, abs=0.1)
+    assert sigma.std() < 0.06
+
+
+def test_half_the_pixels_give_more_noise_also_in_company():
+    rng = np.random.default_rng(12)
+    maps = [speckle_map(100, 5, rng, n_pixels=n)[0] for n in (400, 400, 400, 100, 100, 100)]
+    sizes = np.array([[400, 400, 400, 100, 100, 100]])
+    ds = make_dataset(np.stack(maps)[None], q=0.01, phi=np.arange(6) * 1.0, dt=0.5, n_pixels=sizes)
+    sigma = prepare.estimate_sigma(ds).values.ravel()
+    np.testing.assert_allclose(sigma, 1 / np.sqrt(sizes.ravel()), rtol=0.12)
+
+
+def test_a_beam_dump_hardly_moves_sigma_masked_or_not(repeated):
+    maps = repeated[:6]
+    spoilt = maps.copy()
+    spoilt[:, 120:124] = spoilt[:, :, 120:124] = 1.0
+    assert estimates(spoilt).mean() == pytest.approx(estimates(maps).mean(), rel=0.1)
+    ds = make_dataset(spoilt[None].astype(np.float32), q=0.01, phi=np.arange(6) * 1.0, dt=0.5)
+    masked = prepare.estimate_sigma(prepare.mask_frames(ds, (121, 124)))
+    assert masked.mean().item() == pytest.approx(estimates(maps).mean(), rel=0.1)
