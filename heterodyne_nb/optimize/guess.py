@@ -21,7 +21,7 @@ class StartSampler:
 
     Transport coefficients are log-uniform over what the frames can resolve (a decay between one frame and the
     whole run), velocities and directions come from :func:`flow_candidates`, fractions are spread over (0, 1).
-    Values the user stated are kept.
+    Values the user stated are kept as long as ``keep_given`` is true.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ class StartSampler:
     def __init__(self, problem: Problem, objective: Objective, rng: np.random.Generator) -> None:
         self.problem, self.objective, self.rng = problem, objective, rng
         self.names = list(problem.table.names)
+        self.keep_given = not np.all(problem.table.given[objective.free])
         self.middle = float(np.sqrt(problem.t[0] * problem.t[-1]))
         has_flow = any(b.kind == "power" for b in problem.model.blocks) and not problem.model.needs_gap
         self.flows: list[FlowCandidate] = flow_candidates(problem) if has_flow else []
@@ -52,11 +53,24 @@ class StartSampler:
         for block in self.problem.model.blocks:
             if block.kind == "fraction":
                 self._fraction(theta, block, len(transports))
-        kept = table.given & (table.vary | np.array([t is not None for t in table.tie]))
-        theta[kept] = table.values[kept]
+        if self.keep_given:
+            theta[table.given] = table.values[table.given]
         theta[~table.vary] = table.values[~table.vary]
         coordinates = self.objective.coordinates
         return coordinates.from_internal(coordinates.to_internal(np.clip(theta, table.lower, table.upper)))
+
+    def mixed(self, base: FloatArray) -> FloatArray:
+        """A vector like ``base`` with one or two of its curves drawn anew."""
+        theta, drawn = np.array(base), self.sample()
+        blocks = self.problem.model.blocks
+        chosen = self.rng.permutation(len(blocks))[: self.rng.integers(1, 3)]
+        for k in chosen:
+            indices = list(blocks[k].indices)
+            if blocks[k].kind == "power":
+                indices += [n for n, name in enumerate(self.names) if name.startswith("phi0")]
+            theta[indices] = drawn[indices]
+        coordinates = self.objective.coordinates
+        return coordinates.from_internal(coordinates.to_internal(theta))
 
     def _levels(self, count: int) -> FloatArray:
         span, step = self.problem.t[-1] - self.problem.t[0], float(np.median(np.diff(self.problem.t)))
@@ -116,30 +130,29 @@ class StartSampler:
 
 
 def screened_starts(
-    objective: Objective, coarse: Objective, count: int, samples: int, seed: int
+    sampler: StartSampler, coarse: Objective, count: int, samples: int, bases: list[FloatArray] | None = None
 ) -> list[FloatArray]:
     """The best start vectors of many samples, ranked by the χ² of a coarse problem, kept apart.
 
     Parameters
     ----------
-    objective : Objective
-        Full problem, whose fringes are read.
+    sampler : StartSampler
     coarse : Objective
-        Same problem with fewer frames, where the samples are compared.
+        The problem with fewer frames, where the samples are compared.
     count, samples : int
         How many to return, out of how many.
-    seed : int
+    bases : list of (p,), optional
+        Answers found so far; half of the samples are then variations of them.
     """
-    sampler = StartSampler(objective.problem, coarse, np.random.default_rng(seed))
-    points = [sampler.sample() for _ in range(samples)]
-    if np.all(objective.problem.table.given[objective.free]):
-        return [objective.x0]
+    points = [sampler.sample() for _ in range(samples if not bases else samples // 2)]
+    for k in range(samples - len(points)):
+        points.append(sampler.mixed(bases[k % len(bases)]))  # type: ignore[index, arg-type]
     shares = [points[k::4] for k in range(4)]
     values = np.empty(samples)
     for k, part in enumerate(side_by_side([partial(_values, coarse, share) for share in shares])):
         values[k::4] = part
     chosen: list[FloatArray] = []
-    internal: list[FloatArray] = []
+    internal: list[FloatArray] = [coarse.to_internal(base) for base in bases or []]
     for index in np.argsort(values):
         z = coarse.to_internal(points[index])
         if np.isfinite(values[index]) and all(np.max(np.abs(z - other)) > 0.15 for other in internal):
@@ -171,7 +184,8 @@ def initial_guess(objective: Objective, *, samples: int = 600, seed: int = 0) ->
     """
     problem = objective.problem
     coarse = Objective(problem.every(max(1, len(problem.t) // 100)), contrast=objective.contrast)
-    best = screened_starts(objective, coarse, 1, samples, seed)
+    sampler = StartSampler(problem, coarse, np.random.default_rng(seed))
+    best = screened_starts(sampler, coarse, 1, samples)
     return dict(zip(objective.parameter_names, (float(v) for v in best[0]), strict=True))
 
 

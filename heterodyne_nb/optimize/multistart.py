@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
-from heterodyne_nb.optimize.guess import screened_starts
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.side_by_side import side_by_side
 from heterodyne_nb.optimize.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -39,6 +39,11 @@ class MultistartSettings:
         Frames of the two coarse problems (all, when the run is shorter).
     agree : float
         Two fits with χ² this close (relative) have found the same optimum.
+    batches : int
+        Most batches of starts; another one is drawn until the best optimum has been found ``repeats`` times, and
+        once more when it fits the data badly (reduced χ² above ``good``).
+    repeats : int
+    good : float
     seed : int
     """
 
@@ -49,7 +54,30 @@ class MultistartSettings:
     screen_frames: int = 70
     coarse_frames: int = 120
     agree: float = 1e-5
+    batches: int = 3
+    repeats: int = 2
+    good: float = 1.02
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """An optimum of the coarse problem and how many starts led to it."""
+
+    chi2: float
+    point: FloatArray
+    times: int = 1
+
+
+def _distinct(fits: list[Found], agree: float) -> list[Found]:
+    """The fits whose χ² differ, best first, those that agree counted together."""
+    kept: list[Found] = []
+    for fit in sorted(fits, key=lambda fit: fit.chi2):
+        if kept and fit.chi2 - kept[-1].chi2 <= agree * kept[-1].chi2:
+            kept[-1] = replace(kept[-1], times=kept[-1].times + fit.times)
+        else:
+            kept.append(fit)
+    return kept
 
 
 @dataclass
@@ -72,13 +100,14 @@ class Multistart:
 
     def run(self) -> OptimizeResult:
         """Search, and return the best fit on all pixels; stopped early, the best so far."""
-        coarse = self._coarse(self.settings.coarse_frames)
-        candidates = self._coarse_fits(coarse, self._starts())
+        found = self._search()
+        if self._stopped():  # no time for a fit: of what was found, take what all pixels like best
+            found = sorted((replace(f, chi2=self.objective(f.point)) for f in found), key=lambda f: f.chi2)
         best: OptimizeResult | None = None
-        worst = 1.02 * candidates[0][0]
         strategy = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
-        for _, point in [fit for fit in candidates if fit[0] <= worst][: self.settings.finish]:
-            result, entry = self._one_fit(self.objective, point, strategy, "all pixels")
+        promising = [fit for fit in found if not fit.chi2 > 1.02 * found[0].chi2]
+        for candidate in promising[: self.settings.finish]:
+            result, entry = self._one_fit(self.objective, candidate.point, strategy, "all pixels")
             self.path.append(entry)
             if best is None or result.fun < best.fun:
                 best = result
@@ -87,6 +116,25 @@ class Multistart:
         assert best is not None
         return best
 
+    def _search(self) -> list[Found]:
+        """Optima of the coarse problem, best first; more batches of starts until the best repeats."""
+        if self.settings.samples <= 0 or self._stopped():
+            start = self.objective.from_internal(self.objective.to_internal(self.objective.x0))
+            return [Found(np.inf, point) for point in self.extra_starts or [start]]
+        self.on_progress(ProgressEvent("start values", 0.0, message="reading fringes and decays"))
+        coarse, screen = self._coarse(self.settings.coarse_frames), self._coarse(self.settings.screen_frames)
+        sampler = StartSampler(self.objective.problem, coarse, np.random.default_rng(self.settings.seed))
+        starts, found = list(self.extra_starts), list[Found]()
+        for batch in range(self.settings.batches):
+            bases = [fit.point for fit in found[:2]]
+            starts += screened_starts(sampler, screen, self.settings.starts, self.settings.samples, bases)
+            found = _distinct([*found, *self._coarse_fits(coarse, starts)], self.settings.agree)
+            fits_well = coarse.reduced(found[0].chi2) < self.settings.good
+            if self._stopped() or (found[0].times >= self.settings.repeats and (fits_well or batch > 0)):
+                break
+            starts, sampler.keep_given = [], False
+        return found
+
     def _coarse(self, frames: int) -> Objective:
         problem = self.objective.problem
         stride = max(1, round(len(problem.t) / frames))
@@ -94,47 +142,27 @@ class Multistart:
             return self.objective
         return Objective(problem.every(stride), contrast=self.objective.contrast)
 
-    def _starts(self) -> list[FloatArray]:
-        self.on_progress(ProgressEvent("start values", 0.0, message="reading fringes and decays"))
-        if self.settings.samples <= 0 or self._stopped():
-            return self.extra_starts or [
-                self.objective.from_internal(self.objective.to_internal(self.objective.x0))
-            ]
-        screen = self._coarse(self.settings.screen_frames)
-        found = screened_starts(
-            self.objective, screen, self.settings.starts, self.settings.samples, self.settings.seed
-        )
-        return [*self.extra_starts, *found]
-
-    def _coarse_fits(self, coarse: Objective, points: list[FloatArray]) -> list[tuple[float, FloatArray]]:
+    def _coarse_fits(self, coarse: Objective, points: list[FloatArray]) -> list[Found]:
         """Fit in rounds: many starts for a few iterations, the best of them for more; several at a time."""
-        fits = [(np.inf, point) for point in points]
-        rounds = self.settings.rounds if self.settings.samples > 0 else ()
-        for number, (keep, iterations) in enumerate(rounds):
+        fits = [Found(np.inf, point) for point in points]
+        for number, (keep, iterations) in enumerate(self.settings.rounds):
             quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
+            kept = fits[:keep]
             jobs = [
-                partial(self._one_fit, coarse, point, quick, f"search, round {number + 1}")
-                for _, point in fits[:keep]
+                partial(self._one_fit, coarse, fit.point, quick, f"search, round {number + 1}")
+                for fit in kept
             ]
-            results = []
-            for result, entry in side_by_side(jobs):
-                results.append((float(result.fun), result.x))
+            results: list[Found] = []
+            for fit, (result, entry) in zip(kept, side_by_side(jobs), strict=True):
+                results.append(Found(float(result.fun), result.x, fit.times))
                 self.path.append(entry)
-                best = coarse.reduced(min(fun for fun, _ in results))
-                done = (number + len(results) / len(jobs)) / len(rounds)
+                best = coarse.reduced(min(found.chi2 for found in results))
+                done = (number + len(results) / len(jobs)) / len(self.settings.rounds)
                 self.on_progress(ProgressEvent("search", done, best))
-            fits = self._distinct(results)
+            fits = _distinct(results, self.settings.agree)
             if self._stopped():
                 break
         return fits
-
-    def _distinct(self, fits: list[tuple[float, FloatArray]]) -> list[tuple[float, FloatArray]]:
-        """The fits whose χ² differ, best first."""
-        kept: list[tuple[float, FloatArray]] = []
-        for fun, point in sorted(fits, key=lambda fit: fit[0]):
-            if all(abs(fun - other) > self.settings.agree * other for other, _ in kept):
-                kept.append((fun, point))
-        return kept
 
     def _one_fit(
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
