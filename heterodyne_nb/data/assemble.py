@@ -14,7 +14,7 @@ from xarray.core import indexing
 from heterodyne_nb.data.bins import grid_of
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
-from heterodyne_nb.data.model import make_dataset
+from heterodyne_nb.data.model import ATTRS, make_dataset
 from heterodyne_nb.data.quality import label_of, probe_map
 from heterodyne_nb.data.twotime_array import TwoTimeArray
 from heterodyne_nb.data.wrap import wrap_degrees
@@ -88,9 +88,21 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         bin_form=len(grid.shape) == 1,
         attrs=notes,
     )
+    if found.intensity is not None and "t" in ds.dims:
+        ds = _with_intensity(ds, found.intensity)
     if array is not None:
         ds.set_close(array.close)
     return ds
+
+
+def _with_intensity(ds: xr.Dataset, counts: np.ndarray) -> xr.Dataset:
+    """Add ``intensity(t)``; recorded frames that were averaged before correlating are averaged here too."""
+    n_frames = ds.sizes["t"]
+    together = counts.size // n_frames
+    if together * n_frames != counts.size:
+        note = f"not read: {counts.size} values for {n_frames} frames"
+        return ds.assign_attrs(intensity_trace=note)
+    return ds.assign(intensity=("t", counts.reshape(n_frames, together).mean(1), ATTRS["intensity"]))
 
 
 def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:

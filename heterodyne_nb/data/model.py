@@ -24,6 +24,7 @@ ATTRS: dict[str, dict[str, str]] = {
     "frame": {"long_name": "frame number, from 1", "units": "1"},
     "mask": {"long_name": "frame is used", "units": "1"},
     "n_pixels": {"long_name": "detector pixels in the bin", "units": "1"},
+    "intensity": {"long_name": "mean intensity of the frame", "units": "counts"},
     "sigma": {"long_name": "noise of one c2 pixel off the diagonal", "units": "1"},
     "usable": usable_attrs(),
 }

@@ -12,6 +12,7 @@ from heterodyne_nb.data.formats.base import Ingredients, MapRef, lacking
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 _MAPS = "xpcs/twotime/correlation_map"
+_TRACE = "xpcs/spatial_mean/intensity_vs_time"
 _STALE = (
     ("energy", "entry/instrument/incident_beam/incident_energy"),
     ("detector_distance", "entry/instrument/detector_1/distance"),
@@ -51,7 +52,22 @@ class ApsU:
         _read_g2(h5file, found, q_axis.size * phi_axis.size)
         if "xpcs/twotime/frame_mask" in h5file:
             found.mask = hdf.vector(h5file, "xpcs/twotime/frame_mask", "1 for each frame in use") > 0
+        found.intensity = _intensity(h5file)
         return found
+
+
+def _intensity(h5file: h5py.File) -> np.ndarray | None:
+    """Mean counts of each recorded frame, in the order of their numbers."""
+    if _TRACE not in h5file:
+        return None
+    trace = hdf.array(h5file, _TRACE, "(2, frames): frame, mean")
+    if trace.ndim != 2 or trace.shape[0] != 2:
+        raise DataFormatError(
+            f"the shape is {trace.shape}",
+            where=hdf.place(h5file, _TRACE),
+            expected="(2, frames): frame, mean",
+        )
+    return np.asarray(trace[1][np.argsort(trace[0], kind="stable")], dtype=float)
 
 
 def _q_axis(qmap: h5py.Group) -> np.ndarray:

@@ -77,6 +77,8 @@ class Ingredients:
         Detector pixels in each bin.
     mask : ndarray of shape (n_frames,), optional
         True where the frame is used.
+    intensity : ndarray of shape (n,), optional
+        Mean counts of each recorded frame, before any averaging of frames.
     cells : tuple of (q axis, phi axis, cell of each bin), optional
         The (q, phi) grid where the layout states it.
     tau_frame : float or None
@@ -96,6 +98,7 @@ class Ingredients:
     g2_err: np.ndarray | None = None
     n_pixels: np.ndarray | None = None
     mask: np.ndarray | None = None
+    intensity: np.ndarray | None = None
     cells: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 

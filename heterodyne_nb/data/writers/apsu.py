@@ -36,6 +36,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
     -----
     Maps are stored as float32 upper triangles with their diagonal; empty (q, phi) cells and dead
     bins have none. A frame mask goes to ``/xpcs/twotime/frame_mask``, which other programs ignore.
+    An ``intensity(t)`` goes to ``/xpcs/spatial_mean/intensity_vs_time``; one a bin has no place there.
     A g2 that was computed from the maps is not written: the reader computes it again.
     """
     table = bin_table(ds)
@@ -45,6 +46,9 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
         _write_qmap(h5file.create_group("xpcs/qmap"), table)
         if "c2" in table.bins:
             _write_maps(h5file.create_group("xpcs/twotime"), table, compression)
+        if "intensity" in ds and ds["intensity"].dims == ("t",):
+            trace = np.stack([ds["frame"].values, ds["intensity"].values])
+            h5file["xpcs/spatial_mean/intensity_vs_time"] = trace
         if has_measured_g2(ds):
             _write_multitau(h5file.create_group("xpcs/multitau"), table, float(ds.attrs["dt"]))
 
