@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
+
+from heterodyne_nb.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,16 @@ class StopToken:
     ----------
     time_limit : float, optional
         Seconds from now after which :attr:`reason` becomes ``"time limit"``.
+
+    Raises
+    ------
+    ConfigurationError
+        The limit is not a number above 0.
     """
 
     def __init__(self, time_limit: float | None = None) -> None:
+        if time_limit is not None and (not isinstance(time_limit, Real) or not time_limit > 0):
+            raise ConfigurationError(f"{time_limit!r}", where="time_limit", expected="seconds, more than 0")
         self._cancelled = threading.Event()
         self._deadline = None if time_limit is None else time.monotonic() + time_limit
 

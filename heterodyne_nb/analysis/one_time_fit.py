@@ -14,7 +14,7 @@ from heterodyne_nb.analysis.two_time_fit import FitOptions
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
-from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.results import FitResult, collect_provenance
@@ -23,7 +23,7 @@ _SAMPLES, _STARTS = 300, 6
 
 
 def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> OneTimeProblem:
-    """g2 and its weights from a dataset; without ``g2_err`` every lag counts alike.
+    """g2 and its weights from a dataset; where no error is known every lag counts alike.
 
     Raises
     ------
@@ -46,15 +46,24 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
         )
     stacked = stack_bins(data, drop_dead=True).transpose("bin", "tau")
     g2 = np.asarray(stacked["g2"].values, float)
-    err = np.asarray(stacked["g2_err"].values, float) if "g2_err" in stacked else np.ones_like(g2)
+    err = np.asarray(stacked["g2_err"].values, float) if "g2_err" in stacked else np.full_like(g2, np.nan)
+    if not np.isfinite(err).any():
+        err = np.ones_like(g2)
     tau = np.asarray(stacked["tau"].values, float)
     used = np.isfinite(g2) & np.isfinite(err) & (err > 0) & (tau > 0)[None, :]
     weight = np.where(used, 1.0 / np.where(used, err, 1.0) ** 2, 0.0)
     alive = used.any(axis=1)
     if not alive.any():
         raise DataFormatError("no bin has a usable g2", where="g2")
-    q, phi = (np.broadcast_to(stacked[name].values, len(g2)).astype(float)[alive] for name in ("q", "phi"))
-    return OneTimeProblem(model, table, tau, np.where(used, g2, 1.0)[alive], weight[alive], q, phi)
+    q, phi = (np.broadcast_to(stacked[name].values, len(g2)).astype(float) for name in ("q", "phi"))
+    for b in np.flatnonzero(~alive):
+        where = f"bin q = {q[b]:.5g} 1/Å, phi = {phi[b]:.4g}°"
+        warn(f"{where}: no lag of its g2 can be used; the bin is left out", DataWarning)
+    lags = np.flatnonzero(used.any(axis=0))
+    here = np.ix_(alive, lags[np.argsort(tau[lags])])
+    return OneTimeProblem(
+        model, table, np.sort(tau[lags]), np.where(used, g2, 1.0)[here], weight[here], q[alive], phi[alive]
+    )
 
 
 def fit_one_time(
@@ -200,7 +209,7 @@ def _covariance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inverse curvature times the residual variance; a parameter on a bound counts as fixed."""
     lower, upper = objective.bounds.T
-    near = 1e-9 * np.maximum(upper - lower, 1e-12)
+    near = 1e-9 * np.abs(theta)
     at_bound = np.zeros(len(theta), bool)
     moving = objective.moving
     at_bound[moving] = ((theta - lower <= near) | (upper - theta <= near))[moving]

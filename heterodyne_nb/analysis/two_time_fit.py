@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,15 @@ import xarray as xr
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.engine import Objective, Problem, RobustObjective, problem_from_dataset, residual_scale
-from heterodyne_nb.errors import FitWarning, warn
+from heterodyne_nb.engine import (
+    Objective,
+    Problem,
+    RobustObjective,
+    get_loss,
+    problem_from_dataset,
+    residual_scale,
+)
+from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
@@ -36,6 +45,14 @@ class FitOptions:
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
 
+    def __post_init__(self) -> None:
+        get_loss(self.loss)
+        if self.loss_scale != "auto":
+            _require(self.loss_scale, "loss_scale", "'auto' or a number above 0", lambda x: 0 < x < np.inf)
+        if self.multistart is not None:
+            _require(self.multistart, "multistart", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+        _require(self.seed, "seed", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
         return create_strategy(self.method, **self.options)
@@ -54,6 +71,11 @@ class FitOptions:
             samples=max(base.samples, 20 * self.multistart),
             rounds=(first, *base.rounds[1:]),
         )
+
+
+def _require(value: Any, where: str, expected: str, holds: Callable[[Any], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not holds(value):
+        raise ConfigurationError(f"{value!r} is not a valid value", where=where, expected=expected)
 
 
 def fit_two_time(

@@ -79,6 +79,16 @@ class Coordinates:
         """Number of internal coordinates."""
         return len(self.order)
 
+    @property
+    def sets(self) -> list[tuple[int, ...]]:
+        """The published parameters that each internal coordinate sets."""
+        out: list[tuple[int, ...]] = [(i,) for i in self.order]
+        for at, block in self._placed():
+            if block.kind == "fraction":
+                amplitude, rate, constant = block.indices
+                out[at : at + 3] = [(amplitude, constant), (amplitude, constant), (rate,)]
+        return out
+
     def _scales(self) -> FloatArray:
         """Typical size of each internal coordinate, from the start values."""
         theta = np.array(self.table.values, float)

@@ -64,13 +64,21 @@ def lag_cuts(problem: Problem, windows: int = _WINDOWS) -> tuple[FloatArray, Flo
     return np.asarray(ages, float), step * np.arange(1.0, count + 1), cuts
 
 
+def _filled(cuts: FloatArray, lags: FloatArray) -> FloatArray:
+    """The cuts with lags that masked frames left empty taken from their neighbours."""
+    out = cuts.copy()
+    for cut in out.reshape(-1, len(lags)):
+        known = np.isfinite(cut)
+        cut[~known] = np.interp(lags[~known], lags[known], cut[known])
+    return out
+
+
 def _improvement(cuts: FloatArray, lags: FloatArray, omegas: FloatArray) -> FloatArray:
     """How much a damped cosine of each omega improves a smooth decay: (W, B, len(omegas)), in noise units."""
     span = lags[-1]
     rates = np.concatenate([[0.0], np.geomspace(0.5 / span, 0.5 / lags[0], 6)])
     smooth, _ = np.linalg.qr(np.exp(-rates[None, :] * lags[:, None]))
-    filled = np.where(np.isfinite(cuts), cuts, np.nanmean(cuts, axis=2, keepdims=True))
-    rest = filled - (filled @ smooth) @ smooth.T
+    rest = cuts - (cuts @ smooth) @ smooth.T
     noise = np.maximum(np.mean(rest**2, axis=2), 1e-30)
     best = np.zeros((*cuts.shape[:2], len(omegas)))
     for rate in rates[:-1]:
@@ -93,14 +101,14 @@ def flow_candidates(problem: Problem, most: int = 4) -> list[FlowCandidate]:
         How many to return.
     """
     ages, lags, cuts = lag_cuts(problem)
-    if cuts.shape[2] < 12 or not np.isfinite(cuts).any():
+    if cuts.shape[2] < 12:
         return []
-    alive = np.all(np.isfinite(cuts), axis=(0, 2))
+    alive = np.all(np.isfinite(cuts).mean(axis=2) > 0.7, axis=0)
     if not alive.any():
         return []
     nyquist = np.pi / lags[0]
     omegas = np.linspace(0.0, nyquist, 2 * len(lags) + 1)
-    power = _improvement(cuts[:, alive], lags, omegas)
+    power = _improvement(_filled(cuts[:, alive], lags), lags, omegas)
     q, phi = problem.q[alive], problem.phi[alive]
     speeds = omegas[1:] / q.max()
     angles = np.arange(-87.5, 90.0, 5.0) if len(np.unique(phi)) > 1 else np.unique(phi)[:1]

@@ -118,8 +118,8 @@ class Multistart:
 
     def _search(self) -> list[Found]:
         """Optima of the coarse problem, best first; more batches of starts until the best repeats."""
-        if self.settings.samples <= 0 or self._stopped():
-            start = self.objective.from_internal(self.objective.to_internal(self.objective.x0))
+        start = self.objective.from_internal(self.objective.to_internal(self.objective.x0))
+        if self.settings.samples <= 0 or self._stopped() or not self.objective.coordinates.size:
             return [Found(np.inf, point) for point in self.extra_starts or [start]]
         self.on_progress(ProgressEvent("start values", 0.0, message="reading fringes and decays"))
         coarse, screen = self._coarse(self.settings.coarse_frames), self._coarse(self.settings.screen_frames)
@@ -128,6 +128,7 @@ class Multistart:
         for batch in range(self.settings.batches):
             bases = [fit.point for fit in found[:2]]
             starts += screened_starts(sampler, screen, self.settings.starts, self.settings.samples, bases)
+            starts = starts or [start]  # no sample had a finite χ²
             found = _distinct([*found, *self._coarse_fits(coarse, starts)], self.settings.agree)
             fits_well = coarse.reduced(found[0].chi2) < self.settings.good
             if self._stopped() or (found[0].times >= self.settings.repeats and (fits_well or batch > 0)):

@@ -65,6 +65,7 @@ class Run:
     def __init__(self, view: ProblemView, strategy: OptimizationStrategy, objective: Any = None) -> None:
         self.view, self._strategy = view, strategy
         self._reduced = getattr(objective, "reduced", float)
+        self._has_noise = hasattr(objective, "reduced")
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
@@ -83,6 +84,11 @@ class Run:
             )
         self._report()
         return fun
+
+    @property
+    def noise(self) -> float:
+        """Change of the objective by one standard error of one parameter; 0 where that means nothing."""
+        return float(self._reduced(self.best_fun)) if self._has_noise else 0.0
 
     def evaluate(self, z: np.ndarray) -> float:
         """Objective at z (clipped to the bounds) as it is, possibly NaN or infinite."""

@@ -16,10 +16,12 @@ FIT_ARGUMENTS = (
     "method",
     "contrast",
     "loss",
+    "loss_scale",
     "multistart",
     "time_limit",
     "seed",
     "gap",
+    "options",
 )
 _LINE = 100
 

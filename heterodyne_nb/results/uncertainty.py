@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float64]
 CLUSTERS = 12
 #: Directions with a relative eigenvalue below this hold no information.
 _NULL = 1e-11
+#: So does a coordinate whose curvature is below this, relative to the largest.
+_NOTHING = 1e-24
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def estimate_covariance(objective: Objective, theta: FloatArray, *, clusters: in
         Clusters of frames.
     """
     local = objective.equations(theta)
-    scores, matrix = tile_scores(objective, theta, local, min(clusters, len(objective.problem.t) // 4))
+    clusters = max(2, min(clusters, len(objective.problem.t) // 4))
+    scores, matrix = tile_scores(objective, theta, local, clusters)
     n = objective.coordinates.size
     jacobian = objective.coordinates.jacobian(theta)
     matrix[:n, :n] += _prior_curvature(objective, jacobian)
@@ -125,14 +128,25 @@ def estimate_covariance(objective: Objective, theta: FloatArray, *, clusters: in
     dyadic = inverse @ dyadic_meat(scores) @ inverse
     naive = inverse * objective.reduced(local.chi2)
     every = np.flatnonzero(objective.problem.table.vary)
-    at_bound = np.zeros(len(theta), bool)
-    at_bound[[objective.coordinates.order[k] for k in np.flatnonzero(resting)]] = True
+    at_bound = _on_a_bound(objective, theta)
+    for k in np.flatnonzero(resting):
+        at_bound[list(objective.coordinates.sets[k])] = True
     return Covariance(
         jacobian @ dyadic[:n, :n] @ jacobian.T,
         jacobian @ naive[:n, :n] @ jacobian.T,
         at_bound,
         objective.equations(theta, wanted=every).hessian,
     )
+
+
+def _on_a_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
+    """Fitted parameters that rest on a published bound."""
+    near = 1e-9 * np.abs(theta)
+    out = np.zeros(len(theta), bool)
+    fitted = objective.coordinates.order
+    lower, upper = objective.bounds.T
+    out[fitted] = ((theta - lower <= near) | (upper - theta <= near))[fitted]
+    return out
 
 
 def _prior_curvature(objective: Objective, jacobian: FloatArray) -> FloatArray:
@@ -143,8 +157,10 @@ def _prior_curvature(objective: Objective, jacobian: FloatArray) -> FloatArray:
 
 def _pseudo_inverse(matrix: FloatArray) -> FloatArray:
     """Inverse on the directions that carry information, columns scaled first."""
-    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    diagonal = np.diag(matrix)
+    known = diagonal > _NOTHING * np.max(diagonal, initial=0.0)
+    scale = np.sqrt(np.where(known, diagonal, np.inf))
     values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    good = values > _NULL * values[-1]
+    good = values > _NULL * np.max(values, initial=0.0)
     inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
     return inverse / np.outer(scale, scale)
