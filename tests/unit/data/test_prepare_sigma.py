@@ -129,19 +129,24 @@ def estimates(maps):
     return prepare.estimate_sigma(ds).values.ravel()
 
 
-@pytest.fixture(scope="module", params=["speckle of 5 frames", "speckle of 60 frames", "fringes", "decay"])
+@pytest.fixture(scope="module", params=["speckle of 5 frames", "speckle of 60 frames", "fringes"])
 def repeated(request):
     if request.param.startswith("speckle"):
         rng = np.random.default_rng(11)
         return np.array([speckle_map(200, int(request.param.split()[2]), rng)[0] for _ in range(24)])
-    run = {"q": 0.012, "phi": 0.0 if request.param == "fringes" else -67.5, "n_frames": 200, "dt": 0.5}
+    run = {"q": 0.012, "phi": 0.0, "n_frames": 200, "dt": 0.5}
     truth = example_truth()["parameters"]
     runs = (speckle("heterodyne", truth, n_pixels=900, mean_counts=8.0, seed=s, **run) for s in range(24))
     return np.array([one["c2"].values[0, 0] for one in runs])
 
 
-def test_sigma_is_the_scatter_of_repeated_runs_and_hardly_scatters_itself(repeated):
-    sigma = estimates(repeated) / scatter_of_pixels(repeated)
+@pytest.fixture(scope="module")
+def estimated(repeated):
+    return estimates(repeated)
+
+
+def test_sigma_is_the_scatter_of_repeated_runs_and_hardly_scatters_itself(repeated, estimated):
+    sigma = estimated / scatter_of_pixels(repeated)
     assert sigma.mean() == pytest.approx(1, abs=0.1)
     assert sigma.std() < 0.12
 
@@ -164,11 +169,11 @@ def test_half_the_pixels_give_more_noise_also_in_company():
     np.testing.assert_allclose(sigma, 1 / np.sqrt(sizes.ravel()), rtol=0.12)
 
 
-def test_a_beam_dump_hardly_moves_sigma_masked_or_not(repeated):
+def test_a_beam_dump_hardly_moves_sigma_masked_or_not(repeated, estimated):
     maps = repeated[:6]
     spoilt = maps.copy()
     spoilt[:, 120:124] = spoilt[:, :, 120:124] = 1.0
-    assert estimates(spoilt).mean() == pytest.approx(estimates(maps).mean(), rel=0.1)
+    assert estimates(spoilt).mean() == pytest.approx(estimated[:6].mean(), rel=0.1)
     ds = make_dataset(spoilt[None].astype(np.float32), q=0.01, phi=np.arange(6) * 1.0, dt=0.5)
     masked = prepare.estimate_sigma(prepare.mask_frames(ds, (121, 124)))
-    assert masked.mean().item() == pytest.approx(estimates(maps).mean(), rel=0.1)
+    assert masked.mean().item() == pytest.approx(estimated[:6].mean(), rel=0.1)
