@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,20 +17,27 @@ from heterodyne_nb.engine.tiles import Weighting, tile_products_at
 FloatArray = NDArray[np.float64]
 _ROWS = 64
 _NONE = np.zeros(0, np.int64)
+_STEP = 1e-4
 
 
 def residual_scale(problem: Problem, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
     """Robust scale (normalised MAD) of all residuals in units of sigma, at given contrast and offset (B,)."""
-    medians = []
-    for b in range(problem.n_bins):
-        parts = []
-        for j0 in range(0, len(problem.t), _ROWS):
-            j1 = min(j0 + _ROWS, len(problem.t))
-            z = z_rows(problem, theta, _NONE, b, j0, j1)
-            used = used_rows(problem, b, j0, j1) > 0
-            parts.append((z[-1] - offset[b] - contrast[b] * z[-3])[used])
-        medians.append(robust_scale(np.concatenate(parts)) / problem.sigma[b])
+    medians = [
+        robust_scale(np.concatenate(list(_residuals(problem, theta, b, contrast[b], offset[b]))))
+        for b in range(problem.n_bins)
+    ]
     return float(np.median(medians))
+
+
+def _residuals(
+    problem: Problem, theta: FloatArray, b: int, contrast: float, offset: float
+) -> Iterator[FloatArray]:
+    """Residuals of one bin in units of sigma, some rows at a time."""
+    for j0 in range(0, len(problem.t), _ROWS):
+        j1 = min(j0 + _ROWS, len(problem.t))
+        z = z_rows(problem, theta, _NONE, b, j0, j1)
+        used = used_rows(problem, b, j0, j1) > 0
+        yield (z[-1] - offset - contrast * z[-3])[used] / problem.sigma[b]
 
 
 class RobustObjective(Objective):
@@ -59,6 +68,22 @@ class RobustObjective(Objective):
     ) -> None:
         super().__init__(problem, contrast=contrast)
         self.loss, self.scale, self.start = get_loss(loss), scale, start
+
+    def slope_ratio(self, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
+        """Mean slope of psi(u) = weight(u) u over the mean weight, at given contrast and offset (B,).
+
+        The weighted normal matrix times this is the curvature of the loss (Huber & Ronchetti, ch. 7): beyond
+        its tuning constant a loss is flatter than its weights, and errors are larger than they say.
+        """
+        slope = weight = 0.0
+        for b in range(self.problem.n_bins):
+            for r in _residuals(self.problem, theta, b, contrast[b], offset[b]):
+                u = r / self.scale
+                above, below = u + _STEP, u - _STEP
+                psi = self.loss.weight(above) * above - self.loss.weight(below) * below
+                slope += float(psi.sum()) / (2 * _STEP)
+                weight += float(self.loss.weight(u).sum())
+        return max(slope, 0.1 * weight) / weight
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products with the weights of the converged residuals.

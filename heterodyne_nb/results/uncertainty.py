@@ -74,6 +74,8 @@ def tile_scores(
     total = products.sum(axis=1)
     outer = _joint_map(jacobian, local.contrast, objective.design)
     matrix = np.einsum("bia,bij,bjc->ac", outer, total[:, :-1, :-1], outer)
+    if isinstance(objective, RobustObjective):
+        matrix *= objective.slope_ratio(theta, local.contrast, local.offset)
     return np.concatenate([by_theta, by_linear], axis=2), matrix
 
 
