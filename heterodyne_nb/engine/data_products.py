@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 #: Blocks of frames: rows and columns of one for most of the triangle (wide, as memory is read along rows),
 #: and fine ones along its diagonal.
-HEIGHT, WIDTH, FINE = 128, 512, 16
+HEIGHT, WIDTH, FINE = 256, 512, 32
 #: Decay (in the exponent) beyond which a block cannot change a float64 sum of pixels near 1.
 NEGLIGIBLE = 90.0
 #: Largest decay inside a fine block for which exp(+decay) is still used.
