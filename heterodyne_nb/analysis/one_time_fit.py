@@ -69,7 +69,10 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
 def fit_one_time(
     dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
 ) -> FitResult:
-    """Fit a one-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
+    """Fit a one-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved.
+
+    Without ``g2_err`` every lag counts alike and the reduced chi-square is 1 by construction.
+    """
     if options.loss != "linear":
         raise ConfigurationError(
             f"loss {options.loss!r} is for two-time fits",
@@ -104,6 +107,11 @@ def fit_one_time(
             break
     assert best is not None
     objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
+    if "g2_err" not in dataset:  # the residuals are all that is known of the noise: their variance is the unit
+        unit = objective.reduced(objective(best.x))
+        problem = replace(problem, weight=problem.weight / max(unit, 1e-300))
+        objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
+        path = [{**step, "chi2_reduced": step["chi2_reduced"] / max(unit, 1e-300)} for step in path]
     return _result(objective, best, path, options, collect_provenance(dataset, asked, seed=options.seed))
 
 
