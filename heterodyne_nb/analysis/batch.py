@@ -54,7 +54,7 @@ def fit_batch(
     Raises
     ------
     ConfigurationError
-        The dataset has no such dimension.
+        The dataset has no such dimension, or a setting is wrong.
     OptimizationError
         No part could be fitted.
     """
@@ -68,13 +68,16 @@ def fit_batch(
             continue
         try:
             done[label] = fit(part, mode, stop=stop, **arguments)
+        except ConfigurationError:  # what was asked is wrong, for one part as for all
+            raise
         except HeterodyneError as error:
             failed[str(label)] = str(error)
             warn(f"{over} = {label} is left out: {error}", FitWarning)
         on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
     if not done:
         raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
-    unit = "s" if windows else "" if isinstance(data, Mapping) else str(data[over].attrs.get("units", ""))
+    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
+    unit = "s" if windows else str(known.get("units", ""))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 
