@@ -35,9 +35,13 @@ def batch(shared_data: Path, published: dict[str, np.ndarray]) -> xr.Dataset:
     data = make_dataset(c2[None, None], q=[0.01], phi=[0.0], dt=1.0)
     cuts = prepare.g2_cuts(data, age=published["age"] + 1.0, width=1.0, cut="diagonal")  # theirs starts at 0
     parts = {
-        float(age): cuts.isel(age=k)[["g2"]].dropna("tau", how="all") for k, age in enumerate(published["age"])
+        float(age): cuts.isel(age=k)[["g2"]].dropna("tau", how="all")
+        for k, age in enumerate(published["age"])
     }
-    start = {"Gamma": {"value": 0.01, "min": 1e-6, "max": 2.0}, "alpha": {"value": 0.5, "min": 0.2, "max": 3.0}}
+    start = {
+        "Gamma": {"value": 0.01, "min": 1e-6, "max": 2.0},
+        "alpha": {"value": 0.5, "min": 0.2, "max": 3.0},
+    }
     return hnb.fit_batch(parts, "kww", over="age", parameters=start, multistart=0)
 
 
