@@ -82,37 +82,79 @@ def fit_one_time(
     strategy = replace(options.strategy(), stop=options.stop)
     strategy.require_ready()
     problem = one_time_problem(dataset, model, table)
+    if _has_errors(dataset):
+        best, path = _search(problem, strategy, options)
+    else:
+        problem, best, path = _search_without_errors(problem, strategy, options)
+    objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
+    return _result(objective, best, path, options, collect_provenance(dataset, asked, seed=options.seed))
+
+
+def _has_errors(dataset: xr.Dataset) -> bool:
+    return "g2_err" in dataset and bool(np.isfinite(dataset["g2_err"]).any())
+
+
+Path = list[dict[str, Any]]
+
+
+def _search_without_errors(
+    problem: OneTimeProblem, strategy: Any, options: FitOptions
+) -> tuple[OneTimeProblem, OptimizeResult, Path]:
+    """The residuals are all that is known of the noise: their variance is the unit, also of the priors."""
+    priors = problem.table.prior
+    plain = replace(problem, table=replace(problem.table, prior=(None,) * len(priors)))
+    best, path = _search(plain, strategy, options)
+    objective = OneTimeObjective(_centred(plain, best.x), contrast=options.contrast)
+    unit = max(objective.reduced(objective(best.x)), 1e-300)
+    problem = replace(problem, weight=problem.weight / unit)
+    path = [{**step, "chi2_reduced": step["chi2_reduced"] / unit} for step in path]
+    if any(priors) and not options.stop.reason:
+        best, more = _search(problem, strategy, options)
+        path += more
+    return problem, best, path
+
+
+def _search(problem: OneTimeProblem, strategy: Any, options: FitOptions) -> tuple[OptimizeResult, Path]:
+    """Fit from each start; from sampled ones too where the stated start led to a fit without any contrast."""
+    objective = OneTimeObjective(problem, contrast=options.contrast)
+    starts, path = _starts(objective, options), Path()
     best: OptimizeResult | None = None
-    path: list[dict[str, Any]] = []
-    starts = _starts(OneTimeObjective(problem, contrast=options.contrast), options)
-    for number, start in enumerate(starts):
-        objective = OneTimeObjective(_centred(problem, start), contrast=options.contrast)
-        begun = time.perf_counter()
-        result = strategy.optimize(objective, start)
-        path.append(
-            {
-                "start": str(number + 1),
-                "strategy": strategy.name,
-                "chi2_reduced": objective.reduced(float(result.fun)),
-                "iterations": int(result.nit),
-                "nfev": int(result.nfev),
-                "seconds": round(time.perf_counter() - begun, 4),
-                "message": str(result.message),
-            }
-        )
+    while len(path) < len(starts):
+        result, entry = _one_fit(problem, starts[len(path)], strategy, options, number=len(path) + 1)
+        path.append(entry)
         if best is None or result.fun < best.fun:
             best = result
-        options.on_progress(ProgressEvent("fit", (number + 1) / len(starts), objective.reduced(best.fun)))
+        done = len(path) / len(starts)
+        options.on_progress(ProgressEvent("fit", done, objective.reduced(float(best.fun))))
         if options.stop.reason:
             break
+        if len(starts) == 1 and options.multistart is None and not _has_contrast(objective, best.x):
+            starts += _sampled(objective, options, _STARTS)
     assert best is not None
-    objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
-    if "g2_err" not in dataset:  # the residuals are all that is known of the noise: their variance is the unit
-        unit = objective.reduced(objective(best.x))
-        problem = replace(problem, weight=problem.weight / max(unit, 1e-300))
-        objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
-        path = [{**step, "chi2_reduced": step["chi2_reduced"] / max(unit, 1e-300)} for step in path]
-    return _result(objective, best, path, options, collect_provenance(dataset, asked, seed=options.seed))
+    return best, path
+
+
+def _one_fit(
+    problem: OneTimeProblem, start: np.ndarray, strategy: Any, options: FitOptions, number: int
+) -> tuple[OptimizeResult, dict[str, Any]]:
+    """One fit and its entry in the path."""
+    objective = OneTimeObjective(_centred(problem, start), contrast=options.contrast)
+    begun = time.perf_counter()
+    result = strategy.optimize(objective, start)
+    return result, {
+        "start": str(number),
+        "strategy": strategy.name,
+        "chi2_reduced": objective.reduced(float(result.fun)),
+        "iterations": int(result.nit),
+        "nfev": int(result.nfev),
+        "seconds": round(time.perf_counter() - begun, 4),
+        "message": str(result.message),
+    }
+
+
+def _has_contrast(objective: OneTimeObjective, theta: np.ndarray) -> bool:
+    """Whether the model explains anything there; where no bin has contrast, χ² is flat."""
+    return bool(np.any(objective.equations(theta, derivatives=False).contrast != 0.0))
 
 
 def _centred(problem: OneTimeProblem, start: np.ndarray) -> OneTimeProblem:
@@ -121,25 +163,34 @@ def _centred(problem: OneTimeProblem, start: np.ndarray) -> OneTimeProblem:
 
 
 def _starts(objective: OneTimeObjective, options: FitOptions) -> list[np.ndarray]:
-    """The given start and the best of many samples, ranked by χ² and kept apart."""
+    """The given start, and unless it is complete the best of many samples."""
     table = objective.problem.table
     given = [objective.from_internal(objective.to_internal(objective.x0))]
-    if options.multistart == 0 or np.all(table.given[objective.free]):
+    if options.multistart == 0 or not objective.coordinates.size:
         return given
-    rng = np.random.default_rng(options.seed)
-    count = options.multistart or _STARTS
-    points = [_sample(objective, rng) for _ in range(_SAMPLES)]
-    order = np.argsort([objective(point) for point in points])
-    chosen = [points[int(k)] for k in order[: 5 * count : 5]]
+    complete = bool(np.all(table.given[objective.free]))
+    if complete and options.multistart is None:
+        return given
+    chosen = _sampled(objective, options, options.multistart or _STARTS, keep_given=not complete)
     return (given if table.given[objective.free].any() else []) + chosen
 
 
-def _sample(objective: OneTimeObjective, rng: np.random.Generator) -> np.ndarray:
-    """Log-uniform where the natural range spans decades, uniform elsewhere; given values stay."""
+def _sampled(
+    objective: OneTimeObjective, options: FitOptions, count: int, *, keep_given: bool = False
+) -> list[np.ndarray]:
+    """The best of many samples, ranked by χ² and kept apart."""
+    rng = np.random.default_rng(options.seed)
+    points = [_sample(objective, rng, keep_given) for _ in range(max(_SAMPLES, 5 * count))]
+    order = np.argsort([objective(point) for point in points])
+    return [points[int(k)] for k in order[: 5 * count : 5]]
+
+
+def _sample(objective: OneTimeObjective, rng: np.random.Generator, keep_given: bool) -> np.ndarray:
+    """Log-uniform where the natural range spans decades, uniform elsewhere."""
     table = objective.problem.table
     theta = np.array(table.values, float)
     for i, name in enumerate(table.names):
-        if not table.vary[i] or table.given[i]:
+        if not table.vary[i] or (keep_given and table.given[i]):
             continue
         lower, upper = _natural_range(objective.problem, name, table.lower[i], table.upper[i])
         if lower > 0 and upper / lower > 30:

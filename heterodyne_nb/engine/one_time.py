@@ -84,7 +84,7 @@ class OneTimeObjective(Objective):
         for k, i in enumerate(wanted):
             z[:, k] = self._derivative(theta, int(i))
         z[:, -3], z[:, -2], z[:, -1] = self.correlation(theta), 1.0, p.g2
-        return np.einsum("bit,bt,bjt->bij", z, p.weight, z, optimize=True)
+        return (z * p.weight[:, None, :]) @ z.transpose(0, 2, 1)
 
     def _derivative(self, theta: FloatArray, i: int) -> FloatArray:
         """Central difference; one-sided where a bound is closer than the step."""

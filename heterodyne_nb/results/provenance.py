@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -66,13 +67,18 @@ def collect_provenance(
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that compute."""
-    found = {"python": platform.python_version(), "heterodyne_nb": heterodyne_nb.__version__}
+    own = {"python": platform.python_version(), "heterodyne_nb": heterodyne_nb.__version__}
+    return own | dict(_library_versions())
+
+
+@lru_cache(maxsize=1)
+def _library_versions() -> tuple[tuple[str, str], ...]:
+    """Read once: an installed library does not change under a running session."""
+    found = []
     for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            found.append((library, metadata.version(library)))
+    return tuple(found)
 
 
 def sha256(path: str | Path) -> str:

@@ -103,6 +103,9 @@ def test_the_script_opens_the_same_data_and_calls_fit_with_the_same_settings(
             "phi0": {"value": 3.0, "min": -np.inf, "max": 90.0, "prior": (0.0, 5.0)},
         },
         "method": "gauss_newton",
+        "loss": "huber",
+        "loss_scale": 1.2,
+        "options": {"max_iterations": 40},
         "multistart": 8,
         "time_limit": None,
     }
@@ -118,6 +121,9 @@ def test_the_script_opens_the_same_data_and_calls_fit_with_the_same_settings(
             "phi0": {"value": 3.0, "min": -np.inf, "max": 90.0, "prior": [0.0, 5.0]},
         },
         "method": "gauss_newton",
+        "loss": "huber",
+        "loss_scale": 1.2,
+        "options": {"max_iterations": 40},
         "multistart": 8,
         "seed": 5,
     }
