@@ -14,7 +14,7 @@ from heterodyne_nb.optimize import create_strategy
 from heterodyne_nb.results.uncertainty import Covariance, dyadic_meat, estimate_covariance, tile_scores
 from heterodyne_nb.simulate import model_maps
 
-MAPS = 48
+MAPS = 40
 MIDDLE = float(np.sqrt(0.5 * 20.0))
 
 
