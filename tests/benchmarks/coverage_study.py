@@ -1,0 +1,201 @@
+"""How often 95 % bands hold the truth.  python tests/benchmarks/coverage_study.py [--experiments 200] [--cases ...]
+
+Every experiment is simulated from speckle fields (nothing of the models is used for that) and fitted from the true
+parameters, so that what is judged is the bands and not the search; the last lines say, for some experiments of each
+case, whether a search without any start gives the same curves. Counted is how often the band of a curve holds the
+true curve at the first, the middle and the last frame: for the bands a fit gives by default, and for (JᵀJ)⁻¹ with the
+residual variance. Two processes at most; --quick is 20 experiments of every case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Any
+
+for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np
+
+import heterodyne_nb as hnb
+from heterodyne_nb.errors import HeterodyneWarning
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.results.delta import NORMAL_95, propagate
+
+PLACES = ("first", "mid", "last")
+EIGHT = tuple(np.arange(8) * 22.5 - 80.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of experiment: what flows, and how it is seen."""
+
+    mode: str
+    truth: dict[str, float]
+    about: str
+    phi: tuple[float, ...] = EIGHT
+    q: tuple[float, ...] = (0.012,)
+    frames: int = 100
+    seen: dict[str, Any] = field(default_factory=lambda: {"n_pixels": 500})
+    fixed: tuple[str, ...] = ()
+
+
+def _heterodyne(
+    ref: Iterable[float], sample: Iterable[float], v: Iterable[float], x: Iterable[float]
+) -> dict:
+    names = [spec.name for spec in ModelFactory.create_model("heterodyne").parameters]
+    return dict(zip(names, (*ref, *sample, *v, *x, 15.0), strict=True))
+
+
+STEADY = _heterodyne((60, 0, 0), (600, 0, 0), (60, 0, 0), (0.1, 0.01, 0, 0.35))
+SPEEDING = _heterodyne((20, 0.4, 30), (60, 0.6, 200), (2, 0.8, 20), (0.35, -0.04, 0, 0.27))
+SLOWING = _heterodyne((150, -0.3, 20), (2000, -0.5, 150), (150, -0.4, 25), (0.35, -0.04, 0, 0.27))
+FAINT = _heterodyne((1, 0, 0), (600, 0, 0), (60, 0, 0), (0.1, 0.01, 0, 0.35))
+CASES = {
+    "steady": Case("heterodyne", STEADY, "constant rates"),
+    "speeding": Case("heterodyne", SPEEDING, "rates that grow, a fraction that falls"),
+    "slowing": Case("heterodyne", SLOWING, "rates that fall"),
+    "few-speckles": Case("heterodyne", SPEEDING, "80 speckles a bin", seen={"n_pixels": 80}),
+    "many-speckles": Case("heterodyne", SPEEDING, "4000 speckles a bin", seen={"n_pixels": 4000}),
+    "three-angles": Case("heterodyne", SPEEDING, "three bins only", phi=(-40.0, 0.0, 50.0)),
+    "still-reference": Case("heterodyne", FAINT, "a reference that hardly moves: J_ref near its bound"),
+    "counting": Case(
+        "heterodyne", SPEEDING, "contrast 0.3, 8 photons", seen={"n_pixels": 1500, "contrast": 0.3, "mean_counts": 8}
+    ),
+    "static": Case(
+        "static_anisotropic", {"D0": 150.0, "alpha": -0.4, "D_offset": 20.0}, "one component", phi=(0.0, 45.0, 90.0)
+    ),
+    "laminar": Case(
+        "laminar_flow",
+        {"D0": 150.0, "alpha": -0.3, "D_offset": 20.0, "gamma_dot_0": 4e-4, "beta": 0.3, "gamma_dot_offset": 2e-4,
+         "phi0": 15.0},
+        "shear in a gap of 10⁵ Å", seen={"n_pixels": 300, "gap": 1e5},
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One experiment; arrays are (curve, place)."""
+
+    truth: np.ndarray
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    naive: np.ndarray
+    chi2: float
+    at_bound: bool
+    success: bool
+    seconds: float
+
+
+def simulate(case: Case, seed: int) -> Any:
+    """One experiment of a case."""
+    grid = {"q": case.q, "phi": case.phi, "n_frames": case.frames, "dt": 0.5, "seed": seed}
+    return hnb.simulate.speckle(case.mode, case.truth, **grid, **case.seen)
+
+
+def fit(case: Case, data: Any, **how: Any) -> Any:
+    """Fit an experiment, every parameter free; warnings of single fits would fill the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HeterodyneWarning)
+        return hnb.fit(data, case.mode, gap=case.seen.get("gap"), **how)
+
+
+def naive_errors(result: Any, t: np.ndarray) -> np.ndarray:
+    """Standard errors of all curves at t from (JᵀJ)⁻¹ and the residual variance, what other packages print."""
+    record, model = result.dataset, ModelFactory.create_model(result.mode)
+    half = 0.5 * record["hessian"].values
+    size = np.sqrt(np.maximum(np.diag(half), 1e-300))
+    covariance = np.linalg.pinv(half / np.outer(size, size), rcond=1e-11, hermitian=True) / np.outer(
+        size, size
+    )
+    values = record["parameters"].values
+    return propagate(lambda p: _curves(model, p, t).ravel(), values, covariance * record.attrs["sigma2"])
+
+
+def _curves(model: Any, values: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(curve, float) for curve in model.curves(values, t).values()])
+
+
+def experiment(name: str, seed: int) -> Outcome:
+    """Simulate and fit once."""
+    case = CASES[name]
+    data = simulate(case, seed)
+    begun = time.perf_counter()
+    result = fit(case, data, parameters=case.truth, multistart=0)
+    seconds = time.perf_counter() - begun
+    places = [0, case.frames // 2, case.frames - 1]
+    t = result.dataset["t"].values[places]
+    model = ModelFactory.create_model(case.mode)
+    bands = [result.curve(curve).isel(t=places) for curve in result.curve_names]
+    truth = _curves(model, np.array(list(case.truth.values())), t)
+    value, lower, upper = (
+        np.stack([band[part].values for band in bands]) for part in ("value", "lower", "upper")
+    )
+    order = [list(model.curve_units).index(curve) for curve in result.curve_names]
+    return Outcome(
+        truth[order], value, lower, upper, naive_errors(result, t).reshape(truth.shape)[order],
+        result.chi2_reduced, "at bound" in result.status.values(), result.success, seconds,
+    )  # fmt: skip
+
+
+def _experiment(task: tuple[str, int]) -> Outcome:
+    return experiment(*task)
+
+
+def table(name: str, outcomes: list[Outcome]) -> Iterator[str]:
+    """Lines of one case."""
+    case, n = CASES[name], len(outcomes)
+    stack = {
+        part: np.stack([getattr(o, part) for o in outcomes])
+        for part in ("truth", "value", "lower", "upper", "naive")
+    }
+    truth, value = stack["truth"], stack["value"]
+    half = 0.5 * (stack["upper"] - stack["lower"])
+    inside = (stack["lower"] <= truth) & (truth <= stack["upper"])
+    naive = np.abs(value - truth) <= NORMAL_95 * stack["naive"]
+    bias = np.median(value - truth, axis=0) / np.median(half / NORMAL_95, axis=0)
+    width = np.median(half, axis=0) / np.abs(truth[0])
+    share = [100 * np.mean([getattr(o, part) for o in outcomes]) for part in ("at_bound", "success")]
+    chi2, seconds = (np.median([getattr(o, part) for o in outcomes]) for part in ("chi2", "seconds"))
+    yield (
+        f"{name} ({case.about}): {n} experiments, {len(case.phi) * len(case.q)} bins, {case.frames} frames, "
+        f"{case.seen}; reduced chi2 {chi2:.2f}, at a bound {share[0]:.0f} %, converged {share[1]:.0f} %, {seconds:.2f} s a fit"
+    )
+    yield f"  {'':10s}{'band holds the truth, %':>25s}{'(JᵀJ)⁻¹ does, %':>24s}{'half-width / truth':>24s}{'bias / error':>22s}"
+    yield f"  {'':10s} " + "   ".join(("{:>6s} {:>6s} {:>6s}".format(*PLACES),) * 4)
+    for k, curve in enumerate(ModelFactory.create_model(case.mode).curve_units):
+        blocks = (100 * inside.mean(axis=0)[k], 100 * naive.mean(axis=0)[k], width[k], bias[k])
+        forms = ("{:6.1f}", "{:6.1f}", "{:6.3g}", "{:6.2f}")
+        yield f"  {curve:10s} " + "   ".join(
+            " ".join(form.format(x).rjust(6) for x in block)
+            for form, block in zip(forms, blocks, strict=True)
+        )
+
+
+def main() -> None:
+    """Run the cases asked for and print their tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiments", type=int, default=200)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--quick", action="store_true", help="20 experiments of every case")
+    asked = parser.parse_args()
+    n = 20 if asked.quick else asked.experiments
+    print(f"binomial error of a coverage of 95 %: {100 * np.sqrt(0.95 * 0.05 / n):.1f} %")
+    with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
+        for name in asked.cases:
+            outcomes = list(pool.map(_experiment, [(name, seed) for seed in range(n)]))
+            print("\n".join(table(name, outcomes)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
