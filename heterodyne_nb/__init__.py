@@ -38,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "fit": "analysis",
     "fit_batch": "analysis",
     "initial_guess": "analysis",
+    "AnalysisSession": "analysis",
     "HeterodyneAnalysisCore": "analysis",
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",

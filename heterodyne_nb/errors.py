@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -70,8 +73,25 @@ class FitWarning(HeterodyneWarning):
     """A fit finished but part of it deserves suspicion, or a fallback was taken."""
 
 
+_Listener = Callable[[str, type[HeterodyneWarning]], None]
+_listener: ContextVar[_Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: _Listener) -> Iterator[None]:
+    """Hand this package's warnings to `listener` instead of printing them, in this thread and no other."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 def warn(message: str, category: type[HeterodyneWarning]) -> None:
     """Issue a warning at the line of the caller's own code, outside this package, that led to it."""
+    if (listener := _listener.get()) is not None:
+        listener(message, category)
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame, level = frame.f_back, level + 1

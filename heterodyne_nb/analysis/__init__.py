@@ -11,8 +11,12 @@ from heterodyne_nb.analysis.observers import (
     TqdmProgressObserver,
     notify,
 )
+from heterodyne_nb.analysis.session import AnalysisSession, FitEntry, FitSettings
 
 __all__ = [
+    "AnalysisSession",
+    "FitEntry",
+    "FitSettings",
     "AnalysisCommand",
     "ConsoleProgressObserver",
     "HeterodyneAnalysisCore",

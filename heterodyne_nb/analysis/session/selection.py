@@ -1,0 +1,93 @@
+"""Frames and bins of a session: ranges in order, the dataset they leave, and the same bin in another run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.data import prepare, stack_bins
+from heterodyne_nb.data.bins import live_bins
+from heterodyne_nb.errors import ConfigurationError
+
+Range = tuple[int, int]
+#: How far a bin of another run may be, and still be the same one: q relative, phi in degrees.
+_SAME_Q, _SAME_PHI = 0.05, 2.0
+
+
+def in_order(ranges: Iterable[Sequence[int]]) -> tuple[Range, ...]:
+    """Inclusive ranges of frames, sorted, those that touch made one.
+
+    Raises
+    ------
+    ConfigurationError
+        Not pairs of frame numbers.
+    """
+    merged: list[Range] = []
+    for first, last in sorted(_pair(one) for one in ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def _pair(one: Any) -> Range:
+    try:
+        first, last = (int(frame) for frame in one)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"{one!r} is no range of frames", where="frames", expected="(first, last), both included"
+        ) from None
+    return (first, last) if first <= last else (last, first)
+
+
+def without(ranges: Iterable[Range], first: int, last: int) -> tuple[Range, ...]:
+    """The ranges less the frames from `first` to `last`."""
+    kept: list[Range] = []
+    for lo, hi in ranges:
+        kept += [(a, b) for a, b in ((lo, min(hi, first - 1)), (max(lo, last + 1), hi)) if a <= b]
+    return in_order(kept)
+
+
+def prepared(original: xr.Dataset, masked: Sequence[Range], crop: Range | None) -> xr.Dataset:
+    """The dataset with frames masked and cropped; every bin is kept.
+
+    Raises
+    ------
+    ConfigurationError
+        A frame is not in the data, or too few are left.
+    """
+    done = prepare.mask_frames(original, list(masked)) if masked else original
+    return prepare.crop_frames(done, *crop) if crop else done
+
+
+def chosen_bins(dataset: xr.Dataset, bins: Sequence[int] | None) -> xr.Dataset:
+    """The dataset with some bins alone, by their place in the stacked form; None for all."""
+    if bins is None:
+        return dataset
+    stacked = stack_bins(dataset, drop_dead=False)
+    return stacked.isel(bin=list(bins))
+
+
+def places(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """q (1/Å) and phi (degrees) of every bin in the stacked form, dead ones included."""
+    q, phi = np.atleast_1d(dataset["q"].values), np.atleast_1d(dataset["phi"].values)
+    if "bin" in dataset.dims:
+        return q, phi
+    return np.repeat(q, phi.size), np.tile(phi, q.size)
+
+
+def same_bin(place: tuple[float, float] | None, dataset: xr.Dataset) -> int:
+    """The bin of `dataset` at the given q and phi, or its first usable one where it has none there."""
+    q, phi = places(dataset)
+    if place is not None:
+        turn = np.abs((phi - place[1] + 180) % 360 - 180)
+        far = np.abs(q - place[0]) / max(abs(place[0]), 1e-300)
+        inside = (far <= _SAME_Q) & (turn <= _SAME_PHI)
+        if inside.any():
+            return int(np.argmin(np.where(inside, far / _SAME_Q + turn / _SAME_PHI, np.inf)))
+    alive = live_bins(stack_bins(dataset, drop_dead=False))
+    return int(np.argmax(alive))
