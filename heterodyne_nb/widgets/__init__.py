@@ -1,0 +1,21 @@
+"""Widgets for the notebook; each observes one :class:`~heterodyne_nb.analysis.session.AnalysisSession`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME: dict[str, str] = {
+    "MapCanvas": "map_view",
+    "TraceStrip": "trace_strip",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {__all__}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
