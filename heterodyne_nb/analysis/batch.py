@@ -47,7 +47,8 @@ def fit_batch(
     Returns
     -------
     Dataset
-        ``parameters(over, parameter)``, ``stderr``, ``status``, ``chi2_reduced(over)`` and the trust flags of
+        ``parameters(over, parameter)``, ``stderr``, ``status``, ``chi2_reduced(over)``, the curves with their bands
+        and the trust flags of
         :func:`heterodyne_nb.results.batch_table`. A part that cannot be fitted is left out with a warning
         and listed in the attribute ``failed``.
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.results.record import curve_names
 from heterodyne_nb.results.trust import trust_flags
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def batch_table(
         ``parameters(coord, parameter)``, ``stderr``, ``status``; ``unit(parameter)``;
         ``chi2_reduced(coord)``, ``success``, ``n_data``, ``message``; the trust flags ``bounds_hit``,
         ``not_converged``, ``poor_chi2``, ``unidentified`` (True: cause for doubt), ``trusted`` (none of
-        the first three), and ``flags`` in words.
+        the first three), and ``flags`` in words. Of models with curves in time also each curve with its band,
+        ``v(coord, t)``, ``v_lower``, ``v_upper``; NaN at the times a fit does not cover.
 
     Raises
     ------
@@ -77,7 +79,17 @@ def batch_table(
         },
         attrs={"mode": results[0].mode},
     )
-    return table.assign(_flags(rows, coord))
+    return table.assign(_flags(rows, coord)).assign(_curves(rows, table[coord]))
+
+
+def _curves(rows: list[xr.Dataset], along: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Curves and bands of all fits, on the union of their times."""
+    names = [f"{name}{end}" for name in curve_names(rows[0]) for end in ("", "_lower", "_upper")]
+    if not names:
+        return {}
+    parts = [row[names].reset_coords(drop=True) for row in rows]
+    joined = xr.concat(parts, dim=along, join="outer", combine_attrs="override")
+    return {name: joined[name] for name in names}
 
 
 def _stacked(rows: list[xr.Dataset], name: str) -> np.ndarray:

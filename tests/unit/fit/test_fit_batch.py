@@ -22,7 +22,7 @@ def batch(data: Any = None, **settings: Any) -> xr.Dataset:
 
 def test_each_q_is_fitted_as_if_it_were_alone() -> None:
     table = batch()
-    assert table.sizes == {"q": 2, "parameter": 3}
+    assert table["parameters"].sizes == {"q": 2, "parameter": 3}
     assert table["q"].attrs["units"] == "1/Å"
     for k, q in enumerate(static_maps()["q"].values):
         alone = fit(static_maps().sel(q=[q]), "static_isotropic", parameters=near(STATIC), multistart=0)

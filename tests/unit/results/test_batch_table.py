@@ -39,6 +39,27 @@ def test_each_doubt_has_its_own_column_and_its_words(make_result):
     assert str(table["flags"].sel(file="a").values) == ""
 
 
+def test_curves_stand_beside_each_other_with_their_bands(make_result):
+    fits = [make_result(parameters=np.array(VALUES) * factor, status=FREE) for factor in (1.0, 1.1)]
+    table = batch_table(fits, "q", [0.004, 0.006])
+    for number, one in enumerate(fits):
+        for name in one.curve_names:
+            assert table[name].dims == ("q", "t")
+            np.testing.assert_array_equal(table[name].isel(q=number), one.dataset[name])
+            np.testing.assert_array_equal(table[f"{name}_upper"].isel(q=number), one.dataset[f"{name}_upper"])
+    assert table["v"].attrs["units"] == "Å/s"
+
+
+def test_fits_of_other_times_leave_the_rest_of_a_curve_open(make_result):
+    whole = make_result(status=FREE)
+    half = FitResult(whole.dataset.isel(t=slice(0, whole.dataset.sizes["t"] // 2)))
+    table = batch_table([whole, half], "age", [1.0, 2.0])
+    assert np.isfinite(table["v"].sel(age=1.0)).all()
+    known = np.isfinite(table["v"].sel(age=2.0)).values
+    assert known.sum() == half.dataset.sizes["t"]
+    assert known[: known.sum()].all()
+
+
 def test_without_values_the_fits_are_counted(result):
     assert batch_table([result, result])["index"].values.tolist() == [0, 1]
 
