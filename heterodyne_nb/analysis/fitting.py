@@ -97,7 +97,7 @@ def fit(
         )
     if not model.one_time:
         model.checked_gap(gap)
-    table = _table(model, parameters)
+    table = parameter_table(model, parameters)
     settings = FitOptions(
         method=method,
         contrast=contrast,
@@ -108,11 +108,11 @@ def fit(
         gap=gap,
         options=dict(options or {}),
         on_progress=on_progress,
-        stop=_stop(stop, time_limit),
+        stop=stop_token(stop, time_limit),
     )
     asked = {
         "mode": mode,
-        "parameters": _asked(parameters),
+        "parameters": asked_parameters(parameters),
         "method": method,
         "contrast": contrast,
         "loss": loss,
@@ -158,11 +158,12 @@ def initial_guess(
         As for :func:`fit`.
     """
     model = ModelFactory.create_model(mode)
-    problem = problem_from_dataset(dataset, model, _table(model, parameters), gap=gap)
+    problem = problem_from_dataset(dataset, model, parameter_table(model, parameters), gap=gap)
     return guess_from_objective(Objective(problem), seed=seed)
 
 
-def _table(model: Any, parameters: Mapping[str, Any] | ParameterTable | None) -> ParameterTable:
+def parameter_table(model: Any, parameters: Mapping[str, Any] | ParameterTable | None) -> ParameterTable:
+    """The checked table of a model's parameters, made from what the user states."""
     if isinstance(parameters, ParameterTable):
         if parameters.names != model.parameter_names:
             raise ConfigurationError(
@@ -173,11 +174,13 @@ def _table(model: Any, parameters: Mapping[str, Any] | ParameterTable | None) ->
     return resolve_parameters(model.name, parameters or {}, specs=model.parameters)
 
 
-def _asked(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
+def asked_parameters(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
+    """What the user states of the parameters, as a mapping that a record can hold."""
     return parameters.to_dict() if isinstance(parameters, ParameterTable) else parameters
 
 
-def _stop(stop: StopToken | None, time_limit: float | None) -> StopToken:
+def stop_token(stop: StopToken | None, time_limit: float | None) -> StopToken:
+    """A token that obeys both, one of them, or neither."""
     if stop is None:
         return StopToken(time_limit)
     return stop if time_limit is None else stop.within(time_limit)

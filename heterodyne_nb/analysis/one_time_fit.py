@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import OptimizeResult
 
-from heterodyne_nb.analysis.two_time_fit import FitOptions
+from heterodyne_nb.analysis.two_time_fit import FitOptions, Solved
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
-from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
+from heterodyne_nb.engine import NormalEquations, Objective, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
@@ -73,6 +73,12 @@ def fit_one_time(
 
     Without ``g2_err`` every lag counts alike and the reduced chi-square is 1 by construction.
     """
+    solved = solve_one_time(dataset, model, table, options)
+    return one_time_result(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+
+
+def solve_one_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+    """Read g2 and search; see :func:`fit_one_time`."""
     if options.loss != "linear":
         raise ConfigurationError(
             f"loss {options.loss!r} is for two-time fits",
@@ -87,7 +93,8 @@ def fit_one_time(
     else:
         problem, best, path = _search_without_errors(problem, strategy, options)
     objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
-    return _result(objective, best, path, options, collect_provenance(dataset, asked, seed=options.seed))
+    theta = canonical(problem.model, best.x, np.array(problem.ends), problem.table)
+    return Solved(objective, theta, bool(best.success), str(best.message), path)
 
 
 def _has_errors(dataset: xr.Dataset) -> bool:
@@ -216,17 +223,15 @@ def _natural_range(problem: OneTimeProblem, name: str, lower: float, upper: floa
     return (low, high) if low < high else (lower, upper)
 
 
-def _result(
-    objective: OneTimeObjective,
-    best: OptimizeResult,
-    path: list[dict[str, Any]],
-    options: FitOptions,
-    provenance: dict[str, Any],
+def one_time_result(
+    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
 ) -> FitResult:
-    problem = objective.problem
-    theta = canonical(problem.model, best.x, np.array(problem.ends), problem.table)
+    """Put the result of a one-time fit together; see :func:`heterodyne_nb.analysis.two_time_fit.result_of`."""
+    objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
     local = objective.equations(theta)
     covariance, at_bound = _covariance(objective, theta, local)
+    if extra_covariance is not None:
+        covariance = covariance + extra_covariance
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     table, stopped = problem.table, options.stop.reason
     status = [
@@ -253,18 +258,18 @@ def _result(
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
-        success=bool(best.success) and not stopped,
-        message=f"{stopped}: best so far" if stopped else str(best.message),
+        success=solved.success and not stopped,
+        message=f"{stopped}: best so far" if stopped else solved.message,
         method=options.method,
         provenance=provenance,
-        path=path,
+        path=solved.path,
         bounds=table.bounds,
         uncertainty="least squares, scaled by the reduced chi-square",
     )
 
 
 def _covariance(
-    objective: OneTimeObjective, theta: np.ndarray, local: NormalEquations
+    objective: Objective, theta: np.ndarray, local: NormalEquations
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inverse curvature times the residual variance; a parameter on a bound counts as fixed."""
     lower, upper = objective.bounds.T

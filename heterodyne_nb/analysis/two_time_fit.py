@@ -82,6 +82,35 @@ def fit_two_time(
     dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
+    solved = solve_two_time(dataset, model, table, options)
+    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The optimum of a fit before anything is said about it.
+
+    Attributes
+    ----------
+    objective : Objective
+        What was minimised, with its data.
+    theta : (p,)
+        The optimum, published, in its reported form.
+    success, message
+        How the optimiser ended.
+    path : list of dict
+        One entry a run of a strategy.
+    """
+
+    objective: Objective
+    theta: np.ndarray
+    success: bool
+    message: str
+    path: list[dict[str, Any]]
+
+
+def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+    """Read the maps, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
     options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
@@ -92,9 +121,7 @@ def fit_two_time(
         objective, best, more = _robust(objective, best, strategy, options)
         path += more
     theta = canonical(model, best.x, problem.t, table)
-    return _result(
-        objective, theta, best, path, options, collect_provenance(dataset, asked, seed=options.seed)
-    )
+    return Solved(objective, theta, bool(best.success), str(best.message), path)
 
 
 def _search(
@@ -142,27 +169,27 @@ def _robust(
     return robust, best, path
 
 
-def _result(
-    objective: Objective,
-    theta: np.ndarray,
-    best: OptimizeResult,
-    path: list[dict[str, Any]],
-    options: FitOptions,
-    provenance: dict[str, Any],
+def result_of(
+    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
 ) -> FitResult:
-    problem = objective.problem
+    """Put the result of a two-time fit together, its errors estimated.
+
+    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters.
+    """
+    objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
     local = objective.equations(theta, derivatives=False)
     stopped = options.stop.reason
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
-    if not best.success and not stopped:
-        warn(f"the fit did not converge: {best.message}", FitWarning)
+    covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    if not solved.success and not stopped:
+        warn(f"the fit did not converge: {solved.message}", FitWarning)
     return FitResult.from_parts(
         problem.model,
         parameters=theta,
-        stderr=_errors(spread.covariance, problem.table),
+        stderr=_errors(covariance, problem.table),
         status=_status(problem.table, spread.at_bound),
-        covariance=spread.covariance,
+        covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
         t=problem.t,
@@ -170,11 +197,11 @@ def _result(
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
-        success=bool(best.success) and not stopped,
-        message=f"{stopped}: best so far" if stopped else str(best.message),
+        success=solved.success and not stopped,
+        message=f"{stopped}: best so far" if stopped else solved.message,
         method=options.method,
         provenance=provenance,
-        path=path,
+        path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
         uncertainty="dyadic cluster-robust (frames as clusters)",
