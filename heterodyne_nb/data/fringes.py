@@ -47,8 +47,9 @@ def fringe_spectrum(
     xarray.Dataset
         ``power(…, age, frequency)``: squared amplitude of an undamped fringe, frequency in Hz up to Nyquist;
         ``peak_frequency(…, age)`` (above 1.5 fringes a cut; parabola through the logarithm of the highest
-        three points), ``peak_power``, and ``peak_to_median``, which is large for a real fringe. NaN where a
-        cut has fewer than 8 lags or half of them are missing; single missing lags are interpolated.
+        three points), ``peak_power``, ``peak_to_median``, which is large for a real fringe, and ``span``, the
+        length of the cut in s: a peak of fewer than two fringes a span may be the decay's. NaN where a cut
+        has fewer than 8 lags or half of them are missing; single missing lags are interpolated.
         Attribute ``nyquist`` in Hz: 1/(2 dt), and 1/(4 dt) for one anti-diagonal alone, whose lag steps by
         2 dt. A fringe faster than that is aliased.
 
@@ -75,22 +76,24 @@ def fringe_spectrum(
 
 
 class _Spectrum(NamedTuple):
-    """Power against frequency and the frequency (Hz), power and prominence of its peak."""
+    """Power against frequency, the frequency (Hz), power and prominence of its peak, and the span (s)."""
 
     power: np.ndarray
     peak: tuple[float, float, float]
+    span: float
 
 
 def _spectrum(g2: np.ndarray, every: int, step: float, size: int, detrend: str, window: str) -> _Spectrum:
     values = _even(g2, every)
-    nothing = _Spectrum(np.full(size // 2 + 1, np.nan), (np.nan, np.nan, np.nan))
+    nothing = _Spectrum(np.full(size // 2 + 1, np.nan), (np.nan, np.nan, np.nan), np.nan)
     if values.size < _FEWEST_LAGS:
         return nothing
     tau = step * np.arange(1, values.size + 1)
     weights = _weights(window, values.size)
     signal = weights * (values - _trend(tau, values, detrend))
     power = (2 * np.abs(np.fft.rfft(signal, size)) / weights.sum()) ** 2
-    return _Spectrum(power, _peak(power, 1 / (size * step), _LOWEST_FRINGES / (values.size * step)))
+    span = values.size * step
+    return _Spectrum(power, _peak(power, 1 / (size * step), _LOWEST_FRINGES / span), span)
 
 
 def _even(g2: np.ndarray, every: int) -> np.ndarray:
@@ -157,12 +160,14 @@ def _result(
     dims, shape = g2.dims[:-1], g2.shape[:-1]
     peaks = np.array([one.peak for one in spectra]).reshape(*shape, 3)
     power = np.stack([one.power for one in spectra]).reshape(*shape, -1)
+    span = np.array([one.span for one in spectra]).reshape(shape)
     return xr.Dataset(
         {
             "power": ((*dims, "frequency"), power, {"units": "1", "long_name": "squared fringe amplitude"}),
             "peak_frequency": (dims, peaks[..., 0], {"units": "Hz", "long_name": "fringe frequency"}),
             "peak_power": (dims, peaks[..., 1], {"units": "1", "long_name": "power at the peak"}),
             "peak_to_median": (dims, peaks[..., 2], {"units": "1", "long_name": "peak above median power"}),
+            "span": (dims, span, {"units": "s", "long_name": "length of the cut"}),
         },
         coords={
             **{n: cuts[n] for n in ("q", "phi", "age") if n in cuts.coords},

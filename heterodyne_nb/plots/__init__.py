@@ -1,14 +1,16 @@
 """Figures: each a pure function of a Dataset or a FitResult that returns a plotly Figure."""
 
 from heterodyne_nb.plots.batch import parameters_against
+from heterodyne_nb.plots.compare import compare_bands, compare_results
 from heterodyne_nb.plots.comparison import comparison
-from heterodyne_nb.plots.curves import compare_results, curves
+from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
 from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, map_view
+from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
@@ -19,11 +21,13 @@ __all__ = [
     "MapView",
     "c2",
     "chi2_by_angle",
+    "compare_bands",
     "compare_results",
     "comparison",
     "convergence",
     "correlation",
     "curves",
+    "for_paper",
     "fringe_spectrum",
     "g2_cuts",
     "intensity",

@@ -62,7 +62,6 @@ def parameters_against(
             line = batch.sel(parameter=name).isel(place)
             figure.add_trace(_line(line, against, label, colour, theme), **cell(k, _columns(names)))
             figure.data[-1].showlegend = k == 0 and len(fits) > 1
-    figure.layout.title.subtitle.text = _trust_note(batch)
     return legend_below(figure, 52)
 
 
@@ -116,6 +115,7 @@ def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, the
     axis = _AXES.get(against) or quantity(against, str(batch[against].attrs.get("units", "1")))
     figure = panels(
         f"Parameters against {axis.partition(' ')[0]}",
+        _trust_note(batch),
         theme=theme,
         height=height,
         rows=rows,

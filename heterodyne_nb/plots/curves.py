@@ -1,4 +1,4 @@
-"""The curves in time that the data determine, of one result or of several."""
+"""The curves in time that the data determine, of one result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TITLES = {
     "J_ref": "transport, reference",
     "J_sample": "transport, sample",
     "v": "mean velocity",
-    "x_sample": "sample fraction of the field",
+    "x_sample": "sample fraction",
     "gamma_dot": "shear rate",
 }
 _PANEL_HEIGHT = 250
@@ -63,57 +63,21 @@ def curves(
         If the result keeps no curves, or a parameter of `against` is missing or unknown.
     """
     names = curve_names(result)
-    figure = _panels_of(
-        names, {n: _unit(result, n) for n in names}, f"Curves of the {result.mode} fit", theme
-    )
-    columns = _columns(names)
-    banded = False
+    units = {name: unit_of(result, name) for name in names}
+    note = f"{quality(result)} · {_about_bands(result)}"
+    figure = curve_panels(names, units, f"Curves of the {result.mode} fit", note, theme=theme)
+    columns = columns_for(names)
     for k, name in enumerate(names):
         place = cell(k, columns)
-        banded |= _add_curve(figure, result, name, look.line_colour(k, theme), name, place)
+        add_curve(figure, result, name, look.line_colour(k, theme), name, place)
         figure.update_yaxes(range=_span(result.dataset, name), **place)
-    shade = "shaded: 95 % band" if banded else "no uncertainty known"
-    figure.layout.title.subtitle.text = f"{quality(result)} · {shade}"
     figure.update_traces(showlegend=False)
     if log_time:
-        figure.update_xaxes(
-            type="log", dtick=1, tickformat="~g", minor={"dtick": "D1", "ticks": "outside", "showgrid": True}
-        )
+        time_in_decades(figure)
     if not against:
         return figure
     for number, (label, values) in enumerate(against.items()):
         _add_given(figure, result, label, values, look.ink(theme), _DASHES[number % len(_DASHES)])
-    return legend_below(figure, 52)
-
-
-def compare_results(results: Mapping[str, Any], *, theme: str = "light") -> go.Figure:
-    """Overlay of the curves of several fits, with their reduced chi-square.
-
-    Parameters
-    ----------
-    results : mapping of str to FitResult
-        Name of the run -> result; a curve is drawn for every result that has it.
-    theme : {"light", "dark"}
-
-    Raises
-    ------
-    ConfigurationError
-        If `results` is empty or keeps no curves.
-    """
-    if not results:
-        raise ConfigurationError(
-            "there is no result to compare", where="results", expected="name -> FitResult"
-        )
-    names, units = _shared(results)
-    figure = _panels_of(names, units, "Comparison of fits", theme)
-    columns = _columns(names)
-    for number, (run, result) in enumerate(results.items()):
-        colour = look.line_colour(number, theme)
-        mine = [name for name in names if name in curve_names(result)]
-        for name in mine:
-            _add_curve(figure, result, name, colour, run, cell(names.index(name), columns))
-            figure.data[-1].showlegend = name == mine[0]
-    figure.layout.title.subtitle.text = "   ".join(f"{run}: {quality(r)}" for run, r in results.items())
     return legend_below(figure, 52)
 
 
@@ -181,34 +145,44 @@ def _add_given(
                 x=t, y=given[name], name=label, legendgroup=label, showlegend=k == 0, mode="lines",
                 line=line, hovertemplate=f"{label}: %{{y:.5g}}",
             ),
-            **cell(k, _columns(names)),
+            **cell(k, columns_for(names)),
         )  # fmt: skip
-        axis = figure.get_subplot(**cell(k, _columns(names))).yaxis
+        axis = figure.get_subplot(**cell(k, columns_for(names))).yaxis
         if axis.range is not None:
             axis.range = min(axis.range[0], np.min(given[name])), max(axis.range[1], np.max(given[name]))
 
 
-def _shared(results: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
-    units: dict[str, str] = {}
-    for result in results.values():
-        for name in curve_names(result):
-            units.setdefault(name, _unit(result, name))
-    return list(units), units
-
-
-def _unit(result: Any, name: str) -> str:
+def unit_of(result: Any, name: str) -> str:
+    """Unit of a curve."""
     return str(result.dataset[name].attrs.get("units", "1"))
 
 
-def _columns(names: Any) -> int:
+def _about_bands(result: Any) -> str:
+    """What the shading means, and by which estimate."""
+    data = result.dataset
+    if not any(np.isfinite(data[f"{name}_lower"].values).any() for name in curve_names(result)):
+        return "no uncertainty known"
+    return f"shaded: 95 % band ({result.uncertainty})" if result.uncertainty else "shaded: 95 % band"
+
+
+def time_in_decades(figure: go.Figure) -> None:
+    """Make every time axis logarithmic."""
+    minor = {"dtick": "D1", "ticks": "outside", "showgrid": True}
+    figure.update_xaxes(type="log", dtick=1, tickformat="~g", minor=minor)
+
+
+def columns_for(names: Any) -> int:
+    """Columns that the panels of some curves stand in."""
     return 1 if len(names) == 1 else 2
 
 
-def _panels_of(names: Any, units: Mapping[str, str], title: str, theme: str) -> go.Figure:
-    columns = _columns(names)
+def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *, theme: str) -> go.Figure:
+    """Empty figure with a panel for each curve, over a common time axis."""
+    columns = columns_for(names)
     rows = -(-len(names) // columns)
     figure = panels(
         title,
+        note,
         theme=theme,
         height=170 + _PANEL_HEIGHT * rows,
         rows=rows,
@@ -226,21 +200,20 @@ def _panels_of(names: Any, units: Mapping[str, str], title: str, theme: str) -> 
     return figure
 
 
-def _add_curve(
+def add_curve(
     figure: go.Figure, result: Any, name: str, colour: str, run: str, place: dict[str, int]
-) -> bool:
-    """Draw one curve over its band; say whether there is a band."""
+) -> None:
+    """Draw one curve over its band, where it has one."""
     data = result.dataset
     t, values = np.asarray(data["t"].values, dtype=float), np.asarray(data[name].values, dtype=float)
     lower, upper = (np.asarray(data[f"{name}_{end}"].values, dtype=float) for end in ("lower", "upper"))
     shaded = band(t, lower, upper, colour=colour, name=f"{run}, 95 % band", group=run)
     if shaded is not None:
         figure.add_trace(shaded, **place)
-    unit = _unit(result, name)
+    unit = unit_of(result, name)
     hover = f"t = %{{x:.4g}} s<br>{symbol(name)} = %{{y:.5g}} {'' if unit == '1' else unit}"
     line = {"color": colour, "width": 2}
     figure.add_trace(
         go.Scatter(x=t, y=values, name=run, legendgroup=run, mode="lines", line=line, hovertemplate=hover),
         **place,
     )
-    return shaded is not None

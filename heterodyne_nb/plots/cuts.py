@@ -45,6 +45,7 @@ def g2_cuts(
     width: float | None = None,
     cut: str = "row",
     result: Any = None,
+    log_lag: bool = True,
     theme: str = "light",
 ) -> go.Figure:
     """One-time correlation of one bin at several ages, with the model of a fit.
@@ -63,6 +64,8 @@ def g2_cuts(
         :func:`heterodyne_nb.data.prepare.g2_cuts` takes them; only with `ages`.
     result : FitResult, optional
         Draws its model, averaged over the same windows, with the 95 % band of its parameters.
+    log_lag : bool
+        Logarithmic lag, as for decays; False spreads fringes evenly.
     theme : {"light", "dark"}
 
     Raises
@@ -79,12 +82,15 @@ def g2_cuts(
         if result is not None:
             _add_model(figure, ds, result, chosen, one, colour, f"cut {k}")
         figure.add_trace(_points(one, label, colour, f"cut {k}"))
-    decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
-    ticks = {"dtick": "D2" if decades < 3 else 1, "tickformat": "~g"}
-    figure.update_xaxes(title_text="lag τ (s)", type="log", **ticks)
+    figure.update_xaxes(title_text="lag τ (s)", **(_log_ticks(cuts) if log_lag else {"rangemode": "tozero"}))
     figure.update_yaxes(title_text="g₂(τ)")
     figure.update_layout(legend={"title": {"text": "age"}}, showlegend=cuts[0].window.age is not None)
     return figure
+
+
+def _log_ticks(cuts: list[Cut]) -> dict:
+    decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
+    return {"type": "log", "dtick": "D2" if decades < 3 else 1, "tickformat": "~g"}
 
 
 def _cut_at(

@@ -41,6 +41,11 @@ def save_png(figure: go.Figure, path: str | Path, *, scale: float = 2.0) -> Path
     ConfigurationError
         If the suffix is unknown or the folder does not exist.
     """
+    return write_picture(figure, path, scale=scale)
+
+
+def write_picture(figure: go.Figure, path: str | Path, *, scale: float) -> Path:
+    """Write a figure in the format that the suffix names, each of its pixels `scale` large."""
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in _FORMATS:

@@ -17,6 +17,8 @@ _DECADES = 4.0
 _HEADROOM = 3.0
 #: White noise reaches about ten times its median in a thousand frequencies; a fringe stands well above.
 _CLEAR_PEAK = 20.0
+#: With fewer fringes in the cut than this, the peak may be what is left of the decay.
+_FEWEST_FRINGES = 2.0
 _OPEN, _FILLED = "circle-open", "circle"
 
 
@@ -73,7 +75,7 @@ def _shown(one: xr.Dataset, highest: float | None) -> slice:
 
 def _note(spectrum: xr.Dataset) -> str:
     nyquist = spectrum.attrs.get("nyquist")
-    words = [f"peaks: filled where clear of the noise (over {_CLEAR_PEAK:g} × median)"]
+    words = [f"peaks: open where not clear: under {_CLEAR_PEAK:g} × median, or under 2 fringes a cut"]
     if nyquist is not None:
         words.append(f"Nyquist {nyquist:.4g} Hz")
     return " · ".join(words)
@@ -124,8 +126,17 @@ def coarse(frequency: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.add.reduceat(frequency, starts) / sizes, np.fmax.reduceat(power, starts, axis=0)
 
 
+def clear_peaks(spectrum: xr.Dataset) -> np.ndarray:
+    """True where a peak stands out of the noise and its cut holds two fringes or more."""
+    with np.errstate(invalid="ignore"):
+        clear = spectrum["peak_to_median"].values > _CLEAR_PEAK
+        if "span" in spectrum:
+            clear &= (spectrum["peak_frequency"] * spectrum["span"]).values >= _FEWEST_FRINGES
+    return clear
+
+
 def _peaks(x: np.ndarray, y: np.ndarray, one: xr.Dataset, theme: str) -> go.Scatter:
-    clear = one["peak_to_median"].values > _CLEAR_PEAK
+    clear = clear_peaks(one)
     colour = look.line_colour(1, theme)
     return go.Scatter(
         x=x,

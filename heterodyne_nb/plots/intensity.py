@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -14,13 +16,23 @@ from heterodyne_nb.plots.select import Bin, Choice, find_bins, frame_times, need
 _STRIP = 512
 
 
+class Trace(NamedTuple):
+    """What is drawn: a name, its unit, where it was measured, and a value for each frame."""
+
+    name: str
+    unit: str
+    place: str
+    values: np.ndarray
+
+
 def intensity(
     ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None, theme: str = "light"
 ) -> go.Figure:
     """Mean intensity of each frame, masked frames hatched.
 
-    A file without intensities gives the mean of c2 of each frame with all used frames instead, which
-    also jumps where a frame is bad; the title says which of the two it is.
+    The panel is as high as the used frames ask; masked ones may run out of it. A file without intensities
+    gives the mean of c2 of each frame with all used frames instead, which also jumps where a frame is bad;
+    the title says which of the two it is, and the line under it of which bin, or of the whole detector.
 
     Parameters
     ----------
@@ -37,10 +49,11 @@ def intensity(
     """
     chosen = find_bins(ds, q=q, phi=phi, bin=bin)[0]
     times, used = frame_times(ds), used_frames(ds)
-    name, unit, values = _trace(ds, chosen, used)
-    note = f"{chosen.label} · {int((~used).sum())} of {used.size} frames masked"
+    trace = _trace(ds, chosen, used)
+    name, values = trace.name, trace.values
+    note = f"{trace.place} · {int((~used).sum())} of {used.size} frames masked"
     figure = panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
-    span = _span(values)
+    span = _span(values, used)
     bands = trace_bands(used, times, span, theme=theme)
     if bands is not None:
         figure.add_trace(bands)
@@ -59,17 +72,19 @@ def intensity(
         )
     )
     figure.update_xaxes(title_text="t (s)")
-    figure.update_yaxes(title_text=quantity(name, unit), range=span)
+    figure.update_yaxes(title_text=quantity(name, trace.unit), range=span)
     return legend_below(figure, 50)
 
 
-def _trace(ds: xr.Dataset, chosen: Bin, used: np.ndarray) -> tuple[str, str, np.ndarray]:
-    """Name, unit and values (one a frame) of what is drawn."""
+def _trace(ds: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:
     if "intensity" in ds.variables:
         array = ds["intensity"]
-        array = array.isel({dim: k for dim, k in chosen.place.items() if dim in array.dims})
-        return "intensity", str(array.attrs.get("units", "counts")), np.asarray(array.values, dtype=float)
-    return "mean c₂", "1", frame_means(need(ds, "c2", "a trace of the frames").isel(chosen.place), used)
+        own = {dim: k for dim, k in chosen.place.items() if dim in array.dims}
+        values = np.asarray(array.isel(own).values, dtype=float)
+        unit = str(array.attrs.get("units", "counts"))
+        return Trace("intensity", unit, chosen.label if own else "whole detector", values)
+    maps = need(ds, "c2", "a trace of the frames").isel(chosen.place)
+    return Trace("mean c₂", "1", chosen.label, frame_means(maps, used))
 
 
 def frame_means(array: xr.DataArray, used: np.ndarray) -> np.ndarray:
@@ -88,10 +103,12 @@ def frame_means(array: xr.DataArray, used: np.ndarray) -> np.ndarray:
     return means
 
 
-def _span(values: np.ndarray) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
+def _span(values: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+    """Limits of the panel: all used frames; masked ones may run out of it."""
+    counted = np.isfinite(values) & used
+    finite = values[counted] if counted.any() else values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
     low, high = float(finite.min()), float(finite.max())
-    margin = 0.05 * (high - low) or 0.5
+    margin = 0.15 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin

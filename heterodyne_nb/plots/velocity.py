@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,8 +10,20 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots.fringes import clear_peaks
 from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import all_bins, need
+
+
+class Point(NamedTuple):
+    """Fringe of one bin: q (1/Å), φ (degrees), frequency and its error (Hz), and whether it is clear."""
+
+    q: float
+    phi: float
+    frequency: float
+    error: float
+    clear: bool
+
 
 _ANGLES = np.linspace(-180.0, 180.0, 361)
 
@@ -35,7 +47,7 @@ def velocity_polar(
         ``frequency`` in Hz, and ``frequency_err`` where known, for each (q, phi) bin: the points. Or what
         :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns: its peaks at the age nearest to `t`.
     t : float, optional
-        Time in s at which v is taken. Default: the middle of the run.
+        Time in s at which v is taken. Default: the age of the points, or the middle of the run.
     theme : {"light", "dark"}
 
     Raises
@@ -47,18 +59,20 @@ def velocity_polar(
         raise ConfigurationError(
             "nothing to draw", where="velocity_polar", expected="a result or frequencies"
         )
-    flow = None if result is None else _flow(result, t)
     measured = None if frequencies is None else _measured(frequencies, t)
+    if t is None and measured is not None and "age" in measured.coords:
+        t = float(measured["age"])
+    flow = None if result is None else _flow(result, t)
     points = [] if measured is None else _points(measured)
-    rings = sorted({q for q, *_ in points} or {b.q for b in all_bins(result.dataset)})
+    rings = sorted({point.q for point in points} or {b.q for b in all_bins(result.dataset)})
     figure = _empty(_note(flow, measured), 90.0 if flow is None else flow[2] + 90.0, theme)
     for q, colour in zip(rings, look.ordered_colours(len(rings), theme), strict=True):
         label = f"q = {q:.4g} Å⁻¹"
         if flow is not None:
             figure.add_trace(_line(q / (2 * np.pi) * _component(flow), label, colour, "Hz"), row=1, col=1)
-        mine = np.array([(phi, f, err) for ring, phi, f, err in points if ring == q])
-        if mine.size:
-            _add_points(figure, mine, q, label, colour, with_legend=flow is None)
+        mine = [point for point in points if point.q == q]
+        if mine:
+            _add_points(figure, mine, label, colour, with_legend=flow is None)
     if flow is not None:
         line = _line(_component(flow), "v |cos(φ₀ − φ)|", look.ink(theme), "Å/s")
         figure.add_trace(line, row=1, col=2)
@@ -88,6 +102,7 @@ def _measured(frequencies: xr.Dataset, t: float | None) -> xr.Dataset:
         need(frequencies, "frequency", "a polar view")
         return frequencies
     peaks = frequencies[["peak_frequency"]].rename(peak_frequency="frequency")
+    peaks["clear"] = frequencies["peak_frequency"].copy(data=clear_peaks(frequencies))
     if "age" not in peaks.dims:
         return peaks
     ages = np.asarray(peaks["age"].values, dtype=float)
@@ -95,15 +110,16 @@ def _measured(frequencies: xr.Dataset, t: float | None) -> xr.Dataset:
     return peaks.isel(age=int(np.argmin(np.abs(ages - when))))
 
 
-def _points(measured: xr.Dataset) -> list[tuple[float, float, float, float]]:
-    """(q, phi, frequency, error) of each bin that has a frequency."""
+def _points(measured: xr.Dataset) -> list[Point]:
+    """The fringe of each bin that has one."""
     found = []
     for one in all_bins(measured):
         here = measured.isel(one.place)
         value = float(here["frequency"])
         if np.isfinite(value):
             error = float(here["frequency_err"]) if "frequency_err" in here else float("nan")
-            found.append((one.q, one.phi, abs(value), error))
+            clear = bool(here["clear"]) if "clear" in here else True
+            found.append(Point(one.q, one.phi, abs(value), error, clear))
     return found
 
 
@@ -114,7 +130,7 @@ def _note(flow: tuple[float, float, float] | None, measured: xr.Dataset | None) 
         words.append(f"lines: v = {flow[1]:.4g} Å/s{when}, φ₀ = {flow[2]:.4g}°".replace("-", "−"))
     if measured is not None:
         age = f" at age {float(measured['age']):.4g} s" if "age" in measured.coords else ""
-        words.append(f"points: measured fringes{age}")
+        words.append(f"points: measured fringes{age}{', open: not clear' if 'clear' in measured else ''}")
     return " · ".join(words)
 
 
@@ -131,7 +147,7 @@ def _empty(note: str, quiet: float, theme: str) -> go.Figure:
         horizontal_spacing=0.12,
     )
     legend_below(figure, 40)
-    figure.update_layout(margin={"t": 130, "b": 70})
+    figure.update_layout(margin={"t": figure.layout.margin.t + 25, "b": 70})
     figure.update_annotations(yshift=22)
     figure.update_polars(angularaxis={"dtick": 45, "ticksuffix": "°"}, radialaxis={"rangemode": "tozero"})
     figure.layout.polar.radialaxis.ticksuffix = " Hz"
@@ -156,22 +172,26 @@ def _line(r: np.ndarray, label: str, colour: str, unit: str) -> go.Scatterpolar:
     )
 
 
-def _add_points(
-    figure: go.Figure, mine: np.ndarray, q: float, label: str, colour: str, *, with_legend: bool
-) -> None:
+def _add_points(figure: go.Figure, mine: list[Point], label: str, colour: str, *, with_legend: bool) -> None:
     """Points of one ring in both panels, errors in the hover text."""
-    for column, scale, unit in ((1, 1.0, "Hz"), (2, 2 * np.pi / q, "Å/s")):
-        phi, r, err = mine[:, 0], scale * mine[:, 1], scale * mine[:, 2]
+    phi, frequency, error = (np.array(part) for part in list(zip(*mine, strict=True))[1:4])
+    symbols = ["circle" if point.clear else "circle-open" for point in mine]
+    for column, scale, unit in ((1, 1.0, "Hz"), (2, 2 * np.pi / mine[0].q, "Å/s")):
         figure.add_trace(
             go.Scatterpolar(
                 theta=phi,
-                r=r,
+                r=scale * frequency,
                 mode="markers",
                 name=label,
                 legendgroup=label,
                 showlegend=with_legend and column == 1,
-                marker={"color": colour, "size": 8},
-                customdata=err,
+                marker={
+                    "color": colour,
+                    "size": 8,
+                    "symbol": symbols,
+                    "line": {"width": 1.5, "color": colour},
+                },
+                customdata=scale * error,
                 hovertemplate=f"φ = %{{theta:.4g}}<br>(%{{r:.4g}} ± %{{customdata:.2g}}) {unit}",
             ),
             row=1,

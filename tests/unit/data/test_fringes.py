@@ -124,3 +124,9 @@ def test_fringes_need_maps():
     ds = make_dataset(g2=np.ones((1, 1, 2)), tau=[1.0, 2.0], q=0.01, phi=0, dt=1.0)
     with pytest.raises(ConfigurationError, match=r"needs a two-time map"):
         prepare.fringe_spectrum(ds)
+
+
+def test_the_spectrum_says_how_long_its_cut_is():
+    spectrum = prepare.fringe_spectrum(flow(), age=[2.0, 5.0], width=0)
+    np.testing.assert_allclose(spectrum["span"].sel(phi=20.0).squeeze(), [8.0, 5.0], atol=2 * DT)
+    assert spectrum["span"].attrs["units"] == "s"

@@ -125,3 +125,9 @@ def test_a_dead_bin_and_cuts_of_cuts_are_errors(experiment: xr.Dataset) -> None:
     made = prepare.g2_cuts(experiment.isel(q=[0], phi=[0]), age=20.0, width=2.0)
     with pytest.raises(ConfigurationError, match="cuts already"):
         plots.g2_cuts(made, ages=20)
+
+
+def test_the_lag_may_be_linear(experiment: xr.Dataset) -> None:
+    figure = plots.g2_cuts(experiment, q=0.01, phi=0, ages=30, width=5, log_lag=False)
+    assert figure.layout.xaxis.type is None
+    assert plots.g2_cuts(experiment, q=0.01, phi=0, ages=30, width=5).layout.xaxis.type == "log"

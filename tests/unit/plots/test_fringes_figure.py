@@ -77,3 +77,21 @@ def test_the_polar_view_takes_the_peaks_at_the_age_asked_for(spectrum: xr.Datase
     points = next(trace for trace in figure.data if trace.mode == "markers")
     expected = spectrum["peak_frequency"].sel(q=0.005, age=20.0).values
     np.testing.assert_allclose(points.r, expected)
+
+
+def test_a_peak_of_fewer_than_two_fringes_a_cut_is_open(spectrum: xr.Dataset) -> None:
+    few = spectrum.assign(
+        peak_to_median=100.0 + 0 * spectrum["peak_to_median"], span=20 + 0 * spectrum["span"]
+    )
+    slow = few.assign(peak_frequency=0.05 + 0 * few["peak_frequency"])
+    fast = few.assign(peak_frequency=0.15 + 0 * few["peak_frequency"])
+    for changed, symbol in ((slow, "circle-open"), (fast, "circle")):
+        assert set(plots.fringe_spectrum(changed, q=0.01, phi=0).data[1].marker.symbol) == {symbol}
+        polar = plots.velocity_polar(frequencies=changed)
+        assert {s for trace in polar.data for s in trace.marker.symbol} == {symbol}
+
+
+def test_the_velocity_is_taken_at_the_age_of_the_points(spectrum: xr.Dataset) -> None:
+    figure = plots.velocity_polar(make_result(), spectrum)
+    assert "at t = 30 s" in figure.layout.title.subtitle.text
+    assert "at age 30 s" in figure.layout.title.subtitle.text

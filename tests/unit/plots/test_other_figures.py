@@ -93,6 +93,28 @@ def test_measured_intensities_are_preferred_and_keep_their_unit(experiment: xr.D
     np.testing.assert_array_equal(figure.data[-1].y, counts)
 
 
+def test_a_trace_of_the_whole_detector_names_no_bin(experiment: xr.Dataset) -> None:
+    counts = xr.DataArray(np.linspace(9.0, 8.0, 120), dims="t")
+    assert "q =" in plots.intensity(experiment).layout.title.subtitle.text
+    subtitle = plots.intensity(experiment.assign(intensity=counts)).layout.title.subtitle.text
+    assert subtitle == "whole detector · 5 of 120 frames masked"
+
+
+def test_masked_frames_do_not_press_the_trace_flat(experiment: xr.Dataset) -> None:
+    counts = np.linspace(9.0, 8.0, 120)
+    counts[40:45] = 0.0
+    low, high = plots.intensity(experiment.assign(intensity=("t", counts))).layout.yaxis.range
+    assert 7.5 < low < 8.0 < 9.0 < high < 9.5
+
+
+def test_a_long_subtitle_is_broken_and_the_figure_grows_by_its_lines(experiment: xr.Dataset) -> None:
+    short, long = experiment, experiment.assign_attrs(source="a_very_long_name_of_a_run_" * 8 + ".h5")
+    before, after = (plots.c2(ds, q=0.01, phi=0).layout for ds in (short, long))
+    lines = after.title.subtitle.text.count("<br>")
+    assert lines >= 2
+    assert after.height - before.height == after.margin.t - before.margin.t == 17 * lines
+
+
 def test_a_page_of_one_figure_needs_no_network(experiment: xr.Dataset, tmp_path: Path) -> None:
     page = plots.save_html(plots.c2(experiment, bin=0), tmp_path / "map.html").read_text()
     assert re.search(r"<script[^>]+src=", page) is None

@@ -107,6 +107,24 @@ def test_fits_of_different_modes_share_only_the_curves_they_have(result: FitResu
     assert len({title for title in axis_titles(figure) if title != "t (s)"}) == 5
 
 
+def test_compared_bands_show_their_reach_above_and_below_the_curve(result: FitResult) -> None:
+    lopsided = {name: (c.values - 1.0, c.values + 3.0) for name, c in curve_values(result).items()}
+    figure = plots.compare_bands({"delta": result, "bootstrap": make_result(bands=lopsided)})
+    v = result.dataset["v"].values
+    above, below = (t for t in figure.data if t.name == "bootstrap" and t.yaxis == "y3")
+    np.testing.assert_allclose(above.y, 3.0)
+    np.testing.assert_allclose(below.y, 1.0)
+    delta = next(t for t in figure.data if t.name == "delta" and t.yaxis == "y3")
+    np.testing.assert_allclose(delta.y, 0.05 * v)
+    assert [t.name for t in figure.data if t.showlegend] == ["delta", "bootstrap"]
+    assert {axis.type for axis in figure.select_yaxes()} == {"log"}
+
+
+def test_bands_that_nobody_has_cannot_be_compared() -> None:
+    with pytest.raises(ConfigurationError, match="none of these results has a band"):
+        plots.compare_bands({"none": make_result(covariance=None, bands=None)})
+
+
 def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(ConfigurationError):
         plots.compare_results({})
