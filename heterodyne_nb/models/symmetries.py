@@ -2,8 +2,9 @@
 
 (v, phi0) -> (-v, phi0) and phi0 -> phi0 + 180° leave the heterodyne model unchanged, and so does swapping the two
 components. Reported: v >= 0 at mid-time, phi0 in (-90°, 90°], and the sample as the component with the larger J at
-mid-time. A rule is applied only where no bound, fixed value, tie or prior speaks against it. Of several moving
-components only all velocities together, or one with half a turn of its direction, may change sign.
+mid-time, halfway between the first and the last frame: there the data tell the two apart best. A rule is applied
+only where no bound, fixed value, tie or prior speaks against it. Of several moving components only all velocities
+together, or one with half a turn of its direction, may change sign.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     """
     theta = np.array(theta, float)
     names = list(model.parameter_names)
-    middle = float(np.sqrt(t[0] * t[-1]))
+    middle = 0.5 * float(t[0] + t[-1])
     for change in (_swap, _turn_directions, _turn_velocities):
         candidate = change(model.name, names, theta, middle)
         if candidate is not None and _allowed(candidate, theta, table):

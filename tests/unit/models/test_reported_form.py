@@ -13,7 +13,7 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.symmetries import canonical
 
 T = 0.5 * np.arange(1, 61)
-MIDDLE = float(np.sqrt(T[0] * T[-1]))
+MIDDLE = 0.5 * float(T[0] + T[-1])
 
 
 def wide(mode: str, **asked: Any) -> ParameterTable:
