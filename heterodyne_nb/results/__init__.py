@@ -1,8 +1,18 @@
 """Results of fits as frozen values: the record, its reports and its files."""
 
 from heterodyne_nb.results.batch import batch_table
+from heterodyne_nb.results.bootstrap import bootstrap
+from heterodyne_nb.results.draws import Bootstrap
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
 from heterodyne_nb.results.provenance import collect_provenance
 
-__all__ = ["FitResult", "Identifiability", "batch_table", "collect_provenance", "identifiability"]
+__all__ = [
+    "Bootstrap",
+    "FitResult",
+    "Identifiability",
+    "batch_table",
+    "bootstrap",
+    "collect_provenance",
+    "identifiability",
+]

@@ -1,4 +1,7 @@
-"""Figures that follow from a fit: diffusion coefficients, mean velocities, displacements, fringe rates."""
+"""Figures that follow from a fit: diffusion coefficients, mean velocities, displacements, fringe rates.
+
+D = J/2: the intensity decays as exp(-2 q² D tau) for ordinary diffusion.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-
-from heterodyne_nb.results.delta import propagate
 
 FloatArray = NDArray[np.float64]
 
@@ -29,55 +30,42 @@ class Quantity:
     compute: Callable[[FloatArray], float]
 
 
-def derived_quantities(
-    model: Any,
-    parameters: FloatArray,
-    covariance: FloatArray | None,
-    t: FloatArray | None,
-    bins: xr.Dataset | None = None,
-) -> xr.Dataset:
-    """Compute derived figures with delta-method errors.
+def quantities_of(model: Any, t: FloatArray | None) -> list[Quantity]:
+    """The figures that follow from a model's parameters.
 
     Parameters
     ----------
     model : model of :class:`heterodyne_nb.models.ModelFactory`
-    parameters : array, shape (p,)
-        Published values.
-    covariance : array, shape (p, p), optional
-        Without it the errors are NaN.
     t : array, optional
         Times of the run in s; its first and last count. None for one-time models.
-    bins : xarray.Dataset, optional
-        With coordinates ``q`` (1/Å) and ``phi`` (degrees) on ``bin``: fringe rates are added.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``value``, ``stderr``, ``unit``, ``description`` on dimension ``quantity``; where the model has
-        a velocity and a flow direction also ``fringe_rate(bin)`` = q cos(phi0 - phi) v at mid-time
-        (rad/s) and ``fringe_rate_stderr(bin)``.
-
-    Notes
-    -----
-    D = J/2: the intensity decays as exp(-2 q² D tau) for ordinary diffusion.
     """
-    quantities = _of_curves(model, t) if t is not None and model.curve_units else _of_parameters(model)
+    return _of_curves(model, t) if t is not None and model.curve_units else _of_parameters(model)
 
-    def all_of(p: FloatArray) -> FloatArray:
-        return np.array([quantity.compute(p) for quantity in quantities], dtype=float)
 
-    table = xr.Dataset(
-        {
-            "value": ("quantity", all_of(parameters)),
-            "stderr": ("quantity", _stderr(all_of, parameters, covariance)),
-            "unit": ("quantity", [quantity.unit for quantity in quantities]),
-            "description": ("quantity", [quantity.description for quantity in quantities]),
-        },
-        coords={"quantity": [quantity.name for quantity in quantities]},
+def has_fringes(model: Any, t: FloatArray | None) -> bool:
+    """Whether the model has a velocity and one direction of flow, so that every bin has a fringe rate."""
+    return t is not None and "v" in model.curve_units and "phi0" in _names(model)
+
+
+def fringe_rates(model: Any, t: FloatArray, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
+    """Function from parameters (p,) to q cos(phi0 - phi) v at mid-time of every bin, rad/s, (B,)."""
+    mid = np.array([0.5 * (np.min(t) + np.max(t))])
+    velocity, along = _at(model, "v", mid), _projection(model, bins)
+    return lambda p: along(p) * velocity(p)
+
+
+def fringe_counts(model: Any, t: FloatArray, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
+    """Function from parameters (p,) to the fringes q cos(phi0 - phi) ∫v dt / 2π of every bin, (B,)."""
+    start, stop, along = float(np.min(t)), float(np.max(t)), _projection(model, bins)
+    return lambda p: (
+        along(p) * time_integral(lambda times: model.curves(p, times)["v"], start, stop) / (2 * np.pi)
     )
-    if bins is None or t is None or "v" not in model.curve_units or "phi0" not in _names(model):
-        return table
-    return table.merge(_fringes(model, parameters, covariance, t, bins))
+
+
+def _projection(model: Any, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
+    place = _names(model).index("phi0")
+    q, phi = bins["q"].values, bins["phi"].values
+    return lambda p: q * np.cos(np.radians(p[place] - phi))
 
 
 def time_integral(curve: Callable[[FloatArray], FloatArray], start: float, stop: float) -> float:
@@ -91,14 +79,6 @@ def time_integral(curve: Callable[[FloatArray], FloatArray], start: float, stop:
     half = 0.5 * np.diff(edges)[:, None]
     middle = 0.5 * (edges[1:] + edges[:-1])[:, None]
     return float(np.sum(half * weights * curve((middle + half * nodes).ravel()).reshape(_PANELS, _NODES)))
-
-
-def _stderr(
-    function: Callable[[FloatArray], FloatArray], parameters: FloatArray, covariance: FloatArray | None
-) -> FloatArray:
-    if covariance is None:
-        return np.full(function(parameters).shape, np.nan)
-    return propagate(function, parameters, covariance)
 
 
 def _of_curves(model: Any, t: FloatArray) -> list[Quantity]:
@@ -155,27 +135,6 @@ def _mean_and_integral(model: Any, curve: str, unit: str, start: float, stop: fl
         Quantity(f"mean_{curve}", unit, f"mean {what} over the run", lambda p: total(p) / (stop - start)),
         Quantity(f"{whole}{tail}", whole_unit, f"{whole}, first to last frame", total),
     ]
-
-
-def _fringes(
-    model: Any, parameters: FloatArray, covariance: FloatArray | None, t: FloatArray, bins: xr.Dataset
-) -> xr.Dataset:
-    mid = np.array([0.5 * (np.min(t) + np.max(t))])
-    velocity, place = _at(model, "v", mid), _names(model).index("phi0")
-    q, phi = bins["q"].values, bins["phi"].values
-
-    def rates(p: FloatArray) -> FloatArray:
-        return q * np.cos(np.radians(p[place] - phi)) * velocity(p)
-
-    attrs = {"units": "rad/s", "long_name": "fringe rate q cos(phi0 - phi) v at mid-time"}
-    errors = {"units": "rad/s", "long_name": "standard error of the fringe rate"}
-    return xr.Dataset(
-        {
-            "fringe_rate": ("bin", rates(parameters), attrs),
-            "fringe_rate_stderr": ("bin", _stderr(rates, parameters, covariance), errors),
-        },
-        coords={name: bins[name] for name in ("bin", "q", "phi") if name in bins.coords},
-    )
 
 
 def _at(model: Any, curve: str, when: FloatArray) -> Callable[[FloatArray], float]:

@@ -14,7 +14,7 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import maps, record, schema
-from heterodyne_nb.results.derived import derived_quantities
+from heterodyne_nb.results.derived_table import derived_quantities
 from heterodyne_nb.results.determined import of_result
 from heterodyne_nb.results.files import read_result, write_result
 from heterodyne_nb.results.identifiability import Identifiability
@@ -285,7 +285,7 @@ class FitResult:
         Returns
         -------
         xarray.Dataset
-            See :func:`heterodyne_nb.results.derived.derived_quantities`.
+            See :func:`heterodyne_nb.results.derived_table.derived_quantities`.
         """
         ds = self._dataset
         return derived_quantities(
