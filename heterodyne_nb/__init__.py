@@ -22,6 +22,7 @@ _PUBLIC: dict[str, str] = {
     "monitor_memory_usage": "data",
     "prepare": "data",
     "ModelFactory": "models",
+    "bootstrap": "results",
     "ModelPlugin": "models",
     "heterodyne_model": "models",
     "Objective": "engine",
