@@ -11,6 +11,7 @@ from heterodyne_nb.analysis.observers import (
     TqdmProgressObserver,
     notify,
 )
+from heterodyne_nb.analysis.robust_fit import fit_robust
 from heterodyne_nb.analysis.session import AnalysisSession, FitEntry, FitSettings
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "TqdmProgressObserver",
     "fit",
     "fit_batch",
+    "fit_robust",
     "initial_guess",
     "notify",
 ]

@@ -79,12 +79,17 @@ class OneTimeObjective(Objective):
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """See :meth:`Objective.weighted_products`."""
+        z = self.columns(theta, wanted)
+        return (z * self.problem.weight[:, None, :]) @ z.transpose(0, 2, 1)
+
+    def columns(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
+        """z = (derivatives, M, 1, data) of every bin and lag, (B, P+3, K)."""
         p = self.problem
         z = np.empty((p.n_bins, len(wanted) + 3, len(p.tau)))
         for k, i in enumerate(wanted):
             z[:, k] = self._derivative(theta, int(i))
         z[:, -3], z[:, -2], z[:, -1] = self.correlation(theta), 1.0, p.g2
-        return (z * p.weight[:, None, :]) @ z.transpose(0, 2, 1)
+        return z
 
     def _derivative(self, theta: FloatArray, i: int) -> FloatArray:
         """Central difference; one-sided where a bound is closer than the step."""

@@ -1,0 +1,277 @@
+"""Sequential convex programming: linearise, solve a cone program in a trust region, accept on the true worst case."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.optimize.problem_view import view_problem
+from heterodyne_nb.optimize.robust.programs import ConeProgram
+from heterodyne_nb.optimize.robust.solvers import SolverChain, solver_readiness
+from heterodyne_nb.optimize.run import IterativeStrategy, Run
+from heterodyne_nb.optimize.strategy import Readiness
+
+FloatArray = NDArray[np.float64]
+_FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-9
+#: A promise below this share of the reduced χ² moves the answer by less than a twentieth of its error; enough, too,
+#: are this many steps in a row that gain ten times as little.
+_QUIET_GAIN, _QUIET_STEPS = 1e-3, 5
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """The inner maximum at one point, found without a convex-programming library.
+
+    Attributes
+    ----------
+    value : float
+        Worst-case χ², in the units of the nominal one.
+    nominal : float
+        χ² of the data as they are.
+    details : dict
+        The worst perturbation: what it is, and in words.
+    """
+
+    value: float
+    nominal: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class RobustProblem(ABC):
+    """A worst-case objective around an :class:`~heterodyne_nb.engine.Objective`: callable, and linearised on demand.
+
+    Parameters
+    ----------
+    objective : Objective
+        χ² or a robust loss, contrast and offset eliminated.
+    """
+
+    def __init__(self, objective: Any) -> None:
+        self.objective = objective
+        self.parameter_names = objective.parameter_names
+
+    def __call__(self, theta: FloatArray) -> float:
+        """Worst-case χ² at a published vector; infinite where the curves are unphysical."""
+        theta = np.asarray(theta, float)
+        return self.worst_case(theta).value if self.objective.physical(theta) else float("inf")
+
+    def to_internal(self, theta: FloatArray) -> FloatArray:
+        """Internal coordinates of a published vector."""
+        return self.objective.to_internal(theta)
+
+    def from_internal(self, z: FloatArray) -> FloatArray:
+        """Published vector of internal coordinates, inside all bounds."""
+        return self.objective.from_internal(z)
+
+    def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Box of the internal coordinates, at a published vector."""
+        return self.objective.internal_bounds(theta)
+
+    def reduced(self, chi2: float) -> float:
+        """χ² per degree of freedom."""
+        return self.objective.reduced(chi2)
+
+    @abstractmethod
+    def worst_case(self, theta: FloatArray) -> WorstCase:
+        """The inner maximum at a published vector, in closed form."""
+
+    @abstractmethod
+    def linearised(self, theta: FloatArray) -> Any:
+        """The numbers of the cone program around a published vector."""
+
+    @abstractmethod
+    def program(self, chain: SolverChain) -> ConeProgram:
+        """The cone program, for any point."""
+
+    def corrected(self, model: Any, step: FloatArray, theta: FloatArray) -> Any:
+        """The numbers of the program with constants that fit the truth after the step; None where there are none.
+
+        Along a kink of the worst case, where several perturbations tie, a linearisation is wrong to second order
+        and the step cut short without end (the Maratos effect); this second-order correction follows the kink.
+        """
+        return None
+
+    def verified(self, theta: FloatArray) -> WorstCase:
+        """The inner maximum for the certificate; here the same closed form."""
+        return self.worst_case(theta)
+
+
+@dataclass(kw_only=True, eq=False)
+class RobustStrategy(IterativeStrategy):
+    """What the robust methods share: the iteration, its settings, and the certificate at its end.
+
+    Parameters
+    ----------
+    radius : float
+        Size of the set the answer guards against; 0 is the plain fit.
+    solver : str
+        Of the cone programs: CLARABEL, SCS, GUROBI, or another that CVXPY knows; see ``solvers.SOLVERS``.
+    tolerance : float
+        Relative decrease of the worst case, promised by the cone program, at which it has converged.
+    max_iterations : int, optional
+        Default 50.
+    """
+
+    semidefinite: ClassVar[bool] = False
+    uses_normal_equations: ClassVar[bool] = True
+
+    radius: float = 1.0
+    solver: str = "CLARABEL"
+    tolerance: float = 1e-9
+
+    def __post_init__(self) -> None:
+        self.require_positive("tolerance", "max_iterations")
+        good = isinstance(self.radius, int | float) and not isinstance(self.radius, bool)
+        if not (good and 0 <= self.radius < np.inf):
+            raise ConfigurationError(
+                f"{self.radius!r} is not a radius",
+                where=f"{self.name}.radius",
+                expected="a number, 0 or more",
+            )
+
+    @classmethod
+    def ready(cls) -> Readiness:
+        """Whether CVXPY and its default solver are there."""
+        return solver_readiness("CLARABEL")
+
+    @abstractmethod
+    def problem(self, objective: Any, nominal: FloatArray) -> RobustProblem:
+        """The worst-case objective around the nominal answer (p,)."""
+
+    def optimize(
+        self, objective_func: Callable[[FloatArray], float], initial_params: Sequence[float] | FloatArray
+    ) -> OptimizeResult:
+        """Minimise the worst case, starting from the nominal answer.
+
+        Parameters
+        ----------
+        objective_func : Objective
+            Of the nominal fit: it must offer internal coordinates and normal equations.
+        initial_params : (p,)
+            The nominal answer, published; with radius 0 it is the result.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            As every strategy's, ``fun`` being the worst-case χ², and ``robust`` (dict), the certificate.
+        """
+        if not hasattr(objective_func, "normal_equations"):
+            raise OptimizationError(
+                "robust methods need an objective with normal equations",
+                where=self.name,
+                hint="make it with heterodyne_nb.Objective, or call heterodyne_nb.fit_robust",
+            )
+        began = time.perf_counter()
+        chain = SolverChain(self.solver, semidefinite=self.semidefinite)
+        nominal = np.array(initial_params, float)
+        problem = self.problem(objective_func, nominal)
+        before = problem.worst_case(nominal)
+        view = view_problem(problem, nominal)
+        run = Run(view, self, problem)
+        run.start()
+        program = problem.program(chain)
+        self._parts = problem, program
+        if self.radius == 0.0 or not view.z0.size:
+            why = "radius 0: the plain fit" if view.z0.size else "every parameter is fixed"
+            result = run.result("nothing to fit", why)
+        else:
+            result = run.result(self._settled(run))
+        if self.radius == 0.0:
+            result.x = nominal
+        seconds = time.perf_counter() - began
+        result.robust = certificate(problem, program, chain, result, before) | {
+            "method": self.name,
+            "radius": float(self.radius),
+            "timings": {"total": seconds, "evaluations": run.nfev, "iterations": run.nit},
+        }
+        return result
+
+    def _minimise(self, run: Run) -> str:
+        problem, program = self._parts
+        limit, radius, quiet = self.max_iterations or 50, _FIRST_RADIUS, 0
+        model = problem.linearised(run.view.to_x(run.best_z))
+        z, fun = run.best_z, run.best_fun
+        while run.nit < limit:
+            run.check_stop()
+            box = trust_box(run, z, radius)
+            step, value = program.solve(model, *box)
+            promised = fun - value
+            if promised <= max(self.tolerance * abs(fun), _QUIET_GAIN * run.noise):
+                return "cost tolerance"
+            step, trial = self._tried(run, z, fun, step, promised, model, box)
+            length = float(np.max(np.abs(step), initial=0.0))
+            if fun - trial > 0.05 * promised:
+                quiet = quiet + 1 if fun - trial <= 10 * _QUIET_GAIN * run.noise else 0
+                if fun - trial > 0.7 * promised and length > 0.9 * radius:
+                    radius = min(3.0 * radius, _LARGEST_RADIUS)
+                z, fun = run.view.settle(z + step), trial
+                model = problem.linearised(run.view.to_x(z))
+            else:
+                radius = 0.25 * min(radius, length)
+            run.iteration()
+            if quiet >= _QUIET_STEPS:
+                return "cost tolerance"
+            if radius < _SMALLEST_RADIUS:
+                return "trust radius"
+        return "iteration limit"
+
+    def _tried(
+        self, run: Run, z: FloatArray, fun: float, step: FloatArray, promised: float, model: Any, box: Any
+    ) -> tuple[FloatArray, float]:
+        """The true worst case after the step, or after one corrected for what the linearisation missed there."""
+        problem, program = self._parts
+        trial = run.value(z + step)
+        if fun - trial > 0.7 * promised:
+            return step, trial
+        corrected = problem.corrected(model, step, run.view.to_x(run.view.clip(z + step)))
+        if corrected is None:
+            return step, trial
+        again, _ = program.solve(corrected, *box)
+        other = run.value(z + again)
+        return (again, other) if other < trial else (step, trial)
+
+
+def trust_box(run: Run, z: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
+    """The part of the box around z that the trust region leaves, as bounds of a step."""
+    return np.maximum(run.view.lower - z, -radius), np.minimum(run.view.upper - z, radius)
+
+
+def certificate(
+    problem: RobustProblem,
+    program: ConeProgram,
+    chain: SolverChain,
+    result: OptimizeResult,
+    before: WorstCase,
+) -> dict[str, Any]:
+    """Nominal and worst-case values, and the program's value against the inner maximum found without it.
+
+    Values are per degree of freedom.
+    """
+    theta = result.x
+    after = problem.verified(theta)
+    value = after.value
+    if problem.objective.coordinates.size:
+        z = problem.to_internal(theta)
+        lower, upper = problem.internal_bounds(theta)
+        box = np.maximum(lower - z, -1e-3), np.minimum(upper - z, 1e-3)
+        _, value = program.solve(problem.linearised(theta), np.minimum(box[0], 0.0), np.maximum(box[1], 0.0))
+    return {
+        "nominal": problem.reduced(after.nominal),
+        "worst_case": problem.reduced(after.value),
+        "nominal_before": problem.reduced(before.nominal),
+        "worst_case_before": problem.reduced(before.value),
+        "program_value": problem.reduced(value),
+        "inner_maximum": problem.reduced(after.value),
+        "relative_gap": abs(value - after.value) / max(abs(after.value), np.finfo(float).tiny),
+        "solver": chain.current,
+        "fallbacks": list(chain.fallbacks),
+        **after.details,
+    }
