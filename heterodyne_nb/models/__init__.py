@@ -2,6 +2,7 @@
 
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.models.base import Model, ModelPlugin, OneTimeModel, SeparableModel, TwoTimeModel
+from heterodyne_nb.models.check import check_model
 from heterodyne_nb.models.functional import heterodyne_model
 from heterodyne_nb.models.registry import ModelFactory
 from heterodyne_nb.models.terms import Terms
@@ -15,5 +16,6 @@ __all__ = [
     "SeparableModel",
     "Terms",
     "TwoTimeModel",
+    "check_model",
     "heterodyne_model",
 ]

@@ -132,7 +132,30 @@ class TwoTimeModel(Model):
 
 
 class SeparableModel(TwoTimeModel):
-    """A two-time model given by curves (see :class:`Terms`): the engine's fast kernels apply."""
+    """A two-time model given by curves (see :class:`Terms`): the engine's fast kernels apply.
+
+    A model of one's own sets ``name`` and ``parameters`` and writes ``terms``; see
+    :func:`heterodyne_nb.models.check_model` for its derivatives, and :meth:`ModelFactory.register`.
+    """
+
+    def correlation(
+        self,
+        params: Parameters,
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; summed up from the terms, ``gap`` is not used."""
+        early, late = ordered_times(t1, t2)
+        early, late, q, phi = np.broadcast_arrays(early, late, numbers(q, "q"), numbers(phi, "phi"))
+        times, at = np.unique(np.stack([early, late]), return_inverse=True)
+        azimuths, place = np.unique(phi, return_inverse=True)
+        terms = self.terms(self.unpack(params), times, azimuths, derivatives=False)
+        first, second = at.reshape(2, *early.shape)
+        return terms.correlation(first, second, q, place.reshape(phi.shape))
 
     @abstractmethod
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
@@ -174,6 +197,16 @@ class ModelPlugin(ABC):
         """Normalised correlation, 1 at zero lag; arguments broadcast."""
 
 
+def _with_parameters(model: Any) -> Any:
+    specs = getattr(model, "parameters", ())
+    if not specs or not all(isinstance(spec, ParameterSpec) for spec in specs):
+        raise ConfigurationError(
+            f"model plugin {model.name!r} names no parameters",
+            expected="a class attribute `parameters`, a tuple of ParameterSpec",
+        )
+    return model
+
+
 class _PluginCheck:
     """The one place where a plugin's answer is checked before anything else sees it."""
 
@@ -181,11 +214,7 @@ class _PluginCheck:
         self.plugin = plugin
         self.name = plugin.get_model_name()
         self.parameters = tuple(plugin.parameters)
-        if not self.parameters or not all(isinstance(spec, ParameterSpec) for spec in self.parameters):
-            raise ConfigurationError(
-                f"model plugin {self.name!r} names no parameters",
-                expected="a class attribute `parameters`, a tuple of ParameterSpec",
-            )
+        _with_parameters(self)
 
     def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
         try:
@@ -221,6 +250,8 @@ class PluginOneTimeModel(_PluginCheck, OneTimeModel):
         return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
 
 
-def adapt_plugin(plugin: ModelPlugin) -> Model:
-    """Wrap a plugin so that it looks like any other model."""
+def adapt_plugin(plugin: ModelPlugin | Model) -> Model:
+    """Wrap a plugin so that it looks like any other model; a model stays as it is."""
+    if isinstance(plugin, Model):
+        return _with_parameters(plugin)
     return PluginTwoTimeModel(plugin) if plugin.two_time else PluginOneTimeModel(plugin)

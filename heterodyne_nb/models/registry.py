@@ -37,12 +37,27 @@ def _installed() -> dict[str, Any]:
 def _load_installed(name: str, point: Any) -> Model:
     """Installed plugins are loaded when they are asked for, so that a broken one breaks no other."""
     try:
-        return adapt_plugin(point.load()())
+        return adapt_plugin(_instance(point.load()))
     except Exception as problem:
         raise ConfigurationError(
             f"model plugin {name!r} ({point.value}) cannot be used: {type(problem).__name__}: {problem}",
             hint="mend or uninstall the package that announces it",
         ) from problem
+
+
+def _instance(plugin: Any) -> ModelPlugin | Model:
+    try:
+        instance = plugin() if isinstance(plugin, type) else plugin
+    except TypeError as problem:  # an abstract method is missing, or __init__ wants arguments
+        raise ConfigurationError(
+            f"{plugin.__name__} cannot be created: {problem}",
+            hint="write what is missing, or register an instance",
+        ) from problem
+    if isinstance(instance, ModelPlugin) or (isinstance(instance, Model) and hasattr(instance, "name")):
+        return instance
+    raise ConfigurationError(
+        f"{plugin!r} is no model", expected="a ModelPlugin, or a model with a name, such as a SeparableModel"
+    )
 
 
 class ModelFactory:
@@ -93,24 +108,27 @@ class ModelFactory:
         )
 
     @staticmethod
-    def register(plugin: type[ModelPlugin] | ModelPlugin) -> str:
-        """Make a plugin known for this session and return its name.
+    def register(plugin: type[ModelPlugin | Model] | ModelPlugin | Model) -> str:
+        """Make a model of one's own known for this session and return its name.
+
+        Parameters
+        ----------
+        plugin : ModelPlugin or Model, or a class of them
+            A :class:`ModelPlugin` (a function), or a model such as a :class:`SeparableModel` (curves).
 
         Raises
         ------
         ConfigurationError
-            If the name is not a plain word, is taken by a built-in model, or the plugin names no parameters.
+            If the name is not a plain word, is taken by a built-in model, or no parameters are named.
         """
-        instance = plugin() if isinstance(plugin, type) else plugin
-        if not isinstance(instance, ModelPlugin):
-            raise ConfigurationError(f"{plugin!r} is no ModelPlugin", expected="a subclass of ModelPlugin")
-        name = instance.get_model_name()
+        instance = _instance(plugin)
+        name = instance.get_model_name() if isinstance(instance, ModelPlugin) else instance.name
         if not re.fullmatch(r"[A-Za-z]\w*", name) or name in _BUILT_IN or name == "multicomponent":
             raise ConfigurationError(
                 f"a plugin cannot be called {name!r}", expected="a plain word that no built-in model uses"
             )
-        adapt_plugin(instance)
-        _registered[name] = lambda: adapt_plugin(instance)
+        model = adapt_plugin(instance)
+        _registered[name] = lambda: model
         return name
 
     @staticmethod

@@ -56,3 +56,28 @@ class Terms:
     def has_fringes(self) -> NDArray[np.bool_]:
         """(K,) which terms carry a cosine."""
         return np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3))
+
+    def correlation(
+        self,
+        first: NDArray[np.intp],
+        second: NDArray[np.intp],
+        q: FloatArray,
+        azimuth: NDArray[np.intp],
+    ) -> FloatArray:
+        """Sum of the terms between two times.
+
+        Parameters
+        ----------
+        first, second : array of int
+            Places of the earlier and the later time among the N; these and the next two have one shape.
+        q : array
+            1/Å.
+        azimuth : array of int
+            Places among the B azimuths.
+        """
+        path = self.displacement[:, second] - self.displacement[:, first]
+        total = np.zeros(np.shape(q))
+        for a, decay, weight in zip(self.amplitude, self.decay, self.weight, strict=True):
+            phase = q * np.sum(weight[:, azimuth] * path, axis=0)
+            total += a[first] * a[second] * np.exp(-(q**2) * (decay[second] - decay[first])) * np.cos(phase)
+        return total

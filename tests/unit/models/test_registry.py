@@ -158,7 +158,7 @@ def test_a_plugin_without_described_parameters_is_an_error(parameters: tuple) ->
 
 @pytest.mark.parametrize("thing", [np.exp, object, 3])
 def test_something_else_than_a_plugin_is_an_error(thing: Any) -> None:
-    with pytest.raises(ConfigurationError, match="is no ModelPlugin"):
+    with pytest.raises(ConfigurationError, match="is no model"):
         ModelFactory.register(thing)
 
 
