@@ -202,6 +202,12 @@ class FitResult:
         return json.loads(self._dataset.attrs.get("extra", "{}"))
 
     @property
+    def robust(self) -> dict[str, Any] | None:
+        """What a min-max fit certifies (see :func:`heterodyne_nb.fit_robust`); None for other fits."""
+        text = self._dataset.attrs.get("robust")
+        return None if text is None else json.loads(text)
+
+    @property
     def uncertainty(self) -> str:
         """How errors and bands were estimated; empty when not said."""
         return str(self._dataset.attrs.get("uncertainty", ""))

@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.names import find_name, unknown_name
+from heterodyne_nb.optimize.robust.ellipsoidal import EllipsoidalRobust
 from heterodyne_nb.optimize.robust.scenario import ScenarioRobust
 from heterodyne_nb.optimize.robust.sequential import RobustStrategy
 from heterodyne_nb.optimize.robust.wasserstein import WassersteinDRO
@@ -19,7 +20,9 @@ from heterodyne_nb.optimize.strategy import settings_of
 FloatArray = NDArray[np.float64]
 
 #: Robust methods by name.
-ROBUST_STRATEGIES: dict[str, type[RobustStrategy]] = {s.name: s for s in (WassersteinDRO, ScenarioRobust)}
+ROBUST_STRATEGIES: dict[str, type[RobustStrategy]] = {
+    s.name: s for s in (WassersteinDRO, ScenarioRobust, EllipsoidalRobust)
+}
 
 
 def robust_name(name: str) -> str:

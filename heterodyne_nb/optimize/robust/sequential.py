@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -163,34 +163,73 @@ class RobustStrategy(IterativeStrategy):
         scipy.optimize.OptimizeResult
             As every strategy's, ``fun`` being the worst-case χ², and ``robust`` (dict), the certificate.
         """
+        return next(self.sweep(objective_func, initial_params, [self.radius]))
+
+    def sweep(
+        self, objective_func: Any, initial_params: Sequence[float] | FloatArray, radii: Iterable[float]
+    ) -> Iterator[OptimizeResult]:
+        """Minimise for one radius after the other, each from the last one's answer, with one program for all.
+
+        Parameters
+        ----------
+        objective_func, initial_params
+            As for :meth:`optimize`.
+        radii : iterable of float
+            In rising order, for the answers to follow each other.
+
+        Yields
+        ------
+        scipy.optimize.OptimizeResult
+            As :meth:`optimize` returns.
+        """
         if not hasattr(objective_func, "normal_equations"):
             raise OptimizationError(
                 "robust methods need an objective with normal equations",
                 where=self.name,
                 hint="make it with heterodyne_nb.Objective, or call heterodyne_nb.fit_robust",
             )
-        began = time.perf_counter()
         chain = SolverChain(self.solver, semidefinite=self.semidefinite)
         nominal = np.array(initial_params, float)
-        problem = self.problem(objective_func, nominal)
+        start, program = nominal, None
+        for radius in radii:
+            strategy = replace(self, radius=radius)
+            problem = strategy.problem(objective_func, nominal)
+            program = program or problem.program(chain)
+            result = strategy._from(problem, program, chain, nominal, start)
+            start = result.x
+            yield result
+
+    def _from(
+        self,
+        problem: RobustProblem,
+        program: ConeProgram,
+        chain: SolverChain,
+        nominal: FloatArray,
+        start: FloatArray,
+    ) -> OptimizeResult:
+        """One run from ``start``, or from the nominal answer where that is no worse."""
+        began = time.perf_counter()
         before = problem.worst_case(nominal)
-        view = view_problem(problem, nominal)
+        if problem(start) > before.value:
+            start = nominal
+        view = view_problem(problem, start)
         run = Run(view, self, problem)
         run.start()
-        program = problem.program(chain)
         self._parts = problem, program
         if self.radius == 0.0 or not view.z0.size:
             why = "radius 0: the plain fit" if view.z0.size else "every parameter is fixed"
             result = run.result("nothing to fit", why)
+            result.x = nominal
         else:
             result = run.result(self._settled(run))
-        if self.radius == 0.0:
-            result.x = nominal
-        seconds = time.perf_counter() - began
         result.robust = certificate(problem, program, chain, result, before) | {
             "method": self.name,
             "radius": float(self.radius),
-            "timings": {"total": seconds, "evaluations": run.nfev, "iterations": run.nit},
+            "timings": {
+                "total": time.perf_counter() - began,
+                "evaluations": run.nfev,
+                "iterations": run.nit,
+            },
         }
         return result
 
