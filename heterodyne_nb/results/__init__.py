@@ -5,14 +5,17 @@ from heterodyne_nb.results.bootstrap import bootstrap
 from heterodyne_nb.results.draws import Bootstrap
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
+from heterodyne_nb.results.jackknife import Jackknife, jackknife
 from heterodyne_nb.results.provenance import collect_provenance
 
 __all__ = [
     "Bootstrap",
     "FitResult",
     "Identifiability",
+    "Jackknife",
     "batch_table",
     "bootstrap",
     "collect_provenance",
     "identifiability",
+    "jackknife",
 ]

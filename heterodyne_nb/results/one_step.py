@@ -126,21 +126,31 @@ class Tiles:
             curvature[i] = 1.0 / width**2
         return jacobian.T @ (curvature[:, None] * jacobian)
 
-    def scores(self) -> FloatArray:
-        """Score of χ²/2 of every tile by the internal coordinates, contrast and offset eliminated, (B, T, n)."""
-        objective, design = self.objective, self.objective.design
-        local = normal_equations(self.products.sum(axis=1), design)
+    def scores(self, step: FloatArray | None = None) -> FloatArray:
+        """Score of χ²/2 of every tile by the internal coordinates, contrast and offset eliminated, (B, T, n).
+
+        With ``step`` (n,): to first order, those at the point this far away.
+        """
+        local, reduced = self._reduced
         inner = np.stack([local.contrast, local.offset, -np.ones_like(local.contrast)], axis=1)
-        against = np.einsum("btij,bj->bti", self.products[:, :, :, -3:], inner)
-        jacobian = objective.coordinates.jacobian(self.theta)[objective.moving]
-        by_z = local.contrast[:, None, None] * against[:, :, :-3] @ jacobian
-        by_linear = np.einsum("bti,bia->bta", against[:, :, -3:-1], design)
+        against = np.einsum("btij,bj->bti", self.products[:, :, :, -3:], inner)[:, :, :-1]
+        if step is not None:
+            against = against + np.einsum("btij,bj->bti", self.products[:, :, :-1, :-1], reduced @ step)
+        return np.einsum("bti,bin->btn", against, reduced)
+
+    @cached_property
+    def _reduced(self) -> tuple[NormalEquations, FloatArray]:
+        """Equations without priors, and d(residual) = z · map by the internal coordinates, (B, P + 2, n)."""
+        objective, design = self.objective, self.objective.design
         total = self.products.sum(axis=1)
-        inner_matrix = np.einsum("bia,bij,bjc->ac", design, total[:, -3:-1, -3:-1], design)
+        local = normal_equations(total, design)
+        jacobian = objective.coordinates.jacobian(self.theta)[objective.moving]
+        inner = np.einsum("bia,bij,bjc->ac", design, total[:, -3:-1, -3:-1], design)
         cross = np.einsum("b,bpi,bia->pa", local.contrast, total[:, :-3, -3:-1], design)
-        floor = 1e-13 * np.trace(inner_matrix) / len(inner_matrix)
-        mix = np.linalg.solve(inner_matrix + floor * np.eye(len(inner_matrix)), cross.T @ jacobian)
-        return by_z - by_linear @ mix
+        floor = 1e-13 * np.trace(inner) / len(inner)
+        mix = np.linalg.solve(inner + floor * np.eye(len(inner)), cross.T @ jacobian)
+        by_theta = local.contrast[:, None, None] * jacobian
+        return local, np.concatenate([by_theta, -design @ mix], axis=1)
 
     def meat(self) -> FloatArray:
         """Covariance of the total score (n, n), pixels of common frames correlated; see ``uncertainty``."""
