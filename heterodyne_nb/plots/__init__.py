@@ -15,10 +15,12 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.velocity import velocity_polar
+from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [
     "FigureExportError",
     "MapView",
+    "ZoomError",
     "c2",
     "chi2_by_angle",
     "compare_bands",
@@ -38,4 +40,6 @@ __all__ = [
     "save_html",
     "save_png",
     "velocity_polar",
+    "zoom_c2",
+    "zoom_comparison",
 ]

@@ -18,7 +18,7 @@ from heterodyne_nb.plots.mapview import (
     reduction_note,
     style_map_axes,
 )
-from heterodyne_nb.plots.paired import paired_maps, pixel_noise
+from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
 from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
@@ -67,10 +67,8 @@ def comparison(
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     data, model = paired_maps(ds, result, chosen, max_size)
     noise = pixel_noise(ds, chosen)
-    residual = data.with_values((data.values - model.values) / noise.sigma)
-    figure = _three_panels(
-        chosen, f"{reduction_note(data, ds)} · σ = {noise.sigma:.3g}, {noise.origin}", theme
-    )
+    residual = residual_of(data, model, noise.sigma)
+    figure = _three_panels(chosen, comparison_note(data, ds, noise), theme)
     bands = map_bands(used_frames(ds), frame_times(ds), theme=theme)
     views = ((data, "coloraxis"), (model, "coloraxis"), (residual, "coloraxis2"))
     for column, (view, axis) in enumerate(views, start=1):
@@ -81,6 +79,16 @@ def comparison(
         style_map_axes(figure, 1, column, frame_times(ds))
     _colour(figure, colour_limits([data], percentiles, limits), _symmetric(residual), theme)
     return figure
+
+
+def comparison_note(view: MapView, ds: xr.Dataset, noise: Noise) -> str:
+    """What stands under the title: the source, what was done to the maps, and the noise."""
+    return f"{reduction_note(view, ds)} · σ = {noise.sigma:.3g}, {noise.origin}"
+
+
+def residual_of(data: MapView, model: MapView, sigma: float) -> MapView:
+    """(data - model) / sigma, on the blocks of the data."""
+    return data.with_values((data.values - model.values) / sigma)
 
 
 def _symmetric(residual: MapView) -> float:

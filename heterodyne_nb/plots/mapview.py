@@ -90,10 +90,13 @@ def read_map(
     max_size: int,
     rows: slice = slice(None),
     columns: slice = slice(None),
+    *,
+    diagonal: bool = True,
 ) -> MapView:
     """Read one bin's map, strip by strip, as it is drawn: masked frames out, blocks averaged.
 
-    Block means leave the diagonal out, whose values are of another kind (the speckle variance).
+    Block means leave the diagonal out, whose values are of another kind (the speckle variance); a map that is
+    not reduced keeps it, unless `diagonal` is False.
     """
     times, used = frame_times(ds), used_frames(ds)
     down, across = (np.arange(times.size)[part] for part in (rows, columns))
@@ -102,7 +105,7 @@ def read_map(
 
     def read(first: int, last: int) -> np.ndarray:
         strip = np.array(array.isel(t1=slice(first, last)).values, dtype=np.float32)
-        return blank(strip, down[first:last], across, used, diagonal=factor > 1)
+        return blank(strip, down[first:last], across, used, diagonal=factor > 1 or not diagonal)
 
     values = reduce_strips(read, down.size, across.size, factor)
     return MapView(block_centres(times[down], factor), block_centres(times[across], factor), values, factor)
@@ -111,11 +114,12 @@ def read_map(
 def blank(
     strip: np.ndarray, rows: np.ndarray, columns: np.ndarray, used: np.ndarray, *, diagonal: bool
 ) -> np.ndarray:
-    """Set masked frames (and the diagonal) of some rows and columns of a map to NaN, in place."""
+    """Set masked frames, and if `diagonal` the diagonal, of some rows and columns of a map to NaN, in place."""
     strip[..., ~used[rows], :] = np.nan
     strip[..., :, ~used[columns]] = np.nan
     if diagonal:
-        strip[..., rows[:, None] == columns] = np.nan
+        _, down, across = np.intersect1d(rows, columns, assume_unique=True, return_indices=True)
+        strip[..., down, across] = np.nan
     return strip
 
 

@@ -10,6 +10,8 @@ from heterodyne_nb.errors import ConfigurationError
 
 #: Pixels read from a file at once, about 64 MB of float32.
 _STRIP_PIXELS = 16_000_000
+#: Pixels averaged at once: they and what is made of them stay in the processor's cache.
+_CACHED_PIXELS = 1 << 18
 
 ReadStrip = Callable[[int, int], np.ndarray]
 
@@ -65,30 +67,52 @@ def block_mean(values: np.ndarray, factor: int) -> np.ndarray:
     """Mean over factor × factor blocks of the last two axes, NaN left out, as float32."""
     if factor == 1:
         return values.astype(np.float32)
+    step = max(factor, _CACHED_PIXELS // max(values.shape[-1], 1) // factor * factor)
+    parts = [_mean(values[..., low : low + step, :], factor) for low in range(0, values.shape[-2], step)]
+    return np.concatenate(parts, axis=-2).astype(np.float32)
+
+
+def _mean(values: np.ndarray, factor: int) -> np.ndarray:
+    total = _block_sum(values, factor)
+    if np.isfinite(total).all():
+        down, across = (_sizes(length, factor) for length in values.shape[-2:])
+        return total / (down[:, None] * across)
     finite = np.isfinite(values)
-    total = _block_sum(np.where(finite, values, 0.0), factor)
-    count = _block_sum(finite.astype(np.float64), factor)
+    total = _block_sum(np.where(finite, values, values.dtype.type(0)), factor)
+    count = _block_sum(finite.view(np.uint8), factor)
     mean = np.full(total.shape, np.nan)
-    np.divide(total, count, out=mean, where=count > 0)
-    return mean.astype(np.float32)
+    return np.divide(total, count, out=mean, where=count > 0)
 
 
 def _block_sum(values: np.ndarray, factor: int) -> np.ndarray:
-    for axis in (-2, -1):
-        starts = np.arange(0, values.shape[axis], factor)
-        values = np.add.reduceat(values, starts, axis=axis, dtype=np.float64)
-    return values
+    """Sum over blocks: down the rows first, where neighbours in memory stay neighbours."""
+    rows = values.shape[-2]
+    whole = rows // factor * factor
+    dtype = np.uint32 if values.dtype == np.uint8 else None
+    blocks = values[..., :whole, :].reshape(*values.shape[:-2], -1, factor, values.shape[-1])
+    down = blocks.sum(axis=-2, dtype=dtype)
+    if whole < rows:
+        rest = values[..., whole:, :].sum(axis=-2, keepdims=True, dtype=dtype)
+        down = np.concatenate([down, rest], axis=-2)
+    starts = np.arange(0, values.shape[-1], factor)
+    return np.add.reduceat(down, starts, axis=-1, dtype=np.float64)
+
+
+def _sizes(length: int, factor: int) -> np.ndarray:
+    """Pixels of each block along an axis; the last may be short."""
+    return np.minimum(factor, length - np.arange(0, length, factor))
 
 
 def block_centres(coordinate: np.ndarray, factor: int) -> np.ndarray:
     """Mean coordinate of each block of `factor` points along one axis."""
     coordinate = np.asarray(coordinate, dtype=float)
     starts = np.arange(0, coordinate.size, factor)
-    sizes = np.diff(np.append(starts, coordinate.size))
-    return np.add.reduceat(coordinate, starts) / sizes
+    return np.add.reduceat(coordinate, starts) / _sizes(coordinate.size, factor)
 
 
-def reduce_strips(read: ReadStrip, rows: int, columns: int, factor: int) -> np.ndarray:
+def reduce_strips(
+    read: ReadStrip, rows: int, columns: int, factor: int, pixels: int | None = None
+) -> np.ndarray:
     """Block means of a map that is read strip by strip, so that it never has to be in memory.
 
     Parameters
@@ -99,7 +123,9 @@ def reduce_strips(read: ReadStrip, rows: int, columns: int, factor: int) -> np.n
         Size of the whole map.
     factor : int
         Block edge.
+    pixels : int, optional
+        Pixels read at once, about.
     """
-    step = max(factor, _STRIP_PIXELS // max(columns, 1) // factor * factor)
+    step = max(factor, (pixels or _STRIP_PIXELS) // max(columns, 1) // factor * factor)
     strips = [block_mean(read(low, min(low + step, rows)), factor) for low in range(0, rows, step)]
     return np.concatenate(strips, axis=-2)

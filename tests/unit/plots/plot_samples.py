@@ -70,7 +70,8 @@ def make_covariance() -> np.ndarray:
 def make_result(mode: str = "heterodyne", *, shift: float = 0.0, **changes: object) -> FitResult:
     """Result at the truth (times 1 + shift), with bands of 5 % and a path of two runs."""
     model = ModelFactory.create_model(mode)
-    values = (1 + shift) * np.array(TRUTH if mode == "heterodyne" else [100.0, 0.1, 2.0])
+    usual = TRUTH if mode == "heterodyne" else [100.0, 0.1, 2.0]
+    values = (1 + shift) * np.array(changes.pop("parameters", usual))
     t = frame_times(FRAMES)
     bands = {name: (0.95 * y, 1.05 * y) for name, y in model.curves(values, t).items()}
     phi, q = np.meshgrid(PHI, Q)

@@ -10,7 +10,9 @@ from plot_samples import CONTRAST, SIGMA, frame_times, make_experiment, make_res
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import paired
+from heterodyne_nb.plots.binmodel import BinModel
+from heterodyne_nb.plots.mapview import blank
+from heterodyne_nb.plots.reduce import block_mean
 from heterodyne_nb.plots.select import one_bin
 from heterodyne_nb.results import FitResult
 
@@ -70,14 +72,37 @@ def test_a_reduced_residual_is_the_mean_of_the_full_one(experiment: xr.Dataset, 
     np.testing.assert_allclose(small[5, 5], np.nanmean(full[10:12, 10:12]), atol=1e-3)
 
 
-def test_the_model_may_be_computed_in_tiles(
-    experiment: xr.Dataset, result: FitResult, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("factor", [3, 7])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 120), (0, 120)), ((5, 80), (31, 118)), ((60, 119), (0, 44))]
+)
+@pytest.mark.parametrize("mode", ["heterodyne", "static_isotropic", "laminar_flow"])
+def test_block_means_of_the_model_are_the_means_of_its_pixels(
+    experiment: xr.Dataset, mode: str, factor: int, rows: tuple[int, int], columns: tuple[int, int]
 ) -> None:
-    chosen = one_bin(experiment, q=0.005, phi=45)
-    times = frame_times(120)
-    whole = paired.model_strip(result, chosen, times, 0, 120)
-    monkeypatch.setattr(paired, "_TILE", 37)
-    np.testing.assert_allclose(paired.model_strip(result, chosen, times, 20, 90), whole[20:90], rtol=1e-12)
+    laminar = {"parameters": [40.0, 0.1, 1.0, 1e-3, 0.2, 0.0, 10.0], "gap": 1e6} if "laminar" in mode else {}
+    one = BinModel.of(make_result(mode, **laminar), one_bin(experiment, q=0.01, phi=45))
+    times, used = frame_times(120), experiment["mask"].values
+    down, across = np.arange(*rows), np.arange(*columns)
+    pixels = blank(one.at(times[down, None], times[across]), down, across, used, diagonal=True)
+    found = one.reduced(times, used, down, across, factor)
+    np.testing.assert_allclose(found, block_mean(pixels, factor), atol=2e-7)
+
+
+def test_a_fast_decay_does_not_overflow_in_block_means(experiment: xr.Dataset) -> None:
+    fast = make_result("static_isotropic", parameters=[1e9, 0.0, 0.0], covariance=None, bands=None)
+    one = BinModel.of(fast, one_bin(experiment, q=0.01, phi=45))
+    frames = np.arange(120)
+    found = one.reduced(frame_times(120), np.ones(120, dtype=bool), frames, frames, 10)
+    np.testing.assert_allclose(found, 1.0, atol=1e-12)
+
+
+def test_a_fit_of_one_time_data_has_no_map(experiment: xr.Dataset) -> None:
+    result = make_result(
+        "heterodyne_equilibrium", parameters=[0.3, 50.0, 300.0, 40.0, 20.0], bands=None, t=None
+    )
+    with pytest.raises(ConfigurationError, match="no two-time map"):
+        plots.comparison(experiment, result, q=0.01, phi=0)
 
 
 def test_without_sigma_the_noise_is_estimated_and_the_subtitle_says_so(result: FitResult) -> None:
