@@ -61,10 +61,10 @@ def fit_script(
         *_imports(provenance),
         "",
         *_comments(provenance),
-        *_call("data = heterodyne_nb.open_dataset", [_literal(source)], _opening(provenance)),
+        *call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance)),
         *_bins(provenance),
         *_not_arguments(settings),
-        *_call("result = heterodyne_nb.fit", ["data"], _arguments(settings)),
+        *call_lines("result = heterodyne_nb.fit", ["data"], _arguments(settings)),
         "print(result.summary())",
     ]
     return "\n".join(lines) + "\n"
@@ -122,8 +122,9 @@ def _not_arguments(settings: Mapping[str, Any]) -> list[str]:
     return [f"# recorded, but not an argument of fit: {name} = {settings[name]!r}" for name in others]
 
 
-def _call(function: str, positional: list[str], named: Mapping[str, Any]) -> list[str]:
-    arguments = [*positional, *(f"{name}={_literal(value)}" for name, value in named.items())]
+def call_lines(function: str, positional: list[str], named: Mapping[str, Any]) -> list[str]:
+    """Source lines of a call; `function` may be an assignment up to the opening parenthesis."""
+    arguments = [*positional, *(f"{name}={literal(value)}" for name, value in named.items())]
     line = f"{function}({', '.join(arguments)})"
     if len(line) <= _LINE:
         return [line]
@@ -131,20 +132,20 @@ def _call(function: str, positional: list[str], named: Mapping[str, Any]) -> lis
 
 
 def _assignment(name: str, items: list[Any]) -> list[str]:
-    line = f"{name} = {_literal(items)}"
+    line = f"{name} = {literal(items)}"
     return (
-        [line] if len(line) <= _LINE else [f"{name} = [", *(f"    {_literal(item)}," for item in items), "]"]
+        [line] if len(line) <= _LINE else [f"{name} = [", *(f"    {literal(item)}," for item in items), "]"]
     )
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """Python source of a JSON value; NaN and infinities included."""
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
+        return "(" + ", ".join(map(literal, value)) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     return repr(value)

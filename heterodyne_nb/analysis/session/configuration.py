@@ -96,7 +96,7 @@ def config_of(session: AnalysisSession) -> ConfigManager:
         "temporal.end_frame": session.crop[1] if session.crop else None,
     }
     changes |= {f"optimization.classical.{settings.method}.{k}": v for k, v in settings.options.items()}
-    if session.source:
+    if session.source and not session.source.startswith("<"):
         changes |= {"data.file": session.source, "data.folder": None}
     return start.updated(changes)
 

@@ -27,7 +27,7 @@ class FitEntry:
     parameters : ParameterTable
         As asked, before the fit.
     source : str
-        The data file, or ``""`` for data made in memory.
+        The data file, or ``"<memory 1>"`` and so on for data made in memory.
     source_options : mapping
         Keyword arguments the file was opened with.
     masked : tuple of (first, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ from heterodyne_nb.errors import HeterodyneError, heard_by
 
 #: Pixels of one map that are compared, along each side.
 _SAMPLE = 64
+
+
+_numbers = itertools.count(1)
+
+
+def source_of(dataset: xr.Dataset) -> str:
+    """The file of a dataset, or a name of its own, in angle brackets, for data made in memory."""
+    return file_of(dataset) or f"<memory {next(_numbers)}>"
 
 
 def file_of(dataset: xr.Dataset) -> str:

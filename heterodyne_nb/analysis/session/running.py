@@ -13,7 +13,7 @@ from heterodyne_nb.analysis.session import tasks
 from heterodyne_nb.analysis.session.entries import FitEntry
 from heterodyne_nb.analysis.session.parameters import with_values
 from heterodyne_nb.analysis.session.selection import in_order
-from heterodyne_nb.analysis.session.state import SessionState
+from heterodyne_nb.analysis.session.state import SessionState, action
 from heterodyne_nb.analysis.session.work import Mailbox, Task, Work, in_our_words
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.progress import ProgressEvent, StopToken
@@ -25,7 +25,7 @@ class Running(SessionState):
 
     def __init__(self) -> None:
         super().__init__()
-        self._mailbox = Mailbox(self._failed)
+        self._mailbox = Mailbox(self._failed, self._turn)
         self._work: Work | None = None
 
     @property
@@ -38,15 +38,18 @@ class Running(SessionState):
         """Seconds, reduced chi-square and stage of every report of the work that runs, or ran last."""
         return list(self._work.trace) if self._work else []
 
+    @action
     def guess(self) -> None:
         """Look for start values in the data, in the background; they become the parameters' values."""
         task = partial(tasks.guess, self._fitted_data(), self.settings, self.parameters)
         self._start("guess", task, self.settings.time_limit)
 
+    @action
     def find_bad_frames(self) -> None:
         """Look for frames that do not belong to the rest, in the background; they are masked."""
         self._start("bad frames", partial(tasks.bad_frames, self._need_data()), None)
 
+    @action
     def run(self) -> None:
         """Fit in the background; the result is entered in the history and shown.
 
@@ -58,6 +61,7 @@ class Running(SessionState):
         task = partial(tasks.fit, self._fitted_data(), self.settings, self.parameters)
         self._start("fit", task, self.settings.time_limit)
 
+    @action
     def run_robust(self, methods: Any = None, radius: Any = "auto", **options: Any) -> None:
         """Fit robustly in the background; the set of results is one entry of the history.
 
@@ -110,6 +114,7 @@ class Running(SessionState):
             raise work.failure
         return done
 
+    @action
     def preview(self, parameters: Mapping[str, float] | None = None) -> FitResult:
         """The model of the bin shown at the parameters' present values, with its best contrast and offset.
 
@@ -125,8 +130,7 @@ class Running(SessionState):
         """
         from heterodyne_nb.analysis.session.preview import preview_of
 
-        with self.acting():
-            return preview_of(self, parameters)
+        return preview_of(self, parameters)
 
     def close(self) -> None:
         """End what runs, let every observer go and close the files this session opened."""
@@ -152,11 +156,16 @@ class Running(SessionState):
         asked |= {"source": self.source, "options": dict(self._opened.options) if self._opened else {}}
         work = Work(kind, task, StopToken(time_limit), self._mailbox, self._told, partial(self._ended, asked))
         self._work = work
-        self.error = None
-        self.set_trait("progress", ProgressEvent(kind, None, message="starting"))
-        self.set_trait("activity", kind)
-        self.set_trait("status", "running")
+        self._tell(progress=ProgressEvent(kind, None, message="starting"), activity=kind, status="running")
         work.start()
+
+    def _tell(self, **traits: Any) -> None:
+        """Set traits; an observer that raises does not stop the work, its error is told."""
+        for name, value in traits.items():
+            try:
+                self.set_trait(name, value)
+            except Exception as error:
+                self._failed(error)
 
     def _told(self, event: ProgressEvent) -> None:
         if self.status != "idle":
@@ -172,10 +181,8 @@ class Running(SessionState):
         except Exception as error:
             work.failure = in_our_words(error)
         finally:
-            self.set_trait("warnings", tuple(dict.fromkeys(work.warnings)))
-            self.error = work.failure
-            self.set_trait("activity", "")
-            self.set_trait("status", "idle")
+            self._tell(warnings=tuple(dict.fromkeys(work.warnings)), error=work.failure)
+            self._tell(activity="", status="idle")
 
     def _take(self, asked: Mapping[str, Any], work: Work) -> None:
         untouched = self.parameters is asked["parameters"] and self.settings is asked["settings"]
@@ -244,8 +251,5 @@ class Running(SessionState):
             )
 
 
-def _several(methods: Any) -> tuple[str, ...]:
-    return (methods,) if isinstance(methods, str) else tuple(methods)
-
-
-__all__ = ["Running"]
+def _several(methods: Any) -> list[str]:
+    return [methods] if isinstance(methods, str) else list(methods)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import xarray as xr
 from traitlets import Any as AnyTrait
@@ -28,9 +29,14 @@ class Opened:
     """Data as they were opened: the dataset, where it came from, and how it was asked for."""
 
     dataset: xr.Dataset
-    source: str = ""
+    source: str
     options: tuple[tuple[str, Any], ...] = ()
     ours_to_close: bool = False
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no file holds these data as they are."""
+        return self.source.startswith("<")
 
 
 class ADataset(Instance):
@@ -46,6 +52,20 @@ class ADataset(Instance):
         obj._trait_values[self.name] = new
         if new is not old:
             obj._notify_trait(self.name, old, new)
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def action(method: Method) -> Method:
+    """Make a method one action of the user: see :meth:`SessionState.acting`."""
+
+    @functools.wraps(method)
+    def acted(self: SessionState, *args: Any, **kwargs: Any) -> Any:
+        with self.acting():
+            return method(self, *args, **kwargs)
+
+    return cast(Method, acted)
 
 
 #: Traits that undo steps over, beside the data opened.
@@ -80,7 +100,7 @@ class SessionState(HasTraits):
     dataset : xarray.Dataset or None
         The data, masked and cropped, every bin.
     source : str
-        Path of the data file; empty for data made in memory.
+        Path of the data file; ``"<memory 1>"`` and so on for data made in memory.
     history : tuple of FitEntry
     status : {"idle", "running", "cancelling"}
     activity : str
@@ -120,13 +140,13 @@ class SessionState(HasTraits):
     closed = Bool(False, read_only=True)
 
     def __init__(self) -> None:
-        self._changing = True
+        self._changing = self._acting = True
         settings = FitSettings()
         super().__init__(settings=settings, parameters=default_table(settings.mode))
         self._opened: Opened | None = None
         self._undo: UndoStack[tuple[Opened | None, Choices]] = UndoStack()
         self._turn = threading.RLock()
-        self._changing = False
+        self._changing = self._acting = False
 
     @property
     def original(self) -> xr.Dataset | None:
@@ -141,19 +161,25 @@ class SessionState(HasTraits):
     @contextmanager
     def acting(self) -> Iterator[None]:
         """Within it warnings go to ``warnings`` and an error to ``error``, which is also raised."""
-        told: list[str] = []
-        try:
-            with heard_by(lambda text, _: told.append(text)):
+        with self._turn:
+            if self._acting:  # part of a larger action
                 yield
-        except Exception as error:
-            ours = in_our_words(error)
-            self.error = ours
-            if ours is error:
-                raise
-            raise ours from error
-        else:
-            self.set_trait("warnings", tuple(told))
-            self.error = None
+                return
+            self._acting, told = True, list[str]()
+            try:
+                with heard_by(lambda text, _: told.append(text)):
+                    yield
+            except Exception as error:
+                ours = in_our_words(error)
+                self.error = ours
+                if ours is error:
+                    raise
+                raise ours from error
+            else:
+                self.set_trait("warnings", tuple(told))
+                self.error = None
+            finally:
+                self._acting = False
 
     def _change(self, action: str, *, merge: bool = False, **new: Any) -> None:
         """One action of the user: check, remember for undo, set everything, then tell the observers."""

@@ -82,7 +82,8 @@ def robust_arguments(
     settings: FitSettings, parameters: ParameterTable, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Keyword arguments of ``fit_robust`` that a script states."""
-    shared = {k: v for k, v in settings.arguments().items() if k in ("mode", "contrast", "loss", "seed")}
+    other = ("method", "options", "time_limit")
+    shared = {k: v for k, v in settings.arguments().items() if k not in other}
     return {**shared, "parameters": asked_of(parameters), **asked}
 
 

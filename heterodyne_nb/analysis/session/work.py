@@ -36,13 +36,20 @@ class Mailbox:
     """Calls made by a worker thread, run on the thread whose event loop was running when it was opened.
 
     Where no loop runs (a script, a test) each call runs at once in the thread that makes it.
+
+    Parameters
+    ----------
+    on_failure : callable
+        Receives what a call raises.
+    turn : RLock
+        Held while calls run.
     """
 
-    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(self, on_failure: Callable[[BaseException], None], turn: Any) -> None:
         self._calls: deque[Callable[[], None]] = deque()
         self._on_failure = on_failure
         self._arrived = threading.Event()
-        self._turn = threading.RLock()
+        self._turn = turn
         self._owner = threading.get_ident()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -141,7 +148,8 @@ class Work:
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread alone, whatever becomes of its reports."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
