@@ -25,8 +25,8 @@ from heterodyne_nb.results.uncertainty import CLUSTERS, dyadic_meat
 FloatArray = NDArray[np.float64]
 
 OVER = ("phi", "q", "bin")
-#: A shift this many times larger than its expected size is called out.
-SURPRISING = 3.0
+#: A shift this many times larger than its expected size is called out: some dozens are looked at together.
+SURPRISING = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
