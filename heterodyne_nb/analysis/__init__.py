@@ -11,7 +11,7 @@ from heterodyne_nb.analysis.observers import (
     TqdmProgressObserver,
     notify,
 )
-from heterodyne_nb.analysis.robust_fit import fit_robust
+from heterodyne_nb.analysis.robust_fit import fit_robust, radius_path
 from heterodyne_nb.analysis.session import AnalysisSession, FitEntry, FitSettings
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "fit_robust",
     "initial_guess",
     "notify",
+    "radius_path",
 ]

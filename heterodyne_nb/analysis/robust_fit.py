@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from heterodyne_nb.analysis.robust_parts import RobustRun
+from heterodyne_nb.analysis.robust_parts import RobustRun, path_dataset
 from heterodyne_nb.analysis.robust_radius import chosen_radius
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.optimize.robust import RobustHeterodyneOptimizer, robust_name
-from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
+from heterodyne_nb.names import unknown_name
+from heterodyne_nb.optimize.robust import ROBUST_STRATEGIES, RobustHeterodyneOptimizer, robust_name
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult
 
 METHODS = ("wasserstein", "scenario", "ellipsoidal")
@@ -34,6 +37,7 @@ def fit_robust(
     solver: str = "CLARABEL",
     n_scenarios: int = 50,
     cvar: float | None = None,
+    regret: bool = True,
     tolerance: float = 1e-9,
     max_iterations: int | None = None,
     multistart: int | None = None,
@@ -73,6 +77,8 @@ def fit_robust(
         Number of bootstrap samples of scenario.
     cvar : float, optional
         Mean of this worst fraction of the scenarios instead of the worst alone.
+    regret : bool
+        Whether each scenario counts by how much worse it is fitted than it could be, rather than by its χ².
     tolerance : float
         Relative decrease of the worst case at which it has converged.
     max_iterations : int, optional
@@ -106,28 +112,24 @@ def fit_robust(
         dataset,
         mode,
         start,
-        parameters,
-        strategy={
-            "solver": solver,
-            "tolerance": tolerance,
-            "max_iterations": max_iterations,
-            "n_scenarios": n_scenarios,
-            "cvar": cvar,
-            "seed": seed,
-            "calibration": calibration,
-        },
-        fit={
-            "contrast": contrast,
-            "loss": loss,
-            "loss_scale": loss_scale,
-            "multistart": multistart,
-            "seed": seed,
-            "gap": gap,
-            "time_limit": time_limit,
-            "on_progress": on_progress,
-            "stop": stop,
-        },
-        methods=names,
+        names,
+        parameters=parameters,
+        contrast=contrast,
+        loss=loss,
+        loss_scale=loss_scale,
+        calibration=calibration,
+        solver=solver,
+        n_scenarios=n_scenarios,
+        cvar=cvar,
+        regret=regret,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        multistart=multistart,
+        seed=seed,
+        gap=gap,
+        time_limit=time_limit,
+        on_progress=on_progress,
+        stop=stop,
     )
     chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
     settings = run.optimiser_settings(names)
@@ -135,6 +137,85 @@ def fit_robust(
         settings[name] = {**settings.get(name, {}), "radius": value}
     found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
     return {name: run.result(name, answer, *chosen[name]) for name, answer in found.items()}
+
+
+def radius_path(
+    dataset: xr.Dataset,
+    method: str,
+    radii: Sequence[float] | None = None,
+    *,
+    mode: str = "heterodyne",
+    start: FitResult | Mapping[str, float] | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """The price of robustness: the answers of one method for a rising radius, each started from the last.
+
+    Parameters
+    ----------
+    dataset, mode, start
+        As for :func:`fit_robust`.
+    method : str
+        ``wasserstein``, ``scenario`` or ``ellipsoidal``.
+    radii : sequence of float, optional
+        From 0 to twice the radius that "auto" chooses (scenario: to 1) when not given.
+    **settings
+        Further arguments of :func:`fit_robust`.
+
+    Returns
+    -------
+    Dataset
+        On ``radius``: ``nominal`` and ``worst_case`` (reduced χ² of the answer as it is and in its worst case),
+        ``worst_case_nominal`` (worst case of the nominal answer), ``relative_gap`` of the certificate,
+        ``parameters(radius, parameter)``, and each curve ``(radius, t)`` in its units. Attributes ``method``,
+        ``mode`` and ``auto_radius``.
+
+    Raises
+    ------
+    ConfigurationError, DataFormatError, OptimizationError
+        As for :func:`fit_robust`.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                                  # doctest: +SKIP
+    >>> path = hnb.radius_path(hnb.example_dataset(), "wasserstein")                 # doctest: +SKIP
+    """
+    name = robust_name(method)
+    defaults = {k: p.default for k, p in inspect.signature(fit_robust).parameters.items()}
+    allowed = set(defaults) - {"dataset", "mode", "methods", "radius", "start"}
+    for key in settings:
+        if key not in allowed:
+            raise unknown_name(key, allowed, "argument of radius_path:")
+    run = RobustRun.begin(dataset, mode, start, [name], **{k: defaults[k] for k in allowed} | settings)
+    auto, _ = chosen_radius(run, name, "auto")
+    chosen = _radii(name, auto) if radii is None else _checked(name, radii)
+    strategy = ROBUST_STRATEGIES[name](**run.optimiser_settings([name]))
+    nominal = run.nominal
+    answers = []
+    for answer in strategy.sweep(nominal.objective, nominal.theta, chosen):
+        answers.append(answer)
+        told = f"radius {answer.robust['radius']:.4g}"
+        run.options.on_progress(ProgressEvent("radius path", len(answers) / len(chosen), message=told))
+        if run.options.stop.reason:
+            break
+    return path_dataset(nominal.objective, name, answers).assign_attrs(auto_radius=auto)
+
+
+def _radii(method: str, auto: float) -> list[float]:
+    top = auto if method == "scenario" else 2.0 * auto
+    return [0.0, *(top * np.array([0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0]))]
+
+
+def _checked(method: str, radii: Sequence[float]) -> list[float]:
+    """Radii in rising order, each a valid one of the method."""
+    try:
+        values = sorted(float(radius) for radius in radii)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{radii!r}", where="radii", expected="numbers, 0 or more") from None
+    if not values:
+        raise ConfigurationError("no radius is given", where="radii", expected="numbers, 0 or more")
+    for value in values:
+        ROBUST_STRATEGIES[method](radius=value)
+    return values
 
 
 def _by_method(radius: Radius | Mapping[str, Radius], names: list[str]) -> dict[str, Radius]:

@@ -24,6 +24,10 @@ from heterodyne_nb.results import FitResult, collect_provenance
 
 #: What a record of the call leaves out: it belongs to a session.
 _NOT_RECORDED = ("on_progress", "stop")
+_OF_STRATEGY = (
+    "calibration", "solver", "n_scenarios", "cvar", "regret", "tolerance", "max_iterations", "seed",
+)  # fmt: skip
+_OF_FIT = ("contrast", "loss", "loss_scale", "multistart", "seed", "gap", "on_progress")
 
 
 @dataclass(frozen=True)
@@ -49,40 +53,32 @@ class RobustRun:
 
     @classmethod
     def begin(
-        cls,
-        dataset: xr.Dataset,
-        mode: str,
-        start: FitResult | Mapping[str, float] | None,
-        parameters: Mapping[str, Any] | ParameterTable | None,
-        *,
-        strategy: dict[str, Any],
-        fit: dict[str, Any],
-        methods: list[str],
+        cls, dataset: xr.Dataset, mode: str, start: Any, methods: list[str], **settings: Any
     ) -> RobustRun:
-        """Check every setting, then make the nominal fit (from ``start``, if there is one)."""
+        """Check every setting of :func:`fit_robust`, then make the nominal fit (from ``start``, if there is one)."""
         model = ModelFactory.create_model(mode)
         if not isinstance(dataset, xr.Dataset):
             raise ConfigurationError(
-                f"fit_robust needs a Dataset, got {type(dataset).__name__}",
+                f"a robust fit needs a Dataset, got {type(dataset).__name__}",
                 hint="open the file with open_dataset first",
             )
         if not model.one_time:
-            model.checked_gap(fit["gap"])
-        require_solver(strategy["solver"])
-        strategy = {key: value for key, value in strategy.items() if value is not None}
+            model.checked_gap(settings["gap"])
+        require_solver(settings["solver"])
+        strategy = {key: settings[key] for key in _OF_STRATEGY if settings[key] is not None}
         for name in methods:
             ROBUST_STRATEGIES[name](**_known(name, strategy))
-        table = parameter_table(model, parameters)
+        table = parameter_table(model, settings["parameters"])
         values = _start_values(start, model.parameter_names, mode)
-        stop = stop_token(fit["stop"], fit["time_limit"])
-        plain = {k: v for k, v in fit.items() if k not in ("stop", "time_limit")}
+        plain = {key: settings[key] for key in _OF_FIT}
         if values is not None:
             table = _started(table, values)
             plain["multistart"] = 0
-        options = FitOptions(stop=stop, **plain)
+        options = FitOptions(stop=stop_token(settings["stop"], settings["time_limit"]), **plain)
         solve = solve_one_time if model.one_time else solve_two_time
         nominal = solve(dataset, model, table, options)
-        asked = {"mode": mode, "parameters": asked_parameters(parameters), "start": values, **fit, **strategy}
+        asked = {**settings, "mode": mode, "start": values}
+        asked["parameters"] = asked_parameters(settings["parameters"])
         asked = {k: v for k, v in asked.items() if v is not None and k not in _NOT_RECORDED}
         return cls(nominal, options, dataset, strategy, asked)
 
@@ -157,3 +153,37 @@ def _started(table: ParameterTable, values: Mapping[str, float]) -> ParameterTab
         if own in values and (table.vary[i] or table.tie[i] is not None):
             out[i] = np.clip(values[own], table.lower[i], table.upper[i])
     return replace(table, values=out)
+
+
+def path_dataset(objective: Any, method: str, answers: list[OptimizeResult]) -> xr.Dataset:
+    """The Dataset of :func:`heterodyne_nb.radius_path`."""
+    problem = objective.problem
+    model, one_time = problem.model, problem.model.one_time
+    robust = [answer.robust for answer in answers]
+    described = {
+        "nominal": ("nominal", "reduced χ² of the data as they are"),
+        "worst_case": ("worst_case", "reduced χ² in the worst case"),
+        "worst_case_nominal": ("worst_case_before", "reduced χ² of the nominal answer in its worst case"),
+        "relative_gap": ("relative_gap", "program value against inner maximum"),
+    }
+    columns: dict[str, Any] = {
+        name: ("radius", [one[key] for one in robust], {"units": "1", "long_name": words})
+        for name, (key, words) in described.items()
+    }
+    theta = np.array([answer.x for answer in answers])
+    columns["parameters"] = (("radius", "parameter"), theta, {"long_name": "published parameters"})
+    coords: dict[str, Any] = {
+        "radius": (
+            "radius",
+            [one["radius"] for one in robust],
+            {"units": "1", "long_name": f"radius of {method}"},
+        ),
+        "parameter": list(model.parameter_names),
+        "unit": ("parameter", list(problem.table.units)),
+    }
+    if model.curve_units and not one_time:
+        coords["t"] = ("t", problem.t, {"units": "s", "long_name": "time"})
+        curves = [model.curves(row, problem.t) for row in theta]
+        for name, unit in model.curve_units.items():
+            columns[name] = (("radius", "t"), np.array([c[name] for c in curves]), {"units": unit})
+    return xr.Dataset(columns, coords=coords, attrs={"method": method, "mode": model.name})

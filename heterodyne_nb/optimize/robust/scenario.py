@@ -307,6 +307,9 @@ class ScenarioRobust(RobustStrategy):
         Number of samples.
     cvar : float, optional
         Mean of this worst fraction, in (0, 1), instead of the worst alone: softer.
+    regret : bool
+        Whether a sample counts by its χ² above that of its own best fit. Otherwise the sample that happens to
+        hold the most noise is the worst whatever the parameters are, and the answer fits that noise.
     seed : int
         Of the samples.
     """
@@ -315,8 +318,8 @@ class ScenarioRobust(RobustStrategy):
 
     n_scenarios: int = 50
     cvar: float | None = None
-    seed: int = 0
     regret: bool = True
+    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
