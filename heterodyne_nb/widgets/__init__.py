@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "DataExplorer": "data_explorer",
     "MapCanvas": "map_view",
     "TraceStrip": "trace_strip",
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
+
+from heterodyne_nb.widgets.frontend import script
 
 __all__ = ["LiveFigure"]
 
@@ -35,24 +38,30 @@ class LiveFigure:
         self.widget = widgets.VBox(
             layout={"width": "100%", "min_height": f"{height}px", "overflow": "hidden"}
         )
+        self.widget.add_class("hn-figure")
+        self._place = _FigurePlace()
         self.clear()
 
     def draw(self, figure: go.Figure) -> None:
         """Show a figure; its own width and height give way to those of the place."""
-        figure.update_layout(width=None, height=self.height, autosize=True)
-        if self.figure is not None and _alike(self.figure, figure):
+        figure.update_layout(width=None, height=self.height, autosize=True, paper_bgcolor="rgba(0,0,0,0)")
+        if self._displayed() and _alike(self.figure, figure):
             with self.figure.batch_update():
                 for old, new in zip(self.figure.data, figure.data, strict=True):
                     old.update(_without_uid(new), overwrite=True)
                 self.figure.layout.update(figure.layout.to_plotly_json(), overwrite=True)
             return
-        self._put(go.FigureWidget(figure))
+        self._put(_widget(figure))
 
     def clear(self, hint: str | None = None) -> None:
         """Show no figure, but what to do to get one."""
         words = f'<div style="padding:12px;opacity:0.75">{self._hint if hint is None else hint}</div>'
         self._put(widgets.HTML(words))
         self.figure = None
+
+    def _displayed(self) -> bool:
+        """Whether a page shows the figure: changes made before that would be lost when figures are nested."""
+        return self.figure is not None and bool(self.figure._view_count)
 
     def close(self) -> None:
         """Take the figure away."""
@@ -61,11 +70,25 @@ class LiveFigure:
         self.widget.close()
 
     def _put(self, content: Any) -> None:
-        before = self.widget.children
-        self.widget.children = (content,)
+        before = self.widget.children[:1]
+        self.widget.children = (content, self._place)
         self.figure = content
         for old in before:
             old.close()
+
+
+class _FigurePlace(anywidget.AnyWidget):
+    """Invisible; tells plotly when the place of a figure gets another width."""
+
+    _esm = script("figure_place")
+
+
+def _widget(figure: go.Figure) -> Any:
+    """A figure that counts its views, follows the width of its place, and shows no logo."""
+    widget = go.FigureWidget(figure)
+    widget._view_count = 0
+    widget._config = {**widget._config, "responsive": True, "displaylogo": False}
+    return widget
 
 
 def _alike(one: Any, other: go.Figure) -> bool:
