@@ -7,6 +7,7 @@ from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
 from heterodyne_nb.plots.fringes import fringe_spectrum
+from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, map_view
@@ -15,6 +16,8 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.velocity import velocity_polar
+from heterodyne_nb.plots.worst import worst_case
+from heterodyne_nb.plots.worst_maps import worst_case_maps
 from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "for_paper",
     "fringe_spectrum",
     "g2_cuts",
+    "identifiability",
     "intensity",
     "map_view",
     "parameters_against",
@@ -40,6 +44,8 @@ __all__ = [
     "save_html",
     "save_png",
     "velocity_polar",
+    "worst_case",
+    "worst_case_maps",
     "zoom_c2",
     "zoom_comparison",
 ]

@@ -20,9 +20,10 @@ from heterodyne_nb.plots.mapview import (
 )
 from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
 from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
+from heterodyne_nb.plots.select import Choice, fit_result, frame_times, need, one_bin, used_frames
 
 _BEYOND = 99.0
+_COLOUR_AXES = ("coloraxis", "coloraxis", "coloraxis2")
 #: Data and model share the colour bar between them and the residual.
 _PANEL_DOMAINS = ((0.0, 0.29), (0.315, 0.605), (0.71, 1.0))
 
@@ -67,17 +68,55 @@ def comparison(
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     data, model = paired_maps(ds, result, chosen, max_size)
     noise = pixel_noise(ds, chosen)
-    residual = residual_of(data, model, noise.sigma)
-    figure = _three_panels(chosen, comparison_note(data, ds, noise), theme)
-    bands = map_bands(used_frames(ds), frame_times(ds), theme=theme)
-    views = ((data, "coloraxis"), (model, "coloraxis"), (residual, "coloraxis2"))
-    for column, (view, axis) in enumerate(views, start=1):
+    return three_maps(
+        ds,
+        (data, model, residual_of(data, model, noise.sigma)),
+        title=f"Data against model, {chosen.label}",
+        note=comparison_note(data, ds, noise),
+        names=("data", "model", "(data − model) / σ"),
+        colours=(percentiles, limits),
+        theme=theme,
+    )
+
+
+def three_maps(
+    ds: xr.Dataset,
+    views: tuple[MapView, MapView, MapView],
+    *,
+    title: str,
+    note: str,
+    names: tuple[str, str, str],
+    colours: tuple[Limits, Limits | None],
+    least: float = 3.0,
+    theme: str,
+) -> go.Figure:
+    """Two maps in the same colours and their difference, zooming together, masked frames hatched.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Of the frames.
+    views : three maps
+        The colours of the first two follow the first; those of the third are symmetric about zero.
+    title, note : str
+    names : three str
+        Above the panels.
+    colours : (percentiles, limits)
+        As in :func:`c2`.
+    least : float
+        Difference that the colours reach in any case.
+    theme : {"light", "dark"}
+    """
+    figure = _three_panels(title, note, names, theme)
+    times = frame_times(ds)
+    bands = map_bands(used_frames(ds), times, theme=theme)
+    for column, (view, axis) in enumerate(zip(views, _COLOUR_AXES, strict=True), start=1):
         figure.add_trace(heatmap(view, coloraxis=axis), row=1, col=column)
         if bands is not None:
             figure.add_trace(bands, row=1, col=column)
             figure.data[-1].showlegend = column == 1
-        style_map_axes(figure, 1, column, frame_times(ds))
-    _colour(figure, colour_limits([data], percentiles, limits), _symmetric(residual), theme)
+        style_map_axes(figure, 1, column, times)
+    _colour(figure, colour_limits([views[0]], *colours), _symmetric(views[2], least), theme)
     return figure
 
 
@@ -91,31 +130,31 @@ def residual_of(data: MapView, model: MapView, sigma: float) -> MapView:
     return data.with_values((data.values - model.values) / sigma)
 
 
-def _symmetric(residual: MapView) -> float:
-    sizes = np.abs(residual.coloured())
-    return max(3.0, float(np.percentile(sizes, _BEYOND))) if sizes.size else 3.0
+def _symmetric(difference: MapView, least: float) -> float:
+    sizes = np.abs(difference.coloured())
+    return max(least, float(np.percentile(sizes, _BEYOND))) if sizes.size else max(least, 1.0)
 
 
-def _three_panels(chosen: Bin, note: str, theme: str) -> go.Figure:
+def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str) -> go.Figure:
     figure = panels(
-        f"Data against model, {chosen.label}",
+        title,
         note,
         theme=theme,
         width=1060,
         height=490,
         rows=1,
         cols=3,
-        subplot_titles=["data", "model", "(data − model) / σ"],
+        subplot_titles=list(names),
     )
     legend_below(figure, 46)
     figure.update_xaxes(title_text="t<sub>1</sub> (s)")
     figure.update_yaxes(showticklabels=False)
     figure.update_yaxes(title_text="t<sub>2</sub> (s)", showticklabels=True, col=1)
-    for axis, title, domain in zip(
+    for axis, name, domain in zip(
         figure.select_xaxes(), figure.layout.annotations, _PANEL_DOMAINS, strict=True
     ):
         axis.domain = domain
-        title.x = sum(domain) / 2
+        name.x = sum(domain) / 2
     return figure
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.reduce import block_centres, reduce_strips, reduction_factor
+from heterodyne_nb.plots.reduce import reduce_strips, reduced_curve, reduction_factor
 from heterodyne_nb.plots.select import Bin, Choice, frame_times, need, one_bin, used_frames
 
 Limits = tuple[float, float]
@@ -108,7 +108,7 @@ def read_map(
         return blank(strip, down[first:last], across, used, diagonal=factor > 1 or not diagonal)
 
     values = reduce_strips(read, down.size, across.size, factor)
-    return MapView(block_centres(times[down], factor), block_centres(times[across], factor), values, factor)
+    return MapView(reduced_curve(times[down], factor), reduced_curve(times[across], factor), values, factor)
 
 
 def blank(

@@ -103,11 +103,10 @@ def _sizes(length: int, factor: int) -> np.ndarray:
     return np.minimum(factor, length - np.arange(0, length, factor))
 
 
-def block_centres(coordinate: np.ndarray, factor: int) -> np.ndarray:
-    """Mean coordinate of each block of `factor` points along one axis."""
-    coordinate = np.asarray(coordinate, dtype=float)
-    starts = np.arange(0, coordinate.size, factor)
-    return np.add.reduceat(coordinate, starts) / _sizes(coordinate.size, factor)
+def reduced_curve(values: np.ndarray, factor: int) -> np.ndarray:
+    """Mean of each block of `factor` points of a curve or coordinate; the last block may be short."""
+    values = np.asarray(values, dtype=float)
+    return np.add.reduceat(values, np.arange(0, values.size, factor)) / _sizes(values.size, factor)
 
 
 def reduce_strips(

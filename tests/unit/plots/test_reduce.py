@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.reduce import block_centres, block_mean, reduce_map, reduce_strips
+from heterodyne_nb.plots.reduce import block_mean, reduce_map, reduce_strips, reduced_curve
 
 
 def test_a_map_that_fits_comes_back_as_it_is() -> None:
@@ -56,8 +56,8 @@ def test_reading_by_strips_gives_the_same_map(monkeypatch: pytest.MonkeyPatch) -
     assert len(asked) > 3
 
 
-def test_block_centres_are_the_mean_times_of_the_blocks() -> None:
-    np.testing.assert_allclose(block_centres(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 2), [1.5, 3.5, 5.0])
+def test_reduced_curve_are_the_mean_times_of_the_blocks() -> None:
+    np.testing.assert_allclose(reduced_curve(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 2), [1.5, 3.5, 5.0])
 
 
 @pytest.mark.parametrize(("values", "size"), [(np.zeros(5), 3), (np.zeros((2, 2)), 0)])
