@@ -6,7 +6,9 @@ import importlib
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "App": "app",
     "DataExplorer": "data_explorer",
+    "FitPanel": "fit_panel",
     "MapCanvas": "map_view",
     "TraceStrip": "trace_strip",
 }

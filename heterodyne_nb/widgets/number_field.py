@@ -42,6 +42,8 @@ class NumberField(widgets.Text):
         Whether only integers are taken.
     """
 
+    value: Any
+
     def __init__(self, label: str, *, optional: bool = False, whole: bool = False, **more: Any) -> None:
         more.setdefault("layout", {"width": "90px"})
         super().__init__(continuous_update=False, **more)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -79,7 +81,7 @@ class ParameterRow(Panel):
         self._showing = False
         self.watch(self.slider, "value", self._slid)
         for field in (self.value, self.min, self.max):
-            self.watch(field, "value", lambda field=field: self._typed(field))
+            self.watch(field, "value", partial(self._typed, field))
         self.watch(self.vary, "value", lambda: self._choose(vary=self.vary.value))
         self.watch(self.tie, "value", lambda: self._choose(tie=self.tie.value or None))
         self.watch(self.prior, "value", self._prior_typed)
@@ -114,15 +116,16 @@ class ParameterRow(Panel):
             return
         field.mark(True)
         which = {id(self.value): "value", id(self.min): "min", id(self.max): "max"}[id(field)]
-        self.session.set_parameter(self.name, **{which: field.read()})
+        change: dict[str, Any] = {which: field.read()}
+        self.session.set_parameter(self.name, **change)
         field.mark(False)
         self.show(self.session.parameters)
 
-    def _choose(self, **changes: object) -> None:
+    def _choose(self, **changes: Any) -> None:
         if self._showing:
             return
         try:
-            self.session.set_parameter(self.name, **changes)  # type: ignore[arg-type]
+            self.session.set_parameter(self.name, **changes)
         finally:
             self.show(self.session.parameters)
 

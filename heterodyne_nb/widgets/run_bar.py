@@ -89,8 +89,7 @@ class RunBar(Panel):
     def _show_failure(self) -> None:
         """An error of the work, and warnings; errors of single fields are said beside these."""
         session = self.session
-        failed = session.history is not None and session.error is not None and session.status == "idle"
-        failed = failed and session.error is session.work_error
+        failed = session.error is not None and session.error is session.work_error
         told = [error_box(str(session.error))] if failed else []
         told += [_note(text) for text in session.warnings] if not failed else []
         self.failure.value = "".join(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -61,9 +62,9 @@ class SettingsForm(Panel):
         )
         self._showing = False
         for name in ("mode", "method", "loss", "contrast"):
-            self.watch(getattr(self, name), "value", lambda name=name: self._chosen(name))
+            self.watch(getattr(self, name), "value", partial(self._chosen, name))
         for name in ("multistart", "seed", "time_limit", "gap"):
-            self.watch(getattr(self, name), "value", lambda name=name: self._typed(name))
+            self.watch(getattr(self, name), "value", partial(self._typed, name))
         self.watch(session, "settings", self._show)
         self._show()
 

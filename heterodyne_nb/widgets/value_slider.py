@@ -18,6 +18,8 @@ _EVEN = 0.02
 class ValueSlider(widgets.FloatSlider):
     """A slider whose place, 0 to 1, stands for a number between two limits; the number is written beside it."""
 
+    value: Any
+
     def __init__(self, **more: Any) -> None:
         more.setdefault("layout", {"width": "150px"})
         super().__init__(min=0.0, max=1.0, step=1 / _STEPS, readout=False, **more)

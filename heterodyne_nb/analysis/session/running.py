@@ -15,7 +15,7 @@ from heterodyne_nb.analysis.session.parameters import with_values
 from heterodyne_nb.analysis.session.selection import in_order
 from heterodyne_nb.analysis.session.state import SessionState, action
 from heterodyne_nb.analysis.session.work import Mailbox, Task, Work, in_our_words
-from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, HeterodyneError, OptimizationError
 from heterodyne_nb.progress import ProgressEvent, StopToken
 from heterodyne_nb.results import FitResult
 
@@ -37,6 +37,11 @@ class Running(SessionState):
     def trace(self) -> list[tuple[float, float, str]]:
         """Seconds, reduced chi-square and stage of every report of the work that runs, or ran last."""
         return list(self._work.trace) if self._work else []
+
+    @property
+    def work_error(self) -> HeterodyneError | None:
+        """What the last work ended with, if it failed."""
+        return self._work.failure if self._work else None
 
     @action
     def guess(self) -> None:
