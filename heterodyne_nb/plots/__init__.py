@@ -8,11 +8,14 @@ from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
 from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.identified import identifiability
+from heterodyne_nb.plots.influence import influence
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, map_view
 from heterodyne_nb.plots.paper import for_paper
+from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
+from heterodyne_nb.plots.radius import radius_path
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.velocity import velocity_polar
@@ -36,9 +39,12 @@ __all__ = [
     "fringe_spectrum",
     "g2_cuts",
     "identifiability",
+    "influence",
     "intensity",
     "map_view",
     "parameters_against",
+    "profile",
+    "radius_path",
     "reduce_map",
     "report",
     "save_html",
