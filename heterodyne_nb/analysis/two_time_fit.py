@@ -27,6 +27,7 @@ from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult, collect_provenance
+from heterodyne_nb.results.delta import curve_bands
 from heterodyne_nb.results.uncertainty import estimate_covariance
 
 
@@ -193,6 +194,7 @@ def result_of(
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
         t=problem.t,
+        bands=curve_bands(problem.model, theta, covariance, problem.t, freedom=spread.freedom),
         bins=_bins(problem, local),
         chi2=local.chi2,
         n_data=problem.n_data,
@@ -204,7 +206,7 @@ def result_of(
         path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
-        uncertainty="dyadic cluster-robust (frames as clusters)",
+        uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
     )
 
 

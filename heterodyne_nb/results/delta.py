@@ -16,6 +16,8 @@ NORMAL_95 = 1.959963984540054
 _STEP = float(np.cbrt(np.finfo(float).eps))
 #: Parameters smaller than this are stepped as if they had this size (an exponent or rate near zero).
 _FLOOR = 1e-3
+#: Times of a curve at which degrees of freedom are computed.
+_NODES = 17
 
 
 def jacobian(function: Callable[[FloatArray], FloatArray], values: FloatArray) -> FloatArray:
@@ -58,7 +60,10 @@ def propagate(
     -------
     array, shape (m,)
     """
-    slopes = jacobian(function, np.asarray(values, dtype=float))
+    return _stderr(jacobian(function, np.asarray(values, dtype=float)), covariance)
+
+
+def _stderr(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
     known = np.isfinite(covariance)
     filled = np.where(known, covariance, 0.0)
     variance = np.einsum("mi,ij,mj->m", slopes, filled, slopes)
@@ -68,9 +73,18 @@ def propagate(
 
 
 def curve_bands(
-    model: Any, parameters: FloatArray, covariance: FloatArray, t: FloatArray
+    model: Any,
+    parameters: FloatArray,
+    covariance: FloatArray,
+    t: FloatArray,
+    *,
+    freedom: Callable[[FloatArray], FloatArray] | None = None,
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """95 % bands of a model's curves from the covariance of its parameters.
+    """95 % bands of a model's curves from the covariance of its parameters, inside what is physical.
+
+    J below 0 and fractions outside [0, 1] cannot be; a band is cut there, which loses no truth. Its centre is
+    the curve and its width linear in the parameters: on a logarithmic scale bands of a J near 0 were too narrow
+    (tests/benchmarks/coverage_study.py).
 
     Parameters
     ----------
@@ -79,21 +93,46 @@ def curve_bands(
     covariance : array, shape (p, p)
     t : array, shape (n_t,)
         Times in s.
+    freedom : callable, optional
+        Derivatives (m, p) of m quantities to the degrees of freedom (m,) of their variances: bands are then
+        Student's, else normal.
 
     Returns
     -------
     dict of str to (lower, upper)
         Arrays of shape (n_t,) in the curve's unit.
     """
-    middle = model.curves(parameters, t)
+    middle = {name: np.asarray(curve, dtype=float) for name, curve in model.curves(parameters, t).items()}
     if not middle:
         return {}
-    stacked = propagate(
+    slopes = jacobian(
         lambda p: np.concatenate([np.asarray(c, dtype=float) for c in model.curves(p, t).values()]),
-        parameters,
-        covariance,
+        np.asarray(parameters, dtype=float),
     )
-    halves = np.split(NORMAL_95 * stacked, len(middle))
-    return {
-        name: (curve - half, curve + half) for (name, curve), half in zip(middle.items(), halves, strict=True)
-    }
+    error = np.split(_stderr(slopes, covariance), len(middle))
+    parts = np.split(slopes, len(middle))
+    bands = {}
+    for (name, curve), one, slope in zip(middle.items(), error, parts, strict=True):
+        half = one * (NORMAL_95 if freedom is None else _student(freedom, slope))
+        least, most = physical_range(name)
+        bands[name] = (
+            np.maximum(curve - half, min(least, curve.min())),
+            np.minimum(curve + half, max(most, curve.max())),
+        )
+    return bands
+
+
+def physical_range(curve: str) -> tuple[float, float]:
+    """Least and largest value that a curve of this name can have."""
+    if curve.startswith("x_"):
+        return 0.0, 1.0
+    return (0.0, np.inf) if curve.startswith("J") else (-np.inf, np.inf)
+
+
+def _student(freedom: Callable[[FloatArray], FloatArray], slopes: FloatArray) -> FloatArray:
+    """97.5 % quantiles of Student's law along a curve, computed at a few times: they change slowly."""
+    from scipy.special import stdtrit
+
+    every = np.arange(len(slopes))
+    nodes = np.unique(np.linspace(0, len(slopes) - 1, min(len(slopes), _NODES)).round().astype(int))
+    return np.interp(every, nodes, stdtrit(freedom(slopes[nodes]), 0.975))

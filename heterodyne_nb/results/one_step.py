@@ -18,7 +18,7 @@ from heterodyne_nb.engine import NormalEquations, Objective, RobustObjective, We
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.optimize.gauss_newton import bounded_step
 from heterodyne_nb.results.curve_step import CurveStep
-from heterodyne_nb.results.uncertainty import dyadic_meat
+from heterodyne_nb.results.uncertainty import Covariance, dyadic_meat, estimate_covariance
 
 FloatArray = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class Tiles:
         return jacobian.T @ local.gradient, jacobian.T @ local.hessian @ jacobian * self.slope
 
     def step(
-        self, weights: FloatArray, means: FloatArray | None = None, tilt: FloatArray | None = None
+        self, weights: FloatArray | None, means: FloatArray | None = None, tilt: FloatArray | None = None
     ) -> FloatArray:
         """Published vector (p,) after one Gauss-Newton step of the weighted problem."""
         return self.moved(self.equations(weights, means), tilt)
@@ -114,9 +114,24 @@ class Tiles:
         return np.asarray(np.linalg.inv(_ridged(0.5 * hessian)) if hessian.size else hessian)
 
     @cached_property
+    def stated(self) -> Covariance:
+        """The covariance that a fit states of its published parameters here."""
+        return estimate_covariance(self.objective, self.theta, clusters=self.clusters)
+
+    @cached_property
+    def noise(self) -> FloatArray:
+        """Dyadic covariance of the internal coordinates that the noise of the pixels makes, (n, n)."""
+        back = np.linalg.pinv(self.objective.coordinates.jacobian(self.theta), rcond=1e-14)
+        return back @ self.stated.covariance @ back.T
+
+    @cached_property
     def covariance(self) -> FloatArray:
-        """Dyadic covariance of the internal coordinates (n, n), priors counted as measurements."""
-        return self.naive @ (self.meat() + self.prior_curvature()) @ self.naive
+        """Covariance of the internal coordinates (n, n), priors counted as measurements."""
+        return self.noise + self.naive @ self.prior_curvature() @ self.naive
+
+    def freedom(self, slopes: FloatArray) -> FloatArray:
+        """Degrees of freedom of the variances of numbers with derivatives (m, p) by the published parameters."""
+        return np.maximum(self.stated.freedom(np.atleast_2d(slopes)), 1.0)
 
     def prior_curvature(self) -> FloatArray:
         """Part of the priors in the matrix of χ²/2, (n, n)."""
@@ -154,7 +169,11 @@ class Tiles:
 
     def meat(self) -> FloatArray:
         """Covariance of the total score (n, n), pixels of common frames correlated; see ``uncertainty``."""
-        return dyadic_meat(self.scores())
+        local, objective = self._reduced[0], self.objective
+        equations = equations_from_products(objective, self.theta, local, self.products, self.slope)
+        spread = internal_covariance(objective, self.theta, equations, local.chi2)
+        _, hessian = self.internal(self.equations())
+        return 0.25 * hessian @ spread.dyadic @ hessian
 
 
 def _ridged(hessian: FloatArray) -> FloatArray:
@@ -193,7 +212,7 @@ def tiles_at(objective: Objective, theta: FloatArray, clusters: int) -> Tiles:
 
 
 def refined(
-    tiles: Tiles, weights: FloatArray, means: FloatArray | None, tilt: FloatArray | None, steps: int
+    tiles: Tiles, weights: FloatArray | None, means: FloatArray | None, tilt: FloatArray | None, steps: int
 ) -> FloatArray:
     """Gauss-Newton steps of the weighted problem plus tilt · z; beyond one each costs a pass over the pixels.
 

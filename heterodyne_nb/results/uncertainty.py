@@ -4,9 +4,12 @@ Pixels (t1, t2) of a two-time map share frames with thousands of others, so (J�
 covariance here is the dyadic cluster-robust one: frames are cut into clusters, a tile (k1, k2) is a dyad, and scores
 of tiles that share a cluster are taken as correlated (Aronow, Samii & Assenova 2015; Cameron & Miller 2014):
 
-    V = A⁻¹ [ sum_k S_k S_kᵀ - sum_{k1 < k2} s_{k1 k2} s_{k1 k2}ᵀ ] A⁻¹,   S_k = sum of the scores of tiles with k.
+    V = A⁻¹ [ sum_bk Ŝ_bk Ŝ_bkᵀ - sum_{b, k1 < k2} s_b,k1k2 s_b,k1k2ᵀ ] A⁻¹,   S_bk = sum of the scores of tiles with k
 
-Bins are separate sets of speckles and count as independent.
+in bin b, Ŝ corrected for what the fit took up (:mod:`heterodyne_nb.results.clusters`). Bins are separate sets of
+speckles and count as independent. A parameter that rests on a bound counts as free here: as fixed it would make the
+others look better known than they are, since the bound was met by chance. tests/benchmarks/coverage_study.py
+counts how often the bands hold the truth.
 """
 
 from __future__ import annotations
@@ -17,15 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import NormalEquations, Objective, RobustObjective, Weighting, tile_products_at
+from heterodyne_nb.results.clusters import cluster_count, corrected_meat, degrees_of_freedom
 
 FloatArray = NDArray[np.float64]
 
-#: Clusters of frames; each should be longer than the noise stays correlated.
+#: Clusters of frames. More of them miss noise that lives long, fewer leave too little to average.
 CLUSTERS = 12
-#: Directions with a relative eigenvalue below this hold no information.
-_NULL = 1e-11
+#: Directions with a relative eigenvalue below this hold no information: the rounding of the sums over pixels.
+_NULL = 1e-13
 #: So does a coordinate whose curvature is below this, relative to the largest.
 _NOTHING = 1e-24
+#: Least ratio of a dyadic variance to the naive one: frames in common make errors larger, not smaller.
+_LEAST = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,52 @@ class Covariance:
     naive : (p, p)
         (JᵀJ)⁻¹ with the residual variance, for comparison.
     at_bound : (p,) bool
-        Parameters that rest on a bound; they count as fixed.
+        Parameters that rest on a bound; their errors are those without it.
     hessian : (p, p)
         Gauss-Newton matrix of χ² by all varying published parameters.
+    tiles : (B, T, p, p)
+        Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
     """
 
     covariance: FloatArray
     naive: FloatArray
     at_bound: NDArray[np.bool_]
     hessian: FloatArray
+    tiles: FloatArray
+
+    def freedom(self, slopes: FloatArray) -> FloatArray:
+        """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
+        return degrees_of_freedom(np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True))
+
+
+@dataclass(frozen=True)
+class TileEquations:
+    """Scores and Gauss-Newton matrices of χ²/2, tile by tile, and the matrix of all.
+
+    Attributes
+    ----------
+    scores : (B, T, n + m)
+        By the n internal coordinates and the m coefficients of contrast and offset.
+    inner : (B, T, P + 2, P + 2)
+        Products of the derivatives by the P moving parameters, M and 1.
+    outer : (B, P + 2, n + m)
+        Derivatives of a bin's residual by the coordinates are ``z @ outer``.
+    matrix : (n + m, n + m)
+    scale : float
+        What a robust loss multiplies the matrices with.
+    """
+
+    scores: FloatArray
+    inner: FloatArray
+    outer: FloatArray
+    matrix: FloatArray
+    scale: float = 1.0
+
+    def of_bin(self, b: int) -> tuple[NDArray[np.int64], FloatArray]:
+        """Coordinates that act on a bin (k,), and its tiles' matrices by these (T, k, k)."""
+        acting = np.flatnonzero(np.any(self.outer[b] != 0, axis=0))
+        outer = self.outer[b][:, acting]
+        return acting, self.scale * (outer.T @ self.inner[b] @ outer)
 
 
 def tile_scores(
@@ -58,25 +101,38 @@ def tile_scores(
     The n internal coordinates come first, then the m coefficients of contrast and offset; signs and factors are
     those of χ²/2.
     """
-    problem, wanted = objective.problem, objective.moving
-    weighting = Weighting(local.contrast, local.offset)
+    equations = tile_equations(objective, theta, local, clusters)
+    return equations.scores, equations.matrix
+
+
+def tile_equations(
+    objective: Objective, theta: FloatArray, local: NormalEquations, clusters: int
+) -> TileEquations:
+    """Everything the covariance is made of, at a published vector and its contrasts and offsets."""
+    problem = objective.problem
+    weighting, scale = Weighting(local.contrast, local.offset), 1.0
     if isinstance(objective, RobustObjective):
         weighting = Weighting(
             local.contrast, local.offset, objective.loss.name, objective.loss.tuning, objective.scale
         )
-    products, _ = tile_products_at(problem, theta, wanted, clusters, weighting)
-    products = products / problem.sigma[:, None, None, None] ** 2
-    inner = np.stack([local.contrast, local.offset, -np.ones(problem.n_bins)], axis=1)
-    against = np.einsum("btij,bj->bti", products[:, :, :, -3:], inner)
-    jacobian = objective.coordinates.jacobian(theta)[wanted]
-    by_theta = local.contrast[:, None, None] * against[:, :, : len(wanted)] @ jacobian
-    by_linear = np.einsum("bti,bia->bta", against[:, :, -3:-1], objective.design)
-    total = products.sum(axis=1)
+        scale = objective.slope_ratio(theta, local.contrast, local.offset)
+    products, _ = tile_products_at(problem, theta, objective.moving, clusters, weighting)
+    return equations_from_products(
+        objective, theta, local, products / problem.sigma[:, None, None, None] ** 2, scale
+    )
+
+
+def equations_from_products(
+    objective: Objective, theta: FloatArray, local: NormalEquations, products: FloatArray, scale: float
+) -> TileEquations:
+    """The same from weighted products (B, T, P + 3, P + 3) divided by sigma²."""
+    residual = np.stack([local.contrast, local.offset, -np.ones(len(products))], axis=1)
+    against = np.einsum("btij,bj->bti", products[:, :, :-1, -3:], residual)
+    jacobian = objective.coordinates.jacobian(theta)[objective.moving]
     outer = _joint_map(jacobian, local.contrast, objective.design)
-    matrix = np.einsum("bia,bij,bjc->ac", outer, total[:, :-1, :-1], outer)
-    if isinstance(objective, RobustObjective):
-        matrix *= objective.slope_ratio(theta, local.contrast, local.offset)
-    return np.concatenate([by_theta, by_linear], axis=2), matrix
+    inner = products[:, :, :-1, :-1]
+    matrix = scale * np.einsum("bia,bij,bjc->ac", outer, inner.sum(axis=1), outer, optimize=True)
+    return TileEquations(against @ outer, inner, outer, matrix, scale)
 
 
 def _joint_map(jacobian: FloatArray, contrast: FloatArray, design: FloatArray) -> FloatArray:
@@ -89,9 +145,12 @@ def _joint_map(jacobian: FloatArray, contrast: FloatArray, design: FloatArray) -
 
 
 def dyadic_meat(scores: FloatArray) -> FloatArray:
-    """Sum over bins of the dyadic cluster sums of scores (B, T, k), T = c (c + 1) / 2; positive semidefinite."""
+    """Sum over bins of the dyadic cluster sums of scores (B, T, k), T = c (c + 1) / 2; positive semidefinite.
+
+    Of scores as they are, with c / (c - 1) for few clusters, not corrected for what the fit took up.
+    """
     tiles = scores.shape[1]
-    clusters = int((np.sqrt(8 * tiles + 1) - 1) / 2)
+    clusters = cluster_count(tiles)
     late, early = np.tril_indices(clusters)
     meat = np.zeros((scores.shape[2], scores.shape[2]))
     for s in scores:
@@ -118,27 +177,86 @@ def estimate_covariance(objective: Objective, theta: FloatArray, *, clusters: in
     """
     local = objective.equations(theta)
     clusters = max(2, min(clusters, len(objective.problem.t) // 4))
-    scores, matrix = tile_scores(objective, theta, local, clusters)
-    n = objective.coordinates.size
+    equations = tile_equations(objective, theta, local, clusters)
     jacobian = objective.coordinates.jacobian(theta)
-    matrix[:n, :n] += _prior_curvature(objective, jacobian)
-    z, (lower, upper) = objective.to_internal(theta), objective.internal_bounds(theta)
-    resting = (z - lower < 1e-6) | (upper - z < 1e-6)
-    keep = np.concatenate([~resting, np.ones(matrix.shape[0] - n, bool)])
-    inverse = np.zeros_like(matrix)
-    inverse[np.ix_(keep, keep)] = _pseudo_inverse(matrix[np.ix_(keep, keep)])
-    dyadic = inverse @ dyadic_meat(scores) @ inverse
-    naive = inverse * objective.reduced(local.chi2)
+    inner = internal_covariance(objective, theta, equations, local.chi2)
+    prior = inner.inverse @ _prior_curvature(objective, jacobian) @ inner.inverse
     every = np.flatnonzero(objective.problem.table.vary)
-    at_bound = _on_a_bound(objective, theta)
-    for k in np.flatnonzero(resting):
-        at_bound[list(objective.coordinates.sets[k])] = True
     return Covariance(
-        jacobian @ dyadic[:n, :n] @ jacobian.T,
-        jacobian @ naive[:n, :n] @ jacobian.T,
-        at_bound,
+        jacobian @ (inner.dyadic + prior) @ jacobian.T,
+        jacobian @ inner.naive @ jacobian.T,
+        _at_bound(objective, theta),
         objective.equations(theta, wanted=every).hessian,
+        jacobian @ inner.tiles @ jacobian.T,
     )
+
+
+@dataclass(frozen=True)
+class InternalCovariance:
+    """Covariances of the n internal coordinates; priors count in the curvature, not as noise.
+
+    Attributes
+    ----------
+    dyadic, naive, inverse : (n, n)
+        Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
+    tiles : (B, T, n, n)
+        Part of ``inverse`` that white noise in each tile makes up.
+    """
+
+    dyadic: FloatArray
+    naive: FloatArray
+    inverse: FloatArray
+    tiles: FloatArray
+
+
+def internal_covariance(
+    objective: Objective, theta: FloatArray, equations: TileEquations, chi2: float
+) -> InternalCovariance:
+    """Covariances from the tiles' equations and χ² at an optimum."""
+    n, matrix = objective.coordinates.size, equations.matrix.copy()
+    matrix[:n, :n] += _prior_curvature(objective, objective.coordinates.jacobian(theta))
+    every = _pseudo_inverse(matrix)
+    bins, tiles = equations.scores.shape[:2]
+    total, shares = np.zeros((n, n)), np.zeros((bins, tiles, n, n))
+    for b in range(bins):
+        acting, matrices = equations.of_bin(b)
+        root = _root(every[np.ix_(acting, acting)])[0]
+        leverage = root.T @ matrices @ root
+        meat = corrected_meat(equations.scores[b][:, acting] @ root, leverage)
+        mine = acting[acting < n]
+        here = root[: len(mine)]
+        total[np.ix_(mine, mine)] += here @ meat @ here.T
+        shares[b][:, mine[:, None], mine] = here @ leverage @ here.T
+    inverse = every[:n, :n]
+    naive = objective.reduced(chi2) * inverse
+    return InternalCovariance(_at_least(total, naive), naive, inverse, shares)
+
+
+def _root(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """R with R Rᵀ = matrix (positive semidefinite) and its pseudo-inverse; units are taken out first."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    unit = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(matrix / np.outer(unit, unit))
+    good = values > _NULL * np.max(values, initial=0.0)
+    values, vectors = values[good], vectors[:, good]
+    return scale[:, None] * vectors * np.sqrt(values), (vectors / np.sqrt(values)).T / unit
+
+
+def _at_least(dyadic: FloatArray, naive: FloatArray) -> FloatArray:
+    """The dyadic covariance, in no direction below ``_LEAST`` of the naive: few clusters can leave it negative."""
+    root, back = _root(naive)
+    values, vectors = np.linalg.eigh(back @ dyadic @ back.T)
+    half = root @ vectors * np.sqrt(np.maximum(values, _LEAST))
+    return half @ half.T
+
+
+def _at_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
+    """Parameters on a published bound, and those that set a coordinate on the edge of its box."""
+    z, (lower, upper) = objective.to_internal(theta), objective.internal_bounds(theta)
+    out = _on_a_bound(objective, theta)
+    for k in np.flatnonzero((z - lower < 1e-6) | (upper - z < 1e-6)):
+        out[list(objective.coordinates.sets[k])] = True
+    return out
 
 
 def _on_a_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:

@@ -56,7 +56,7 @@ def test_with_independent_noise_the_95_per_cent_interval_covers_the_truth() -> N
 
 def test_the_two_estimates_agree_on_independent_noise() -> None:
     _, error, naive = repeated()
-    assert np.mean(error) == pytest.approx(np.mean(naive), rel=0.15)
+    assert np.mean(error) == pytest.approx(np.mean(naive), rel=0.2)  # 40 frames, four bins: a little cautious
 
 
 def test_with_noise_shared_by_frames_it_covers_too_and_the_naive_one_does_not() -> None:
@@ -177,13 +177,13 @@ def test_a_prior_sets_the_error_of_what_the_data_do_not_tell() -> None:
     assert estimate_covariance(objective, theta).naive[2, 2] == pytest.approx(1e-6, rel=0.2)
 
 
-def test_what_rests_on_a_bound_says_so_and_counts_as_fixed() -> None:
+def test_what_rests_on_a_bound_says_so_and_makes_no_other_look_better_known() -> None:
     asked = {**STATIC, "alpha": {"value": -0.2, "min": -0.25}}
     objective = objective_of(static_maps(), "static_isotropic", asked)
     spread = estimate_covariance(objective, fitted(objective))
     assert spread.at_bound.tolist() == [False, True, False]
-    assert spread.covariance[1, 1] == 0.0
-    assert spread.covariance[0, 0] < static_spread()[2].covariance[0, 0]
+    free = static_spread()[2].covariance
+    assert np.all(np.diag(spread.covariance) > 0.25 * np.diag(free))
 
 
 @pytest.mark.parametrize("end", ["first", "last"])

@@ -1,0 +1,84 @@
+"""Sums over tiles that share frames: the middle of the dyadic cluster-robust covariance, corrected for the fit.
+
+A fit bends towards the noise, so its residuals, and with them the scores of the tiles, are smaller than the noise
+was. With H the leverage of a cluster (its share of the Gauss-Newton matrix, whitened by the whole), (I - H)⁻¹ takes
+that back; it is what leaving the cluster out would give (the CR3 of MacKinnon, Nielsen & Webb 2023). A cluster here
+is the tiles of one bin that hold a block of frames; a tile off the diagonal belongs to two, so its own square
+is subtracted once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+#: Least share of a cluster's information that the rest must hold: where it holds none, nothing can be corrected.
+_LEAST_LEFT = 1e-3
+
+
+def cluster_count(tiles: int) -> int:
+    """Number c of clusters of frames from the number c (c + 1) / 2 of tiles."""
+    return int((np.sqrt(8 * tiles + 1) - 1) / 2)
+
+
+def membership(clusters: int) -> FloatArray:
+    """Which tile holds which cluster, (c, T), 1 or 0; tile of clusters (late >= early) is late (late + 1) / 2 + early."""
+    late, early = np.tril_indices(clusters)
+    k = np.arange(clusters)[:, None]
+    return ((late == k) | (early == k)).astype(float)
+
+
+def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
+    """Variance of the sum of one bin's tile scores when tiles that share frames are correlated.
+
+    Parameters
+    ----------
+    scores : (T, k)
+        Scores of the tiles in coordinates in which the inverse Gauss-Newton matrix is the unit matrix.
+    leverage : (T, k, k)
+        Gauss-Newton matrix of each tile in the same coordinates; the sum over all bins is the unit matrix.
+
+    Returns
+    -------
+    (k, k)
+        Symmetric; directions of negative variance are possible where there are few clusters.
+    """
+    clusters = cluster_count(len(scores))
+    member = membership(clusters)
+    own = _undo_fit(member @ scores, np.einsum("kt,tij->kij", member, leverage))
+    late, early = np.tril_indices(clusters)
+    off = _undo_fit(scores[late != early], leverage[late != early])
+    return own.T @ own - off.T @ off
+
+
+def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
+    """(I - H)⁻¹ s of every cluster or tile."""
+    values, vectors = np.linalg.eigh(leverage)
+    left = np.maximum(1.0 - values, _LEAST_LEFT)
+    turned = np.einsum("kij,ki->kj", vectors, scores) / left
+    return np.einsum("kij,kj->ki", vectors, turned)
+
+
+def degrees_of_freedom(shares: FloatArray) -> FloatArray:
+    """Degrees of freedom of a dyadic variance, Satterthwaite's with white noise as the working assumption.
+
+    With h the variance that white noise in each tile gives the quantity, (sum h)² / sum h h' over pairs of tiles of
+    a bin that share frames (Bell & McCaffrey 2002 for independent clusters).
+
+    Parameters
+    ----------
+    shares : (B, T, m)
+        h of m quantities.
+
+    Returns
+    -------
+    (m,)
+        At least 1.
+    """
+    member = membership(cluster_count(shares.shape[1]))
+    related = (member.T @ member > 0).astype(float)
+    pairs = np.einsum("btm,tu,bum->m", shares, related, shares, optimize=True)
+    total = shares.sum(axis=(0, 1)) ** 2
+    return np.maximum(np.divide(total, pairs, out=np.ones_like(total), where=pairs > 0), 1.0)
