@@ -32,6 +32,7 @@ class Chi2Trace(Panel):
         self.figure = LiveFigure(height, "χ² appears here while a fit runs.")
         self.widget = widgets.VBox([self.figure.widget, self.message, self.page])
         self._drawn_at = 0.0
+        self._look: tuple[str, str] | None = None
         self.watch(session, "progress", self._follow)
         self.watch(session, "status", self._ended)
         self.watch(self.page, "theme", self.draw)
@@ -42,7 +43,18 @@ class Chi2Trace(Panel):
         course = self.session.trace
         if course:
             self._drawn_at = time.monotonic()
-            self.figure.draw(trace_figure(course, self.page.theme))
+            self._put(trace_figure(course, self.page.theme))
+
+    def _put(self, new: go.Figure) -> None:
+        """Move the points of the figure in the page where it looks the same, else draw it anew."""
+        old, look_now = self.figure.figure, (self.page.theme, new.layout.yaxis.type)
+        if old is None or not old._view_count or self._look != look_now:
+            self._look = look_now
+            self.figure.draw(new)
+            return
+        with old.batch_update():
+            for there, here in zip(old.data, new.data, strict=True):
+                there.x, there.y, there.text = here.x, here.y, here.text
 
     def _follow(self) -> None:
         if self.session.status != "idle" and time.monotonic() - self._drawn_at >= _EVERY:
@@ -93,6 +105,7 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
     figure.update_xaxes(title_text="time (s)", rangemode="tozero")
     figure.update_yaxes(title_text="reduced χ²", type="log" if log else "linear", tickformat="~g")
     figure.update_layout(
-        margin={"l": 62, "r": 14, "t": 12, "b": 48}, legend={"y": 1, "x": 1, "xanchor": "right"}
+        margin={"l": 62, "r": 14, "t": 34, "b": 48},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
     )
     return figure

@@ -28,7 +28,7 @@ class HistoryList(Panel):
 
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
-        self.entries = widgets.SelectMultiple(rows=5, layout={"width": "100%"})
+        self.entries = widgets.SelectMultiple(rows=5, layout={"width": "auto"})
         self.show = _button("Show", "Show this fit in every panel", 80)
         self.revert = _button("Revert to it", "Its settings, and its values as start values", 110)
         self.compare = _button(

@@ -22,7 +22,7 @@ def number_text(value: float | None, digits: int = 6) -> str:
     """A number as a person writes it: 12500, 0.00125, 3.2e-7; empty for None."""
     if value is None:
         return ""
-    rounded = float(f"{float(value):.{digits}g}")
+    rounded = float(f"{float(value):.{digits}g}") + 0.0  # no minus before zero
     if rounded == 0 or _PLAIN[0] <= abs(rounded) < _PLAIN[1]:
         return np.format_float_positional(rounded, trim="-")
     mantissa, _, power = f"{rounded:.{digits - 1}e}".partition("e")

@@ -58,11 +58,11 @@ class Overlay(Panel):
         self.watch(self.kind, "value", self.draw)
         self.watch(self.log_lag, "value", self.draw)
         self.watch(self.page, "theme", self.draw)
-        self.watch(session, "settings", self._mode_changed)
+        self.watch(session, "settings", self._settings_changed)
         self.watch(session, "parameters", self.move)
         self.watch(session, "progress", self._follow)
         self.watch(session, "status", self._ended)
-        self._mode = session.settings.mode
+        self._model = (session.settings.mode, session.settings.gap)
         self.draw()
 
     def draw(self) -> None:
@@ -121,7 +121,7 @@ class Overlay(Panel):
     def move(self, parameters: Mapping[str, float] | None = None) -> None:
         """Move the lines to the parameters' present values, or to the given ones."""
         ds = self.session.dataset
-        if ds is None or self.drawn is None or self.session.settings.mode != self._mode:
+        if ds is None or self.drawn is None or self.session.settings.mode != self._model[0]:
             return
         if not self._cuts:
             self.draw()
@@ -156,9 +156,10 @@ class Overlay(Panel):
         if self.session.status == "idle":
             self.move()
 
-    def _mode_changed(self) -> None:
-        if self.session.settings.mode != self._mode:
-            self._mode = self.session.settings.mode
+    def _settings_changed(self) -> None:
+        settings = self.session.settings
+        before, self._model = self._model, (settings.mode, settings.gap)
+        if before != self._model:
             self.draw()
 
     def close(self) -> None:

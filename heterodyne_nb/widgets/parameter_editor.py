@@ -27,10 +27,9 @@ class ParameterEditor(Panel):
         super().__init__(session)
         self.rows: dict[str, ParameterRow] = {}
         self._mode = ""
-        widths = " ".join(f"{width}px" for width in COLUMNS.values())
         self._grid = widgets.GridBox(
             layout={
-                "grid_template_columns": widths,
+                "grid_template_columns": " ".join(COLUMNS.values()),
                 "grid_gap": "0 2px",
                 "align_items": "center",
                 "overflow": "auto",

@@ -18,17 +18,17 @@ from heterodyne_nb.widgets.value_slider import ValueSlider
 
 __all__ = ["COLUMNS", "ParameterRow"]
 
-#: Heads of the columns and their widths in pixels.
+#: Heads of the columns and their widths.
 COLUMNS = {
-    "parameter": 122,
-    "": 160,
-    "value": 104,
-    "min": 92,
-    "max": 92,
-    "vary": 40,
-    "tied to": 124,
-    "prior mean ± sd": 128,
-    "unit": 56,
+    "parameter": "118px",
+    "": "minmax(120px, 1fr)",
+    "value": "104px",
+    "min": "92px",
+    "max": "92px",
+    "vary": "40px",
+    "tied to": "124px",
+    "prior mean ± sd": "128px",
+    "unit": "48px",
 }
 _FREE = "–"
 
@@ -56,7 +56,7 @@ class ParameterRow(Panel):
         unit = table.units[table.index(name)]
         same = [n for n, u in zip(table.names, table.units, strict=True) if u == unit and n != name]
         label = widgets.HTML(f'<span title="{escape(description)}">{escape(name)}</span>')
-        self.slider = ValueSlider(tooltip=f"Move {name}", layout={"width": "150px"})
+        self.slider = ValueSlider(tooltip=f"Move {name}", layout={"width": "auto"})
         self.value = NumberField(
             f"value of {name}", tooltip=f"Start value of {name}", layout={"width": "96px"}
         )
@@ -106,10 +106,8 @@ class ParameterRow(Panel):
             self._showing = False
 
     def _slid(self) -> None:
-        if not self._showing:
-            number = self.slider.read()
-            if number_text(number) != number_text(self._now("values")):
-                self.session.set_parameter(self.name, value=number)
+        if not self._showing and self.slider.moved:
+            self.session.set_parameter(self.name, value=self.slider.read())
 
     def _typed(self, field: NumberField) -> None:
         if self._showing or not field.edited:
@@ -133,10 +131,6 @@ class ParameterRow(Panel):
         if not self._showing:
             self.session.set_parameter(self.name, prior=read_prior(self.prior.value, self.name))
             self.show(self.session.parameters)
-
-    def _now(self, column: str) -> float:
-        table = self.session.parameters
-        return float(getattr(table, column)[table.index(self.name)])
 
 
 def prior_text(prior: tuple[float, float] | None) -> str:

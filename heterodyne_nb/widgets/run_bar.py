@@ -64,7 +64,7 @@ class RunBar(Panel):
             return "ending at the next pass over the data …"
         if event is None:
             return f"{session.activity} …"
-        chi2 = "" if event.chi2 is None else f" · χ²ᵣ {event.chi2:.6g}"
+        chi2 = "" if event.chi2 is None else f" · reduced χ² {event.chi2:.6g}"
         seconds = session.trace[-1][0] if session.trace else 0.0
         stage = event.stage.replace("_", " ")
         told = "" if event.chi2 is not None or not event.message else f" · {event.message}"

@@ -40,18 +40,18 @@ class SettingsForm(Panel):
 
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
-        self.mode = _menu("mode", [(n.replace("_", " "), n) for n in ModelFactory.names()], 250, 38)
-        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES], 190, 48)
-        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES], 150, 32)
-        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS], 190, 54)
+        self.mode = _menu("mode", [(n.replace("_", " "), n) for n in ModelFactory.names()], 250)
+        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES], 200)
+        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES], 150)
+        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS], 190)
         self.multistart = _field(
-            "starts", "Start vectors fitted; empty: the search decides; 0: the given start alone", 130, 42
+            "starts", "Start vectors fitted; empty: the search decides; 0: the given start alone", 130
         )
-        self.seed = _field("seed", "Seed of the search", 100, 34, optional=False)
+        self.seed = _field("seed", "Seed of the search", 100, optional=False)
         self.time_limit = _field(
-            "time limit (s)", "The best so far is kept then; empty: none", 160, 82, whole=False
+            "time limit (s)", "The best so far is kept then; empty: none", 180, whole=False
         )
-        self.gap = _field("gap (Å)", "Gap of the shear cell", 160, 48, whole=False)
+        self.gap = _field("gap (Å)", "Gap of the shear cell", 160, whole=False)
         self.widget = widgets.VBox(
             [
                 row(self.mode, self.method, self.loss, self.contrast),
@@ -103,18 +103,16 @@ class SettingsForm(Panel):
         self._show()
 
 
-def _menu(label: str, options: list[tuple[str, str]], width: int, words: int) -> widgets.Dropdown:
+def _menu(label: str, options: list[tuple[str, str]], width: int) -> widgets.Dropdown:
     return widgets.Dropdown(
         options=options,
         description=label,
         layout={"width": f"{width}px"},
-        style={"description_width": f"{words}px"},
+        style={"description_width": "initial"},
     )
 
 
-def _field(
-    label: str, tip: str, width: int, words: int, *, optional: bool = True, whole: bool = True
-) -> NumberField:
+def _field(label: str, tip: str, width: int, *, optional: bool = True, whole: bool = True) -> NumberField:
     return NumberField(
         label,
         optional=optional,
@@ -123,5 +121,5 @@ def _field(
         tooltip=tip,
         placeholder="auto" if label == "starts" else "none" if optional else "",
         layout={"width": f"{width}px"},
-        style={"description_width": f"{words}px"},
+        style={"description_width": "initial"},
     )

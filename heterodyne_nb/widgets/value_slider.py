@@ -8,11 +8,13 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from heterodyne_nb.widgets.number_field import number_text
+
 __all__ = ["ValueSlider"]
 
 _STEPS = 400
 #: A value larger than this part of its range moves in even steps.
-_EVEN = 0.02
+_EVEN = 0.1
 
 
 class ValueSlider(widgets.FloatSlider):
@@ -24,15 +26,23 @@ class ValueSlider(widgets.FloatSlider):
         more.setdefault("layout", {"width": "150px"})
         super().__init__(min=0.0, max=1.0, step=1 / _STEPS, readout=False, **more)
         self._low, self._high, self._scale = 0.0, 1.0, math.inf
+        self._put = 0.0
 
     def put(self, number: float, low: float, high: float) -> None:
         """Show a number between its limits; small moves of the number leave the scale as it is."""
-        within = low <= number <= high and self._low == low and self._high == high
-        if not within or abs(self._number(self.value) - number) > 1e-9 * (high - low + abs(number)):
+        same = self._low == low and self._high == high
+        if same and number_text(self._number(self.value)) == number_text(number):
+            self._put = self.value
+        else:
             self._low, self._high, self._scale = low, high, _scale(number, low, high)
-            place = self._place(number)
-            if abs(place - self.value) > 0.25 / _STEPS:
-                self.value = place
+            self._put = round(self._place(number) * _STEPS) / _STEPS
+            if abs(self._put - self.value) > 0.25 / _STEPS:
+                self.value = self._put
+
+    @property
+    def moved(self) -> bool:
+        """Whether it is a step or more from where :meth:`put` left it: the page rounds and sends places back."""
+        return abs(self.value - self._put) > 0.25 / _STEPS
 
     def read(self) -> float:
         """The number where the slider is now, to six digits."""

@@ -68,6 +68,7 @@ class FitEntry:
     @property
     def label(self) -> str:
         """One line for a list: name, mode, method, reduced chi-square."""
-        methods = ", ".join(self.results)
+        methods = ", ".join(self.results).replace("_", " ")
         ended = "" if self.result.success else f" · {self.result.message}"
-        return f"{self.name} · {self.settings.mode} · {methods} · χ²ᵣ {self.result.chi2_reduced:.5g}{ended}"
+        mode = self.settings.mode.replace("_", " ")
+        return f"{self.name} · {mode} · {methods} · reduced χ² {self.result.chi2_reduced:.5g}{ended}"

@@ -119,7 +119,6 @@ class Running(SessionState):
             raise work.failure
         return done
 
-    @action
     def preview(self, parameters: Mapping[str, float] | None = None) -> FitResult:
         """The model of the bin shown at the parameters' present values, with its best contrast and offset.
 
