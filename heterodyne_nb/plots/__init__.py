@@ -1,10 +1,12 @@
 """Figures: each a pure function of a Dataset or a FitResult that returns a plotly Figure."""
 
 from heterodyne_nb.plots.batch import parameters_against
+from heterodyne_nb.plots.batch_curves import curves_against
 from heterodyne_nb.plots.compare import compare_bands, compare_results
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
+from heterodyne_nb.plots.dispersion import dispersion
 from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
 from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.identified import identifiability
@@ -35,6 +37,8 @@ __all__ = [
     "convergence",
     "correlation",
     "curves",
+    "curves_against",
+    "dispersion",
     "for_paper",
     "fringe_spectrum",
     "g2_cuts",

@@ -49,12 +49,43 @@ def parameters_against(
     ConfigurationError
         If there is no such coordinate or parameter (it lists those there are).
     """
-    values = need(batch, "parameters", "parameters against a coordinate")
-    if against not in batch.coords or against == "parameter":
-        offered = sorted(str(c) for c in batch.coords if c not in ("parameter", "parameter_b"))
-        raise ConfigurationError(f"no coordinate {against!r}", where="against", expected=f"one of {offered}")
+    need(batch, "parameters", "parameters against a coordinate")
+    known_coordinate(batch, against)
     names = _chosen(batch, parameters)
-    figure = _empty(batch, names, against, log, theme)
+    return draw_against(
+        batch, against, names, title="Parameters", note="error bars: one standard error", log=log, theme=theme
+    )
+
+
+def known_coordinate(batch: xr.Dataset, against: str) -> None:
+    """Raise ConfigurationError, naming those there are, if a batch has no such coordinate."""
+    if against not in batch.coords or against in ("parameter", "t"):
+        offered = sorted(str(c) for c in batch.coords if c not in ("parameter", "parameter_b", "t"))
+        raise ConfigurationError(f"no coordinate {against!r}", where="against", expected=f"one of {offered}")
+
+
+def draw_against(
+    batch: xr.Dataset, against: str, names: Sequence[str], *, title: str, note: str, log: bool, theme: str
+) -> go.Figure:
+    """One panel for each of some parameters, one line for each value of the other dimensions.
+
+    Parameters
+    ----------
+    batch, against, log, theme
+        As for :func:`parameters_against`.
+    names : sequence of str
+    title, note : str
+        What is drawn, and what its error bars are.
+    """
+    values = batch["parameters"]
+    axis = _AXES.get(against) or quantity(against, str(batch[against].attrs.get("units", "1")))
+    figure = _empty(
+        batch, names, f"{title} against {axis.partition(' ')[0]}", f"{note}{_trust_note(batch)}", theme
+    )
+    figure.update_xaxes(type="log" if log else None)
+    for column in range(_columns(names)):
+        last = max(k for k in range(len(names)) if k % _columns(names) == column)
+        figure.update_xaxes(title_text=axis, showticklabels=True, **cell(last, _columns(names)))
     fits = _lines(values, against)
     colours = [look.line_colour(0, theme)] if len(fits) == 1 else look.ordered_colours(len(fits), theme)
     for k, name in enumerate(names):
@@ -108,14 +139,13 @@ def _columns(names: Sequence[str]) -> int:
     return min(2 if len(names) <= _MANY else 3, len(names))
 
 
-def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, theme: str) -> go.Figure:
+def _empty(batch: xr.Dataset, names: Sequence[str], title: str, note: str, theme: str) -> go.Figure:
     columns = _columns(names)
     rows = -(-len(names) // columns)
     height = 170 + _PANEL_HEIGHT * rows
-    axis = _AXES.get(against) or quantity(against, str(batch[against].attrs.get("units", "1")))
-    figure = panels(
-        f"Parameters against {axis.partition(' ')[0]}",
-        _trust_note(batch),
+    return panels(
+        title,
+        note,
         theme=theme,
         height=height,
         rows=rows,
@@ -125,11 +155,6 @@ def _empty(batch: xr.Dataset, names: Sequence[str], against: str, log: bool, the
         horizontal_spacing=0.1,
         vertical_spacing=50 / height if rows > 1 else 0.0,
     )
-    figure.update_xaxes(type="log" if log else None)
-    for column in range(columns):
-        last = max(k for k in range(len(names)) if k % columns == column)
-        figure.update_xaxes(title_text=axis, showticklabels=True, **cell(last, columns))
-    return figure
 
 
 def _unit(batch: xr.Dataset, name: str) -> str:
@@ -176,7 +201,7 @@ def _trust(line: xr.Dataset, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _trust_note(batch: xr.Dataset) -> str:
     if "trusted" not in batch:
-        return "error bars: one standard error"
+        return ""
     trusted = np.asarray(batch["trusted"].values, dtype=bool)
     doubted = f"{(~trusted).sum()} of {trusted.size} fits"
-    return f"error bars: one standard error · open: not trusted ({doubted}) or not determined"
+    return f" · open: not trusted ({doubted}) or not determined"

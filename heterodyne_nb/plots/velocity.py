@@ -62,7 +62,7 @@ def velocity_polar(
     measured = None if frequencies is None else _measured(frequencies, t)
     if t is None and measured is not None and "age" in measured.coords:
         t = float(measured["age"])
-    flow = None if result is None else _flow(result, t)
+    flow = None if result is None else flow_of(result, t)
     points = [] if measured is None else _points(measured)
     rings = sorted({point.q for point in points} or {b.q for b in all_bins(result.dataset)})
     figure = _empty(_note(flow, measured), 90.0 if flow is None else flow[2] + 90.0, theme)
@@ -79,7 +79,7 @@ def velocity_polar(
     return figure
 
 
-def _flow(result: Any, t: float | None) -> tuple[float, float, float]:
+def flow_of(result: Any, t: float | None) -> tuple[float, float, float]:
     """Time (s), velocity (Å/s) and direction (degrees) of a result."""
     if "v" in result.curve_names:
         times = np.asarray(result.dataset["t"].values, dtype=float)
@@ -108,6 +108,21 @@ def _measured(frequencies: xr.Dataset, t: float | None) -> xr.Dataset:
     ages = np.asarray(peaks["age"].values, dtype=float)
     when = (ages.min() + ages.max()) / 2 if t is None else t
     return peaks.isel(age=int(np.argmin(np.abs(ages - when))))
+
+
+def fringes_of(frequencies: xr.Dataset, t: float | None = None) -> tuple[list[Point], float | None]:
+    """Fringes of all bins that have one, and their age in s where there are ages.
+
+    Parameters
+    ----------
+    frequencies : xarray.Dataset
+        ``frequency`` for each bin, or a spectrum, of which the age nearest to `t` is taken.
+    t : float, optional
+        Default: the middle of the ages.
+    """
+    measured = _measured(frequencies, t)
+    age = float(measured["age"]) if "age" in measured.coords else None
+    return _points(measured), age
 
 
 def _points(measured: xr.Dataset) -> list[Point]:

@@ -95,3 +95,47 @@ def test_the_velocity_is_taken_at_the_age_of_the_points(spectrum: xr.Dataset) ->
     figure = plots.velocity_polar(make_result(), spectrum)
     assert "at t = 30 s" in figure.layout.title.subtitle.text
     assert "at age 30 s" in figure.layout.title.subtitle.text
+
+
+def flow(v: float, phi0: float) -> xr.Dataset:
+    """Fringe frequencies of a steady flow at two q and three angles."""
+    q, phi = np.array([0.005, 0.01]), np.array([-30.0, 20.0, 80.0])
+    reach = q[:, None] * np.abs(np.cos(np.deg2rad(phi0 - phi)))
+    frequency = (("q", "phi"), v * reach / (2 * np.pi))
+    return xr.Dataset({"frequency": frequency, "reach": (("q", "phi"), reach)}, coords={"q": q, "phi": phi})
+
+
+def test_a_flow_puts_all_bins_on_one_line_through_zero() -> None:
+    made = flow(60.0, 20.0)
+    figure = plots.dispersion(made, phi0=20.0)
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    np.testing.assert_allclose(points[1].x, made["reach"].values[1])
+    np.testing.assert_allclose(points[1].y, 60.0 * made["reach"].values[1])
+    line = next(trace for trace in figure.data if trace.mode == "lines")
+    assert "v = 60 Å/s" in line.name
+    assert figure.layout.xaxis.title.text == "q |cos(φ₀ − φ)| (Å⁻¹)"
+    assert figure.layout.yaxis.title.text == "2πf (rad/s)"
+
+
+def test_unclear_fringes_are_open_and_do_not_count_for_the_slope() -> None:
+    made = flow(60.0, 20.0)
+    made["clear"] = made["frequency"] > 0
+    made["frequency"][0, 1], made["clear"][0, 1] = 3.0, False
+    figure = plots.dispersion(made, phi0=20.0)
+    open_ones = [trace for trace in figure.data if trace.marker.symbol == "circle-open"]
+    assert [list(trace.y) for trace in open_ones] == [[pytest.approx(6 * np.pi)]]
+    assert [t.name for t in figure.data if t.mode == "lines"] == ["measured, clear fringes: v = 60 Å/s"]
+
+
+def test_the_velocity_of_a_fit_is_drawn_beside_the_measured_one(spectrum: xr.Dataset) -> None:
+    result = make_result()
+    figure = plots.dispersion(spectrum, result, t=19.0)
+    v = float(result.dataset["v"].sel(t=19.0))
+    assert figure.data[-1].name == f"fit, t = 19 s: v = {v:.4g} Å/s"
+    assert figure.data[-1].y[1] / figure.data[-1].x[1] == pytest.approx(v)
+    assert "at age 20 s and later" in figure.layout.title.subtitle.text
+
+
+def test_without_a_direction_there_is_no_line(spectrum: xr.Dataset) -> None:
+    with pytest.raises(ConfigurationError, match="direction"):
+        plots.dispersion(spectrum)
