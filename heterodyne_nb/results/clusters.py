@@ -30,6 +30,26 @@ def membership(clusters: int) -> FloatArray:
     return ((late == k) | (early == k)).astype(float)
 
 
+def dyadic_meat(scores: FloatArray) -> FloatArray:
+    """Sum over bins of the dyadic cluster sums of scores (B, T, k), T = c (c + 1) / 2; positive semidefinite.
+
+    Of scores as they are, with c / (c - 1) for few clusters, not corrected for what the fit took up.
+    """
+    tiles = scores.shape[1]
+    clusters = cluster_count(tiles)
+    late, early = np.tril_indices(clusters)
+    meat = np.zeros((scores.shape[2], scores.shape[2]))
+    for s in scores:
+        for k in range(clusters):
+            own = s[(late == k) | (early == k)].sum(axis=0)
+            meat += np.outer(own, own)
+        off = s[late != early]
+        meat -= off.T @ off
+    meat *= clusters / (clusters - 1)
+    values, vectors = np.linalg.eigh(meat)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
 def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     """Variance of the sum of one bin's tile scores when tiles that share frames are correlated.
 

@@ -18,7 +18,7 @@ from heterodyne_nb.engine import NormalEquations, Objective, RobustObjective, We
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.optimize.gauss_newton import bounded_step
 from heterodyne_nb.results.curve_step import CurveStep
-from heterodyne_nb.results.uncertainty import Covariance, dyadic_meat, estimate_covariance
+from heterodyne_nb.results.uncertainty import Covariance, estimate_covariance
 
 FloatArray = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ class Tiles:
     def noise(self) -> FloatArray:
         """Dyadic covariance of the internal coordinates that the noise of the pixels makes, (n, n)."""
         back = np.linalg.pinv(self.objective.coordinates.jacobian(self.theta), rcond=1e-14)
-        return back @ self.stated.covariance @ back.T
+        return back @ self.stated.noise @ back.T
 
     @cached_property
     def covariance(self) -> FloatArray:
@@ -169,11 +169,8 @@ class Tiles:
 
     def meat(self) -> FloatArray:
         """Covariance of the total score (n, n), pixels of common frames correlated; see ``uncertainty``."""
-        local, objective = self._reduced[0], self.objective
-        equations = equations_from_products(objective, self.theta, local, self.products, self.slope)
-        spread = internal_covariance(objective, self.theta, equations, local.chi2)
         _, hessian = self.internal(self.equations())
-        return 0.25 * hessian @ spread.dyadic @ hessian
+        return 0.25 * hessian @ self.noise @ hessian
 
 
 def _ridged(hessian: FloatArray) -> FloatArray:
