@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.analysis.robust_parts import RobustRun, path_dataset
-from heterodyne_nb.analysis.robust_radius import chosen_radius
+from heterodyne_nb.analysis.robust_radius import allowance, chosen_radius, expected_rise
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.names import unknown_name
@@ -28,6 +28,7 @@ def fit_robust(
     *,
     methods: str | Iterable[str] = METHODS,
     radius: Radius | Mapping[str, Radius] = "auto",
+    price: float | None = 1.0,
     start: FitResult | Mapping[str, float] | None = None,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
     contrast: str = "per_bin",
@@ -63,6 +64,11 @@ def fit_robust(
         Size of the set, by method if a mapping. 0 is the plain fit. "auto": by the profile rule for wasserstein;
         1, the whole bootstrap, for scenario; 1 tolerance for ellipsoidal. "cv": by cross-validation over bins
         (wasserstein and scenario).
+    price : float, optional
+        Most that the answer may fit worse than the nominal one, in units of what the truth itself is expected to fit
+        worse (tr(A⁻¹ M) in χ²: the number of parameters where pixels are independent, more as they share frames).
+        With 1 the data cannot tell the answer from the best fit, and of all such answers it has the lowest worst
+        case. None: no limit, the plain min-max.
     start : FitResult or mapping, optional
         The nominal fit, or its values; the nominal fit starts there. Without, it searches as ``fit`` does.
     parameters, contrast, loss, loss_scale, multistart, seed, gap, time_limit, on_progress, stop
@@ -124,6 +130,7 @@ def fit_robust(
         regret=regret,
         tolerance=tolerance,
         max_iterations=max_iterations,
+        price=price,
         multistart=multistart,
         seed=seed,
         gap=gap,
@@ -132,7 +139,7 @@ def fit_robust(
         stop=stop,
     )
     chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
-    settings = run.optimiser_settings(names)
+    settings = run.optimiser_settings(names) | {"allowance": allowance(run, price)}
     for name, (value, _) in chosen.items():
         settings[name] = {**settings.get(name, {}), "radius": value}
     found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
@@ -145,6 +152,7 @@ def radius_path(
     radii: Sequence[float] | None = None,
     *,
     mode: str = "heterodyne",
+    price: float | None = None,
     start: FitResult | Mapping[str, float] | None = None,
     **settings: Any,
 ) -> xr.Dataset:
@@ -156,6 +164,8 @@ def radius_path(
         As for :func:`fit_robust`.
     method : str
         ``wasserstein``, ``scenario`` or ``ellipsoidal``.
+    price : float, optional
+        As for :func:`fit_robust`, but without a limit unless one is given: the path shows the whole price.
     radii : sequence of float, optional
         From 0 to twice the radius that "auto" chooses (scenario: to 1) when not given.
     **settings
@@ -167,7 +177,8 @@ def radius_path(
         On ``radius``: ``nominal`` and ``worst_case`` (reduced χ² of the answer as it is and in its worst case),
         ``worst_case_nominal`` (worst case of the nominal answer), ``relative_gap`` of the certificate,
         ``parameters(radius, parameter)``, and each curve ``(radius, t)`` in its units. Attributes ``method``,
-        ``mode`` and ``auto_radius``.
+        ``mode``, ``auto_radius`` and ``allowed``, the nominal value up to which the answer fits as well as the
+        truth is expected to.
 
     Raises
     ------
@@ -181,14 +192,17 @@ def radius_path(
     """
     name = robust_name(method)
     defaults = {k: p.default for k, p in inspect.signature(fit_robust).parameters.items()}
-    allowed = set(defaults) - {"dataset", "mode", "methods", "radius", "start"}
+    allowed = set(defaults) - {"dataset", "mode", "methods", "radius", "price", "start"}
     for key in settings:
         if key not in allowed:
             raise unknown_name(key, allowed, "argument of radius_path:")
-    run = RobustRun.begin(dataset, mode, start, [name], **{k: defaults[k] for k in allowed} | settings)
+    run = RobustRun.begin(
+        dataset, mode, start, [name], **{k: defaults[k] for k in allowed} | settings, price=price
+    )
     auto, _ = chosen_radius(run, name, "auto")
     chosen = _radii(name, auto) if radii is None else _checked(name, radii)
-    strategy = ROBUST_STRATEGIES[name](**run.optimiser_settings([name]))
+    limit = allowance(run, price)
+    strategy = ROBUST_STRATEGIES[name](**run.optimiser_settings([name]), allowance=limit)
     nominal = run.nominal
     answers = []
     for answer in strategy.sweep(nominal.objective, nominal.theta, chosen):
@@ -197,7 +211,9 @@ def radius_path(
         run.options.on_progress(ProgressEvent("radius path", len(answers) / len(chosen), message=told))
         if run.options.stop.reason:
             break
-    return path_dataset(nominal.objective, name, answers).assign_attrs(auto_radius=auto)
+    objective = nominal.objective
+    allowed = answers[0].robust["nominal_before"] + objective.reduced(expected_rise(run))
+    return path_dataset(objective, name, answers).assign_attrs(auto_radius=auto, allowed=allowed)
 
 
 def _radii(method: str, auto: float) -> list[float]:

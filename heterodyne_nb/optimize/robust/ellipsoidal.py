@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine.instrument import Instrument, checked_tolerances
 from heterodyne_nb.optimize.robust.inner import ball_maximum
-from heterodyne_nb.optimize.robust.programs import ConeProgram, Quadratic, newton_gain, root
+from heterodyne_nb.optimize.robust.programs import ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.optimize.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.optimize.robust.solvers import SolverChain
 from heterodyne_nb.optimize.robust.words import instrument_words
@@ -67,10 +67,6 @@ class BallProgram(ConeProgram):
         super().__init__(size, chain)
         self.unknowns = unknowns
 
-    def curvature(self, model: BallModel) -> FloatArray:
-        """See :meth:`ConeProgram.curvature`."""
-        return model.plain.hessian
-
     def base(self, model: BallModel) -> float:
         """The worst case at the present point."""
         return model.value
@@ -91,8 +87,9 @@ class BallProgram(ConeProgram):
         side = cp.reshape(b, (1, k), order="F")
         inequality = cp.bmat([[corner, -side], [-side.T, tau * np.eye(k) - q]])
         room = above - self._slope @ self.x
-        cone = cp.SOC(room + 1.0, cp.hstack([2.0 * (self._root @ self.x), room - 1.0]))
-        return cp.Problem(cp.Minimize(t), [*box, cone, 0.5 * (inequality + inequality.T) >> 0])
+        cone = below(self._root @ self.x, room, 1.0)
+        positive = 0.5 * (inequality + inequality.T) >> 0
+        return cp.Problem(cp.Minimize(t + self.overshoot), [*box, cone, positive])
 
     def _fill(self, model: BallModel, sizes: FloatArray) -> float:
         k = self.unknowns
@@ -158,8 +155,7 @@ class EllipsoidalProblem(RobustProblem):
         """See :meth:`RobustProblem.corrected`: c, b and Q are those found after the step."""
         found = self.worst_case(theta)
         plain = model.plain
-        promised = plain.value + plain.gradient @ step + 0.5 * step @ plain.hessian @ step
-        missed = float(found.nominal - promised)
+        missed = found.nominal - plain.after(step)
         b = model.linear + found.details["linear"] - (model.linear + step @ model.linear_slopes)
         q = found.details["matrix"] - np.tensordot(step, model.matrix_slopes, 1)
         gain = ball_maximum(b, q, self.radius)[0]

@@ -27,6 +27,19 @@ class Quadratic:
     gradient: FloatArray
     hessian: FloatArray
 
+    def after(self, step: FloatArray) -> float:
+        """Its value after a step."""
+        return float(self.value + self.gradient @ step + 0.5 * step @ self.hessian @ step)
+
+
+@dataclass(frozen=True)
+class Cap:
+    """A limit of the nominal χ², ``allowance`` above that of the nominal fit; overshoot costs ``weight`` a unit."""
+
+    limit: float
+    allowance: float
+    weight: float
+
 
 def root(matrix: FloatArray) -> FloatArray:
     """K (n, n) with KᵀK = matrix, columns scaled first; eigenvalues negative by rounding count as zero."""
@@ -62,8 +75,18 @@ class ConeProgram(ABC):
         self._made: Any = None
         self.duals: Any = None
 
-    def solve(self, model: Any, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, float]:
+    def solve(
+        self, model: Any, lower: FloatArray, upper: FloatArray, cap: Cap | None = None
+    ) -> tuple[FloatArray, float]:
         """Best step inside lower ≤ δ ≤ upper, and the program's value there in units of χ².
+
+        Parameters
+        ----------
+        model
+            Of the subclass; ``model.plain`` is the nominal χ².
+        lower, upper : (n,)
+        cap : Cap, optional
+            What the nominal χ² may rise to.
 
         Raises
         ------
@@ -72,23 +95,44 @@ class ConeProgram(ABC):
         """
         if self._made is None:
             self._made = self._build()
-        sizes = step_sizes(self.curvature(model), np.maximum(upper, -lower))
+        sizes = step_sizes(model.plain.hessian, np.maximum(upper, -lower))
         unit = self._fill(model, sizes)
+        self._fill_cap(model.plain, sizes, unit, cap)
         self.lower.value, self.upper.value = lower / sizes, upper / sizes
         self.chain.solve(self._made)
         step = np.clip(sizes * np.asarray(self.x.value), lower, upper)
         return step, self.base(model) + unit * float(self._made.value)
 
     def _box(self) -> list[Any]:
+        """Variables and constraints that all programs share: the box and the cap."""
         import cvxpy as cp
 
-        self.x = cp.Variable(self.size)
-        self.lower, self.upper = cp.Parameter(self.size), cp.Parameter(self.size)
-        return [self.x >= self.lower, self.x <= self.upper]
+        n = self.size
+        self.x = cp.Variable(n)
+        self.lower, self.upper = cp.Parameter(n), cp.Parameter(n)
+        self._cap_root, self._cap_slope, self._cap_room = (
+            cp.Parameter((n, n)),
+            cp.Parameter(n),
+            cp.Parameter(),
+        )
+        self._cap_weight = cp.Parameter(nonneg=True)
+        over = cp.Variable(nonneg=True)
+        self.overshoot = self._cap_weight * over
+        room = self._cap_room + over - self._cap_slope @ self.x
+        cone = below(self._cap_root @ self.x, room, 1.0)
+        return [self.x >= self.lower, self.x <= self.upper, cone]
 
-    @abstractmethod
-    def curvature(self, model: Any) -> FloatArray:
-        """The (n, n) matrix that sets the scale of the steps."""
+    def _fill_cap(self, plain: Quadratic, sizes: FloatArray, unit: float, cap: Cap | None) -> None:
+        """‖K δ‖² ≤ room + overshoot − gᵀδ, in units of the allowance."""
+        if cap is None:
+            self._cap_root.value, self._cap_slope.value = np.zeros((self.size,) * 2), np.zeros(self.size)
+            self._cap_room.value, self._cap_weight.value = 1.0, 0.0
+            return
+        scale = max(cap.allowance, 1e-12)
+        self._cap_root.value = root(0.5 * plain.hessian) * sizes / np.sqrt(scale)
+        self._cap_slope.value = plain.gradient * sizes / scale
+        self._cap_room.value = (cap.limit - plain.value) / scale
+        self._cap_weight.value = cap.weight * scale / unit
 
     @abstractmethod
     def base(self, model: Any) -> float:
@@ -103,9 +147,8 @@ class ConeProgram(ABC):
         """Set the parameters, and return the unit of the value in χ²."""
 
 
-def below(quadratic: Any, linear: Any, offset: Any = 0.0) -> Any:
-    """The cone ‖quadratic‖² ≤ linear (1 + offset)."""
+def below(quadratic: Any, linear: Any, factor: Any) -> Any:
+    """The cone ‖quadratic‖² ≤ linear · factor."""
     import cvxpy as cp
 
-    one = 1.0 + offset
-    return cp.SOC(linear + one, cp.hstack([2.0 * quadratic, linear - one]))
+    return cp.SOC(linear + factor, cp.hstack([2.0 * quadratic, linear - factor]))

@@ -27,7 +27,7 @@ from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.one_time import OneTimeObjective
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.optimize.robust.inner import tail_mean
-from heterodyne_nb.optimize.robust.programs import ConeProgram, Quadratic, newton_gain, root
+from heterodyne_nb.optimize.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.optimize.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.optimize.robust.solvers import SolverChain
 from heterodyne_nb.optimize.robust.violation import violation_bound
@@ -84,21 +84,19 @@ class ScenarioProgram(ConeProgram):
         self.slots = slots
         self.chosen = np.zeros(0, np.int64)
 
-    def curvature(self, model: ScenarioModel) -> FloatArray:
-        """See :meth:`ConeProgram.curvature`."""
-        return model.plain.hessian
-
     def base(self, model: ScenarioModel) -> float:
         """The mixed value at the present point."""
         tail = tail_mean(model.values, model.fraction)[0]
         return (1.0 - model.radius) * model.plain.value + model.radius * tail
 
-    def solve(self, model: ScenarioModel, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, float]:
+    def solve(
+        self, model: ScenarioModel, lower: FloatArray, upper: FloatArray, cap: Cap | None = None
+    ) -> tuple[FloatArray, float]:
         """See :meth:`ConeProgram.solve`."""
         inside = np.argsort(model.values)[::-1][: self.slots]
         while True:
             self.chosen = np.sort(inside)
-            step, value = super().solve(model, lower, upper)
+            step, value = super().solve(model, lower, upper, cap)
             after = sample_values(model, step)
             _, weights = tail_mean(after, model.fraction)
             missing = np.setdiff1d(np.flatnonzero(weights > 0), self.chosen)
@@ -125,11 +123,12 @@ class ScenarioProgram(ConeProgram):
         above = plain - self._plain_slope @ self.x
         cones = [
             cp.SOC(room + 1.0, cp.vstack([rows, cp.reshape(room - 1.0, (1, m), order="F")]), axis=0),
-            cp.SOC(above + 1.0, cp.hstack([2.0 * (self._plain_root @ self.x), above - 1.0])),
+            below(self._plain_root @ self.x, above, 1.0),
             excess >= t - eta,
         ]
         worst = self._mixed * eta + self._tail * cp.sum(excess)
-        return cp.Problem(cp.Minimize(self._share * plain + worst), [*box, *cones])
+        value = self._share * plain + worst + self.overshoot
+        return cp.Problem(cp.Minimize(value), [*box, *cones])
 
     def _fill(self, model: ScenarioModel, sizes: FloatArray) -> float:
         tail = tail_mean(model.values, model.fraction)[0]
@@ -208,8 +207,10 @@ class ScenarioProblem(RobustProblem):
 
     def corrected(self, model: ScenarioModel, step: FloatArray, theta: FloatArray) -> ScenarioModel:
         """See :meth:`RobustProblem.corrected`: every sample's value is that found after the step."""
-        missed = self.worst_case(theta).details["samples"] - sample_values(model, step)
-        return replace(model, values=model.values + missed)
+        found, plain = self.worst_case(theta), model.plain
+        missed = found.details["samples"] - sample_values(model, step)
+        corrected = replace(plain, value=plain.value + found.nominal - plain.after(step))
+        return replace(model, values=model.values + missed, plain=corrected)
 
     def program(self, chain: SolverChain) -> ScenarioProgram:
         """See :meth:`RobustProblem.program`."""

@@ -14,7 +14,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.optimize.problem_view import view_problem
-from heterodyne_nb.optimize.robust.programs import ConeProgram
+from heterodyne_nb.optimize.robust.programs import Cap, ConeProgram
 from heterodyne_nb.optimize.robust.solvers import SolverChain, solver_readiness
 from heterodyne_nb.optimize.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import Readiness
@@ -57,11 +57,29 @@ class RobustProblem(ABC):
     def __init__(self, objective: Any) -> None:
         self.objective = objective
         self.parameter_names = objective.parameter_names
+        self.cap: Cap | None = None
 
     def __call__(self, theta: FloatArray) -> float:
-        """Worst-case χ² at a published vector; infinite where the curves are unphysical."""
+        """Worst-case χ² at a published vector, more beyond the cap; infinite where the curves are unphysical."""
         theta = np.asarray(theta, float)
-        return self.worst_case(theta).value if self.objective.physical(theta) else float("inf")
+        if not self.objective.physical(theta):
+            return float("inf")
+        found = self.worst_case(theta)
+        if self.cap is None:
+            return found.value
+        return found.value + self.cap.weight * max(found.nominal - self.cap.limit, 0.0)
+
+    def capped(self, nominal: FloatArray, allowance: float | None) -> None:
+        """Let the nominal χ² rise by at most ``allowance`` above that of the nominal answer.
+
+        The cap is kept by an exact penalty: for a convex worst case the gain by one more unit of χ² is at most all
+        there is to gain, the worst less the nominal value, over the allowance.
+        """
+        if allowance is None or not np.isfinite(allowance):
+            return
+        found = self.worst_case(nominal)
+        weight = 1.0 + 2.0 * (found.value - found.nominal) / max(allowance, 1e-12)
+        self.cap = Cap(found.nominal + allowance, allowance, weight)
 
     def to_internal(self, theta: FloatArray) -> FloatArray:
         """Internal coordinates of a published vector."""
@@ -112,6 +130,8 @@ class RobustStrategy(IterativeStrategy):
     ----------
     radius : float
         Size of the set the answer guards against; 0 is the plain fit.
+    allowance : float, optional
+        Most that the nominal χ² may rise above that of the nominal answer. Default: no limit.
     solver : str
         Of the cone programs: CLARABEL, SCS, GUROBI, or another that CVXPY knows; see ``solvers.SOLVERS``.
     tolerance : float
@@ -124,6 +144,7 @@ class RobustStrategy(IterativeStrategy):
     uses_normal_equations: ClassVar[bool] = True
 
     radius: float = 1.0
+    allowance: float | None = None
     solver: str = "CLARABEL"
     tolerance: float = 1e-9
 
@@ -194,6 +215,7 @@ class RobustStrategy(IterativeStrategy):
         for radius in radii:
             strategy = replace(self, radius=radius)
             problem = strategy.problem(objective_func, nominal)
+            problem.capped(nominal, self.allowance)
             program = program or problem.program(chain)
             result = strategy._from(problem, program, chain, nominal, start)
             start = result.x
@@ -210,7 +232,7 @@ class RobustStrategy(IterativeStrategy):
         """One run from ``start``, or from the nominal answer where that is no worse."""
         began = time.perf_counter()
         before = problem.worst_case(nominal)
-        if problem(start) > before.value:
+        if problem(start) > problem(nominal):
             start = nominal
         view = view_problem(problem, start)
         run = Run(view, self, problem)
@@ -241,7 +263,7 @@ class RobustStrategy(IterativeStrategy):
         while run.nit < limit:
             run.check_stop()
             box = trust_box(run, z, radius)
-            step, value = program.solve(model, *box)
+            step, value = program.solve(model, *box, problem.cap)
             promised = fun - value
             if promised <= max(self.tolerance * abs(fun), _QUIET_GAIN * run.noise):
                 return "cost tolerance"
@@ -273,7 +295,7 @@ class RobustStrategy(IterativeStrategy):
         corrected = problem.corrected(model, step, run.view.to_x(run.view.clip(z + step)))
         if corrected is None:
             return step, trial
-        again, _ = program.solve(corrected, *box)
+        again, _ = program.solve(corrected, *box, problem.cap)
         other = run.value(z + again)
         return (again, other) if other < trial else (step, trial)
 
@@ -301,7 +323,8 @@ def certificate(
         z = problem.to_internal(theta)
         lower, upper = problem.internal_bounds(theta)
         box = np.maximum(lower - z, -1e-3), np.minimum(upper - z, 1e-3)
-        _, value = program.solve(problem.linearised(theta), np.minimum(box[0], 0.0), np.maximum(box[1], 0.0))
+        box = np.minimum(box[0], 0.0), np.maximum(box[1], 0.0)
+        _, value = program.solve(problem.linearised(theta), *box, problem.cap)
     return {
         "nominal": problem.reduced(after.nominal),
         "worst_case": problem.reduced(after.value),

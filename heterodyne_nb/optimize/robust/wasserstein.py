@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import RobustObjective
-from heterodyne_nb.optimize.robust.programs import ConeProgram, Quadratic, below, newton_gain, root
+from heterodyne_nb.optimize.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.optimize.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.optimize.robust.solvers import SolverChain
 from heterodyne_nb.optimize.trf import compressed_jacobian
@@ -93,7 +93,7 @@ def _complete(coordinates: Any, k: int, known: NDArray[np.bool_]) -> bool:
 class NormModel:
     """Numbers of the program: χ² quadratic, penalty weight λ, D, and z − z_ref; curved for the type-2 form."""
 
-    quadratic: Quadratic
+    plain: Quadratic
     penalty: float
     size: FloatArray
     offset: FloatArray
@@ -107,21 +107,19 @@ class NormProgram(ConeProgram):
     cone ‖K δ‖² ≤ (s − gᵀδ)(1 + (s + gᵀδ)/(4 χ²)).
     """
 
-    def curvature(self, model: NormModel) -> FloatArray:
-        """See :meth:`ConeProgram.curvature`."""
-        return model.quadratic.hessian
-
     def base(self, model: NormModel) -> float:
         """The nominal χ²; the penalty is counted in the program's value."""
-        return model.quadratic.value
+        return model.plain.value
 
-    def solve(self, model: NormModel, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, float]:
+    def solve(
+        self, model: NormModel, lower: FloatArray, upper: FloatArray, cap: Cap | None = None
+    ) -> tuple[FloatArray, float]:
         """See :meth:`ConeProgram.solve`; in the type-2 form the value is squared back to a χ²."""
-        step, value = super().solve(model, lower, upper)
+        step, value = super().solve(model, lower, upper, cap)
         if not model.curved:
             return step, value
-        chi = np.sqrt(model.quadratic.value)
-        return step, float((chi + (value - model.quadratic.value) / (2.0 * chi)) ** 2)
+        chi = np.sqrt(model.plain.value)
+        return step, float((chi + (value - model.plain.value) / (2.0 * chi)) ** 2)
 
     def _build(self) -> Any:
         import cvxpy as cp
@@ -133,12 +131,12 @@ class NormProgram(ConeProgram):
         self._bend = cp.Parameter(nonneg=True)
         self._pull, self._from = cp.Parameter((n,), nonneg=True), cp.Parameter(n)
         above = s - self._slope @ self.x
-        cone = below(self._root @ self.x, above, self._bend * s + self._bent @ self.x)
+        cone = below(self._root @ self.x, above, 1.0 + self._bend * s + self._bent @ self.x)
         penalty = cp.norm(cp.multiply(self._pull, self.x) + self._from, 2)
-        return cp.Problem(cp.Minimize(s + penalty), [*box, cone])
+        return cp.Problem(cp.Minimize(s + penalty + self.overshoot), [*box, cone])
 
     def _fill(self, model: NormModel, sizes: FloatArray) -> float:
-        quadratic, chi2 = model.quadratic, max(model.quadratic.value, np.finfo(float).tiny)
+        quadratic, chi2 = model.plain, max(model.plain.value, np.finfo(float).tiny)
         pull = model.penalty * model.size
         unit = max(1.0, newton_gain(quadratic), 1e-2 * float(np.linalg.norm(pull * model.offset)))
         if model.curved:
