@@ -20,6 +20,7 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.radius import radius_path
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
+from heterodyne_nb.plots.tiles import chi2_by_tile
 from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.plots.worst import worst_case
 from heterodyne_nb.plots.worst_maps import worst_case_maps
@@ -31,6 +32,7 @@ __all__ = [
     "ZoomError",
     "c2",
     "chi2_by_angle",
+    "chi2_by_tile",
     "compare_bands",
     "compare_results",
     "comparison",

@@ -1,0 +1,83 @@
+"""Chi-square and mean residual tile by tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from plot_samples import CONTRAST, DEAD, MASKED, SIGMA, TRUTH, frame_times, make_experiment, true_map
+
+import heterodyne_nb as hnb
+from heterodyne_nb import plots
+from heterodyne_nb.errors import ConfigurationError, DataWarning
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.plots.tiles import tile_statistics
+from heterodyne_nb.results import FitResult
+
+
+@pytest.fixture(scope="module")
+def spoiled() -> xr.Dataset:
+    """The experiment, 0.05 (5 σ) added where frames 1 to 20 meet frames 101 to 120."""
+    ds = make_experiment()
+    c2 = ds["c2"].copy(deep=True)
+    c2[..., :20, 100:] += 0.05
+    c2[..., 100:, :20] += 0.05
+    return ds.assign(c2=c2)
+
+
+@pytest.fixture(scope="module")
+def held(spoiled: xr.Dataset) -> FitResult:
+    """Contrast and offset fitted, all else at the truth."""
+    names = ModelFactory.create_model("heterodyne").parameter_names
+    fixed = {name: {"value": v, "vary": False} for name, v in zip(names, TRUTH, strict=True)}
+    with pytest.warns(DataWarning, match="holds no data"):
+        return hnb.fit(spoiled, parameters=fixed)
+
+
+def test_tiles_are_sums_over_their_pixels(spoiled: xr.Dataset, held: FitResult) -> None:
+    tiles = tile_statistics(held, spoiled, q=0.01, phi=45, blocks=6)
+    one = held.dataset.isel(bin=int(np.flatnonzero((held.dataset.q == 0.01) & (held.dataset.phi == 45))[0]))
+    model = float(one["offset"]) + float(one["contrast"]) * true_map(0.01, 45.0, frame_times(120))
+    data = spoiled["c2"].sel(q=0.01, phi=45).values.astype(float)
+    used = spoiled["mask"].values
+    pair = used[:, None] & used & ~np.eye(120, dtype=bool)
+    residual = np.where(pair, (data - model) / SIGMA, np.nan)
+    block = np.arange(120) // 20
+    for i, j in ((0, 5), (1, 3), (2, 2)):
+        pixels = residual[np.ix_(block == i, block == j)]
+        assert tiles.chi2[i, j] == pytest.approx(np.nanmean(pixels**2), rel=1e-4)
+        assert tiles.shift[i, j] == pytest.approx(np.nanmean(pixels), abs=1e-3)
+
+
+def test_all_tiles_together_are_the_chi_square_of_the_fit(spoiled: xr.Dataset, held: FitResult) -> None:
+    tiles = tile_statistics(held, spoiled, blocks=6)
+    once = np.tril(tiles.pixels)
+    assert np.sum(tiles.chi2 * once) == pytest.approx(held.chi2, rel=1e-6)
+    assert once.sum() == held.dataset.attrs["n_data"]
+    assert tiles.bins == "15 bins together"  # one of sixteen is dead
+
+
+def test_the_corner_where_data_were_changed_stands_out(spoiled: xr.Dataset, held: FitResult) -> None:
+    chi2, shift = (t for t in plots.chi2_by_tile(held, spoiled, blocks=6).data if t.type == "heatmap")
+    assert np.unravel_index(np.argmax(chi2.z), chi2.z.shape) in ((0, 5), (5, 0))
+    assert np.unravel_index(np.argmax(shift.z), shift.z.shape) in ((0, 5), (5, 0))
+    np.testing.assert_allclose(chi2.z, chi2.z.T)
+    np.testing.assert_allclose(chi2.x, np.linspace(0.25, 60.25, 7))
+
+
+def test_both_maps_carry_units_and_the_masked_frames(spoiled: xr.Dataset, held: FitResult) -> None:
+    figure = plots.chi2_by_tile(held, spoiled)
+    assert {axis.title.text for axis in figure.select_xaxes()} == {"t<sub>1</sub> (s)"}
+    (band,) = (t for t in figure.data if t.name == "masked frames" and t.showlegend)
+    t = frame_times(120)
+    assert min(v for v in band.x if v is not None) <= t[MASKED.start]
+    assert figure.data[0].zmin == -figure.data[0].zmax
+
+
+def test_other_data_and_a_dead_bin_are_errors(spoiled: xr.Dataset, held: FitResult) -> None:
+    other = spoiled.assign(c2=spoiled["c2"] + 0.01 * CONTRAST * (spoiled["t1"] > 10))
+    with pytest.raises(ConfigurationError, match="data that were fitted"):
+        plots.chi2_by_tile(held, other)
+    q, phi = float(spoiled["q"][DEAD[0]]), float(spoiled["phi"][DEAD[1]])
+    with pytest.raises(ConfigurationError, match="none of these bins"):
+        plots.chi2_by_tile(held, spoiled, q=q, phi=phi)
