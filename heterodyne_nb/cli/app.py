@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli import classic, config_command, convert, demo, fit_command
+from heterodyne_nb.cli import app_command, classic, config_command, convert, demo, fit_command
 from heterodyne_nb.cli.arguments import Parser
 from heterodyne_nb.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, OK, USAGE
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (demo, fit_command, config_command, convert):
+    for command in (demo, fit_command, app_command, config_command, convert):
         command.add_to(commands)
     return _run(parser, argv)
 

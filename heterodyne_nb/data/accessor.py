@@ -24,6 +24,7 @@ _VERBS: dict[str, str] = {
     "stack_bins": "heterodyne_nb.data.bins:stack_bins",
     "unstack_bins": "heterodyne_nb.data.bins:unstack_bins",
     "fit": "heterodyne_nb.analysis.fitting:fit",
+    "explore": "heterodyne_nb.widgets.data_explorer:explore",
 }
 _PLOTS: dict[str, str] = {
     "c2": "heterodyne_nb.plots:c2",
@@ -65,8 +66,9 @@ class XpcsAccessor(_Verbs):
 
     ``ds.xpcs.g2(age=…, width=…, cut=…)``, ``.select``, ``.crop_frames``, ``.mask_frames``, ``.unmask``,
     ``.merge_bins``, ``.estimate_sigma``, ``.detect_bad_frames``, ``.fringe_spectrum``, ``.stack_bins``,
-    ``.unstack_bins``, ``.fit`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the layers above
-    with the dataset as first argument; ``.plot.c2``, ``.plot.g2``, … those of :mod:`heterodyne_nb.plots`.
+    ``.unstack_bins``, ``.fit``, ``.explore`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the
+    layers above with the dataset as first argument; ``.plot.c2``, ``.plot.g2``, … those of
+    :mod:`heterodyne_nb.plots`.
     """
 
     def __init__(self, ds: xr.Dataset) -> None:

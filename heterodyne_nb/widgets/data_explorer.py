@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipywidgets as widgets
+import xarray as xr
 
 from heterodyne_nb.analysis.session import AnalysisSession
+from heterodyne_nb.plots.select import need
 from heterodyne_nb.widgets.bin_picker import BinPicker
 from heterodyne_nb.widgets.colour_bar import ColourBar
 from heterodyne_nb.widgets.cut_panel import CutPanel
@@ -15,7 +17,7 @@ from heterodyne_nb.widgets.map_view import MapCanvas
 from heterodyne_nb.widgets.panel import Panel
 from heterodyne_nb.widgets.trace_strip import TraceStrip
 
-__all__ = ["DataExplorer"]
+__all__ = ["DataExplorer", "explore"]
 
 _COLUMN = {"flex": "1 1 440px", "min_width": "320px", "overflow": "visible", "padding": "0 8px 0 0"}
 
@@ -83,3 +85,20 @@ class DataExplorer(Panel):
     def _show_trace(self) -> None:
         if self.session.dataset is not None:
             self.strip.show(self.session.dataset, bin=self.session.bin)
+
+
+def explore(ds: xr.Dataset) -> DataExplorer:
+    """A DataExplorer on a session of its own: the last line of a cell, ``ds.xpcs.explore()``.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With two-time maps.
+
+    Raises
+    ------
+    ConfigurationError
+        The dataset holds no two-time map.
+    """
+    need(ds, "c2", "the explorer")
+    return DataExplorer(AnalysisSession(ds))

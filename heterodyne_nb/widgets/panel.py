@@ -86,6 +86,12 @@ class Panel:
         self._parts.append(part)
         return part
 
+    def _unwatch(self, target: HasTraits) -> None:
+        """Stop observing one target."""
+        for one in [entry for entry in self._watched if entry[0] is target]:
+            target.unobserve(*one[1:])
+            self._watched.remove(one)
+
     def close(self) -> None:
         """Stop observing and take every widget of the panel away; the session stays."""
         for target, call, names in self._watched:
