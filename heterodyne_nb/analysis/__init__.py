@@ -1,5 +1,6 @@
 """Analyses: from a dataset or a configuration to fits, step by step, under observers."""
 
+from heterodyne_nb.analysis.bad_bins import detect_bad_bins
 from heterodyne_nb.analysis.batch import fit_batch
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
@@ -27,6 +28,7 @@ __all__ = [
     "Pipeline",
     "ProgressObserver",
     "TqdmProgressObserver",
+    "detect_bad_bins",
     "fit",
     "fit_batch",
     "fit_robust",

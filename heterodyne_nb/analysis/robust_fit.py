@@ -28,7 +28,7 @@ def fit_robust(
     *,
     methods: str | Iterable[str] = METHODS,
     radius: Radius | Mapping[str, Radius] = "auto",
-    price: float | None = 1.0,
+    price: float | None = 0.25,
     start: FitResult | Mapping[str, float] | None = None,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
     contrast: str = "per_bin",
@@ -38,7 +38,6 @@ def fit_robust(
     solver: str = "CLARABEL",
     n_scenarios: int = 50,
     cvar: float | None = None,
-    regret: bool = True,
     tolerance: float = 1e-9,
     max_iterations: int | None = None,
     multistart: int | None = None,
@@ -67,8 +66,8 @@ def fit_robust(
     price : float, optional
         Most that the answer may fit worse than the nominal one, in units of what the truth itself is expected to fit
         worse (tr(A⁻¹ M) in χ²: the number of parameters where pixels are independent, more as they share frames).
-        With 1 the data cannot tell the answer from the best fit, and of all such answers it has the lowest worst
-        case. None: no limit, the plain min-max.
+        With 1 the data cannot tell the answer from the best fit; the default, a quarter, lets it move by half an error
+        bar all in all. Of all such answers it has the lowest worst case. None: no limit, the plain min-max.
     start : FitResult or mapping, optional
         The nominal fit, or its values; the nominal fit starts there. Without, it searches as ``fit`` does.
     parameters, contrast, loss, loss_scale, multistart, seed, gap, time_limit, on_progress, stop
@@ -83,8 +82,6 @@ def fit_robust(
         Number of bootstrap samples of scenario.
     cvar : float, optional
         Mean of this worst fraction of the scenarios instead of the worst alone.
-    regret : bool
-        Whether each scenario counts by how much worse it is fitted than it could be, rather than by its χ².
     tolerance : float
         Relative decrease of the worst case at which it has converged.
     max_iterations : int, optional
@@ -127,7 +124,6 @@ def fit_robust(
         solver=solver,
         n_scenarios=n_scenarios,
         cvar=cvar,
-        regret=regret,
         tolerance=tolerance,
         max_iterations=max_iterations,
         price=price,

@@ -25,7 +25,7 @@ from heterodyne_nb.results import FitResult, collect_provenance
 #: What a record of the call leaves out: it belongs to a session.
 _NOT_RECORDED = ("on_progress", "stop")
 _OF_STRATEGY = (
-    "calibration", "solver", "n_scenarios", "cvar", "regret", "tolerance", "max_iterations", "seed",
+    "calibration", "solver", "n_scenarios", "cvar", "tolerance", "max_iterations", "seed",
 )  # fmt: skip
 _OF_FIT = ("contrast", "loss", "loss_scale", "multistart", "seed", "gap", "on_progress")
 
@@ -75,8 +75,7 @@ class RobustRun:
             table = _started(table, values)
             plain["multistart"] = 0
         options = FitOptions(stop=stop_token(settings["stop"], settings["time_limit"]), **plain)
-        solve = solve_one_time if model.one_time else solve_two_time
-        nominal = solve(dataset, model, table, options)
+        nominal = _solve(dataset, model, table, options)
         asked = {**settings, "mode": mode, "start": values}
         asked["parameters"] = asked_parameters(settings["parameters"])
         asked = {k: v for k, v in asked.items() if v is not None and k not in _NOT_RECORDED}
@@ -118,6 +117,30 @@ class RobustRun:
             told = result.uncertainty + ", and the calibration"
             attributes["uncertainty"] = told
         return FitResult(result.dataset.assign_attrs(attributes))
+
+
+def nominal_fit(
+    dataset: xr.Dataset,
+    mode: str,
+    start: FitResult | Mapping[str, float] | None,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    **settings: Any,
+) -> Solved:
+    """The optimum of a plain fit, from ``start`` if there is one; ``settings`` are those of FitOptions."""
+    model = ModelFactory.create_model(mode)
+    table = parameter_table(model, parameters)
+    values = _start_values(start, model.parameter_names, mode)
+    if values is not None:
+        table, settings = _started(table, values), {**settings, "multistart": 0}
+    for key in settings:
+        if key not in _OF_FIT:
+            raise unknown_name(key, ("parameters", *_OF_FIT), "setting of the fit:")
+    return _solve(dataset, model, table, FitOptions(**settings))
+
+
+def _solve(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+    solve = solve_one_time if model.one_time else solve_two_time
+    return solve(dataset, model, table, options)
 
 
 def _known(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,30 +164,16 @@ class ScenarioProblem(RobustProblem):
         Of the samples that the tail mean takes; 1/S and less: the worst alone.
     """
 
-    def __init__(
-        self, objective: Any, weights: FloatArray, radius: float, fraction: float, nominal: FloatArray | None
-    ) -> None:
+    def __init__(self, objective: Any, weights: FloatArray, radius: float, fraction: float) -> None:
         super().__init__(objective)
         self.weights, self.radius, self.fraction = weights, radius, fraction
         self._counts: FloatArray | None = None
-        self.levels = np.zeros(len(weights))
-        if nominal is not None:
-            self.levels = self._own_levels(nominal)
-
-    def _own_levels(self, nominal: FloatArray) -> FloatArray:
-        """χ² of each sample at its own best fit, to second order around the nominal answer, less their mean."""
-        model = self.linearised(nominal)
-        gains = [
-            newton_gain(Quadratic(0.0, g, h)) for g, h in zip(model.gradients, model.hessians, strict=True)
-        ]
-        levels = model.values - np.array(gains)
-        return levels - model.plain.value
 
     def worst_case(self, theta: FloatArray) -> WorstCase:
         """χ² of every sample by itself, then their maximum or tail mean by sorting."""
         theta = np.asarray(theta, float)
         plain, samples = self._equations(theta, _NONE)
-        values = np.array([sample.chi2 for sample in samples]) - self.levels
+        values = np.array([sample.chi2 for sample in samples])
         tail, weights = tail_mean(values, self.fraction)
         worst = (1.0 - self.radius) * plain.chi2 + self.radius * tail
         return WorstCase(float(worst), plain.chi2, {"samples": values, "tail_weights": weights})
@@ -201,9 +187,7 @@ class ScenarioProblem(RobustProblem):
             (s.chi2, jacobian.T @ s.gradient, jacobian.T @ s.hessian @ jacobian) for s in (plain, *samples)
         ]
         values, gradients, hessians = (np.array([part[i] for part in parts[1:]]) for i in range(3))
-        return ScenarioModel(
-            Quadratic(*parts[0]), values - self.levels, gradients, hessians, self.radius, self.fraction
-        )
+        return ScenarioModel(Quadratic(*parts[0]), values, gradients, hessians, self.radius, self.fraction)
 
     def corrected(self, model: ScenarioModel, step: FloatArray, theta: FloatArray) -> ScenarioModel:
         """See :meth:`RobustProblem.corrected`: every sample's value is that found after the step."""
@@ -308,9 +292,6 @@ class ScenarioRobust(RobustStrategy):
         Number of samples.
     cvar : float, optional
         Mean of this worst fraction, in (0, 1), instead of the worst alone: softer.
-    regret : bool
-        Whether a sample counts by its χ² above that of its own best fit. Otherwise the sample that happens to
-        hold the most noise is the worst whatever the parameters are, and the answer fits that noise.
     seed : int
         Of the samples.
     """
@@ -319,7 +300,6 @@ class ScenarioRobust(RobustStrategy):
 
     n_scenarios: int = 50
     cvar: float | None = None
-    regret: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -342,6 +322,4 @@ class ScenarioRobust(RobustStrategy):
         """See :meth:`RobustStrategy.problem`."""
         weights = draw_weights(objective, int(self.n_scenarios), self.seed)
         fraction = 1.0 / self.n_scenarios if self.cvar is None else float(self.cvar)
-        return ScenarioProblem(
-            objective, weights, float(self.radius), fraction, nominal if self.regret else None
-        )
+        return ScenarioProblem(objective, weights, float(self.radius), fraction)

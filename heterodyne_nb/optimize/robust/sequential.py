@@ -16,14 +16,17 @@ from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.optimize.problem_view import view_problem
 from heterodyne_nb.optimize.robust.programs import Cap, ConeProgram
 from heterodyne_nb.optimize.robust.solvers import SolverChain, solver_readiness
-from heterodyne_nb.optimize.run import IterativeStrategy, Run
+from heterodyne_nb.optimize.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import Readiness
 
 FloatArray = NDArray[np.float64]
+Box = tuple[FloatArray, FloatArray]
 _FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-9
 #: A promise below this share of the reduced χ² moves the answer by less than a twentieth of its error; enough, too,
 #: are this many steps in a row that gain ten times as little.
 _QUIET_GAIN, _QUIET_STEPS = 1e-3, 5
+#: Where no solver answers, the trust region shrinks down to this.
+_LEAST_TRIED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,13 @@ class RobustStrategy(IterativeStrategy):
         while run.nit < limit:
             run.check_stop()
             box = trust_box(run, z, radius)
-            step, value = program.solve(model, *box, problem.cap)
+            try:
+                step, value = program.solve(model, *box, problem.cap)
+            except OptimizationError:
+                if radius <= _LEAST_TRIED:
+                    raise EndRun("subproblem failed") from None
+                radius *= 0.1
+                continue
             promised = fun - value
             if promised <= max(self.tolerance * abs(fun), _QUIET_GAIN * run.noise):
                 return "cost tolerance"
@@ -285,7 +294,7 @@ class RobustStrategy(IterativeStrategy):
         return "iteration limit"
 
     def _tried(
-        self, run: Run, z: FloatArray, fun: float, step: FloatArray, promised: float, model: Any, box: Any
+        self, run: Run, z: FloatArray, fun: float, step: FloatArray, promised: float, model: Any, box: Box
     ) -> tuple[FloatArray, float]:
         """The true worst case after the step, or after one corrected for what the linearisation missed there."""
         problem, program = self._parts
@@ -295,7 +304,10 @@ class RobustStrategy(IterativeStrategy):
         corrected = problem.corrected(model, step, run.view.to_x(run.view.clip(z + step)))
         if corrected is None:
             return step, trial
-        again, _ = program.solve(corrected, *box, problem.cap)
+        try:
+            again, _ = program.solve(corrected, *box, problem.cap)
+        except OptimizationError:  # the plain step stands
+            return step, trial
         other = run.value(z + again)
         return (again, other) if other < trial else (step, trial)
 
@@ -324,7 +336,10 @@ def certificate(
         lower, upper = problem.internal_bounds(theta)
         box = np.maximum(lower - z, -1e-3), np.minimum(upper - z, 1e-3)
         box = np.minimum(box[0], 0.0), np.maximum(box[1], 0.0)
-        _, value = program.solve(problem.linearised(theta), *box, problem.cap)
+        try:
+            _, value = program.solve(problem.linearised(theta), *box, problem.cap)
+        except OptimizationError:
+            value = float("nan")  # no certificate; the result says so
     return {
         "nominal": problem.reduced(after.nominal),
         "worst_case": problem.reduced(after.value),
@@ -333,7 +348,7 @@ def certificate(
         "program_value": problem.reduced(value),
         "inner_maximum": problem.reduced(after.value),
         "relative_gap": abs(value - after.value) / max(abs(after.value), np.finfo(float).tiny),
-        "solver": chain.current,
+        "solver": chain.used,
         "fallbacks": list(chain.fallbacks),
         **after.details,
     }

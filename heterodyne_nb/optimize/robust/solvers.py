@@ -98,7 +98,7 @@ def require_solver(name: str) -> str:
 
 
 class SolverChain:
-    """The chosen solver, and those that take over when it fails.
+    """The chosen solver, and those that take over for a program it fails on.
 
     Parameters
     ----------
@@ -109,19 +109,21 @@ class SolverChain:
 
     Attributes
     ----------
-    current : str
-        The solver in use.
+    used : str
+        The solver that gave the latest answer.
     fallbacks : list of str
-        Who took over from whom, and why; each is also warned of once.
+        Who took over from whom and why, each told once and also warned of.
     """
 
     def __init__(self, name: str = "CLARABEL", *, semidefinite: bool = False) -> None:
-        self.current = require_solver(name)
+        self.used = require_solver(name)
         self.fallbacks: list[str] = []
-        self._semidefinite = semidefinite
-        self._failed: set[str] = set()
-        if semidefinite and not SOLVERS[self.current].semidefinite:
-            self._hand_over("it takes no matrix inequalities")
+        able = {key for key, solver in SOLVERS.items() if solver.semidefinite or not semidefinite}
+        others = [key for key in SOLVERS if key in able and key != self.used and solver_readiness(key)]
+        self._order = [self.used, *others]
+        if self.used not in able:
+            self._order = others
+            self._tell(self.used, "it takes no matrix inequalities", others[0])
 
     def solve(self, problem: Any) -> None:
         """Solve a CVXPY problem in place, by the next solver where one fails.
@@ -131,25 +133,23 @@ class SolverChain:
         OptimizationError
             Every ready solver failed.
         """
-        while True:
-            why = _attempt(problem, SOLVERS[self.current])
+        failed: list[tuple[str, str]] = []
+        for name in self._order:
+            why = _attempt(problem, SOLVERS[name])
             if why is None:
+                for one, reason in failed:
+                    self._tell(one, reason, name)
+                self.used = name
                 return
-            self._hand_over(why)
+            failed.append((name, why))
+        told = "; ".join(f"{name}: {why}" for name, why in failed)
+        raise OptimizationError(f"no solver gave an answer ({told})", where="solver")
 
-    def _hand_over(self, why: str) -> None:
-        self._failed.add(self.current)
-        for name, solver in SOLVERS.items():
-            able = solver.semidefinite or not self._semidefinite
-            if name not in self._failed and able and solver_readiness(name):
-                text = f"solver {self.current} gave no answer ({why}); {name} took its place"
-                self.current = name
-                self.fallbacks.append(text)
-                warn(text, FitWarning)
-                return
-        raise OptimizationError(
-            f"no solver gave an answer; the last was {self.current}: {why}", where="solver"
-        )
+    def _tell(self, name: str, why: str, heir: str) -> None:
+        text = f"solver {name} gave no answer ({why}); {heir} took its place"
+        if text not in self.fallbacks:
+            self.fallbacks.append(text)
+            warn(text, FitWarning)
 
 
 def _attempt(problem: Any, solver: ConeSolver) -> str | None:
