@@ -13,7 +13,13 @@ ends in another optimum; the start is not a stated value, so that no method is t
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
