@@ -6,6 +6,8 @@ from heterodyne_nb.results.draws import Bootstrap
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
 from heterodyne_nb.results.jackknife import Jackknife, jackknife
+from heterodyne_nb.results.profile import profile
+from heterodyne_nb.results.profiles import Profiles
 from heterodyne_nb.results.provenance import collect_provenance
 
 __all__ = [
@@ -13,9 +15,11 @@ __all__ = [
     "FitResult",
     "Identifiability",
     "Jackknife",
+    "Profiles",
     "batch_table",
     "bootstrap",
     "collect_provenance",
     "identifiability",
     "jackknife",
+    "profile",
 ]

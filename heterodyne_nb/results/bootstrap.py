@@ -7,8 +7,11 @@ one-step estimate of :mod:`heterodyne_nb.results.one_step`, so a thousand draws 
 
 Product weights count noise that is *not* shared by the pixels of a frame up to three times (Owen 2007, Menzel 2021):
 with score sums S_k of the tiles that hold block k and s_k1k2 of single tiles, their score has the covariance
-sum_k S_k S_kᵀ + sum_{k1<k2} s sᵀ, where the dyadic one is sum_k S_k S_kᵀ - sum_{k1<k2} s sᵀ. Unless told otherwise the
-scores of the draws are therefore carried onto the dyadic covariance by the linear map that moves them least.
+sum_k S_k S_kᵀ + sum_{k1<k2} s sᵀ, where the dyadic one is sum_k S_k S_kᵀ - sum_{k1<k2} s sᵀ. And with a dozen blocks the
+curvature of the weighted problem follows the weights, which narrows the draws. Unless told otherwise the scores of
+the draws are therefore carried onto the dyadic covariance by the linear map that moves them least, the curvature is
+that of all data (a score bootstrap, Kline & Santos 2012), and since the covariance is itself estimated from few blocks
+every draw is stretched by sqrt(nu / chi²_nu), which makes normal draws Student's.
 """
 
 from __future__ import annotations
@@ -73,8 +76,8 @@ def bootstrap(
     weights : {"exponential", "poisson"}
         Law of the weights: exponential (Bayesian bootstrap, no block is ever left out) or Poisson counts.
     match : bool
-        With ``kind="blocks"``: carry the draws onto the dyadic covariance. Without it errors are up to √3 times
-        too large where the noise of pixels is independent.
+        With ``kind="blocks"``: carry the draws onto the dyadic covariance, with Student's tails. Without it errors
+        are up to √3 times too large where the noise of pixels is independent.
     common_frames : bool
         One set of block weights for all bins: for noise of the beam, which all bins share. Not matched.
     steps : int
@@ -109,20 +112,18 @@ def bootstrap(
         warn(f"{bins} bins say little about their own scatter; kind='blocks' is safer", FitWarning)
     tiles = tiles_at(objective, optimum(result), max(2, min(blocks, frames // 4)))
     matched = match and kind == "blocks" and not common_frames
-    map_scores = _matching_map(tiles) if matched else None
+    match_to = _Matched(tiles) if matched else None
     rng = np.random.default_rng(seed)
-    start, _ = tiles.internal(tiles.equations())
     found: list[FloatArray] = []
     for k in range(n):
         if stop is not None and stop.reason is not None:
             break
         drawn = tile_weights(rng, tiles, kind, weights, common_frames)
         means = _prior_means(objective, rng)
-        tilt = None
-        if map_scores is not None:
-            gradient, _ = tiles.internal(tiles.equations(drawn))
-            tilt = (map_scores - np.eye(len(start))) @ (gradient - start)
-        found.append(refined(tiles, drawn, means, tilt, steps))
+        if match_to is None:
+            found.append(refined(tiles, drawn, means, None, steps))
+        else:
+            found.append(refined(tiles, None, means, match_to.tilt(drawn, rng), steps))
         if k % 20 == 0 or k == n - 1:
             on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
     if len(found) < 2:
@@ -152,24 +153,43 @@ def _law(rng: np.random.Generator, law: str, shape: tuple[int, int]) -> FloatArr
     return rng.exponential(1.0, shape)
 
 
-def _matching_map(tiles: Tiles) -> FloatArray:
-    """Least-moving linear map from scores under product weights to scores of the dyadic covariance (n, n).
+class _Matched:
+    """Scores of draws, carried onto the dyadic covariance.
 
-    For covariances C of the draws and D wanted: D^½ (D^½ C D^½)^-½ D^½ (optimal transport of normal laws).
+    The map is the optimal transport of normal laws, D^½ (D^½ C D^½)^-½ D^½ for covariances C of the draws and D wanted.
     """
+
+    def __init__(self, tiles: Tiles) -> None:
+        self.tiles = tiles
+        self.start, hessian = tiles.internal(tiles.equations())
+        curvature = 0.5 * hessian
+        drawn, wanted = _drawn_meat(tiles), curvature @ tiles.noise @ curvature
+        size = np.sqrt(np.maximum(np.diag(drawn), 1e-300))
+        unit = np.outer(size, size)
+        half = _power(wanted / unit, 0.5)
+        between = half @ _power(half @ (drawn / unit) @ half, -0.5) @ half
+        self.map = between * size[:, None] / size[None, :]
+        chain = tiles.objective.coordinates.jacobian(tiles.theta)
+        self.freedom = float(np.median(tiles.freedom(chain.T))) if chain.size else np.inf
+
+    def tilt(self, weights: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """What to add to the gradient of all data, (n,)."""
+        gradient, _ = self.tiles.internal(self.tiles.equations(weights))
+        stretch = np.sqrt(self.freedom / rng.chisquare(self.freedom)) if np.isfinite(self.freedom) else 1.0
+        return stretch * (self.map @ (gradient - self.start))
+
+
+def _drawn_meat(tiles: Tiles) -> FloatArray:
+    """Covariance of the score under product weights of variance 1, (n, n)."""
     scores, (late, early) = tiles.scores(), tiles.places
-    drawn = np.zeros((scores.shape[2], scores.shape[2]))
+    total = np.zeros((scores.shape[2], scores.shape[2]))
     for s in scores:
         for k in range(tiles.clusters):
             own = s[(late == k) | (early == k)].sum(axis=0)
-            drawn += np.outer(own, own)
+            total += np.outer(own, own)
         off = s[late != early]
-        drawn += off.T @ off
-    size = np.sqrt(np.maximum(np.diag(drawn), 1e-300))
-    unit = np.outer(size, size)
-    half = _power(tiles.meat() / unit, 0.5)
-    between = half @ _power(half @ (drawn / unit) @ half, -0.5) @ half
-    return between * size[:, None] / size[None, :]
+        total += off.T @ off
+    return total
 
 
 def _power(matrix: FloatArray, exponent: float) -> FloatArray:
