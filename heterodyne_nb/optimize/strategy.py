@@ -1,7 +1,5 @@
 """What every optimiser offers: one call, declared abilities, readiness, and a place in the registry."""
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from heterodyne_nb.names import find_name, unknown_name
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 
 #: Strategies by name, in the order they were registered.
-STRATEGIES: dict[str, type[OptimizationStrategy]] = {}
+STRATEGIES: "dict[str, type[OptimizationStrategy]]" = {}
 
 _ALIASES = {"gurobi_trust_region": "gurobi", "lm": "gauss_newton", "trust_region_reflective": "trf"}
 

@@ -1,7 +1,5 @@
 """A trace in time that shows bad frames: the intensity, or how well each frame correlates."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

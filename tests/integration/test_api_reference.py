@@ -1,0 +1,29 @@
+"""The API reference: made from the docstrings by the one command of the README, without a complaint."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import heterodyne_nb
+
+
+def test_the_command_of_the_readme_makes_pages_of_every_public_name(repository: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("pdoc") is None:
+        pytest.skip("pdoc is not installed: pip install -e '.[docs]'")
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    match = re.search(r"`pip install -e \"\.\[docs\]\" && pdoc ([^`]*?)-o api heterodyne_nb`", readme)
+    assert match
+    command = [sys.executable, "-m", "pdoc", *match[1].split(), "-o", str(tmp_path), "heterodyne_nb"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "heterodyne_nb.html").read_text(encoding="utf-8")
+    modules = {path.stem for path in (tmp_path / "heterodyne_nb").glob("*.html")}
+    names = set(heterodyne_nb.__all__) - {"__version__"} - modules
+    assert [name for name in sorted(names) if f'id="{name}"' not in page] == []
+    assert {"data", "engine", "models", "optimize", "plots", "results"} <= modules
