@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -313,6 +314,10 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         return html_report(self._dataset)
+
+    def show(self, dataset: xr.Dataset | None = None) -> Any:
+        """Look at the result in a :class:`heterodyne_nb.widgets.ResultPanel`, beside its data if given."""
+        return importlib.import_module("heterodyne_nb.widgets.result_panel").panel_of(self, dataset)
 
     def identifiability(self) -> Identifiability:
         """Which combinations of the varied parameters the data determine, and how well.

@@ -7,9 +7,12 @@ from typing import Any
 
 _HOME: dict[str, str] = {
     "App": "app",
+    "ConfigEditor": "config_editor",
     "DataExplorer": "data_explorer",
     "FitPanel": "fit_panel",
     "MapCanvas": "map_view",
+    "ResultPanel": "result_panel",
+    "RobustPanel": "robust_panel",
     "TraceStrip": "trace_strip",
 }
 

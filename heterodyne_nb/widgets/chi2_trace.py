@@ -29,10 +29,10 @@ class Chi2Trace(Panel):
 
     def __init__(self, session: AnalysisSession, height: int = 330) -> None:
         super().__init__(session)
-        self.figure = LiveFigure(height, "χ² appears here while a fit runs.")
+        self.figure = LiveFigure(height)
         self.widget = widgets.VBox([self.figure.widget, self.message, self.page])
         self._drawn_at = 0.0
-        self._look: tuple[str, str] | None = None
+        self._look: tuple[str, str, bool] | None = None
         self.watch(session, "progress", self._follow)
         self.watch(session, "status", self._ended)
         self.watch(self.page, "theme", self.draw)
@@ -40,14 +40,15 @@ class Chi2Trace(Panel):
 
     def draw(self) -> None:
         """Draw the whole course."""
-        course = self.session.trace
-        if course:
-            self._drawn_at = time.monotonic()
-            self._put(trace_figure(course, self.page.theme))
+        self._drawn_at = time.monotonic()
+        self._put(trace_figure(self.session.trace, self.page.theme))
 
     def _put(self, new: go.Figure) -> None:
         """Move the points of the figure in the page where it looks the same, else draw it anew."""
-        old, look_now = self.figure.figure, (self.page.theme, new.layout.yaxis.type)
+        old, look_now = (
+            self.figure.figure,
+            (self.page.theme, new.layout.yaxis.type, bool(new.layout.annotations)),
+        )
         if old is None or not old._view_count or self._look != look_now:
             self._look = look_now
             self.figure.draw(new)
@@ -80,8 +81,8 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
     """
     seconds = np.array([one[0] for one in course])
     chi2 = np.array([one[1] for one in course])
-    best = np.minimum.accumulate(np.where(np.isfinite(chi2), chi2, np.inf))
     some = np.unique(np.linspace(0, seconds.size - 1, min(_MOST, seconds.size)).round().astype(int))
+    best = np.minimum.accumulate(np.where(np.isfinite(chi2), chi2, np.inf))
     figure = go.Figure(layout={"template": look.template_name(theme)})
     figure.add_scatter(
         x=seconds[some],
@@ -103,6 +104,12 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
     finite = chi2[np.isfinite(chi2) & (chi2 > 0)]
     log = finite.size > 1 and finite.max() > 5 * finite.min()
     figure.update_xaxes(title_text="time (s)", rangemode="tozero")
+    if not course:
+        figure.update_xaxes(range=[0, 10])
+        figure.update_yaxes(range=[0, 2])
+        figure.add_annotation(
+            text="χ² appears here while a fit runs", x=5, y=1, font={"color": look.faint(theme)}
+        )
     figure.update_yaxes(title_text="reduced χ²", type="log" if log else "linear", tickformat="~g")
     figure.update_layout(
         margin={"l": 62, "r": 14, "t": 34, "b": 48},

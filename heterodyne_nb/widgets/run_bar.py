@@ -15,6 +15,12 @@ __all__ = ["RunBar"]
 class RunBar(Panel):
     """Buttons that start and end work of a session, its progress, warnings and errors.
 
+    Parameters
+    ----------
+    session : AnalysisSession
+    start : ipywidgets.Button, optional
+        A button to put in the place of `guess` and `run`, whose action its owner sets.
+
     Attributes
     ----------
     guess, run, cancel, undo, redo : ipywidgets.Button
@@ -22,10 +28,10 @@ class RunBar(Panel):
     status : ipywidgets.HTML
     """
 
-    def __init__(self, session: AnalysisSession) -> None:
+    def __init__(self, session: AnalysisSession, *, start: widgets.Button | None = None) -> None:
         super().__init__(session)
         self.guess = _button("Guess", "Start values from fringes and decays of the data", 80)
-        self.run = _button("Run", "Fit all chosen bins, every pixel", 80, "primary")
+        self.run = start or _button("Run", "Fit all chosen bins, every pixel", 80, "primary")
         self.cancel = _button("Cancel", "End the fit; its best point so far is kept", 80, "warning")
         self.undo = _button("Undo", "", 70, icon="undo")
         self.redo = _button("Redo", "", 70, icon="repeat")
@@ -35,7 +41,10 @@ class RunBar(Panel):
         line = row(self.guess, self.run, self.cancel, self.undo, self.redo, self.bar, self.status)
         self.widget = widgets.VBox([line, self.failure, self.message, self.page])
         self.on_press(self.guess, session.guess)
-        self.on_press(self.run, session.run)
+        if start is None:
+            self.on_press(self.run, session.run)
+        else:
+            self.guess.layout.display = "none"
         self.on_press(self.cancel, session.cancel)
         self.on_press(self.undo, session.undo)
         self.on_press(self.redo, session.redo)

@@ -6,14 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.analysis.loading import prepare_for_fit
 from heterodyne_nb.analysis.session.parameters import asked_of
-from heterodyne_nb.analysis.session.selection import same_bin
+from heterodyne_nb.analysis.session.selection import in_order, places, prepared, same_bin
 from heterodyne_nb.analysis.session.settings import FitSettings
 from heterodyne_nb.analysis.session.state import Opened
+from heterodyne_nb.analysis.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.progress import StopToken, ignore_progress
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.session.session import AnalysisSession
+
+#: Half width, in degrees, of the range of angles that stands for one angle.
+_SLACK = 1e-3
 
 
 def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
@@ -37,6 +47,7 @@ def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
         return new
     dataset = opened.dataset if opened is not None else session.original
     assert dataset is not None
+    new["bins"] = _bins_asked(dataset, manager)
     if "frame" in dataset.coords:
         frames = dataset["frame"].values
         first, last = manager.settings.temporal.frames
@@ -44,8 +55,23 @@ def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
         new["crop"] = (
             None if whole else (max(first, int(frames[0])), int(frames[-1]) if last is None else last)
         )
-        new["masked"] = tuple((int(a), int(b)) for a, b in manager.settings.masks.frames)
+        asked = [(int(a), int(b)) for a, b in manager.settings.masks.frames]
+        if manager.settings.masks.detect:
+            masked = prepared(dataset, asked, None)
+            asked += bad_frames(masked, ignore_progress, StopToken())
+        new["masked"] = in_order(asked)
     return new
+
+
+def _bins_asked(dataset: xr.Dataset, manager: ConfigManager) -> tuple[int, ...] | None:
+    """Places of the bins whose q and angle the configuration asks for; None for all."""
+    q, phi = places(dataset)
+    numbers = xr.Dataset(
+        {"number": ("bin", np.arange(q.size))}, coords={"q": ("bin", q), "phi": ("bin", phi)}
+    )
+    chosen, _ = prepare_for_fit(numbers, manager.settings)
+    kept = tuple(sorted(int(k) for k in chosen["number"].values))
+    return None if len(kept) == q.size else kept
 
 
 def _manager(config: Any) -> ConfigManager:
@@ -78,7 +104,7 @@ def config_of(session: AnalysisSession) -> ConfigManager:
     mode = base if components else settings.mode
     start = session.config
     if start is None or start.settings.mode != mode:
-        start = ConfigManager.template(mode, components)
+        start = ConfigManager.template(mode, components).updated({"data.file": None})
     changes: dict[str, Any] = {
         "analysis_settings.mode": mode,
         "analysis_settings.n_components": components,
@@ -98,7 +124,32 @@ def config_of(session: AnalysisSession) -> ConfigManager:
     changes |= {f"optimization.classical.{settings.method}.{k}": v for k, v in settings.options.items()}
     if session.source and not session.source.startswith("<"):
         changes |= {"data.file": session.source, "data.folder": None}
-    return start.updated(changes)
+    return start.updated(changes | _bins_in_words(session))
+
+
+def _bins_in_words(session: AnalysisSession) -> dict[str, Any]:
+    """The chosen bins as a list of q and ranges of angles, where they form a grid of these."""
+    every: dict[str, Any] = {
+        "scattering.wavevector_q": None,
+        "scattering.q_range": None,
+        "angle_filtering.enabled": False,
+        "angle_filtering.target_ranges": [],
+    }
+    if session.original is None or session.bins is None:
+        return every
+    q, phi = (values[list(session.bins)] for values in places(session.original))
+    pairs = set(zip(q.tolist(), phi.tolist(), strict=True))
+    if pairs != {(a, b) for a in q.tolist() for b in phi.tolist()}:
+        text = "the chosen bins are no grid of q and phi, which is all that a configuration can say: it takes all"
+        warn(text, ConfigurationWarning)
+        return every
+    ranges = [{"min_angle": one - _SLACK, "max_angle": one + _SLACK} for one in sorted(set(phi.tolist()))]
+    return {
+        **every,
+        "scattering.wavevector_q": sorted(set(q.tolist())),
+        "angle_filtering.enabled": True,
+        "angle_filtering.target_ranges": ranges,
+    }
 
 
 def _initial(session: AnalysisSession) -> dict[str, Any]:

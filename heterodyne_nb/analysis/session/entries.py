@@ -20,7 +20,8 @@ class FitEntry:
     ----------
     name : str
         Shown in lists; no two entries of a session share it.
-    kind : {"fit", "robust"}
+    kind : {"fit", "robust", "result"}
+        ``"result"``: made outside the session.
     results : dict of str to FitResult
         One per method; a fit has one.
     settings : FitSettings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -12,7 +13,7 @@ import xarray as xr
 from heterodyne_nb.analysis.session import tasks
 from heterodyne_nb.analysis.session.entries import FitEntry
 from heterodyne_nb.analysis.session.parameters import with_values
-from heterodyne_nb.analysis.session.selection import in_order
+from heterodyne_nb.analysis.session.selection import in_order, prepared
 from heterodyne_nb.analysis.session.state import SessionState, action
 from heterodyne_nb.analysis.session.work import Mailbox, Task, Work, in_our_words
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, OptimizationError
@@ -82,6 +83,37 @@ class Running(SessionState):
         asked = {**({} if methods is None else {"methods": _several(methods)}), "radius": radius, **options}
         task = partial(tasks.fit_robust, self._fitted_data(), self.settings, self.parameters, start, asked)
         self._start("robust", task, self.settings.time_limit, robust=asked, start=start)
+
+    @action
+    def run_radius_path(self, method: str, radii: Any = None, **options: Any) -> None:
+        """Follow a robust method from radius 0 up, in the background; the outcome is ``robust_path``.
+
+        Parameters
+        ----------
+        method, radii, **options
+            As for :func:`heterodyne_nb.radius_path`.
+        """
+        start, asked = self._nominal(), {"method": method, "radii": radii, **options}
+        task = partial(tasks.radius_path, self._fitted_data(), self.settings, self.parameters, start, asked)
+        self._start("radius path", task, self.settings.time_limit)
+
+    def data_of(self, index: int) -> xr.Dataset:
+        """The data of a history entry, masked and cropped as they were when it was fitted; every bin.
+
+        Raises
+        ------
+        ConfigurationError
+            The entry is of another run than the one that is open.
+        """
+        entry = self.history[index]
+        if self._opened is None or entry.source != self.source:
+            raise ConfigurationError(
+                f"{entry.name} is a fit of {Path(entry.source).name}, which is not open",
+                hint="open that run to see its data beside the model",
+            )
+        if (entry.masked, entry.crop) == (self.masked, self.crop):
+            return self._need_data()
+        return prepared(self._opened.dataset, entry.masked, entry.crop)
 
     def cancel(self) -> None:
         """Ask the running work to end; a fit keeps its best so far. Does nothing when idle."""
@@ -193,6 +225,8 @@ class Running(SessionState):
         if work.kind == "guess":
             if untouched and work.stop.reason != "cancelled":
                 self._change("guess", parameters=with_values(self.parameters, work.outcome))
+        elif work.kind == "radius path":
+            self.set_trait("robust_path", work.outcome)
         elif work.kind == "bad frames":
             if work.outcome and work.stop.reason is None:
                 self._change("mask bad frames", masked=in_order([*self.masked, *work.outcome]))

@@ -32,6 +32,8 @@ def entry_script(entry: FitEntry, history: Sequence[FitEntry], path: str | Path 
     ConfigurationError
         The data were made in memory and no file is given.
     """
+    if entry.kind == "result":  # made elsewhere: its own record says how
+        return entry.result.to_script(path)
     source = str(path) if path is not None else entry.source
     if not source or source.startswith("<"):
         raise ConfigurationError(

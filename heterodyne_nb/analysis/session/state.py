@@ -102,9 +102,11 @@ class SessionState(HasTraits):
     source : str
         Path of the data file; ``"<memory 1>"`` and so on for data made in memory.
     history : tuple of FitEntry
+    robust_path : xarray.Dataset or None
+        The latest path of radii, see :func:`heterodyne_nb.radius_path`.
     status : {"idle", "running", "cancelling"}
     activity : str
-        What is running: ``"fit"``, ``"guess"``, ``"robust"``, ``"bad frames"``; empty when idle.
+        What is running: ``"fit"``, ``"guess"``, ``"robust"``, ``"radius path"``, ``"bad frames"``; empty when idle.
     progress : ProgressEvent or None
     seconds : float
         How long the last work took.
@@ -129,6 +131,7 @@ class SessionState(HasTraits):
     dataset = ADataset()
     source = Unicode("", read_only=True)
     history = Tuple(read_only=True)
+    robust_path = ADataset()
     status = Unicode("idle", read_only=True)
     activity = Unicode("", read_only=True)
     progress = Instance(ProgressEvent, allow_none=True, read_only=True)

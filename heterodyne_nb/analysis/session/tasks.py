@@ -78,6 +78,22 @@ def fit_robust(
     return dict(results)
 
 
+def radius_path(
+    dataset: xr.Dataset,
+    settings: FitSettings,
+    parameters: ParameterTable,
+    start: FitResult | None,
+    asked: Mapping[str, Any],
+    on_progress: OnProgress,
+    stop: StopToken,
+) -> xr.Dataset:
+    """Answers of one robust method for a rising radius."""
+    import heterodyne_nb
+
+    given = robust_arguments(settings, parameters, asked)
+    return heterodyne_nb.radius_path(dataset, start=start, on_progress=on_progress, stop=stop, **given)
+
+
 def robust_arguments(
     settings: FitSettings, parameters: ParameterTable, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
