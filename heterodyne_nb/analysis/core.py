@@ -11,7 +11,7 @@ from heterodyne_nb.analysis.loading import load
 from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_methods, with_provenance
 from heterodyne_nb.analysis.observers import ProgressObserver, notify
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, warn
 from heterodyne_nb.progress import ProgressEvent, StopToken
 
 if TYPE_CHECKING:
@@ -103,19 +103,25 @@ class HeterodyneAnalysisCore:
         outcome = self._run(self._settings.classical.methods)
         return as_optimize_result(outcome.best, outcome.failures)
 
-    def optimize_robust(self) -> dict[str, Any]:
-        """Fit by the configured robust methods.
+    def optimize_robust(self) -> dict[str, FitResult]:
+        """Fit by the configured robust methods, from a nominal fit by the first classical one that works.
+
+        Returns
+        -------
+        dict of str to FitResult
+            By method; :attr:`FitResult.robust` holds each one's certificate.
 
         Raises
         ------
         OptimizationError
-            Always: this version has no robust methods.
+            The nominal fit or every robust method failed, or the solver is not ready.
+
+        Warns
+        -----
+        FitWarning
+            A method failed; the others' answers stand.
         """
-        raise OptimizationError(
-            f"robust methods ({', '.join(self._settings.robust.methods)}) are not in this version yet",
-            where="optimization.robust",
-            hint="use a classical method; a robust loss such as 'huber' bounds the weight of outliers",
-        )
+        return self._robust(self._run(self._settings.classical.methods).best)
 
     def optimize_all(self) -> dict[str, Any]:
         """Fit by every configured method, classical and robust.
@@ -123,8 +129,8 @@ class HeterodyneAnalysisCore:
         Returns
         -------
         dict
-            ``best`` (OptimizeResult), ``best_method``, ``methods`` (name to OptimizeResult) and ``failed``
-            (name to reason).
+            ``best`` (OptimizeResult) and ``best_method``, of lowest chi-square and so a classical one; ``methods``
+            (name to OptimizeResult) and ``failed`` (name to reason).
 
         Raises
         ------
@@ -136,13 +142,21 @@ class HeterodyneAnalysisCore:
         FitWarning
             A method failed; the others' answers stand.
         """
-        outcome = self._run((*self._settings.classical.methods, *self._settings.robust.methods))
-        answers = {name: as_optimize_result(result) for name, result in outcome.results.items()}
-        best = as_optimize_result(outcome.best, outcome.failures)
+        outcome = self._run(self._settings.classical.methods)
+        answers = dict(outcome.results)
+        if not self.stop.reason:
+            try:
+                answers |= self._robust(outcome.best)
+            except HeterodyneError as error:
+                outcome.failures["robust"] = str(error)
+                warn(f"the robust methods failed, the classical answer stands; {error}", FitWarning)
+        else:
+            not_run = dict.fromkeys(self._settings.robust.methods, f"not run: {self.stop.reason}")
+            outcome.failures.update(not_run)
         return {
-            "best": best,
+            "best": as_optimize_result(outcome.best, outcome.failures),
             "best_method": outcome.best_method,
-            "methods": answers,
+            "methods": {name: as_optimize_result(result) for name, result in answers.items()},
             "failed": dict(outcome.failures),
         }
 
@@ -162,8 +176,6 @@ class HeterodyneAnalysisCore:
     def _fit(self, dataset: xr.Dataset, method: str) -> FitResult:
         from heterodyne_nb.analysis.fitting import fit
 
-        if method in self._settings.robust.methods:
-            self.optimize_robust()
         chosen = self._settings
         result = fit(
             dataset,
@@ -182,6 +194,37 @@ class HeterodyneAnalysisCore:
             stop=self.stop,
         )
         return with_provenance(result, config=self.config.to_dict(), used=list(self.account))
+
+    def _robust(self, nominal: FitResult) -> dict[str, FitResult]:
+        from heterodyne_nb.analysis.robust_fit import fit_robust
+
+        assert self.dataset is not None
+        chosen, robust = self._settings, self._settings.robust
+        found = fit_robust(
+            self.dataset,
+            self._mode,
+            methods=robust.methods,
+            radius={name: getattr(robust, name).radius for name in robust.methods},
+            price=robust.price,
+            start=nominal,
+            parameters=self.config.parameters,
+            contrast=chosen.contrast,
+            loss=chosen.loss,
+            loss_scale=chosen.loss_scale,
+            calibration=robust.ellipsoidal.tolerances.model_dump(),
+            solver=robust.solver,
+            n_scenarios=robust.scenario.n_scenarios,
+            cvar=robust.scenario.cvar,
+            tolerance=robust.tolerance,
+            max_iterations=robust.max_iterations,
+            time_limit=chosen.time_limit,
+            seed=robust.scenario.seed,
+            gap=self.config.settings.geometry.gap,
+            on_progress=self._tell,
+            stop=self.stop,
+        )
+        more = {"config": self.config.to_dict(), "used": list(self.account)}
+        return {name: with_provenance(result, **more) for name, result in found.items()}
 
 
 def _manager(config: str | Path | Mapping[str, Any] | ConfigManager) -> ConfigManager:

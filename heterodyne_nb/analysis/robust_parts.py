@@ -106,8 +106,9 @@ class RobustRun:
             objective, np.asarray(answer.x), bool(answer.success), str(answer.message),
             [*self.nominal.path, entry],
         )  # fmt: skip
-        asked = {**self.asked, "methods": [method], "radius": {method: radius}, "call": "fit_robust"}
+        asked = {**self.asked, "methods": [method], "radius": {method: radius}}
         provenance = collect_provenance(self.dataset, asked, seed=self.options.seed)
+        provenance["robust_call"] = asked  # what the script of the result calls, whatever "config" becomes
         options = replace(self.options, method=method)
         finish = one_time_result if objective.problem.model.one_time else result_of
         result = finish(solved, options, provenance, extra_covariance=extra)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine import OneTimeObjective
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.optimize.robust import profile_radius
-from heterodyne_nb.results.uncertainty import CLUSTERS, _pseudo_inverse, dyadic_meat, tile_scores
+from heterodyne_nb.results.uncertainty import CLUSTERS, dyadic_meat, tile_scores
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.robust_parts import RobustRun
 
 FloatArray = NDArray[np.float64]
 _RULES = {
-    "scenario": "1: the whole bootstrap",
-    "ellipsoidal": "1: one tolerance of the instrument",
+    "scenario": "the whole bootstrap",
+    "ellipsoidal": "one tolerance of the instrument",
 }
 
 
@@ -100,4 +100,8 @@ def expected_rise(run: RobustRun) -> float:
     if not run.nominal.objective.coordinates.size:
         return 0.0
     covariance, matrix = _scores(run)
-    return float(np.sum(_pseudo_inverse(matrix) * covariance))
+    known = np.diag(matrix) > 0
+    here = np.ix_(known, known)
+    size = np.sqrt(np.outer(np.diag(matrix), np.diag(matrix))[here])
+    inverse = np.linalg.pinv(matrix[here] / size, rcond=1e-11, hermitian=True)
+    return float(np.sum(inverse * covariance[here] / size))

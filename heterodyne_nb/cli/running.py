@@ -96,8 +96,13 @@ def conclude(args: Namespace, finished: Finished) -> int:
 
 
 def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
-    if "methods" not in made:
+    if hasattr(made, "fit_result"):
         return Finished(core, made.fit_result)
+    if (
+        "methods" not in made
+    ):  # robust answers by name: each guards against something else, so none is the best
+        first, *_ = made
+        return Finished(core, made[first], {name: one for name, one in made.items() if name != first})
     answers = {name: answer.fit_result for name, answer in made["methods"].items()}
     best = answers.pop(made["best_method"])
     return Finished(core, best, answers)

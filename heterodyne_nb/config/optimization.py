@@ -25,7 +25,7 @@ CLASSICAL_METHODS = ("gauss_newton", "nelder_mead", "lbfgsb", "trf", "gurobi")
 ROBUST_METHODS = ("wasserstein", "scenario", "ellipsoidal")
 LOSSES = ("linear", "huber", "soft_l1", "cauchy", "tukey")
 CONTRASTS = ("per_bin", "shared", "per_q", "smooth_phi")
-SOLVERS = ("clarabel", "scs", "gurobi")
+SOLVERS = ("clarabel", "scs", "gurobi", "mosek", "copt", "cvxopt", "ecos")
 
 ClassicalMethod = Annotated[
     Literal["gauss_newton", "nelder_mead", "lbfgsb", "trf", "gurobi"],
@@ -38,7 +38,9 @@ Loss = Annotated[Literal["linear", "huber", "soft_l1", "cauchy", "tukey"], Befor
 Contrast = Annotated[Literal["per_bin", "shared", "per_q", "smooth_phi"], BeforeValidator(spelt(CONTRASTS))]
 Norm = Annotated[Literal["box", "ball"], BeforeValidator(spelt(("box", "ball")))]
 Curvature = Annotated[Literal["secant", "diagonal"], BeforeValidator(spelt(("secant", "diagonal")))]
-Solver = Annotated[Literal["clarabel", "scs", "gurobi"], BeforeValidator(spelt(SOLVERS))]
+Solver = Annotated[
+    Literal["clarabel", "scs", "gurobi", "mosek", "copt", "cvxopt", "ecos"], BeforeValidator(spelt(SOLVERS))
+]
 
 _ITERATIONS = "Most iterations before it stops. Null: the method's own default."
 _FTOL = "Relative change of chi-square at which it has converged."
@@ -154,6 +156,9 @@ class Scenario(Section):
     cvar: OptionalNumber = setting(
         None, description="Mean of this worst fraction of scenarios. Null: the worst one alone.", gt=0, lt=1
     )
+    radius: Number = setting(
+        1.0, description="How much the worst scenario counts against the data as they are.", ge=0, le=1
+    )
     seed: Integer = setting(0, description="Seed of the scenarios.", ge=0)
 
 
@@ -167,6 +172,9 @@ class Tolerances(Section):
     )
     baseline: Number = setting(
         0.0, description="Drift of the c2 baseline from the first frame to the last.", unit="1", ge=0, le=1
+    )
+    frame_stripe: Number = setting(
+        0.0, description="Shift of c2 in all pixels of a block of frames.", unit="1", ge=0, le=1
     )
 
 
@@ -191,7 +199,13 @@ class Robust(Section):
     solver: Solver = setting("clarabel", description="Solver of the cone programs.")
     max_iterations: Integer = setting(50, description="Most linearisations before it stops.", ge=1)
     tolerance: Number = setting(
-        1e-6, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
+        1e-9, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
+    )
+    price: OptionalNumber = setting(
+        0.25,
+        description="Most that a robust answer may fit worse than the nominal one, in units of what the truth itself "
+        "is expected to fit worse. Null: no limit, the plain min-max.",
+        ge=0,
     )
 
 

@@ -24,6 +24,9 @@ def html_report(record: xr.Dataset) -> str:
     if record.attrs["message"] and record.attrs["success"]:  # a failure's reason is said by a flag
         body.append(f"<p>{escape(str(record.attrs['message']))}</p>")
     body += [alert(flag.text, serious=flag.serious) for flag in trust_flags(record)]
+    robust = parts.robust_lines(record)
+    if robust:
+        body.append(f"<p>Worst case</p>{bullets(robust)}")
     body.append(_table(parts.parameter_table(record)))
     curves = parts.curve_table(record)
     if curves is not None:

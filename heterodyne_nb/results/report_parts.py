@@ -90,6 +90,34 @@ def curve_table(record: xr.Dataset) -> Table | None:
     return Table(("curve [95 % band]" if banded else "curve", *times, "unit"), tuple(rows))
 
 
+def robust_lines(record: xr.Dataset) -> list[str]:
+    """What a min-max fit certifies, in sentences; empty for other fits."""
+    text = record.attrs.get("robust")
+    if text is None:
+        return []
+    robust = json.loads(text)
+    pairs = [(robust[key], robust[f"{key}_before"]) for key in ("nominal", "worst_case")]
+    (nominal, nominal_before), (worst, worst_before) = ([number(float(x), 6) for x in pair] for pair in pairs)
+    lines = [
+        f"radius {number(float(robust['radius']))} ({robust['radius_rule']})",
+        f"worst-case reduced χ² {worst}; that of the nominal fit {worst_before}",
+        f"reduced χ² of the data as they are {nominal}; of the nominal fit {nominal_before}",
+        f"{robust['words']}",
+    ]
+    if robust.get("active_scenarios") is not None:
+        share = 100.0 * float(robust["violation_bound"])
+        lines.append(
+            f"{len(robust['active_scenarios'])} of {robust['n_scenarios']} samples hold the answer: of further samples at "
+            f"most {number(share, 3)} % would be worse"
+        )
+    gap = robust["relative_gap"]
+    lines.append(
+        f"certificate: the cone program ({robust['solver']}) gives {number(float(robust['program_value']), 9)}, the inner "
+        f"maximum found without it {number(float(robust['inner_maximum']), 9)} (relative gap {number(float(gap), 2)})"
+    )
+    return lines
+
+
 def bin_table(record: xr.Dataset) -> Table | None:
     """Contrast, offset and chi-square of the bins, or their ranges when they are many."""
     columns = [name for name in ("contrast", "offset", "chi2_reduced_bin") if name in record]

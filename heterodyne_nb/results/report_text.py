@@ -21,6 +21,8 @@ def text_report(record: xr.Dataset) -> str:
     if message and record.attrs["success"]:  # a failure's reason is said by a flag
         blocks[0].append(f"  {message}")
     blocks.append([f"{'!!' if flag.serious else '--'} {flag.text}" for flag in trust_flags(record)])
+    robust = parts.robust_lines(record)
+    blocks.append(["worst case", *(f"  {line}" for line in robust)] if robust else [])
     tables = (parts.parameter_table, parts.curve_table, parts.bin_table, parts.path_table)
     blocks += [_aligned(table) for table in (make(record) for make in tables) if table is not None]
     blocks.append(parts.provenance_lines(record))

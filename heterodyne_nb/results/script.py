@@ -23,6 +23,21 @@ FIT_ARGUMENTS = (
     "gap",
     "options",
 )
+#: Arguments of heterodyne_nb.fit_robust that a record can hold.
+ROBUST_ARGUMENTS = (
+    "mode",
+    "methods",
+    "radius",
+    "price",
+    "start",
+    *(name for name in FIT_ARGUMENTS if name not in ("mode", "method", "options")),
+    "calibration",
+    "solver",
+    "n_scenarios",
+    "cvar",
+    "tolerance",
+    "max_iterations",
+)
 _LINE = 100
 
 
@@ -63,11 +78,25 @@ def fit_script(
         *_comments(provenance),
         *call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance)),
         *_bins(provenance),
-        *_not_arguments(settings),
-        *call_lines("result = heterodyne_nb.fit", ["data"], _arguments(settings)),
+        *_fit_lines(provenance, settings),
         "print(result.summary())",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _fit_lines(provenance: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """The call that fits: ``fit``, or for a min-max answer ``fit_robust``."""
+    asked = provenance.get("robust_call")
+    if asked is None:
+        call = call_lines("result = heterodyne_nb.fit", ["data"], _arguments(settings))
+        return [*_not_arguments(settings), *call]
+    known = {name: asked[name] for name in ROBUST_ARGUMENTS if asked.get(name) is not None}
+    if "price" not in asked:
+        known["price"] = None
+    return [
+        *call_lines("results = heterodyne_nb.fit_robust", ["data"], known),
+        f"result = results[{asked['methods'][0]!r}]",
+    ]
 
 
 def _imports(provenance: Mapping[str, Any]) -> list[str]:
