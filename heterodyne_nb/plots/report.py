@@ -11,11 +11,12 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
+from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.page import (
@@ -147,7 +148,7 @@ def _figures(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[str]:
         for k, draw in enumerate(drawings):
             try:
                 drawn.append(figure_part(draw(), f"figure-{section}-{k}"))
-            except ConfigurationError as error:
+            except (ConfigurationError, OptimizationError) as error:
                 missing.append(f"{title}: {error.message}")
         if drawn:
             yield heading(title)
@@ -166,6 +167,7 @@ def _plan(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[tuple[str,
         "Quality of the fit",
         [
             lambda: chi2_by_angle(result, theme=theme),
+            lambda: identifiability(result, theme=theme),
             lambda: correlation(result, theme=theme),
             lambda: convergence(result, theme=theme),
         ],

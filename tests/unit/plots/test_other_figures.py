@@ -154,7 +154,8 @@ def test_a_picture_is_written_through_kaleido(experiment: xr.Dataset, tmp_path: 
 def written(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
     notes = ["dataset <made up> & small"]
-    return plots.report(make_result(), make_experiment(), path, notes=notes).read_text(encoding="utf-8")
+    fitted = make_result(hessian=np.diag(np.geomspace(1.0, 1e4, 14)))
+    return plots.report(fitted, make_experiment(), path, notes=notes).read_text(encoding="utf-8")
 
 
 def test_the_report_is_one_page_with_plotly_in_it_once(written: str) -> None:
