@@ -34,6 +34,7 @@ _PUBLIC: dict[str, str] = {
     "bootstrap": "results",
     "jackknife": "results",
     "profile": "results",
+    "criticise": "results",
     "simulate": "",
     "plots": "",
     "example_dataset": "simulate",

@@ -28,6 +28,7 @@ from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult, collect_provenance
 from heterodyne_nb.results.delta import curve_bands
+from heterodyne_nb.results.tile_record import tile_record
 from heterodyne_nb.results.uncertainty import estimate_covariance
 
 
@@ -195,7 +196,7 @@ def result_of(
         sigma2=objective.reduced(local.chi2),
         t=problem.t,
         bands=curve_bands(problem.model, theta, covariance, problem.t, freedom=spread.freedom),
-        bins=_bins(problem, local),
+        bins=_bins(problem, local).merge(tile_record(objective, theta)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,

@@ -2,6 +2,7 @@
 
 from heterodyne_nb.results.batch import batch_table
 from heterodyne_nb.results.bootstrap import bootstrap
+from heterodyne_nb.results.criticism import Criticism, criticise
 from heterodyne_nb.results.draws import Bootstrap
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
@@ -12,6 +13,7 @@ from heterodyne_nb.results.provenance import collect_provenance
 
 __all__ = [
     "Bootstrap",
+    "Criticism",
     "FitResult",
     "Identifiability",
     "Jackknife",
@@ -19,6 +21,7 @@ __all__ = [
     "batch_table",
     "bootstrap",
     "collect_provenance",
+    "criticise",
     "identifiability",
     "jackknife",
     "profile",
