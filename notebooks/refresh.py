@@ -56,8 +56,10 @@ def _kept(outputs: list) -> list:
         if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
             kept[-1].text += output.text  # printed in one go or in several: the reader sees one text
             continue
-        for name in _DROPPED:
-            output.get("data", {}).pop(name, None)
+        data = output.get("data", {})
+        dropped = [data.pop(name, None) for name in _DROPPED]
+        if any(dropped) and set(data) <= {"text/plain"}:
+            continue  # a live figure or widget without a still picture: its name tells a reader nothing
         if "image/png" in output.get("data", {}):
             output.data["image/png"] = _smaller(output.data["image/png"])
         kept.append(output)

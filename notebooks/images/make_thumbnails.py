@@ -1,0 +1,49 @@
+"""Thumbnails for the index: one picture out of each notebook, cropped to its figure and scaled down.
+
+    python notebooks/images/make_thumbnails.py
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+_HERE = Path(__file__).resolve().parent
+_WIDTH, _HEIGHT = 300, 170
+#: Which picture of a notebook, counted from 0; the first where none is named.
+_CHOSEN = {
+    "01_quickstart": 1,
+    "02_load_and_explore": 3,
+    "06_homodyne_and_laminar_flow": 1,
+    "07_many_q_many_runs": 0,
+    "08_shear_banding_N_components": 3,
+    "09_write_a_model_plugin": 0,
+    "10_from_speckle_to_parameters": 2,
+}
+
+
+def main() -> None:
+    """Write thumb_NAME.png for every notebook that keeps pictures."""
+    for path in sorted(_HERE.parent.glob("*.ipynb")):
+        pictures = _pictures(path)
+        if not pictures or path.stem == "index":
+            continue
+        chosen = pictures[min(_CHOSEN.get(path.stem, 0), len(pictures) - 1)]
+        image = Image.open(io.BytesIO(base64.b64decode(chosen))).convert("RGB")
+        image = image.crop((0, 78, image.width, image.height))  # without the title
+        image.thumbnail((2 * _WIDTH, 2 * _HEIGHT), Image.Resampling.LANCZOS)
+        small = image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        small.save(_HERE / f"thumb_{path.stem}.png", optimize=True)
+
+
+def _pictures(path: Path) -> list[str]:
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    return [o.data["image/png"] for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
+
+
+if __name__ == "__main__":
+    main()
