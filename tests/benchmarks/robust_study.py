@@ -40,6 +40,7 @@ CALIBRATION = {"q_scale": 0.02, "phi_zero_deg": 3.0}
 FAULTS = (
     "clean", "outliers 1 %", "outliers 5 %", "stripe", "parasitic angle", "q + 2 %", "phi + 3°", "near-degenerate",
 )  # fmt: skip
+KEPT = ("nominal", "worst_case", "worst_case_before", "relative_gap", "still_promised", "radius")
 LOSSES = ("huber", "soft_l1", "cauchy", "tukey")
 
 
@@ -162,7 +163,8 @@ def one(case: tuple[str, int]) -> list[dict[str, Any]]:
         robust = result.robust or {}
         lines.append(
             {"fault": fault, "seed": seed, "method": method, "error": error, "inside": inside}
-            | {key: robust.get(key) for key in ("worst_case", "worst_case_before", "relative_gap", "radius")}
+            | {"message": result.message}
+            | {key: robust.get(key) for key in KEPT}
         )
     return lines
 
@@ -199,8 +201,9 @@ def certificates(lines: list[dict[str, Any]]) -> str:
         if own:
             gaps = [line["relative_gap"] for line in own]
             gain = [1.0 - line["worst_case"] / line["worst_case_before"] for line in own]
+            ended = sum("converged" in line["message"] for line in own)
             rows.append(
-                f"{method}: {len(own)} fits, relative gap median {np.median(gaps):.1e}, 95 % below "
+                f"{method}: {len(own)} fits, {ended} converged, relative gap median {np.median(gaps):.1e}, 95 % below "
                 f"{np.percentile(gaps, 95):.1e}, largest {max(gaps):.1e}; worst case lower by "
                 f"{100 * np.median(gain):.3g} % (median), least {100 * min(gain):.2g} %"
             )
