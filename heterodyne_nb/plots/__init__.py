@@ -4,6 +4,7 @@ from heterodyne_nb.plots.batch import parameters_against
 from heterodyne_nb.plots.batch_curves import curves_against
 from heterodyne_nb.plots.compare import compare_bands, compare_results
 from heterodyne_nb.plots.comparison import comparison
+from heterodyne_nb.plots.criticised import criticism
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.dispersion import dispersion
@@ -38,6 +39,7 @@ __all__ = [
     "comparison",
     "convergence",
     "correlation",
+    "criticism",
     "curves",
     "curves_against",
     "dispersion",

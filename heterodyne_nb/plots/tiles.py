@@ -9,15 +9,15 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.engine.blocks import block_count, block_products
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.curves import quality
 from heterodyne_nb.plots.mapview import style_map_axes
 from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.select import Bin, Choice, find_bins, fit_result, frame_times, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, all_bins, find_bins, fit_result, frame_times, used_frames
 from heterodyne_nb.results.same_fit import objective_of, optimum
+from heterodyne_nb.results.tile_record import tile_record
 
 _DOMAINS = ((0.0, 0.38), (0.58, 0.96))
 #: The colours reach at least this ratio of chi-square either way, and this mean residual.
@@ -46,12 +46,11 @@ class Tiles(NamedTuple):
 
 def chi2_by_tile(
     result: Any,
-    dataset: xr.Dataset,
+    dataset: xr.Dataset | None = None,
     *,
     q: Choice = None,
     phi: Choice = None,
     bin: int | None = None,
-    blocks: int = 12,
     theme: str = "light",
 ) -> go.Figure:
     """Reduced chi-square and mean residual of each tile (block of t1 × block of t2), as maps.
@@ -63,12 +62,11 @@ def chi2_by_tile(
     ----------
     result : FitResult
         Of a two-time fit.
-    dataset : xarray.Dataset
-        The data that were fitted.
+    dataset : xarray.Dataset, optional
+        The data that were fitted: their masked frames are hatched, and a result that keeps no tiles gets them.
     q, phi, bin : optional
-        Which bins, as in :func:`c2`; all that fit are taken together. Default: all.
-    blocks : int
-        Blocks of frames along each axis, at most.
+        Which bins, as in :func:`c2`; all that fit are taken together. Default: all. `bin` counts those of
+        the dataset, and those of the fit where no dataset is given.
     theme : {"light", "dark"}
 
     Raises
@@ -76,7 +74,7 @@ def chi2_by_tile(
     ConfigurationError
         If these are not the data of the fit, or no fitted bin is among those asked for.
     """
-    tiles = tile_statistics(fit_result(result), dataset, q=q, phi=phi, bin=bin, blocks=blocks)
+    tiles = tile_statistics(fit_result(result), dataset, q=q, phi=phi, bin=bin)
     once = np.tril(tiles.pixels)
     mean = float(np.nansum(tiles.chi2 * once) / once.sum())
     figure = panels(
@@ -91,65 +89,77 @@ def chi2_by_tile(
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log2(tiles.chi2 / mean)
-    reach = max(np.log2(_LEAST_RATIO), float(np.nanmax(np.abs(np.where(np.isfinite(ratio), ratio, np.nan)))))
+    ratio[~np.isfinite(ratio)] = np.nan
+    reach = max(np.log2(_LEAST_RATIO), float(np.nanmax(np.abs(ratio))))
     shift = max(_LEAST_SHIFT, float(np.nanmax(np.abs(tiles.shift))))
-    times = frame_times(dataset)
-    hatched = map_bands(used_frames(dataset), times, theme=theme)
     for column, (values, end, bar) in enumerate(
         ((ratio, reach, _ratio_bar(reach)), (tiles.shift, shift, {"title": {"text": "σ"}})), start=1
     ):
         bar = {**bar, "x": _DOMAINS[column - 1][1] + 0.01}
         figure.add_trace(_map(tiles, values, end, bar, theme), row=1, col=column)
-        if hatched is not None:
-            figure.add_trace(hatched, row=1, col=column)
-            figure.data[-1].showlegend = column == 1
-        style_map_axes(figure, 1, column, times)
+        _add_frames(figure, result, dataset, column, theme)
     _place(figure)
     return legend_below(figure, 46)
 
 
 def tile_statistics(
     result: Any,
-    dataset: xr.Dataset,
+    dataset: xr.Dataset | None = None,
     *,
     q: Choice = None,
     phi: Choice = None,
     bin: int | None = None,
-    blocks: int = 12,
 ) -> Tiles:
-    """Chi-square and mean residual of each tile, of all the bins asked for together.
+    """Chi-square and mean residual of each tile, of all the bins asked for together."""
+    kept = with_tiles(result, dataset)
+    chosen = find_bins(kept if dataset is None else dataset, q=q, phi=phi, bin=bin)
+    here = [k for k, one in enumerate(all_bins(kept)) if _among(one.q, one.phi, chosen)]
+    if not here:
+        raise ConfigurationError("none of these bins was fitted", where="q, phi, bin")
+    words = chosen[0].label if len(chosen) == 1 else f"{len(here)} bins together"
+    part = kept.isel(bin=here)
+    pixels = part["pixels_tile"].values
+    shift = part["residual_tile"].values / part["sigma"].values[:, None, None] * pixels
+    sums = [np.nansum(values, axis=0) for values in (part["chi2_tile"].values, shift, pixels)]
+    chi2, shift, count = (values + np.tril(values, -1).T for values in sums)
+    mean = np.full((2, *count.shape), np.nan)
+    np.divide(np.stack([chi2, shift]), count, out=mean, where=count > 0)
+    step = float(np.median(np.diff(kept["t"].values)))
+    edges = np.append(kept["block_start"].values, kept["block_end"].values[-1] + step) - step / 2
+    return Tiles(mean[0], mean[1], count, edges, words)
 
-    Both come from the products that a pass over the data leaves of each tile, with contrast and offset as
-    fitted: with z = (M, 1, data), chi-square is (c, o, −1) z zᵀ (c, o, −1)ᵀ.
+
+def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
+    """What a result holds, with its tiles; made from the data where it keeps none.
+
+    Raises
+    ------
+    ConfigurationError
+        If it keeps none and there are no data, or other ones.
     """
+    kept = result.dataset
+    if "chi2_tile" in kept and "sigma" in kept:
+        return kept
+    if dataset is None:
+        raise ConfigurationError(
+            "this result keeps no residuals by tile", where="result", hint="pass the dataset that was fitted"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
         objective = objective_of(result, dataset)
-    count = block_count(objective, blocks)
-    products = block_products(objective, optimum(result), np.zeros(0, np.int64), count)
-    chosen = find_bins(dataset, q=q, phi=phi, bin=bin)
-    problem, fitted = objective.problem, result.dataset
-    kept = [k for k in range(problem.n_bins) if _among(problem.q[k], problem.phi[k], chosen)]
-    words = chosen[0].label if len(chosen) == 1 else f"{len(kept)} bins together"
-    if not kept:
-        raise ConfigurationError("none of these bins was fitted", where="q, phi, bin")
-    inner = np.stack([fitted["contrast"].values, fitted["offset"].values, -np.ones(problem.n_bins)], axis=1)
-    chi2 = np.einsum("bi,btij,bj->bt", inner, products, inner)[kept].sum(axis=0)
-    weight = problem.sigma[kept, None]
-    shift = -np.einsum("bi,bti->bt", inner, products[:, :, 1])[kept] * weight
-    pixels = products[kept, :, 1, 1] * weight**2
-    late, early = np.tril_indices(count)
-    square = np.full((3, count, count), np.nan)
-    for layer, values in zip(square, (chi2, shift.sum(axis=0), pixels.sum(axis=0)), strict=True):
-        layer[late, early] = layer[early, late] = values
-    known = square[2] > 0
-    mean = np.full((2, count, count), np.nan)
-    np.divide(square[:2], square[2], out=mean, where=known)
-    times = frame_times(dataset)
-    step = float(np.median(np.diff(times)))
-    cuts = np.rint(np.linspace(0, len(problem.t), count + 1)).astype(int)
-    edges = np.append(problem.t[cuts[:-1]], problem.t[-1] + step) - step / 2
-    return Tiles(mean[0], mean[1], np.where(known, square[2], 0.0), edges, words)
+    sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
+    return kept.assign(tile_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
+
+
+def _add_frames(figure: go.Figure, result: Any, dataset: xr.Dataset | None, column: int, theme: str) -> None:
+    """Axes of all frames, masked ones hatched where they are known."""
+    source = result.dataset if dataset is None else dataset
+    times = frame_times(source)
+    hatched = None if dataset is None else map_bands(used_frames(source), times, theme=theme)
+    if hatched is not None:
+        figure.add_trace(hatched, row=1, col=column)
+        figure.data[-1].showlegend = column == 1
+    style_map_axes(figure, 1, column, times)
 
 
 def _among(q: float, phi: float, bins: list[Bin]) -> bool:
