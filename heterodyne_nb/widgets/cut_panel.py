@@ -89,8 +89,8 @@ class CutPanel(Panel):
                 canvas.width = _in_frames(_WINDOW * (t[-1] - t[0]), dt)
             canvas.age = float(np.clip(canvas.age, t[0], t[-1]))
             canvas.width = float(np.clip(canvas.width, dt, t[-1] - t[0] + dt))
-            _limits(self.age, float(t[0]), float(t[-1]), dt)
-            _limits(self.window, dt, float(t[-1] - t[0] + dt), dt)
+            _adjust(self.age, float(t[0]), float(t[-1]), dt, canvas.age)
+            _adjust(self.window, dt, float(t[-1] - t[0] + dt), dt, canvas.width)
             if not self._links:
                 pairs = ((self.kind, "cut"), (self.age, "age"), (self.window, "width"))
                 self._links = [traitlets.link((canvas, name), (one, "value")) for one, name in pairs]
@@ -138,8 +138,9 @@ def _in_frames(seconds: float, dt: float) -> float:
     return float(f"{round(seconds / dt) * dt:.12g}")
 
 
-def _limits(control: Any, low: float, high: float, step: float) -> None:
-    """New limits of a control, in an order that never has them crossed."""
-    with control.hold_trait_notifications():
+def _adjust(control: Any, low: float, high: float, step: float, value: float) -> None:
+    """New limits and value of a control, in one message: else the page would answer with a clipped old value."""
+    with control.hold_sync():
         control.min, control.max = min(low, control.min), max(high, control.max)
+        control.value = value
         control.min, control.max, control.step = low, high, step

@@ -185,8 +185,10 @@ class FrameTools(Panel):
         )
         (low, high), _ = frame_axis(original)
         for control, value in ((self.first, first), (self.last, last)):
-            control.min, control.max = min(low, control.min), max(high, control.max)
-            control.min, control.max, control.value = low, high, value
+            with control.hold_sync():
+                control.min, control.max = min(low, control.min), max(high, control.max)
+                control.value = value
+                control.min, control.max = low, high
 
     def _show_undo(self) -> None:
         for button, name, word in (

@@ -18,7 +18,7 @@ function render({ el }) {
     place = el.closest(".hn-figure");
     if (!place) return;
     size.observe(place);
-    content.observe(place, { childList: true, subtree: true });
+    content.observe(place, { childList: true, subtree: true, attributeFilter: ["width"] });
     fit();
   };
   requestAnimationFrame(start); // the widget is put into the page after it is rendered
