@@ -18,13 +18,14 @@ def test_the_command_of_the_readme_makes_pages_of_every_public_name(repository: 
     if importlib.util.find_spec("pdoc") is None:
         pytest.skip("pdoc is not installed: pip install -e '.[docs]'")
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    match = re.search(r"`pip install -e \"\.\[docs\]\" && pdoc ([^`]*?)-o api heterodyne_nb`", readme)
+    match = re.search(r"^pdoc (.*)-o api heterodyne_nb heterodyne_nb\.\{(.*)\}$", readme, flags=re.MULTILINE)
     assert match
-    command = [sys.executable, "-m", "pdoc", *match[1].split(), "-o", str(tmp_path), "heterodyne_nb"]
+    parts = ["heterodyne_nb", *(f"heterodyne_nb.{name}" for name in match[2].split(","))]
+    command = [sys.executable, "-m", "pdoc", *match[1].split(), "-o", str(tmp_path), *parts]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     page = (tmp_path / "heterodyne_nb.html").read_text(encoding="utf-8")
     modules = {path.stem for path in tmp_path.rglob("*.html")}
     names = [n for n in heterodyne_nb.__all__[1:] if not isinstance(getattr(heterodyne_nb, n), ModuleType)]
     assert [name for name in sorted(names) if f'id="{name}"' not in page] == []
-    assert {"data", "engine", "models", "optimize", "plots", "results"} <= modules
+    assert {"data", "prepare", "models", "optimize", "plots", "results", "simulate"} <= modules
