@@ -41,6 +41,7 @@ _PUBLIC: dict[str, str] = {
     "example_truth": "simulate",
     "fit": "analysis",
     "fit_batch": "analysis",
+    "compare_models": "analysis",
     "fit_robust": "analysis",
     "radius_path": "analysis",
     "detect_bad_bins": "analysis",

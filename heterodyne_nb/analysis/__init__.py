@@ -3,8 +3,10 @@
 from heterodyne_nb.analysis.bad_bins import detect_bad_bins
 from heterodyne_nb.analysis.batch import fit_batch
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
+from heterodyne_nb.analysis.comparison_table import ModelComparison
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 from heterodyne_nb.analysis.fitting import fit, initial_guess
+from heterodyne_nb.analysis.model_comparison import compare_models
 from heterodyne_nb.analysis.observers import (
     ConsoleProgressObserver,
     LoggingProgressObserver,
@@ -24,11 +26,13 @@ __all__ = [
     "HeterodyneAnalysisCore",
     "LoadDataCommand",
     "LoggingProgressObserver",
+    "ModelComparison",
     "OptimizeCommand",
     "Pipeline",
     "ProgressObserver",
     "TqdmProgressObserver",
     "detect_bad_bins",
+    "compare_models",
     "fit",
     "fit_batch",
     "fit_robust",
