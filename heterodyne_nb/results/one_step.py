@@ -116,7 +116,7 @@ class Tiles:
     @cached_property
     def stated(self) -> Covariance:
         """The covariance that a fit states of its published parameters here."""
-        return estimate_covariance(self.objective, self.theta, clusters=self.clusters)
+        return estimate_covariance(self.objective, self.theta)
 
     @cached_property
     def noise(self) -> FloatArray:
