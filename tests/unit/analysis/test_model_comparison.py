@@ -132,7 +132,7 @@ def test_a_held_out_angle_is_predicted_by_the_fit_to_the_others() -> None:
     whole = hnb.fit(data, "static_anisotropic", parameters=STATIC, multistart=0)
     folds = _held_out(objective_of(whole, data), optimum(whole), 3, StopToken())
     rest, left = data.isel(phi=[1, 2, 4, 5]), data.isel(phi=[0, 3])
-    fitted = hnb.fit(rest, "static_anisotropic", parameters=STATIC, multistart=0)
+    fitted = hnb.fit(rest, "static_anisotropic", parameters=whole.values, multistart=0)
     held = {name: {"value": value, "vary": False} for name, value in fitted.values.items()}
     predicted = hnb.fit(left, "static_anisotropic", parameters=held, multistart=0).chi2
     assert folds[0] == pytest.approx(predicted, rel=1e-4)
