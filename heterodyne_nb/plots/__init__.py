@@ -15,6 +15,7 @@ from heterodyne_nb.plots.influence import influence
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, map_view
+from heterodyne_nb.plots.models_compared import model_comparison
 from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
@@ -50,6 +51,7 @@ __all__ = [
     "influence",
     "intensity",
     "map_view",
+    "model_comparison",
     "parameters_against",
     "profile",
     "radius_path",

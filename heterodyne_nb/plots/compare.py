@@ -24,13 +24,15 @@ from heterodyne_nb.plots.panels import cell, legend_below
 _REACH = "from the curve to the end of its 95 % band · full: above, dotted: below"
 
 
-def compare_results(results: Mapping[str, Any], *, theme: str = "light") -> go.Figure:
+def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
     """Overlay of the curves of several fits, with their reduced chi-square.
 
     Parameters
     ----------
     results : mapping of str to FitResult
         Name of the run -> result; a curve is drawn for every result that has it.
+    log_time : bool
+        Draw time logarithmically.
     theme : {"light", "dark"}
 
     Raises
@@ -48,6 +50,8 @@ def compare_results(results: Mapping[str, Any], *, theme: str = "light") -> go.F
         for name in mine:
             add_curve(figure, result, name, colour, run, cell(names.index(name), columns))
             figure.data[-1].showlegend = name == mine[0]
+    if log_time:
+        time_in_decades(figure)
     return legend_below(figure, 52)
 
 
@@ -80,7 +84,9 @@ def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: 
     if not figure.data:
         raise ConfigurationError("none of these results has a band", where="results")
     _legend_once(figure)
-    figure.update_yaxes(type="log", tickformat="~g", dtick=1, minor={"dtick": "D1", "ticks": "outside"})
+    for k in range(len(names)):
+        place = cell(k, columns_for(names))
+        figure.update_yaxes(type="log", tickformat="~g", **_ticks(figure, place), **place)
     if log_time:
         time_in_decades(figure)
     return legend_below(figure, 52)
@@ -109,6 +115,15 @@ def _add_reach(
             ),
             **place,
         )  # fmt: skip
+
+
+def _ticks(figure: go.Figure, place: dict[str, int]) -> dict[str, Any]:
+    """Ticks at 1, 2, 5 where a panel spans few decades, at each decade otherwise."""
+    drawn = [np.asarray(trace.y, dtype=float) for trace in figure.select_traces(**place)]
+    ends = np.concatenate([values[np.isfinite(values)] for values in drawn])
+    if ends.size and ends.max() < 30 * ends.min():
+        return {"dtick": "D2"}
+    return {"dtick": 1, "minor": {"dtick": "D1", "ticks": "outside"}}
 
 
 def _legend_once(figure: go.Figure) -> None:

@@ -13,8 +13,8 @@ from heterodyne_nb.plots.panels import cell, legend_below, panels
 from heterodyne_nb.plots.select import need
 
 _UNITS = {
-    "wasserstein": "radius (part of the sensitivity's size)",
-    "scenario": "radius (0: all data, 1: the worst sample)",
+    "wasserstein": "radius (relative)",
+    "scenario": "radius (1: worst sample)",
     "ellipsoidal": "radius (tolerances)",
 }
 _CHI2 = (
@@ -60,7 +60,7 @@ def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:
         height=180 + _PANEL_HEIGHT * rows,
         rows=rows,
         cols=columns,
-        subplot_titles=["price and gain", *(f"change of {symbol(name)}" for name in names)],
+        subplot_titles=["price and gain", *(f"change of {symbol(name)} (%)" for name in names)],
         horizontal_spacing=0.1,
         vertical_spacing=0.2 if rows > 1 else 0.0,
     )
@@ -70,7 +70,6 @@ def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:
     for k, name in enumerate(names, start=1):
         _add_changes(figure, path, name, cell(k, columns), theme, first=k == 1)
         figure.update_xaxes(title_text="t (s)", **cell(k, columns))
-        figure.update_yaxes(title_text="change (%)", **cell(k, columns))
     return legend_below(figure, 52)
 
 
@@ -78,8 +77,14 @@ def _note(path: xr.Dataset) -> str:
     auto = path.attrs.get("auto_radius")
     words = ["changes against the plain fit, one line a radius"]
     if auto is not None:
-        words.insert(0, f"dashed: radius {float(auto):.3g}, which the rule of this method takes")
+        dashed = "dashed: " if _reached(path) else ""
+        words.insert(0, f"{dashed}the rule of this method takes radius {float(auto):.3g}")
     return " · ".join(words)
+
+
+def _reached(path: xr.Dataset) -> bool:
+    """Whether the path goes as far as the radius that the rule takes."""
+    return float(path.attrs.get("auto_radius", np.inf)) <= 1.05 * float(path["radius"].max())
 
 
 def _add_chi2(figure: go.Figure, path: xr.Dataset, theme: str) -> None:
@@ -96,10 +101,9 @@ def _add_chi2(figure: go.Figure, path: xr.Dataset, theme: str) -> None:
             row=1,
             col=1,
         )  # fmt: skip
-    auto = path.attrs.get("auto_radius")
-    if auto is not None:
+    if _reached(path):
         line = {"dash": "dash", "width": 1, "color": look.faint(theme)}
-        figure.add_vline(x=float(auto), line=line, row=1, col=1)
+        figure.add_vline(x=float(path.attrs["auto_radius"]), line=line, row=1, col=1)
 
 
 def _add_changes(

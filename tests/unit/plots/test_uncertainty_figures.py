@@ -102,6 +102,12 @@ def test_curves_along_the_path_are_changes_against_the_plain_fit(path: xr.Datase
     np.testing.assert_allclose(relative_changes(np.zeros((2, 2))), np.full((2, 2), np.nan))
 
 
+def test_a_rule_beyond_the_path_is_said_and_not_drawn(path: xr.Dataset) -> None:
+    figure = plots.radius_path(path.assign_attrs(auto_radius=9.0))
+    assert not figure.layout.shapes
+    assert "the rule of this method takes radius 9" in figure.layout.title.subtitle.text
+
+
 def test_one_radius_is_no_path(path: xr.Dataset) -> None:
     with pytest.raises(ConfigurationError, match="one radius"):
         plots.radius_path(path.isel(radius=[0]))
