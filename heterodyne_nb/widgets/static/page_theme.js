@@ -12,8 +12,16 @@ function render({ model, el }) {
   const what = { attributes: true, attributeFilter: ["class", "style", "data-jp-theme-name", "data-jp-theme-light"] };
   watch.observe(document.body, what);
   watch.observe(document.documentElement, what);
-  requestAnimationFrame(tell);
-  return () => watch.disconnect();
+  let frame = 0;
+  const start = () => {
+    if (el.isConnected) tell();
+    else frame = requestAnimationFrame(start); // it is put into the page some time after it is rendered
+  };
+  start();
+  return () => {
+    cancelAnimationFrame(frame);
+    watch.disconnect();
+  };
 }
 
 // Colour behind the widget: the first ancestor that has one; a page without any is white.
