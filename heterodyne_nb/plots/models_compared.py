@@ -13,7 +13,7 @@ from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.panels import legend_below, panels
 
 _ROW, _AROUND = 46, 220
-_CRITERIA = (("clic", "CLIC", "circle", 0), ("bic", "BIC", "diamond", 4))
+_CRITERIA = (("clic", "CLIC", "circle", 0), ("bic", "BIC", "diamond-open", 1))
 #: Where the best mode stands on an axis of differences.
 _BEST = 0.5
 
@@ -61,7 +61,7 @@ def model_comparison(found: Any, *, theme: str = "light") -> go.Figure:
     if held_out:
         _add_held_out(figure, ds, rows, theme)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], type="category", showgrid=True)
-    return legend_below(figure, 52)
+    return legend_below(figure, 56)
 
 
 def _row_name(one: xr.Dataset, chosen: str) -> str:
@@ -72,7 +72,8 @@ def _row_name(one: xr.Dataset, chosen: str) -> str:
 
 def _dots(x: np.ndarray, rows: list[str], name: str, symbol: str, colour: str, hover: str) -> go.Scatter:
     return go.Scatter(
-        x=x, y=rows, name=name, mode="markers", marker={"color": colour, "size": 11, "symbol": symbol},
+        x=x, y=rows, name=name, mode="markers", marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+        showlegend=name in ("CLIC", "BIC"),
         hovertemplate=f"{hover}<extra></extra>",
     )  # fmt: skip
 
@@ -92,9 +93,12 @@ def _add_criteria(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str
             f"{name}: %{{customdata:.4g}} above the best",
         )  # fmt: skip
         figure.add_trace(dots.update(customdata=values), row=1, col=2)
+    largest = max(10.0, float(np.nanmax([ds[key].values for key, *_ in _CRITERIA])))
+    ends = [np.log10(_BEST) - 0.3, np.log10(largest) + 0.4]
     figure.update_xaxes(
-        title_text="difference (best at the left edge)", type="log", tickformat="~g", dtick=1, row=1, col=2
-    )
+        title_text="difference (best at the left edge)", type="log", range=ends,
+        dtick=max(1, round((ends[1] - ends[0]) / 4)), tickangle=0, row=1, col=2,
+    )  # fmt: skip
 
 
 def _add_held_out(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str) -> None:
@@ -104,7 +108,7 @@ def _add_held_out(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str
     count = folds.shape[1]
     share = folds / folds.sum(axis=1, keepdims=True)
     error = values * np.sqrt(count) * share.std(axis=1, ddof=1) if count > 1 else np.full(len(rows), np.nan)
-    colour = look.line_colour(1, theme)
+    colour = look.line_colour(3, theme)
     dots = _dots(values, rows, "angles left out", "circle", colour, "held-out χ² %{x:.4g} a pixel")
     figure.add_trace(dots, row=1, col=3)
     figure.data[-1].error_x = {"array": error, "color": colour, "thickness": 1.2, "width": 4}
