@@ -1,4 +1,4 @@
-"""``heterodyne-nb convert``: a data file into another layout, or a configuration into another format."""
+"""``heterodyne-nb convert``: a data file, a configuration, or another package's result in another form."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ _OWN = (".nc", ".zarr")
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
     parser = add_command(
-        commands, "convert", run, "convert a data file between layouts, or a configuration between formats"
+        commands,
+        "convert",
+        run,
+        "convert a data file between layouts, a configuration between formats, or another package's result "
+        "into a configuration that starts from it",
     )
     parser.add_argument(
-        "input", type=Path, metavar="IN", help="data file of any known layout, or a configuration"
+        "input",
+        type=Path,
+        metavar="IN",
+        help="data file of any known layout; a configuration of this package, heterodyne-analysis, heterodyne 2 "
+        "or xpcsjax; or a result (.json, .npz) of those",
     )
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write")
     parser.add_argument(
@@ -33,6 +41,9 @@ def add_to(commands: Any) -> None:
         help="layout of an HDF5 file written; .nc and .zarr are this package's own and need none",
     )
     parser.add_argument("--dt", type=float, metavar="SECONDS", help="time step, where IN does not say it")
+    parser.add_argument(
+        "--start-frame", type=int, metavar="N", help="first frame that a converted result used"
+    )
     parser.add_argument("--q", type=numbers, metavar="LIST", help="q in 1/Å to keep; those of plain arrays")
     parser.add_argument(
         "--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays"
@@ -42,9 +53,13 @@ def add_to(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     """Read the one file, write the other."""
+    from heterodyne_nb.config.legacy.results import is_foreign_result
+
     refuse_existing(args.output, args.force)
     kinds = config_format(args.input), config_format(args.output)
-    if all(kinds):
+    if kinds[1] and is_foreign_result(args.input):
+        _convert_result(args)
+    elif all(kinds):
         _convert_config(args)
     elif any(kinds):
         raise ConfigurationError(
@@ -58,14 +73,34 @@ def run(args: Namespace) -> int:
     return OK
 
 
+def _convert_result(args: Namespace) -> None:
+    from heterodyne_nb.config import ConfigManager
+    from heterodyne_nb.config.legacy.results import read_foreign_result
+
+    _refuse(args, "layout", "q", "phi")
+    result = read_foreign_result(args.input, dt=args.dt, start_frame=args.start_frame)
+    config = ConfigManager.from_dict(result.settings())
+    config.validate()
+    config.save(args.output)
+    tell(args, f"a result of {result.package}, mode {result.mode}")
+    for note in result.notes:
+        tell(args, f"- {note}")
+
+
+def _refuse(args: Namespace, *names: str) -> None:
+    unused = [name for name in names if getattr(args, name) is not None]
+    if unused:
+        raise ConfigurationError(
+            f"--{unused[0].replace('_', '-')} does not concern this",
+            where=args.output.name,
+            hint="leave it out",
+        )
+
+
 def _convert_config(args: Namespace) -> None:
     from heterodyne_nb.config import ConfigManager
 
-    unused = [name for name in ("layout", "dt", "q", "phi") if getattr(args, name) is not None]
-    if unused:
-        raise ConfigurationError(
-            f"--{unused[0]} concerns data files", where=args.output.name, hint="leave it out"
-        )
+    _refuse(args, "layout", "dt", "q", "phi", "start_frame")
     config = ConfigManager(args.input)
     config.validate()
     config.save(args.output)
@@ -74,6 +109,7 @@ def _convert_config(args: Namespace) -> None:
 def _convert_data(args: Namespace) -> None:
     from heterodyne_nb import data
 
+    _refuse(args, "start_frame")
     write = getattr(data, _writer(args.layout, args.output))
     q, phi = (list(values) if values else None for values in (args.q, args.phi))
     write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt), args.output)

@@ -1,4 +1,4 @@
-"""Configurations of heterodyne-analysis and homodyne-analysis, translated to the schema.
+"""Configurations of heterodyne-analysis, homodyne-analysis, heterodyne 2 and xpcsjax, translated to the schema.
 
 Their long JSON templates are read section by section. What has a meaning here is moved to its place,
 what has none is reported by name, and a key that looks like a misspelt one is an error.
@@ -11,6 +11,7 @@ from typing import Any
 
 from heterodyne_nb.config.legacy.leftovers import Foreign, without_comments
 from heterodyne_nb.config.legacy.modes import refuse_other_keys, translate_mode
+from heterodyne_nb.config.legacy.nlsq import is_nlsq, translate_nlsq
 from heterodyne_nb.config.legacy.optimization import translate_angles, translate_optimization
 from heterodyne_nb.config.legacy.parameters import translate_parameters
 from heterodyne_nb.config.legacy.reasons import reason
@@ -37,7 +38,7 @@ _SHARED_SECTIONS = ("analysis_settings", "metadata", "initial_parameters")
 
 def is_foreign(values: Mapping[str, Any]) -> bool:
     """Whether a configuration has a section that only the other packages write."""
-    return any(name in values for name in FOREIGN_SECTIONS)
+    return is_nlsq(values) or any(name in values for name in FOREIGN_SECTIONS)
 
 
 def translate(values: Mapping[str, Any]) -> Translation:
@@ -46,8 +47,8 @@ def translate(values: Mapping[str, Any]) -> Translation:
     Parameters
     ----------
     values : mapping
-        A configuration of this package, of heterodyne-analysis or of homodyne-analysis. Keys that
-        begin with ``_`` are comments.
+        A configuration of this package, of heterodyne-analysis, homodyne-analysis, heterodyne 2 or xpcsjax.
+        Keys that begin with ``_`` are comments.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def translate(values: Mapping[str, Any]) -> Translation:
         translate_mode(foreign, done, values)
         refuse_other_keys(foreign, done)
         return done
-    return _translate_foreign(values)
+    return translate_nlsq(values) if is_nlsq(values) else _translate_foreign(values)
 
 
 def _translate_foreign(values: Mapping[str, Any]) -> Translation:

@@ -83,7 +83,7 @@ def test_a_failed_conversion_leaves_the_old_output_and_nothing_else(tmp_path: Pa
         (["{data}", "out.nc", "--layout", "aps-u"], 2, "own layout, not aps-u"),
         (["{data}", "out.yaml"], 2, "a configuration cannot become data"),
         (["{config}", "out.h5", "--layout", "aps-u"], 2, "a configuration cannot become data"),
-        (["{config}", "out.yaml", "--dt", "1"], 2, "--dt concerns data files"),
+        (["{config}", "out.yaml", "--dt", "1"], 2, "--dt does not concern this"),
         (["{data}", "out.h5", "--layout", "apsu"], 2, "invalid choice: 'apsu'"),
         (["{data}", "out.nc", "--q", "a,b"], 2, "not a comma-separated list of numbers"),
     ],
