@@ -56,7 +56,8 @@ def test_with_independent_noise_the_95_per_cent_interval_covers_the_truth() -> N
 
 def test_the_two_estimates_agree_on_independent_noise() -> None:
     _, error, naive = repeated()
-    assert np.mean(error) == pytest.approx(np.mean(naive), rel=0.2)  # 40 frames, four bins: a little cautious
+    assert np.mean(error) == pytest.approx(np.mean(naive), rel=0.35)  # four bins: a little cautious
+    assert np.mean(error) > 0.95 * np.mean(naive)
 
 
 def test_with_noise_shared_by_frames_it_covers_too_and_the_naive_one_does_not() -> None:
@@ -139,17 +140,17 @@ def test_a_run_of_a_few_frames_has_errors_too(n: int) -> None:
 
 
 def test_twice_the_data_make_errors_smaller_by_the_root_of_two() -> None:
+    """Root mean square over experiments: one estimate from few bins scatters, and is the more cautious the fewer."""
+    asked = {**STATIC, "alpha": {"value": -0.4, "vary": False}, "D_offset": {"value": 30.0, "vary": False}}
     errors = []
-    for phi in ([0.0, 60.0], [0.0, 30.0, 60.0, 90.0]):
-        grid: dict[str, Any] = {"q": [0.01], "phi": phi, "n_frames": 60, "dt": 0.5}
-        ds = model_maps("static_isotropic", STATIC, contrast=0.2, noise=0.01, seed=2, **grid)
-        asked = {
-            **STATIC,
-            "alpha": {"value": -0.4, "vary": False},
-            "D_offset": {"value": 30.0, "vary": False},
-        }
-        objective = objective_of(ds, "static_isotropic", asked)
-        errors.append(np.sqrt(estimate_covariance(objective, fitted(objective)).covariance[0, 0]))
+    for phi in (np.arange(4) * 20.0, np.arange(8) * 20.0):
+        variances = []
+        for seed in range(8):
+            grid: dict[str, Any] = {"q": [0.01], "phi": phi, "n_frames": 60, "dt": 0.5}
+            ds = model_maps("static_isotropic", STATIC, contrast=0.2, noise=0.01, seed=seed, **grid)
+            objective = objective_of(ds, "static_isotropic", asked)
+            variances.append(estimate_covariance(objective, fitted(objective)).covariance[0, 0])
+        errors.append(np.sqrt(np.mean(variances)))
     assert errors[0] / errors[1] == pytest.approx(np.sqrt(2), rel=0.25)
 
 

@@ -74,7 +74,7 @@ def test_one_step_is_the_refit_of_the_weighted_data_where_the_model_is_nearly_li
 def test_matched_draws_spread_as_the_dyadic_covariance_says() -> None:
     found = bootstrap(static_fit(0.0), static_objective(0.0), n=400, seed=1)
     plain = bootstrap(static_fit(0.0), static_objective(0.0), n=400, seed=1, match=False)
-    covariance = estimate_covariance(static_objective(0.0), optimum(static_fit(0.0))).covariance
+    spread = estimate_covariance(static_objective(0.0), optimum(static_fit(0.0)))
     model = hnb.ModelFactory.create_model("static_isotropic")
     at = 5.0
 
@@ -83,9 +83,9 @@ def test_matched_draws_spread_as_the_dyadic_covariance_says() -> None:
 
     theta = optimum(static_fit(0.0))
     slope = np.array([at ** theta[1], theta[0] * at ** theta[1] * np.log(at), 1.0])
-    dyadic = float(np.sqrt(slope @ covariance @ slope))
+    dyadic, naive = (float(np.sqrt(slope @ c @ slope)) for c in (spread.covariance, spread.naive))
     assert found.of(level)[0] == pytest.approx(dyadic, rel=0.2)
-    assert plain.of(level)[0] > 1.1 * dyadic  # product weights on independent pixels: up to the root of 3
+    assert plain.of(level)[0] > 1.1 * naive  # product weights on independent pixels: up to the root of 3
 
 
 def test_intervals_from_shared_noise_cover_and_those_of_single_pixels_do_not() -> None:
