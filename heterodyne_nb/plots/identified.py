@@ -133,7 +133,7 @@ def _precisions(
                 y=[rows[k] for k in mine],
                 mode="markers+text",
                 text=["" if np.isfinite(p) else "∞" for p in precision],
-                textposition="middle right",
+                textposition="middle left",
                 textfont={"size": 16},
                 name=words,
                 marker=marker,

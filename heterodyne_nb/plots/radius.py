@@ -11,6 +11,7 @@ from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.curves import symbol
 from heterodyne_nb.plots.panels import cell, legend_below, panels
 from heterodyne_nb.plots.select import need
+from heterodyne_nb.plots.worst import room_around
 
 _UNITS = {
     "wasserstein": "radius (relative)",
@@ -66,7 +67,8 @@ def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:
     )
     _add_chi2(figure, path, theme)
     figure.update_xaxes(title_text=_UNITS.get(method, "radius"), row=1, col=1)
-    figure.update_yaxes(title_text="reduced χ²", row=1, col=1)
+    drawn = np.concatenate([path[name].values for name, *_ in _CHI2 if name in path])
+    figure.update_yaxes(title_text="reduced χ²", **room_around(drawn), row=1, col=1)
     for k, name in enumerate(names, start=1):
         _add_changes(figure, path, name, cell(k, columns), theme, first=k == 1)
         figure.update_xaxes(title_text="t (s)", **cell(k, columns))

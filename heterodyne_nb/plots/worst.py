@@ -57,7 +57,7 @@ def worst_case(result: Any, *, theme: str = "light") -> go.Figure:
         horizontal_spacing=0.2,
     )
     values = [_add_price(figure, robust, label, k, theme) for k, label in enumerate((_DATA, _WORST))]
-    figure.update_yaxes(title_text="reduced χ²", **_room_around(np.array(values)), row=1, col=1)
+    figure.update_yaxes(title_text="reduced χ²", **room_around(np.array(values)), row=1, col=1)
     figure.update_xaxes(range=[-0.4, 1.4], row=1, col=1)
     draw = _WHAT.get(robust["method"])
     if draw is not None:
@@ -65,7 +65,7 @@ def worst_case(result: Any, *, theme: str = "light") -> go.Figure:
     return legend_below(figure)
 
 
-def _room_around(values: np.ndarray) -> dict[str, Any]:
+def room_around(values: np.ndarray) -> dict[str, Any]:
     """Axis that holds the values, logarithmic where they are far apart."""
     if values.max() > _WIDE * values.min():
         ends = np.log10(values.min()), np.log10(values.max())
