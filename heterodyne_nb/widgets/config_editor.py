@@ -224,7 +224,7 @@ def _differences(manager: ConfigManager) -> str:
     )
     head = "<tr><th align='left'>setting</th><th align='left'>here</th><th align='left'>template</th></tr>"
     return (
-        f"<details open><summary>{len(found)} settings differ from the template</summary>"
+        f"<details open><summary>{len(found)} setting{'s differ' if len(found) > 1 else ' differs'} from the template</summary>"
         f"<table style='border-collapse:collapse;text-align:left'>{head}{rows}</table></details>"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
+import traitlets
 
 from heterodyne_nb.widgets.frontend import script
 
@@ -40,11 +41,16 @@ class LiveFigure:
         )
         self.widget.add_class("hn-figure")
         self._place = _FigurePlace()
+        self._place.observe(self._resize, "width")
         self.clear()
 
     def draw(self, figure: go.Figure) -> None:
         """Show a figure; its own width and height give way to those of the place."""
-        figure.update_layout(width=None, height=self.height, autosize=True, paper_bgcolor="rgba(0,0,0,0)")
+        _fold_subtitle(figure)
+        width = self._place.width or None
+        figure.update_layout(
+            width=width, height=self.height, autosize=width is None, paper_bgcolor="rgba(0,0,0,0)"
+        )
         if self._displayed() and _alike(self.figure, figure):
             with self.figure.batch_update():
                 for old, new in zip(self.figure.data, figure.data, strict=True):
@@ -59,12 +65,18 @@ class LiveFigure:
         self._put(widgets.HTML(words))
         self.figure = None
 
+    def _resize(self, change: Any) -> None:
+        """The page has told the width of the place; without it plotly falls back on its own at times."""
+        if self.figure is not None:
+            self.figure.update_layout(width=change["new"], autosize=False)
+
     def _displayed(self) -> bool:
         """Whether a page shows the figure: changes made before that would be lost when figures are nested."""
         return self.figure is not None and bool(self.figure._view_count)
 
     def close(self) -> None:
         """Take the figure away."""
+        self._place.unobserve_all()
         for child in self.widget.children:
             child.close()
         self.widget.close()
@@ -78,9 +90,19 @@ class LiveFigure:
 
 
 class _FigurePlace(anywidget.AnyWidget):
-    """Invisible; tells plotly when the place of a figure gets another width."""
+    """Invisible; tells plotly and Python how wide the place of a figure is, in pixels."""
 
     _esm = script("figure_place")
+
+    width = traitlets.Int(0).tag(sync=True)
+
+
+def _fold_subtitle(figure: go.Figure) -> None:
+    """Make a subtitle further lines of the title: plotly sets both in one place while a figure is not yet shown."""
+    title = figure.layout.title
+    if title.text and title.subtitle.text:
+        text = f'{title.text}<br><span style="font-size:12px">{title.subtitle.text}</span>'
+        figure.update_layout(title={"text": text, "subtitle": None})
 
 
 def _widget(figure: go.Figure) -> Any:
@@ -92,7 +114,9 @@ def _widget(figure: go.Figure) -> Any:
 
 
 def _alike(one: Any, other: go.Figure) -> bool:
-    """Whether two figures differ in numbers only: same traces, same axes."""
+    """Whether two figures differ in numbers only: same look, same traces, same axes."""
+    if one.layout.template.layout.paper_bgcolor != other.layout.template.layout.paper_bgcolor:
+        return False  # a template changed in place leaves the axes in the old colours
     shapes = [
         [(trace.type, trace.xaxis, trace.yaxis) if "xaxis" in trace else (trace.type,) for trace in fig.data]
         for fig in (one, other)

@@ -138,6 +138,7 @@ class ResultPanel(Panel):
             methods = list(session.history[session.shown].results) if session.shown is not None else []
             if list(self.method.options) != methods:
                 self.method.options = methods
+                self.method.index = 0 if methods else None
             self.method.layout.display = "" if len(methods) > 1 else "none"
             self.entry.disabled = self.export.write.disabled = session.shown is None
             self.entry.tooltip = escape(session.source)

@@ -175,10 +175,10 @@ def certificates_table(results: Mapping[str, FitResult]) -> str:
     head = (
         "method",
         "radius",
-        "χ² as they are",
-        "plain fit",
+        "χ² of the data",
+        "(plain fit)",
         "χ² in the worst case",
-        "plain fit",
+        "(plain fit)",
         "certificate",
     )
     rows = []

@@ -98,7 +98,7 @@ def test_what_differs_from_the_template_is_listed(editor: ConfigEditor) -> None:
     editor.show(ConfigManager.template("heterodyne"))
     assert "Nothing differs" in editor.differences.value
     editor.fields["optimization.loss"].control.value = "huber"
-    assert "1 settings differ" in editor.differences.value
+    assert "1 setting differs" in editor.differences.value
     assert "optimization.loss" in editor.differences.value
     editor.template.click()
     assert editor.fields["optimization.loss"].control.value == "linear"
