@@ -10,6 +10,7 @@ from heterodyne_nb.results.jackknife import Jackknife, jackknife
 from heterodyne_nb.results.profile import profile
 from heterodyne_nb.results.profiles import Profiles
 from heterodyne_nb.results.provenance import collect_provenance
+from heterodyne_nb.results.same_fit import objective_of
 
 __all__ = [
     "Bootstrap",
@@ -24,5 +25,6 @@ __all__ = [
     "criticise",
     "identifiability",
     "jackknife",
+    "objective_of",
     "profile",
 ]
