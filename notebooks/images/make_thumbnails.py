@@ -1,12 +1,13 @@
-"""Thumbnails for the index: one picture out of each notebook, cropped to its figure and scaled down.
+"""Thumbnails for the index: one picture of each notebook, without its title and scaled down.
 
-    python notebooks/images/make_thumbnails.py
+python notebooks/images/make_thumbnails.py
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import nbformat
@@ -26,6 +27,10 @@ _CHOSEN = {
 }
 
 
+#: Of these the pictures are of the page, and have no title to cut off.
+_SCREENSHOTS = ("03_interactive_fit",)
+
+
 def main() -> None:
     """Write thumb_NAME.png for every notebook that keeps pictures."""
     for path in sorted(_HERE.parent.glob("*.ipynb")):
@@ -33,16 +38,22 @@ def main() -> None:
         if not pictures or path.stem == "index":
             continue
         chosen = pictures[min(_CHOSEN.get(path.stem, 0), len(pictures) - 1)]
-        image = Image.open(io.BytesIO(base64.b64decode(chosen))).convert("RGB")
-        image = image.crop((0, 78, image.width, image.height))  # without the title
+        image = Image.open(io.BytesIO(chosen)).convert("RGB")
+        if path.stem not in _SCREENSHOTS:
+            image = image.crop((0, 78, image.width, image.height))
         image.thumbnail((2 * _WIDTH, 2 * _HEIGHT), Image.Resampling.LANCZOS)
         small = image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         small.save(_HERE / f"thumb_{path.stem}.png", optimize=True)
 
 
-def _pictures(path: Path) -> list[str]:
-    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    return [o.data["image/png"] for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
+def _pictures(path: Path) -> list[bytes]:
+    """Pictures that a notebook made, or else those it shows."""
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [o for cell in cells if cell.cell_type == "code" for o in cell.outputs]
+    made = [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    shown = [path.parent / name for name in re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", text)]
+    return made or [picture.read_bytes() for picture in shown if picture.is_file()]
 
 
 if __name__ == "__main__":
