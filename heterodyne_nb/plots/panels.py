@@ -15,7 +15,7 @@ _TOP, _BOTTOM, _TITLE = 80, 60, 18
 #: Pixels of a line of the title and of the small print, and of one letter of them.
 _TITLE_LINE, _NOTE_LINE, _TITLE_LETTER, _NOTE_LETTER = 22, 17, 9.0, 6.8
 #: Width in pixels that a figure without one is written for, and what its margins take of it.
-_PAGE, _SIDES = 800, 90
+_PAGE, _SIDES = 700, 90
 
 
 def panels(
