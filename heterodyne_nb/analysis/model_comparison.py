@@ -32,10 +32,11 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult
+from heterodyne_nb.results.clusters import corrected_meat
 from heterodyne_nb.results.jackknife import groups_of
 from heterodyne_nb.results.same_fit import objective_of, optimum
 from heterodyne_nb.results.subset import keep_bins
-from heterodyne_nb.results.uncertainty import CLUSTERS, dyadic_meat, tile_scores
+from heterodyne_nb.results.uncertainty import ERROR_CLUSTERS, tile_equations
 
 FloatArray = NDArray[np.float64]
 
@@ -141,14 +142,19 @@ def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) 
 
 
 def _trace(objective: Objective, theta: FloatArray) -> float:
-    """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets."""
-    clusters = max(2, min(CLUSTERS, len(objective.problem.t) // 4))
-    scores, matrix = tile_scores(objective, theta, objective.equations(theta), clusters)
-    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
+    clusters = max(2, min(ERROR_CLUSTERS, len(objective.problem.t) // 4))
+    equations = tile_equations(objective, theta, objective.equations(theta), clusters)
+    scale = np.sqrt(np.maximum(np.diag(equations.matrix), 1e-300))
+    values, vectors = np.linalg.eigh(equations.matrix / np.outer(scale, scale))
     kept = values > 1e-11 * values[-1]
-    half = vectors[:, kept] / np.sqrt(values[kept])
-    return float(np.trace(half.T @ dyadic_meat(scores / scale) @ half))
+    white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
+    total = 0.0
+    for b, scores in enumerate(equations.scores):
+        acting, matrices = equations.of_bin(b)
+        half = white[acting]
+        total += float(np.trace(corrected_meat(scores[:, acting] @ half, half.T @ matrices @ half)))
+    return max(total, 0.0)
 
 
 def _held_out(objective: Objective, theta: FloatArray, folds: int, stop: StopToken) -> FloatArray:

@@ -18,6 +18,9 @@ FloatArray = NDArray[np.float64]
 #: Vector function of the parameters -> (stderr, lower, upper).
 Spread = Callable[[Callable[[FloatArray], FloatArray]], tuple[FloatArray, FloatArray, FloatArray]]
 
+#: With more bins than this only the range of their fringes is printed.
+MANY_BINS = 8
+
 _FRINGES = {
     "fringe_rate": ("rad/s", "fringe rate q cos(phi0 - phi) v at mid-time", fringe_rates),
     "fringe_count": ("1", "fringes from the first to the last frame", fringe_counts),
@@ -167,7 +170,12 @@ def _rows(ds: xr.Dataset) -> list[list[str]]:
                 str(one["description"].values) if "description" in one else "",
             ]
         )
-    for b in range(ds.sizes.get("bin", 0)) if "fringe_rate" in ds else ():
+    bins = ds.sizes.get("bin", 0) if "fringe_rate" in ds else 0
+    if bins > MANY_BINS:
+        rates = np.abs(ds["fringe_rate"].values)
+        shown = f"{number(float(rates.min()), 3)} to {number(float(rates.max()), 3)}"
+        return [*rows, ["fringe_rate", shown, "rad/s", f"q cos(phi0 - phi) v at mid-time, {bins} bins"]]
+    for b in range(bins):
         one = ds.isel(bin=b)
         shown = _shown(one, *(f"fringe_rate{s}" for s in ("", "_stderr", "_lower", "_upper")))
         where = f"q = {number(float(one['q']))} 1/Å, phi = {number(float(one['phi']))}°"

@@ -105,7 +105,7 @@ def test_with_independent_pixels_each_fitted_number_takes_up_one_unit() -> None:
     result = hnb.fit(data, "static_isotropic", parameters=STATIC, multistart=0)
     objective = objective_of(result, data)
     ratio = _trace(objective, optimum(result)) / objective.n_free
-    assert 0.5 < ratio < 1.6
+    assert 0.5 < ratio < 2.0  # corrected for few clusters, on the careful side
 
 
 def test_correlated_pixels_count_as_fewer() -> None:
