@@ -85,7 +85,7 @@ def fit_robust(
     tolerance : float
         Relative decrease of the worst case at which it has converged.
     max_iterations : int, optional
-        Most linearisations, default 50.
+        Most linearisations, default 100.
 
     Returns
     -------

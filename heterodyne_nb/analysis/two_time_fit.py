@@ -27,7 +27,7 @@ from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult, collect_provenance
-from heterodyne_nb.results.delta import curve_bands
+from heterodyne_nb.results.delta import curve_bands, physical_range
 from heterodyne_nb.results.tile_record import tile_record
 from heterodyne_nb.results.uncertainty import estimate_covariance
 
@@ -195,7 +195,7 @@ def result_of(
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
         t=problem.t,
-        bands=curve_bands(problem.model, theta, covariance, problem.t, freedom=spread.freedom),
+        bands=_bands(problem, theta, spread, extra_covariance),
         bins=_bins(problem, local).merge(tile_record(objective, theta)),
         chi2=local.chi2,
         n_data=problem.n_data,
@@ -209,6 +209,21 @@ def result_of(
         gap=problem.gap,
         uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
     )
+
+
+def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict[str, Any]:
+    """Student's bands of the noise; joined in quadrature with the normal ones of ``extra``, whose size is known."""
+    bands = curve_bands(problem.model, theta, spread.covariance, problem.t, freedom=spread.freedom)
+    if extra is None:
+        return bands
+    more = curve_bands(problem.model, theta, extra, problem.t)
+    for name, curve in problem.model.curves(theta, problem.t).items():
+        sides = [np.maximum(curve - low, high - curve) for low, high in (bands[name], more[name])]
+        least, most = physical_range(name)
+        half = np.hypot(*sides)
+        lower, upper = np.maximum(curve - half, least), np.minimum(curve + half, most)
+        bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)
+    return bands
 
 
 def _bins(problem: Problem, local: Any) -> xr.Dataset:

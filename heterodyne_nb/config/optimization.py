@@ -197,7 +197,7 @@ class Robust(Section):
     scenario: Scenario = setting(Scenario, description="Settings of scenario.")
     ellipsoidal: Ellipsoidal = setting(Ellipsoidal, description="Settings of ellipsoidal.")
     solver: Solver = setting("clarabel", description="Solver of the cone programs.")
-    max_iterations: Integer = setting(50, description="Most linearisations before it stops.", ge=1)
+    max_iterations: Integer = setting(100, description="Most linearisations before it stops.", ge=1)
     tolerance: Number = setting(
         1e-9, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
     )

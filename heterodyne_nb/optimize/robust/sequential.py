@@ -142,7 +142,7 @@ class RobustStrategy(IterativeStrategy):
     tolerance : float
         Relative decrease of the worst case, promised by the cone program, at which it has converged.
     max_iterations : int, optional
-        Default 50.
+        Default 100.
     """
 
     semidefinite: ClassVar[bool] = False
@@ -262,7 +262,7 @@ class RobustStrategy(IterativeStrategy):
 
     def _minimise(self, run: Run) -> str:
         problem, program = self._parts
-        limit, radius, quiet = self.max_iterations or 50, _FIRST_RADIUS, 0
+        limit, radius, quiet = self.max_iterations or 100, _FIRST_RADIUS, 0
         model = problem.linearised(run.view.to_x(run.best_z))
         z, fun = run.best_z, run.best_fun
         while run.nit < limit:
