@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -124,7 +125,8 @@ class Work:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._told = 0.0
+        self._latest: ProgressEvent | None = None
+        self._next = 0.0
         self._thread = threading.Thread(target=self._run, name=f"heterodyne_nb {self.kind}", daemon=True)
 
     def start(self) -> None:
@@ -170,6 +172,17 @@ class Work:
         now = time.monotonic()
         if event.chi2 is not None:
             self.trace.append((now - self.began, float(event.chi2), event.stage))
-        if now - self._told >= _EVERY:
-            self._told = now
-            self.mailbox.post(lambda: self.on_progress(event))
+        self._latest = event
+        if now >= self._next:
+            self._next = math.inf  # until this one has been dealt with: reports must not queue up
+            self.mailbox.post(self._tell)
+
+    def _tell(self) -> None:
+        """Hand the latest report over; the page has as long to itself afterwards as this took."""
+        began = time.monotonic()
+        try:
+            if self._latest is not None:
+                self.on_progress(self._latest)
+        finally:
+            ended = time.monotonic()
+            self._next = ended + max(_EVERY, ended - began)
