@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.widgets.panel import Panel, row
+from heterodyne_nb.widgets.panel import Panel, row, short_path
 
 __all__ = ["App", "from_environment"]
 
@@ -148,7 +148,7 @@ class App(Panel):
 
     def _save(self) -> None:
         written = self.session.save(self._named_folder())
-        self.folder.value = str(written)
+        self.folder.value = short_path(written)
 
     def _load(self) -> None:
         if self.session.status != "idle":
@@ -160,7 +160,7 @@ class App(Panel):
     def _open(self, path: Path) -> None:
         path = path.expanduser()
         if (path / "session.json").is_file():
-            self.folder.value = str(path)
+            self.folder.value = short_path(path.absolute())
             self._adopt(AnalysisSession.load(path))
         else:
             self.session.open(path)
@@ -169,11 +169,11 @@ class App(Panel):
         """Go on with another session; the old one is closed."""
         old = self.session
         self._unwatch(old)
+        for child in self.tabs.children:
+            child.children = ()  # out of the page first: a figure that is closed in view still answers to it
         for panel in self._panels.values():
             panel.close()
         self._panels.clear()
-        for child in self.tabs.children:
-            child.children = ()
         self.session = session
         old.close()
         self._observe()

@@ -11,7 +11,7 @@ import xarray as xr
 from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.data.bins import live_bins, stack_bins
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.widgets.panel import Panel, row
+from heterodyne_nb.widgets.panel import Panel, row, short_path
 
 __all__ = ["FileBar"]
 
@@ -115,7 +115,7 @@ class FileBar(Panel):
 
     def _show(self) -> None:
         if self.session.source:
-            self.path.value = self.session.source
+            self.path.value = short_path(self.session.source)
         self.contents.value = f'<span style="opacity:0.8">{escape(self._words())}</span>'
 
     def _words(self) -> str:

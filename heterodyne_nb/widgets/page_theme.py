@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import traitlets
 
@@ -17,9 +19,17 @@ class PageTheme(anywidget.AnyWidget):
     Attributes
     ----------
     theme : {"light", "dark"}
-        ``"light"`` until a page says otherwise; observe it to draw figures anew.
+        That of the latest page of this kernel until its own page says otherwise; observe it to draw figures anew.
     """
 
     _esm = script("page_theme")
+    _latest = "light"
 
     theme = traitlets.Enum(THEMES, default_value="light").tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__(theme=PageTheme._latest)
+
+    @traitlets.observe("theme")
+    def _remember(self, change: dict[str, Any]) -> None:
+        PageTheme._latest = change["new"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,7 +17,7 @@ from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.errors import HeterodyneError, heard_by
 from heterodyne_nb.widgets.page_theme import PageTheme
 
-__all__ = ["Panel", "heading", "row"]
+__all__ = ["Panel", "heading", "row", "short_path"]
 
 
 class Panel:
@@ -134,3 +136,9 @@ def error_box(text: str) -> str:
         "background:var(--jp-layout-color2,#f3f3f3);color:var(--jp-ui-font-color1,inherit)"
     )
     return f'<div role="alert" style="{style}">{escape(text)}</div>'
+
+
+def short_path(path: str | os.PathLike[str]) -> str:
+    """A path from the current folder on where it lies inside, in full otherwise."""
+    full, here = Path(path), Path.cwd()
+    return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)

@@ -8,7 +8,7 @@ from ipywidgets.widgets.widget import _instances
 from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.simulate import example_path
 from heterodyne_nb.widgets import App
-from heterodyne_nb.widgets.app import FILE, FOLDER, from_environment
+from heterodyne_nb.widgets.app import FILE, FOLDER, TABS, from_environment
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_panels_are_made_when_they_are_wanted_and_once(app):
         app.datum  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["data", "fit"])
+@pytest.mark.parametrize("name", [name for _, name, _ in TABS])
 def test_every_panel_shares_the_session(app, name):
     assert getattr(app, name).session is app.session
     assert app.message.value == ""
