@@ -1,0 +1,107 @@
+"""Mouse and keyboard on the toolkit's page: canvases in units of the run, sliders, buttons, tabs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+#: Milliseconds that anything may take on a machine busy with other tests.
+PATIENCE = 300_000
+
+
+class Canvas:
+    """A drawn map or trace, addressed by times in s.
+
+    Parameters
+    ----------
+    page : playwright Page
+    kind : {"map", "strip"}
+    """
+
+    def __init__(self, page: Any, kind: str) -> None:
+        self.page = page
+        self.element = page.locator(f".hn-{kind} canvas:visible").first
+
+    def wait(self) -> None:
+        """Wait until there is a picture."""
+        self.element.wait_for()
+        self.page.wait_for_function("node => node.dataset.plot && node.dataset.picture !== ''", arg=self.node)
+
+    @property
+    def node(self) -> Any:
+        """The element itself."""
+        return self.element.element_handle()
+
+    def point(self, x: float, y: float | None = None) -> tuple[float, float]:
+        """Pixels of a time on the horizontal axis and one on the vertical; None: just below the plot."""
+        self.element.scroll_into_view_if_needed()
+        box = self.element.bounding_box()
+        left, top, width, height = json.loads(self.element.get_attribute("data-plot"))
+        view = json.loads(self.element.get_attribute("data-view"))
+        across = box["x"] + left + (x - view[0]) / (view[1] - view[0]) * width
+        if y is None:
+            return across, box["y"] + top + height + 8
+        if len(view) == 2:
+            return across, box["y"] + top + height / 2
+        return across, box["y"] + top + height - (y - view[2]) / (view[3] - view[2]) * height
+
+    def drag(self, start: tuple[float, Any], end: tuple[float, Any], shift: bool = False) -> None:
+        """Press at one place, move in steps, let go at the other."""
+        mouse = self.page.mouse
+        x, y = self.point(*start)
+        if shift:
+            self.page.keyboard.down("Shift")
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(*self.point(*end), steps=8)
+        mouse.up()
+        if shift:
+            self.page.keyboard.up("Shift")
+
+    def value(self, name: str) -> Any:
+        """A number or list that the canvas says of itself: ``view``, ``picture``, ``detail``."""
+        return json.loads(self.element.get_attribute(f"data-{name}") or "null")
+
+
+def press(page: Any, name: str) -> None:
+    """Click the visible button of that name."""
+    button(page, name).click()
+
+
+def button(page: Any, name: str) -> Any:
+    """The visible, enabled button of that name."""
+    return page.locator(f'button:visible:not([disabled]):text-is("{name}")').first
+
+
+def tab(page: Any, name: str) -> None:
+    """Open a tab of the app."""
+    page.locator(".lm-TabBar-tab:visible", has_text=name).first.click()
+
+
+def slide(page: Any, name: str, key: str, times: int = 1) -> None:
+    """Move the slider of that name by keys: ``"End"``, ``"ArrowRight"``, …"""
+    handle = page.locator(f'.widget-inline-hbox:visible:has(label:text-is("{name}")) .noUi-handle').first
+    handle.focus()
+    for _ in range(times):
+        handle.press(key)
+
+
+def fill(page: Any, name: str, text: str) -> None:
+    """Write into the field of that name, and leave it."""
+    field = page.locator(f'.widget-inline-hbox:visible:has(label:text-is("{name}")) input').first
+    field.fill(text)
+    field.press("Enter")
+    field.blur()
+
+
+def choose(page: Any, name: str, option: str) -> None:
+    """Choose from the menu of that name."""
+    menu = f'.widget-inline-hbox:visible:has(label:text-is("{name}")) select'
+    page.locator(menu).first.select_option(label=option)
+
+
+def read(page: Any, text: str, timeout: float = PATIENCE) -> str:
+    """Wait for a visible text (or its beginning) anywhere, and return the whole of it."""
+    found = page.locator(f':visible:text("{text}")').last
+    found.wait_for(timeout=timeout)
+    return found.inner_text()

@@ -1,0 +1,117 @@
+"""The whole story by mouse, the same in JupyterLab and as a served page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from driving import Canvas, button, choose, fill, press, read, slide, tab
+
+import heterodyne_nb as hnb
+
+
+def look_and_mask(page: Any) -> None:
+    """Open the example, pick a bin, zoom, mask the bad frames with the mouse."""
+    press(page, "Example")
+    read(page, "3 q × 8 φ, 1 without data")
+    canvas, strip = Canvas(page, "map"), Canvas(page, "strip")
+    canvas.wait()
+    slide(page, "q", "ArrowRight", times=2)
+    slide(page, "φ", "ArrowRight", times=4)
+    read(page, "22.5°")
+    choose(page, "fit", "this q")
+    canvas.drag((20.0, 20.0), (50.0, 50.0))  # zoom
+    page.wait_for_function("node => JSON.parse(node.dataset.view)[1] < 60", arg=canvas.node)
+    press(page, "Show all")
+    page.wait_for_function("node => JSON.parse(node.dataset.view)[1] > 99", arg=canvas.node)
+    canvas.drag((60.5, None), (61.0, None))
+    read(page, "2 of 200 frames masked: 121")
+    strip.wait()
+    strip.drag((61.5, 0.0), (62.0, 0.0))
+    read(page, "4 of 200 frames masked: 121–124")
+
+
+def read_fringes(page: Any) -> None:
+    """Read the fringes; they become start values."""
+    press(page, "Read fringes")
+    assert "φ₀ = 15" in read(page, "peaks are clear")
+    press(page, "Use as start values")
+    page.wait_for_selector('button[title="undo: start values"]:visible')
+
+
+def guess_run_cancel(page: Any) -> None:
+    """Guess, run, see progress, cancel, run again."""
+    tab(page, "Fit")
+    press(page, "Guess")
+    page.wait_for_selector('button[title="undo: guess"]:visible')
+    fill(page, "starts", "40")
+    press(page, "Run")
+    read(page, "running: fit, χ²ᵣ")
+    press(page, "Cancel")
+    read(page, "cancelled")
+    fill(page, "starts", "0")
+    button(page, "Run").click()
+    read(page, "fit 2 · heterodyne")
+
+
+def robust_and_compare(page: Any) -> None:
+    """A robust fit by one method; its curves beside those of the plain fit."""
+    tab(page, "Robust")
+    for method in ("scenario", "ellipsoidal"):
+        page.locator("label:visible", has_text=method).locator("input").uncheck()
+    press(page, "Run robust")
+    read(page, "robust 3 · heterodyne")
+    page.locator("table:visible", has_text="holds to").first.wait_for()
+    tab(page, "Fit")
+    page.locator("select[multiple]:visible").first.select_option(index=[0, 1])
+    press(page, "Compare")
+    page.locator(".hn-figure:visible", has_text="Comparison of fits").first.wait_for()
+
+
+def see_curves_and_export(page: Any) -> None:
+    """Curves with their bands, and the result as a file in the folder of the page."""
+    tab(page, "Result")
+    page.locator(".hn-figure:visible", has_text="mean velocity").first.wait_for()
+    press(page, "Write")
+    assert "fit.nc" in read(page, "written:")
+
+
+def save_and_reload(page: Any, folder: Path) -> None:
+    """Save the session, change it, and load it again."""
+    field = page.get_by_placeholder("folder of the session")
+    field.fill(str(folder))
+    field.blur()
+    press(page, "Save")
+    page.wait_for_function(
+        "path => document.querySelector('input[placeholder*=\"the session\"]').value === path",
+        arg=str(folder),
+    )
+    tab(page, "Data")
+    press(page, "Use again")
+    read(page, "all 200 frames used")
+    press(page, "Load")
+    read(page, "4 of 200 frames masked: 121–124")
+    read(page, "robust 3 · heterodyne")
+
+
+def the_whole(page: Any, folder: Path) -> None:
+    """Every chapter in its order; what is written stays in the folder."""
+    look_and_mask(page)
+    read_fringes(page)
+    guess_run_cancel(page)
+    robust_and_compare(page)
+    see_curves_and_export(page)
+    save_and_reload(page, folder / "session")
+    kept(folder)
+
+
+def kept(folder: Path) -> None:
+    """What the page wrote, read where no page is: the session and the exported result."""
+    session = hnb.AnalysisSession.load(folder / "session")
+    assert session.masked == ((121, 124),)
+    assert [entry.kind for entry in session.history] == ["fit", "fit", "robust"]
+    assert session.history[0].result.message.startswith("cancelled")
+    assert hnb.FitResult.load(folder / "fit.nc").mode == "heterodyne"
+    truth = hnb.example_truth()["parameters"]["phi0"]
+    assert abs(session.history[1].result.values["phi0"] - truth) < 1
+    session.close()
