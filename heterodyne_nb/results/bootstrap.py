@@ -11,7 +11,7 @@ sum_k S_k S_kᵀ + sum_{k1<k2} s sᵀ, where the dyadic one is sum_k S_k S_kᵀ 
 curvature of the weighted problem follows the weights, which narrows the draws. Unless told otherwise the scores of
 the draws are therefore carried onto the dyadic covariance by the linear map that moves them least, the curvature is
 that of all data (a score bootstrap, Kline & Santos 2012), and since the covariance is itself estimated from few blocks
-every draw is stretched by sqrt(nu / chi²_nu), which makes normal draws Student's.
+the draws are widened from normal to Student's intervals.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.results.delta import NORMAL_95
 from heterodyne_nb.results.draws import Bootstrap
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.one_step import Tiles, priors_of, refined, tiles_at
@@ -76,7 +78,7 @@ def bootstrap(
     weights : {"exponential", "poisson"}
         Law of the weights: exponential (Bayesian bootstrap, no block is ever left out) or Poisson counts.
     match : bool
-        With ``kind="blocks"``: carry the draws onto the dyadic covariance, with Student's tails. Without it errors
+        With ``kind="blocks"``: carry the draws onto the dyadic covariance, as wide as Student's law asks. Without it errors
         are up to √3 times too large where the noise of pixels is independent.
     common_frames : bool
         One set of block weights for all bins: for noise of the beam, which all bins share. Not matched.
@@ -123,7 +125,7 @@ def bootstrap(
         if match_to is None:
             found.append(refined(tiles, drawn, means, None, steps))
         else:
-            found.append(refined(tiles, None, means, match_to.tilt(drawn, rng), steps))
+            found.append(refined(tiles, None, means, match_to.tilt(drawn), steps))
         if k % 20 == 0 or k == n - 1:
             on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
     if len(found) < 2:
@@ -163,20 +165,29 @@ class _Matched:
         self.tiles = tiles
         self.start, hessian = tiles.internal(tiles.equations())
         curvature = 0.5 * hessian
-        drawn, wanted = _drawn_meat(tiles), curvature @ tiles.noise @ curvature
+        drawn, wanted = _drawn_meat(tiles), curvature @ _widened(tiles) @ curvature
         size = np.sqrt(np.maximum(np.diag(drawn), 1e-300))
         unit = np.outer(size, size)
         half = _power(wanted / unit, 0.5)
         between = half @ _power(half @ (drawn / unit) @ half, -0.5) @ half
         self.map = between * size[:, None] / size[None, :]
-        chain = tiles.objective.coordinates.jacobian(tiles.theta)
-        self.freedom = float(np.median(tiles.freedom(chain.T))) if chain.size else np.inf
 
-    def tilt(self, weights: FloatArray, rng: np.random.Generator) -> FloatArray:
+    def tilt(self, weights: FloatArray) -> FloatArray:
         """What to add to the gradient of all data, (n,)."""
         gradient, _ = self.tiles.internal(self.tiles.equations(weights))
-        stretch = np.sqrt(self.freedom / rng.chisquare(self.freedom)) if np.isfinite(self.freedom) else 1.0
-        return stretch * (self.map @ (gradient - self.start))
+        return self.map @ (gradient - self.start)
+
+
+def _widened(tiles: Tiles) -> FloatArray:
+    """Dyadic covariance (n, n) widened so that normal draws have about Student's 95 % intervals.
+
+    Every coordinate by t_nu / 1.96 with its own degrees of freedom; their correlations stay.
+    """
+    if not tiles.noise.size:
+        return tiles.noise
+    slopes: Any = np.linalg.pinv(tiles.objective.coordinates.jacobian(tiles.theta), rcond=1e-14)
+    factor = stdtrit(tiles.freedom(slopes), 0.975) / NORMAL_95
+    return factor[:, None] * tiles.noise * factor
 
 
 def _drawn_meat(tiles: Tiles) -> FloatArray:

@@ -162,8 +162,8 @@ def _note(ds: xr.Dataset, k: int) -> str:
         for side in ("lower", "upper")
         if _ENDS[str(ds[f"{side}_end"].values[k])]
     ]
-    if ds["unfinished"].values[k]:
-        told.append(f"{int(ds['unfinished'].values[k])} points not at their minimum, it may be wider")
+    if left := int(ds["unfinished"].values[k]):
+        told.append(f"{left} point{'s' if left > 1 else ''} not at the minimum, it may be wider")
     return "; ".join(told)
 
 

@@ -58,7 +58,8 @@ def test_of_a_number_that_enters_linearly_the_interval_is_that_of_the_dyadic_err
     assert (row["upper"] - row["lower"]) / 2 == pytest.approx(half, rel=0.03)
     assert float(found.dataset["scale"][0]) > 3.0  # pixels share their frames: χ² alone would say much less
     narrow = found.intervals(0.6827).loc["D0"]
-    assert (narrow["upper"] - narrow["lower"]) / 2 == pytest.approx(error, rel=0.06)
+    half = student.ppf(0.5 * 1.6827, freedom) * error
+    assert (narrow["upper"] - narrow["lower"]) / 2 == pytest.approx(half, rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["v", "v(40)", "J_sample", "x_sample", "phi0", "J_ref"])
@@ -74,7 +75,7 @@ def test_profile_and_bootstrap_agree_where_both_apply(name: str) -> None:
 
 @cache
 def draws() -> Bootstrap:
-    return bootstrap(speckle_fit(), speckle_objective(), n=400, seed=1)
+    return bootstrap(speckle_fit(), speckle_objective(), n=1000, seed=1)
 
 
 def test_an_interval_may_be_lopsided_and_stays_positive() -> None:
