@@ -32,7 +32,7 @@ from heterodyne_nb.results.one_step import Tiles, tiles_at
 from heterodyne_nb.results.profiles import Profiles
 from heterodyne_nb.results.same_fit import objective_of, optimum
 from heterodyne_nb.results.targets import Target, TargetName, target
-from heterodyne_nb.results.uncertainty import CLUSTERS
+from heterodyne_nb.results.uncertainty import ERROR_CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def profile(
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.t
     targets = [target(objective.problem.model, name, t) for name in wanted]
-    tiles = tiles_at(objective, theta, max(2, min(CLUSTERS, len(t) // 4)))
+    tiles = tiles_at(objective, theta, max(2, min(ERROR_CLUSTERS, len(t) // 4)))
     strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
     lines = []
     for k, one in enumerate(targets):
