@@ -13,7 +13,7 @@ from heterodyne_nb import ConfigManager, HeterodyneAnalysisCore, LoadDataCommand
 from heterodyne_nb.analysis import Pipeline, ProgressObserver
 from heterodyne_nb.config import mode_parameters
 from heterodyne_nb.data import make_dataset, write_dataset
-from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning
 from heterodyne_nb.progress import ProgressEvent, StopToken
 from heterodyne_nb.simulate import model_maps
 
@@ -110,19 +110,25 @@ def test_fixed_parameters_and_bounds_of_the_configuration_hold(values: dict[str,
     assert 0 <= found.fit_result.values["D_offset"] <= 15
 
 
-def test_all_methods_are_run_and_those_that_fail_are_in_the_result(values: dict[str, Any]) -> None:
-    values["optimization"] = {"classical": {"methods": ["gauss_newton", "trf"]}}
-    with pytest.warns(FitWarning, match="not in this version yet"):
-        found = HeterodyneAnalysisCore(values).optimize_all()
-    assert sorted(found["methods"]) == ["gauss_newton", "trf"]
+def test_all_methods_are_run_and_the_best_is_a_classical_one(values: dict[str, Any]) -> None:
+    values["optimization"] = {
+        "classical": {"methods": ["gauss_newton", "trf"]},
+        "robust": {"methods": ["wasserstein", "scenario"]},
+    }
+    found = HeterodyneAnalysisCore(values).optimize_all()
+    assert sorted(found["methods"]) == ["gauss_newton", "scenario", "trf", "wasserstein"]
     assert found["best"].fun == min(answer.fun for answer in found["methods"].values())
-    assert sorted(found["failed"]) == ["ellipsoidal", "scenario", "wasserstein"]
-    assert dict(found["best"].failures) == found["failed"]
+    assert found["best_method"] in ("gauss_newton", "trf")
+    assert found["failed"] == {}
 
 
-def test_robust_methods_are_refused_plainly(values: dict[str, Any]) -> None:
-    with pytest.raises(OptimizationError, match=r"robust methods .* are not in this version yet"):
-        HeterodyneAnalysisCore(values).optimize_robust()
+def test_robust_methods_give_each_its_certificate(values: dict[str, Any]) -> None:
+    values["optimization"] = {"robust": {"methods": ["wasserstein", "ellipsoidal"]}}
+    found = HeterodyneAnalysisCore(values).optimize_robust()
+    assert sorted(found) == ["ellipsoidal", "wasserstein"]
+    for result in found.values():
+        assert result.robust["relative_gap"] < 1e-5
+        assert result.robust["worst_case"] >= result.robust["nominal"]
 
 
 def test_a_pipeline_loads_and_fits(values: dict[str, Any]) -> None:
