@@ -28,7 +28,7 @@ def fit_robust(
     *,
     methods: str | Iterable[str] = METHODS,
     radius: Radius | Mapping[str, Radius] = "auto",
-    price: float | None = 0.25,
+    price: float | None = 1.0,
     start: FitResult | Mapping[str, float] | None = None,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
     contrast: str = "per_bin",
@@ -65,13 +65,15 @@ def fit_robust(
         (wasserstein and scenario).
     price : float, optional
         Most that the answer may fit worse than the nominal one, in units of what the truth itself is expected to fit
-        worse (tr(A⁻¹ M) in χ²: the number of parameters where pixels are independent, more as they share frames).
-        With 1 the data cannot tell the answer from the best fit; the default, a quarter, lets it move by half an error
-        bar all in all. Of all such answers it has the lowest worst case. None: no limit, the plain min-max.
+        worse (in χ² the number of parameters where pixels are independent, more as they share frames).
+        With 1, the default, the data cannot tell the answer from the best fit; of all such answers it has the lowest
+        worst case. None: no limit, the plain min-max.
     start : FitResult or mapping, optional
         The nominal fit, or its values; the nominal fit starts there. Without, it searches as ``fit`` does.
     parameters, contrast, loss, loss_scale, multistart, seed, gap, time_limit, on_progress, stop
-        As for :func:`heterodyne_nb.fit`; the loss is that of the nominal and of the robust fits.
+        As for :func:`heterodyne_nb.fit`; the loss is that of the nominal and of the robust fits. Values stated in
+        ``parameters``, and prior means, are the centre that wasserstein leans on; where nothing is stated it is the
+        constant curve through the nominal one.
     calibration : mapping, optional
         Tolerances of the instrument for ellipsoidal, any of ``q_scale`` (relative), ``phi_zero_deg`` (degrees),
         ``frame_time`` (relative), ``baseline`` (drift of c2 from the first to the last frame), ``frame_stripe``

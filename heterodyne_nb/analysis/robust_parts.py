@@ -69,6 +69,11 @@ class RobustRun:
         for name in methods:
             ROBUST_STRATEGIES[name](**_known(name, strategy))
         table = parameter_table(model, settings["parameters"])
+        strategy["reference"] = {
+            name: float(value)
+            for name, value, given in zip(table.names, table.values, table.given, strict=True)
+            if given
+        }
         values = _start_values(start, model.parameter_names, mode)
         plain = {key: settings[key] for key in _OF_FIT}
         if values is not None:

@@ -65,43 +65,48 @@ def allowance(run: RobustRun, price: float | None) -> float | None:
     return float(price) * expected_rise(run)
 
 
-def _scores(run: RobustRun) -> tuple[FloatArray, FloatArray]:
-    """Covariance of half the gradient of χ² and half its matrix, by the internal coordinates, both (n, n).
-
-    Dyadic where there are frames; independent data, in units of the reduced χ², for one-time fits.
-    """
+def _internal_scores(run: RobustRun) -> tuple[FloatArray, FloatArray]:
+    """Scores (B, T, n) of the tiles by the internal coordinates, and half the matrix of χ² (n, n)."""
     objective, theta = run.nominal.objective, run.nominal.theta
-    if isinstance(objective, OneTimeObjective):
-        local = objective.normal_equations(theta)
-        return 0.5 * local.hessian * objective.reduced(local.chi2), 0.5 * local.hessian
-    local = objective.equations(theta)
     clusters = max(2, min(CLUSTERS, len(objective.problem.t) // 4))
-    scores, matrix = tile_scores(objective, theta, local, clusters)
+    scores, matrix = tile_scores(objective, theta, objective.equations(theta), clusters)
     n = objective.coordinates.size
     outer = np.eye(n, len(matrix))
     outer[:, n:] = -np.linalg.solve(matrix[n:, n:], matrix[n:, :n]).T  # contrast and offset follow
-    return outer @ dyadic_meat(scores) @ outer.T, outer @ matrix @ outer.T
+    return scores @ outer.T, outer @ matrix @ outer.T
 
 
 def _profile(run: RobustRun) -> float:
-    """The profile rule with the covariance of correlated pixels."""
+    """The profile rule with the covariance of correlated pixels, where there are frames."""
     objective, theta = run.nominal.objective, run.nominal.theta
     if not objective.coordinates.size:
         return 0.0
-    return profile_radius(objective, theta, score_covariance=_scores(run)[0], seed=run.options.seed)
+    one_time = isinstance(objective, OneTimeObjective)
+    covariance = None if one_time else dyadic_meat(_internal_scores(run)[0])
+    return profile_radius(objective, theta, score_covariance=covariance, seed=run.options.seed)
 
 
 def expected_rise(run: RobustRun) -> float:
-    """How much χ² at the truth exceeds that of the best fit on average: tr(A⁻¹ M).
+    """How much χ² at the truth exceeds that of the best fit on average.
 
-    A is half the matrix of χ², M the covariance of half its gradient. For independent pixels of known noise it is the
-    number of parameters; for pixels that share frames it is more.
+    That is the trace of A⁻¹ M, A half the matrix of χ² and M the covariance of half its gradient: the number of
+    parameters for independent pixels of known noise, which it is at least, and more for pixels that share frames.
+    M is the dyadic sum without its negative part cut off, so that its trace is right on average.
     """
-    if not run.nominal.objective.coordinates.size:
-        return 0.0
-    covariance, matrix = _scores(run)
-    known = np.diag(matrix) > 0
-    here = np.ix_(known, known)
-    size = np.sqrt(np.outer(np.diag(matrix), np.diag(matrix))[here])
-    inverse = np.linalg.pinv(matrix[here] / size, rcond=1e-11, hermitian=True)
-    return float(np.sum(inverse * covariance[here] / size))
+    objective, theta = run.nominal.objective, run.nominal.theta
+    n = objective.coordinates.size
+    local = objective.equations(theta, derivatives=False)
+    least = n * objective.reduced(local.chi2)
+    if not n or isinstance(objective, OneTimeObjective):
+        return least
+    scores, matrix = _internal_scores(run)
+    size = np.sqrt(np.where(np.diag(matrix) > 0, np.diag(matrix), np.inf))
+    values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
+    good = values > 1e-11 * np.max(values, initial=0.0)
+    white = scores @ (vectors[:, good] / np.sqrt(values[good]) / size[:, None])
+    clusters = int((np.sqrt(8 * white.shape[1] + 1) - 1) / 2)
+    late, early = np.tril_indices(clusters)
+    total = -float(np.sum(white[:, late != early] ** 2))
+    for k in range(clusters):
+        total += float(np.sum(white[:, (late == k) | (early == k)].sum(axis=1) ** 2))
+    return max(total, least)

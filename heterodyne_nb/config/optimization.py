@@ -202,7 +202,7 @@ class Robust(Section):
         1e-9, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
     )
     price: OptionalNumber = setting(
-        0.25,
+        1.0,
         description="Most that a robust answer may fit worse than the nominal one, in units of what the truth itself "
         "is expected to fit worse. Null: no limit, the plain min-max.",
         ge=0,

@@ -6,7 +6,8 @@ its quartiles, and how much of the true curves lies inside the 95 % bands.
 
 Error of a fit: root mean square over the curves J_ref, J_sample, v, x_sample of their distance from the truth, each
 the mean absolute difference over the mean of the true curve; at most 3. Every fit starts at the truth, so that none
-ends in another optimum; the start is not a stated value, so that no method is told the truth.
+ends in another optimum; the start is not a stated value, so that no method is told the truth. One line shows the
+Wasserstein fit with values stated that are each up to 30 % wrong.
 
 --cost times each method on 8 x 1000^2 against the classical fit, with the peak memory above it.
 """
@@ -126,6 +127,12 @@ def plain(ds: xr.Dataset, start: dict[str, float], **settings: Any) -> hnb.FitRe
     return hnb.fit_robust(ds, methods="wasserstein", radius=0.0, start=start, **settings)["wasserstein"]
 
 
+def rough(truth: dict[str, float], ds: xr.Dataset) -> dict[str, float]:
+    """What somebody may know beforehand: every parameter to 30 %."""
+    rng = np.random.default_rng(int(1e4 * float(np.asarray(ds["c2"][0, 0, 0, 1]))))
+    return {name: value * (1.0 + 0.3 * rng.uniform(-1.0, 1.0)) for name, value in truth.items()}
+
+
 def answers(ds: xr.Dataset, truth: dict[str, float]) -> dict[str, hnb.FitResult]:
     """Every method's fit of one dataset."""
     squares = plain(ds, truth)
@@ -133,6 +140,10 @@ def answers(ds: xr.Dataset, truth: dict[str, float]) -> dict[str, hnb.FitResult]
     out |= {loss: plain(ds, squares.values, loss=loss) for loss in LOSSES}
     common: dict[str, Any] = {"calibration": CALIBRATION, "n_scenarios": 20}
     out |= hnb.fit_robust(ds, start=squares, **common)
+    known = {**common, "methods": "wasserstein", "start": squares}
+    out["wasserstein, rough values stated"] = hnb.fit_robust(ds, parameters=rough(truth, ds), **known)[
+        "wasserstein"
+    ]
     out["cvar 20 %"] = hnb.fit_robust(ds, methods="scenario", cvar=0.2, start=squares, **common)["scenario"]
     methods = ("wasserstein", "ellipsoidal")
     both = hnb.fit_robust(ds, methods=methods, loss="tukey", start=out["tukey"], **common)

@@ -21,14 +21,14 @@ from heterodyne_nb.optimize.strategy import Readiness
 
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
-_FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-9
+_FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-7
 #: A promise below this share of the reduced χ² moves the answer by less than a twentieth of its error; enough, too,
 #: are this many steps in a row that gain ten times as little.
 _QUIET_GAIN, _QUIET_STEPS = 1e-3, 5
 #: Where no solver answers, the trust region shrinks down to this.
 _LEAST_TRIED = 1e-4
 #: For the certificate: the step is held this close to 0, in errors of each coordinate; and the box around the answer.
-_PIN, _NEARBY = 1e-6, 1e-3
+_PIN, _NEARBY = 1e-2, 1e-3
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class RobustStrategy(IterativeStrategy):
 
     def _minimise(self, run: Run) -> str:
         problem, program = self._parts
-        limit, radius, quiet = self.max_iterations or 100, _FIRST_RADIUS, 0
+        limit, radius, quiet, grow = self.max_iterations or 100, _FIRST_RADIUS, 0, 3.0
         model = problem.linearised(run.view.to_x(run.best_z))
         z, fun = run.best_z, run.best_fun
         while run.nit < limit:
@@ -283,11 +283,15 @@ class RobustStrategy(IterativeStrategy):
             if fun - trial > 0.05 * promised:
                 quiet = quiet + 1 if fun - trial <= 10 * _QUIET_GAIN * run.noise else 0
                 if fun - trial > 0.7 * promised and length > 0.9 * radius:
-                    radius = min(3.0 * radius, _LARGEST_RADIUS)
+                    radius = min(grow * radius, _LARGEST_RADIUS)
+                    grow = 3.0
                 z, fun = run.view.settle(z + step), trial
                 model = problem.linearised(run.view.to_x(z))
             else:
-                radius = 0.25 * min(radius, length)
+                radius, grow = (
+                    0.25 * min(radius, length),
+                    1.5,
+                )  # slowly up again: the same step would fail again
             run.iteration()
             if quiet >= _QUIET_STEPS:
                 return "cost tolerance"

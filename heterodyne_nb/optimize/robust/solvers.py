@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
@@ -11,7 +11,7 @@ from heterodyne_nb.names import squeeze, unknown_name
 from heterodyne_nb.optimize.gurobi_qp import gurobi_readiness
 from heterodyne_nb.optimize.strategy import Readiness
 
-_TIGHT = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
+_CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,28 @@ class ConeSolver:
         Its settings: tolerances tight enough for steps of a hundredth of an error bar.
     remedy : str
         How to get it.
+    loose : dict
+        Its settings where it cannot meet those: good for a tenth of an error bar.
     """
 
     name: str
     semidefinite: bool
     options: dict[str, Any] = field(default_factory=dict)
     remedy: str = ""
+    loose: dict[str, Any] = field(default_factory=dict)
 
 
 #: Known solvers, in the order in which they take over from one that fails.
 SOLVERS: dict[str, ConeSolver] = {
     solver.name: solver
     for solver in (
-        ConeSolver("CLARABEL", True, _TIGHT, "pip install clarabel"),
+        ConeSolver(
+            "CLARABEL",
+            True,
+            dict.fromkeys(_CLARABEL, 1e-10),
+            "pip install clarabel",
+            dict.fromkeys(_CLARABEL, 1e-7),
+        ),
         ConeSolver("SCS", True, {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 50_000}, "pip install scs"),
         ConeSolver("MOSEK", True, {}, "pip install mosek, and its licence"),
         ConeSolver("COPT", True, {}, "pip install coptpy, and its licence"),
@@ -136,6 +145,8 @@ class SolverChain:
         failed: list[tuple[str, str]] = []
         for name in self._order:
             why = _attempt(problem, SOLVERS[name])
+            if why is not None and SOLVERS[name].options:
+                why = _attempt(problem, replace(SOLVERS[name], options=SOLVERS[name].loose))
             if why is None:
                 for one, reason in failed:
                     self._tell(one, reason, name)

@@ -14,7 +14,8 @@ is where the ball's reasoning holds the model to be simplest; see :func:`centre`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,14 +33,16 @@ FloatArray = NDArray[np.float64]
 LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 / np.sqrt(5.0)}
 
 
-def centre(objective: Any, nominal: FloatArray) -> FloatArray:
-    """θ_ref in internal coordinates: prior mean, else stated start, else the simplest curve through the nominal one.
+def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] | None = None) -> FloatArray:
+    """θ_ref in internal coordinates: prior mean, else stated value, else the simplest curve through the nominal one.
 
     Parameters
     ----------
     objective : Objective
     nominal : (p,)
         The nominal answer, published.
+    reference : mapping, optional
+        Stated values by published name. Default: the start values that the objective's table marks as given.
 
     Returns
     -------
@@ -48,17 +51,16 @@ def centre(objective: Any, nominal: FloatArray) -> FloatArray:
         constant at the mean of its nominal ends. Any other parameter: its nominal value, which pulls nowhere.
     """
     table, coordinates = objective.problem.table, objective.coordinates
-    z = objective.to_internal(nominal)
-    out = _simplest(coordinates, z, nominal)
-    stated = np.array(table.values, float)
-    for i, prior in enumerate(table.prior):
-        if prior is not None:
-            stated[i] = np.clip(prior[0], table.lower[i], table.upper[i])
-    known = np.array(table.given) | np.array([prior is not None for prior in table.prior])
-    wanted = np.where(known, stated, nominal)
-    filled = objective.to_internal(wanted)
-    for k, sources in enumerate(coordinates.sets):
-        if known[list(sources)].all() and _complete(coordinates, k, known):
+    if reference is None:
+        reference = {n: v for n, v, g in zip(table.names, table.values, table.given, strict=True) if g}
+    means = {n: prior[0] for n, prior in zip(table.names, table.prior, strict=True) if prior is not None}
+    stated = {**reference, **means}
+    out = _simplest(coordinates, objective.to_internal(nominal), nominal)
+    wanted = np.array([stated.get(n, value) for n, value in zip(table.names, nominal, strict=True)])
+    filled = objective.to_internal(np.clip(wanted, table.lower, table.upper))
+    known = np.array([name in stated for name in table.names])
+    for k in range(coordinates.size):
+        if _complete(coordinates, k, known):
             out[k] = filled[k]
     return out
 
@@ -86,7 +88,7 @@ def _complete(coordinates: Any, k: int, known: NDArray[np.bool_]) -> bool:
         if at <= k < at + 3:
             return bool(known[list(block.indices)].all())
         at += 3
-    return True
+    return bool(known[coordinates.order[k]])
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,20 @@ class WassersteinProblem(RobustProblem):
         Gives D and, where nothing is stated, the centre.
     radius : float
         ε.
+    reference : mapping, optional
+        See :func:`centre`.
     """
 
-    def __init__(self, objective: Any, nominal: FloatArray, radius: float) -> None:
+    def __init__(
+        self,
+        objective: Any,
+        nominal: FloatArray,
+        radius: float,
+        reference: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__(objective)
         self.radius, self.count = radius, objective.problem.n_data
-        self.middle = centre(objective, nominal)
+        self.middle = centre(objective, nominal, reference)
         hessian = objective.normal_equations(nominal).hessian
         self.size = np.sqrt(np.maximum(0.5 * np.diag(hessian), 0.0) / self.count)
         self.loss = objective.loss if isinstance(objective, RobustObjective) else None
@@ -209,6 +219,12 @@ class WassersteinProblem(RobustProblem):
         offset = self.to_internal(theta) - self.middle
         quadratic = Quadratic(local.chi2, local.gradient, local.hessian)
         return NormModel(quadratic, self._penalty(local.chi2), self.size, offset, self.loss is None)
+
+    def corrected(self, model: NormModel, step: FloatArray, theta: FloatArray) -> NormModel:
+        """See :meth:`RobustProblem.corrected`: χ² has the value found after the step."""
+        plain = model.plain
+        found = self.objective.equations(theta, derivatives=False).chi2
+        return replace(model, plain=replace(plain, value=plain.value + found - plain.after(step)))
 
     def program(self, chain: SolverChain) -> NormProgram:
         """See :meth:`RobustProblem.program`."""
@@ -270,10 +286,19 @@ class WassersteinDRO(RobustStrategy):
 
     It steadies directions that the data hardly determine, by holding them near the centre, and leaves the others.
     It does not remove outliers; a robust loss of the objective does, and combines with it.
+
+    Parameters
+    ----------
+    radius : float
+        ε, relative size of the perturbation of the regressors.
+    reference : mapping, optional
+        Centre by published name; see :func:`centre`.
     """
 
     name: ClassVar[str] = "wasserstein"
 
+    reference: Mapping[str, float] | None = None
+
     def problem(self, objective: Any, nominal: FloatArray) -> WassersteinProblem:
         """See :meth:`RobustStrategy.problem`."""
-        return WassersteinProblem(objective, nominal, self.radius)
+        return WassersteinProblem(objective, nominal, self.radius, self.reference)

@@ -46,11 +46,11 @@ def test_radius_zero_gives_the_nominal_fit_exactly(nominal) -> None:
 def test_the_price_keeps_the_answer_within_the_noise(nominal) -> None:
     settings = {"methods": "wasserstein", "start": nominal}  # nothing stated: the centre is a constant curve
     capped = hnb.fit_robust(maps(), MODE, **settings)["wasserstein"]
-    assert nominal.chi2 < capped.chi2 < nominal.chi2 + 3.0
+    assert nominal.chi2 < capped.chi2 < nominal.chi2 + 6.0
     free = hnb.fit_robust(maps(), MODE, radius=1.0, price=None, **settings)["wasserstein"]
     assert free.chi2 > nominal.chi2 + 10.0
     for name in STATIC:
-        assert abs(capped.values[name] - nominal.values[name]) < 1.5 * nominal.errors[name]
+        assert abs(capped.values[name] - nominal.values[name]) < 2.0 * nominal.errors[name]
 
 
 def test_the_bands_of_the_ellipsoidal_answer_hold_the_calibration(nominal) -> None:
