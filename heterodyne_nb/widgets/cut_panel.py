@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 import traitlets
+import xarray as xr
 
 from heterodyne_nb import plots
 from heterodyne_nb.analysis.session import AnalysisSession
+from heterodyne_nb.widgets.latest import Latest
 from heterodyne_nb.widgets.live_figure import LiveFigure
 from heterodyne_nb.widgets.map_view import MapCanvas
 from heterodyne_nb.widgets.panel import Panel, heading, row
 
-__all__ = ["CutPanel"]
+__all__ = ["QUIET", "CutPanel"]
 
 _KINDS = (("along rows: age = t₁", "row"), ("across the diagonal: age = (t₁ + t₂)/2", "diagonal"))
+#: Seconds after which a slider of the bins counts as at rest: until then the maps come first.
+QUIET = 0.12
 #: Width of the window of ages at first, as a part of the run.
 _WINDOW = 0.05
 
@@ -67,6 +72,7 @@ class CutPanel(Panel):
                 self.page,
             ]
         )
+        self.latest = Latest(self._failed)
         self._links: list[Any] = []
         self._drawn: Any = None
         self._adapted: Any = None
@@ -106,32 +112,34 @@ class CutPanel(Panel):
         asked = (self.session.bin, canvas.age, canvas.width, canvas.cut, self.log_lag.value, self.page.theme)
         if self._drawn is not None and self._drawn[0] is ds and self._drawn[1] == asked:
             return
+        other_map = self._drawn is None or self._drawn[0] is not ds or self._drawn[1][0] != asked[0]
         self._drawn = (ds, asked)
         self.say("")
-        self.figure.draw(self._figure())
+        compute, now = partial(_cut_figure, ds, *asked), not self.figure.displayed
+        self.latest.ask(compute, self.figure.draw, at_once=now, after=QUIET if other_map else 0.0)
 
-    def _figure(self) -> go.Figure:
-        canvas = self.canvas
-        figure = plots.g2_cuts(
-            self.session.dataset,
-            bin=self.session.bin,
-            ages=[canvas.age],
-            width=canvas.width,
-            cut=canvas.cut,
-            theme=self.page.theme,
-        )
-        figure.update_layout(title=None, showlegend=False, margin={"l": 62, "r": 14, "t": 10, "b": 48})
-        if not self.log_lag.value:
-            figure.update_xaxes(type="linear", dtick=None, tickformat=None)
-        return figure
+    def _failed(self, error: BaseException) -> None:
+        self._drawn = None
+        self.say(str(error))
 
     def close(self) -> None:
         """Also unlink the map."""
         for link in self._links:
             link.unlink()
         self._links.clear()
+        self.latest.close()
         self.figure.close()
         super().close()
+
+
+def _cut_figure(
+    ds: xr.Dataset, bin: int, age: float, width: float, cut: str, log_lag: bool, theme: str
+) -> go.Figure:
+    figure = plots.g2_cuts(ds, bin=bin, ages=[age], width=width, cut=cut, theme=theme)
+    figure.update_layout(title=None, showlegend=False, margin={"l": 62, "r": 14, "t": 10, "b": 48})
+    if not log_lag:
+        figure.update_xaxes(type="linear", dtick=None, tickformat=None)
+    return figure
 
 
 def _in_frames(seconds: float, dt: float) -> float:

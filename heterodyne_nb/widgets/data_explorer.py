@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import ipywidgets as widgets
 import xarray as xr
 
@@ -9,13 +11,14 @@ from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.plots.select import need
 from heterodyne_nb.widgets.bin_picker import BinPicker
 from heterodyne_nb.widgets.colour_bar import ColourBar
-from heterodyne_nb.widgets.cut_panel import CutPanel
+from heterodyne_nb.widgets.cut_panel import QUIET, CutPanel
 from heterodyne_nb.widgets.file_bar import FileBar
 from heterodyne_nb.widgets.frame_tools import FrameTools
 from heterodyne_nb.widgets.fringe_tool import FringeTool
+from heterodyne_nb.widgets.latest import Latest
 from heterodyne_nb.widgets.map_view import MapCanvas
 from heterodyne_nb.widgets.panel import Panel
-from heterodyne_nb.widgets.trace_strip import TraceStrip
+from heterodyne_nb.widgets.trace_strip import TraceStrip, drawn_trace
 
 __all__ = ["DataExplorer", "explore"]
 
@@ -54,6 +57,7 @@ class DataExplorer(Panel):
         super().__init__(AnalysisSession() if session is None else session)
         session = self.session
         self.map, self.strip = MapCanvas(message="no run is open"), TraceStrip()
+        self.traces = Latest(lambda error: self.say(str(error)))
         self.file = FileBar(session)
         self.bins = BinPicker(session)
         self.colours = ColourBar(session, self.map)
@@ -83,8 +87,15 @@ class DataExplorer(Panel):
         self.read, self.use = self.fringes.read, self.fringes.use
 
     def _show_trace(self) -> None:
-        if self.session.dataset is not None:
-            self.strip.show(self.session.dataset, bin=self.session.bin)
+        ds = self.session.dataset
+        if ds is not None:
+            compute = partial(drawn_trace, ds, bin=self.session.bin)
+            self.traces.ask(compute, self.strip.put, at_once=not self.cut.figure.displayed, after=QUIET)
+
+    def close(self) -> None:
+        """Also let what is being computed go."""
+        self.traces.close()
+        super().close()
 
 
 def explore(ds: xr.Dataset) -> DataExplorer:

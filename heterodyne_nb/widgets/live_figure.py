@@ -51,7 +51,7 @@ class LiveFigure:
         figure.update_layout(
             width=width, height=self.height, autosize=width is None, paper_bgcolor="rgba(0,0,0,0)"
         )
-        if self._displayed() and _alike(self.figure, figure):
+        if self.displayed and _alike(self.figure, figure):
             with self.figure.batch_update():
                 for old, new in zip(self.figure.data, figure.data, strict=True):
                     old.update(_without_uid(new), overwrite=True)
@@ -70,7 +70,8 @@ class LiveFigure:
         if self.figure is not None:
             self.figure.update_layout(width=change["new"], autosize=False)
 
-    def _displayed(self) -> bool:
+    @property
+    def displayed(self) -> bool:
         """Whether a page shows the figure: changes made before that would be lost when figures are nested."""
         return self.figure is not None and bool(self.figure._view_count)
 

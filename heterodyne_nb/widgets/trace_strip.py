@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import numpy as np
 import traitlets
@@ -70,18 +72,25 @@ class TraceStrip(anywidget.AnyWidget):
         ConfigurationError
             There is no such bin, or neither intensity nor maps.
         """
-        chosen = find_bins(ds, q=q, phi=phi, bin=bin)[0]
-        title, values = _trace(ds, chosen)
-        lowest, highest = _blocks(values)
+        self.put(drawn_trace(ds, q=q, phi=phi, bin=bin))
+
+    def put(self, traits: dict[str, Any]) -> None:
+        """Draw what :func:`drawn_trace` has made, in one message."""
         with self.hold_sync():
-            self.frames, self.dt = frame_axis(ds)
-            self.bands, self.title = masked_runs(ds), title
-            pairs = np.stack([lowest, highest], axis=1).astype(np.float32)
-            self.trace = {
-                "blocks": len(pairs),
-                "heights": _heights(values, used_frames(ds)),
-                "data": pairs.tobytes(),
-            }
+            for name, value in traits.items():
+                setattr(self, name, value)
+
+
+def drawn_trace(
+    ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None
+) -> dict[str, Any]:
+    """What a strip shows of a dataset, as its traits; see :meth:`TraceStrip.show`."""
+    title, values = _trace(ds, find_bins(ds, q=q, phi=phi, bin=bin)[0])
+    pairs = np.stack(_blocks(values), axis=1).astype(np.float32)
+    heights = _heights(values, used_frames(ds))
+    frames, dt = frame_axis(ds)
+    trace = {"blocks": len(pairs), "heights": heights, "data": pairs.tobytes()}
+    return {"frames": frames, "dt": dt, "bands": masked_runs(ds), "title": title, "trace": trace}
 
 
 def _trace(ds: xr.Dataset, chosen: Bin) -> tuple[str, np.ndarray]:

@@ -33,7 +33,7 @@ write_apsu(hnb.simulate.model_maps(
     "heterodyne", truth, q=[0.012], phi=np.linspace(-80, 80, {bins}), n_frames={frames}, dt=0.1,
     contrast=0.2, noise=0.02), "run.h5")
 session = hnb.AnalysisSession("run.h5")
-session.change_settings(multistart=200)
+session.change_settings(multistart=3000)
 explorer = DataExplorer(session)
 fit, cancel, state = widgets.Button(description="fit"), widgets.Button(description="end"), widgets.Label("idle")
 fit.on_click(lambda _: session.run())
@@ -51,7 +51,10 @@ MOVE = """async ([key, name]) => {
   const before = canvas.dataset.picture;
   const start = performance.now();
   handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  while (canvas.dataset.picture === before) await new Promise(requestAnimationFrame);
+  while (canvas.dataset.picture === before) {
+    await new Promise(requestAnimationFrame);
+    if (performance.now() - start > 20000) throw new Error("no new picture in 20 s");
+  }
   await new Promise(requestAnimationFrame);
   return performance.now() - start;
 }"""
@@ -77,7 +80,7 @@ def main() -> int:
             page.set_default_timeout(600_000)
             page.goto(address, wait_until="commit")
             Canvas(page, "map").wait()
-            measure(page, 5)  # compiles, and opens what is opened once
+            measure(page, 10)  # compiles, and opens what is opened once
             print(f"{options.frames}² maps, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
             tell("nothing else running", measure(page, options.moves))
             page.locator('button:text-is("fit")').click()

@@ -221,3 +221,12 @@ def test_a_closed_explorer_leaves_no_widget_and_no_observer_behind():
     assert explorer.map.bands == []
     assert session._trait_notifiers.get("dataset", {}).get("change", []) == []
     session.close()
+
+
+def test_while_a_page_shows_the_cut_it_is_computed_beside_it_and_the_last_age_wins(explorer):
+    explorer.cut.figure.figure._view_count = 1  # as the page says when it shows the figure
+    for age in (10.0, 20.0, 30.0):
+        explorer.age.value = age
+    assert explorer.cut.latest.wait(20)
+    expected = prepare.g2_cuts(explorer.session.dataset.isel(phi=[0]), age=30.0, width=explorer.window.value)
+    np.testing.assert_allclose(curve(explorer), expected.g2.values.ravel()[: curve(explorer).size])
