@@ -26,6 +26,8 @@ from heterodyne_nb.simulate import example_path
 IMAGES = Path(__file__).resolve().parents[2] / "notebooks" / "images"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 TABS = ("Data", "Config", "Fit", "Robust", "Result")
+#: Those that README and notebook show; a folder given on the command line gets every tab in both looks.
+SHOWN = {"light": ("Data", "Fit", "Robust", "Result"), "dark": ("Data",)}
 WIDTH, TALLEST = 1240, 1500
 #: What shows that a tab is drawn.
 DRAWN = {"Data": "lag τ", "Fit": "lag τ", "Robust": "Comparison of fits", "Result": "mean velocity"}
@@ -85,8 +87,8 @@ def photograph(page: Any, name: str, target: Path) -> None:
     )
 
 
-def main(folder: Path) -> None:
-    """Take them all: each tab in light colours as panel_<tab>.png, in dark ones as dark_<tab>.png."""
+def main(folder: Path, shown: dict[str, tuple[str, ...]]) -> None:
+    """Take them: a tab in light colours as panel_<tab>.png, in dark ones as dark_<tab>.png."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
         session = prepared(Path(scratch))
@@ -96,11 +98,14 @@ def main(folder: Path) -> None:
                 page = browser.new_page(viewport={"width": WIDTH, "height": 2400})
                 page.set_default_timeout(PATIENCE)
                 page.goto(address, wait_until="commit")
-                for name in TABS:
+                for name in shown[theme]:
                     photograph(page, name, folder / f"{prefix}_{name.lower()}.png")
                 page.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]), {"light": TABS, "dark": TABS})
+    else:
+        main(IMAGES, SHOWN)
