@@ -12,6 +12,7 @@ from heterodyne_nb.cli.overrides import configured
 from heterodyne_nb.cli.pictures import simulated
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
+from heterodyne_nb.results import FitResult
 
 Captured = pytest.CaptureFixture[str]
 
@@ -86,15 +87,13 @@ def test_missing_data_are_an_error_and_nothing_is_written(
     assert not out.exists()
 
 
-def test_robust_methods_say_that_they_are_not_there_yet(
-    config_file: Callable[..., Path], tmp_path: Path, capsys: Captured
-) -> None:
+def test_robust_methods_alone_save_each_its_answer(config_file: Callable[..., Path], tmp_path: Path) -> None:
+    config = config_file(optimization={"robust": {"methods": ["wasserstein", "scenario"]}})
     out = tmp_path / "out"
-    assert (
-        run_heterodyne(["--config", str(config_file()), "--method", "robust", "--output-dir", str(out)]) == 1
-    )
-    assert "not in this version yet" in capsys.readouterr().err
-    assert not out.exists()
+    assert run_heterodyne(["--config", str(config), "--method", "robust", "--output-dir", str(out)]) == 0
+    found = [FitResult.load(path) for path in out.glob("results*.nc")]
+    methods = {result.robust["method"] for result in found if result.robust is not None}
+    assert methods == {"wasserstein", "scenario"}
 
 
 def test_a_mode_flag_replaces_the_mode_and_keeps_the_parameters_it_shares(
