@@ -28,7 +28,7 @@ def fit_robust(
     *,
     methods: str | Iterable[str] = METHODS,
     radius: Radius | Mapping[str, Radius] = "auto",
-    price: float | None = 1.0,
+    price: float | str | None = "auto",
     start: FitResult | Mapping[str, float] | None = None,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
     contrast: str = "per_bin",
@@ -63,11 +63,12 @@ def fit_robust(
         Size of the set, by method if a mapping. 0 is the plain fit. "auto": by the profile rule for wasserstein;
         1, the whole bootstrap, for scenario; 1 tolerance for ellipsoidal. "cv": by cross-validation over bins
         (wasserstein and scenario).
-    price : float, optional
+    price : float, "auto" or None
         Most that the answer may fit worse than the nominal one, in units of what the truth itself is expected to fit
-        worse (in χ² the number of parameters where pixels are independent, more as they share frames).
-        With 1, the default, the data cannot tell the answer from the best fit; of all such answers it has the lowest
-        worst case. None: no limit, the plain min-max.
+        worse (in χ² the number of parameters where pixels are independent, more as they share frames): up to 1 the
+        data cannot tell the answer from the best fit, and of all such answers it has the lowest worst case. "auto": 1
+        for wasserstein; for the others, which move for safety alone, one error bar in any one direction (1 over the
+        number of parameters). None: no limit, the plain min-max.
     start : FitResult or mapping, optional
         The nominal fit, or its values; the nominal fit starts there. Without, it searches as ``fit`` does.
     parameters, contrast, loss, loss_scale, multistart, seed, gap, time_limit, on_progress, stop
@@ -137,9 +138,9 @@ def fit_robust(
         stop=stop,
     )
     chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
-    settings = run.optimiser_settings(names) | {"allowance": allowance(run, price)}
+    settings = run.optimiser_settings(names)
     for name, (value, _) in chosen.items():
-        settings[name] = {**settings.get(name, {}), "radius": value}
+        settings[name] = {"radius": value, "allowance": allowance(run, name, price)}
     found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
     return {name: run.result(name, answer, *chosen[name]) for name, answer in found.items()}
 
@@ -150,7 +151,7 @@ def radius_path(
     radii: Sequence[float] | None = None,
     *,
     mode: str = "heterodyne",
-    price: float | None = None,
+    price: float | str | None = None,
     start: FitResult | Mapping[str, float] | None = None,
     **settings: Any,
 ) -> xr.Dataset:
@@ -162,7 +163,7 @@ def radius_path(
         As for :func:`fit_robust`.
     method : str
         ``wasserstein``, ``scenario`` or ``ellipsoidal``.
-    price : float, optional
+    price : float, "auto" or None
         As for :func:`fit_robust`, but without a limit unless one is given: the path shows the whole price.
     radii : sequence of float, optional
         From 0 to twice the radius that "auto" chooses (scenario: to 1) when not given.
@@ -199,7 +200,7 @@ def radius_path(
     )
     auto, _ = chosen_radius(run, name, "auto")
     chosen = _radii(name, auto) if radii is None else _checked(name, radii)
-    limit = allowance(run, price)
+    limit = allowance(run, name, price)
     strategy = ROBUST_STRATEGIES[name](**run.optimiser_settings([name]), allowance=limit)
     nominal = run.nominal
     answers = []

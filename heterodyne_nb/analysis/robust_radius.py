@@ -48,19 +48,24 @@ def chosen_radius(run: RobustRun, method: str, asked: float | str) -> tuple[floa
     )
 
 
-def allowance(run: RobustRun, price: float | None) -> float | None:
-    """Rise of χ² that a price allows; None for no limit.
+def allowance(run: RobustRun, method: str, price: float | str | None) -> float | None:
+    """Rise of χ² that a price allows a method; None for no limit.
+
+    "auto" is 1 for wasserstein, whose lean on the centre makes up for noise. The others move for safety alone, and
+    may go as far as one error bar in any one direction: 1 over the number of parameters.
 
     Raises
     ------
     ConfigurationError
-        The price is not a number from 0 on.
+        The price is not a number from 0 on, "auto" or None.
     """
     if price is None or price == np.inf:
         return None
+    if price == "auto":
+        price = 1.0 if method == "wasserstein" else 1.0 / max(run.nominal.objective.coordinates.size, 1)
     if isinstance(price, bool) or not isinstance(price, Real) or not price >= 0:
         raise ConfigurationError(
-            f"{price!r}", where="price", expected="a number, 0 or more, or None for no limit"
+            f"{price!r}", where="price", expected="a number, 0 or more, 'auto', or None for no limit"
         )
     return float(price) * expected_rise(run)
 

@@ -201,11 +201,10 @@ class Robust(Section):
     tolerance: Number = setting(
         1e-9, description="Relative decrease of the worst case at which it has converged.", gt=0, lt=1
     )
-    price: OptionalNumber = setting(
-        1.0,
+    price: AutoOrNotNegative | None = setting(
+        "auto",
         description="Most that a robust answer may fit worse than the nominal one, in units of what the truth itself "
-        "is expected to fit worse. Null: no limit, the plain min-max.",
-        ge=0,
+        "is expected to fit worse. Auto: 1 for wasserstein, one error bar for the others. Null: no limit.",
     )
 
 
