@@ -12,9 +12,10 @@ from heterodyne_nb.optimize.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import register
 
 _LARGEST_DAMPING = 1e14
-#: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when this many steps in a
-#: row gain less than this share of the reduced χ² each: the answer then moves by a hundredth of its error.
-_QUIET_STEPS, _QUIET_GAIN = 5, 1e-4
+#: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when this many steps gain
+#: less than this share of the reduced χ² together: an error of one sigma is a change by 1, and correlated pixels
+#: make that many times too strict.
+_QUIET_STEPS, _QUIET_GAIN = 10, 0.1
 
 
 def bounded_step(
@@ -109,7 +110,7 @@ class GaussNewtonStrategy(IterativeStrategy):
         limit = self.max_iterations or 200
         model = local_model(run, run.best_z, run.best_fun)
         damping, grow, scale = self.damping, 2.0, _diagonal(model)
-        quiet = 0
+        course = [model.fun]
         while run.nit < limit:
             if run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun)):
                 return "gradient tolerance"
@@ -124,8 +125,11 @@ class GaussNewtonStrategy(IterativeStrategy):
             fun = run.value(model.z + step)
             ratio = (model.fun - fun) / promised
             if ratio > self.accept:
-                quiet = quiet + 1 if model.fun - fun <= _QUIET_GAIN * run.noise else 0
-                if quiet >= _QUIET_STEPS:
+                course.append(fun)
+                if (
+                    course[-1 - _QUIET_STEPS :][0] - fun <= _QUIET_GAIN * run.noise
+                    and len(course) > _QUIET_STEPS
+                ):
                     return "cost tolerance"
                 model = next_model(run, model, run.view.settle(model.z + step), fun, "secant")
                 scale = np.maximum(_diagonal(model), 0.3 * scale)
