@@ -12,10 +12,10 @@ from heterodyne_nb.optimize.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategy import register
 
 _LARGEST_DAMPING = 1e14
-#: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when this many steps gain
-#: less than this share of the reduced χ² together: an error of one sigma is a change by 1, and correlated pixels
-#: make that many times too strict.
-_QUIET_STEPS, _QUIET_GAIN = 10, 0.1
+#: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when the last steps each
+#: gained less than this share of the reduced χ² (an error of one sigma is a change by 1). Halfway to the iteration
+#: limit less will do: of a fit that creeps for so long, correlated pixels make that many times too strict.
+_QUIET = ((5, 1e-4), (10, 1e-2))
 
 
 def bounded_step(
@@ -126,10 +126,7 @@ class GaussNewtonStrategy(IterativeStrategy):
             ratio = (model.fun - fun) / promised
             if ratio > self.accept:
                 course.append(fun)
-                if (
-                    course[-1 - _QUIET_STEPS :][0] - fun <= _QUIET_GAIN * run.noise
-                    and len(course) > _QUIET_STEPS
-                ):
+                if _creeps(course, run.noise, late=2 * run.nit > limit):
                     return "cost tolerance"
                 model = next_model(run, model, run.view.settle(model.z + step), fun, "secant")
                 scale = np.maximum(_diagonal(model), 0.3 * scale)
@@ -141,6 +138,13 @@ class GaussNewtonStrategy(IterativeStrategy):
             if damping > _LARGEST_DAMPING:
                 return "trust radius"
         return "iteration limit"
+
+
+def _creeps(course: list[float], noise: float, *, late: bool) -> bool:
+    """Whether each of the last accepted steps gained next to nothing of the objective."""
+    steps, gain = _QUIET[late]
+    gains = -np.diff(course[-1 - steps :])
+    return len(gains) == steps and bool(np.all(gains <= gain * noise))
 
 
 def _diagonal(model: LocalModel) -> np.ndarray:

@@ -48,8 +48,17 @@ def test_on_clean_data_a_robust_fit_agrees_with_least_squares(loss: str) -> None
     clean, robust = static_fit(static_maps()), static_fit(static_maps(), loss=loss)
     for name in STATIC:
         assert abs(robust.values[name] - clean.values[name]) < clean.errors[name]
-    widths = [r.curve("J")["upper"] - r.curve("J")["lower"] for r in (clean, robust)]
-    np.testing.assert_allclose(widths[1][10:40], widths[0][10:40], rtol=0.15)  # 95 % efficiency costs 3 %
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_on_clean_data_robustness_costs_little_precision(loss: str) -> None:
+    ratios = []
+    for seed in range(1, 9):  # an error from six clusters varies by 15 % from noise to noise
+        ds = static_maps(seed=seed)
+        bands = [fitted.curve("J") for fitted in (static_fit(ds), static_fit(ds, loss=loss))]
+        clean, robust = (np.asarray(band["upper"] - band["lower"])[10:40] for band in bands)
+        ratios.append(np.mean(np.log(robust / clean)))
+    assert np.exp(np.mean(ratios)) == pytest.approx(1.03, abs=0.1)  # 95 % efficiency
 
 
 def test_a_robust_fit_keeps_the_flow_through_outliers() -> None:
