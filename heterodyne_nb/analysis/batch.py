@@ -92,11 +92,13 @@ def _parts(
     if windows is not None:
         yield from _age_windows(data, over, windows)
         return
-    if over not in data.dims:
+    offered = [name for name in ("q", "phi", "age", "bin") if name in data.dims]
+    if over not in offered:
+        hint = ', or over="age" with windows' if "frame" in data.coords else ""
         raise ConfigurationError(
-            f"the dataset has no dimension {over!r}",
+            f"the dataset has no {over!r} to go along",
             where="over",
-            expected=f"one of {', '.join(map(str, data.dims))}",
+            expected=f"one of {', '.join(offered)}{hint}",
         )
     for k in range(data.sizes[over]):
         part = data.isel({over: [k]} if over in ("q", "phi", "bin") else {over: k})

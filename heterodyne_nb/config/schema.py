@@ -52,7 +52,7 @@ class AnalysisSettings(Section):
 
     mode: Mode = setting(description="Analysis mode, which fixes the model and its parameters.")
     n_components: OptionalInteger = setting(
-        None, description="Number of components, for mode multicomponent only.", ge=2, le=8
+        None, description="Number of components, for mode multicomponent only.", ge=2, le=6
     )
 
 

@@ -60,6 +60,13 @@ class _Verbs:
         return f"<{self._name}: {', '.join(sorted(self._table))}>"
 
 
+class _Plots(_Verbs):
+    """Figures; ``plot()`` itself draws the maps where there are some, else the g2 curves."""
+
+    def __call__(self, **settings: Any) -> Any:
+        return (self.c2 if "c2" in self._ds else self.g2)(**settings)
+
+
 @xr.register_dataset_accessor("xpcs")
 class XpcsAccessor(_Verbs):
     """XPCS verbs of a dataset.
@@ -67,7 +74,7 @@ class XpcsAccessor(_Verbs):
     ``ds.xpcs.g2(age=…, width=…, cut=…)``, ``.select``, ``.crop_frames``, ``.mask_frames``, ``.unmask``,
     ``.merge_bins``, ``.estimate_sigma``, ``.detect_bad_frames``, ``.fringe_spectrum``, ``.stack_bins``,
     ``.unstack_bins``, ``.fit``, ``.explore`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the
-    layers above with the dataset as first argument; ``.plot.c2``, ``.plot.g2``, … those of
+    layers above with the dataset as first argument; ``.plot()``, ``.plot.c2``, ``.plot.g2``, … those of
     :mod:`heterodyne_nb.plots`.
     """
 
@@ -75,9 +82,9 @@ class XpcsAccessor(_Verbs):
         super().__init__(ds, _VERBS, "ds.xpcs")
 
     @property
-    def plot(self) -> _Verbs:
-        """Figures of this dataset."""
-        return _Verbs(self._ds, _PLOTS, "ds.xpcs.plot")
+    def plot(self) -> _Plots:
+        """Figures of this dataset; called, the first to look at."""
+        return _Plots(self._ds, _PLOTS, "ds.xpcs.plot")
 
     def __dir__(self) -> list[str]:
         return sorted([*super().__dir__(), "plot"])

@@ -115,7 +115,7 @@ class FitResult(ResultValues):
             A part has the wrong shape, an unknown status, or a band for an unknown curve.
         """
         dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
-        if t is not None and model.curve_units:
+        if t is not None:
             times = np.asarray(t, dtype=float)
             dataset = record.with_curves(dataset, model, times, bands)
         if hessian is not None:

@@ -104,7 +104,7 @@ def with_errors(
     fresh = parameter_block(model, record["parameters"].values, stderr, kept, covariance, bounds)
     old = record.drop_vars(["covariance", *fresh.data_vars], errors="ignore")
     merged = old.merge(fresh)
-    if not model.curve_units or "t" not in record:
+    if "t" not in record:
         return merged
     stale = [name for name in record.data_vars if record[name].dims == ("t",)]
     return with_curves(merged.drop_vars(stale), model, record["t"].values, bands)

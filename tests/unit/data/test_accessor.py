@@ -60,6 +60,12 @@ def test_a_figure_is_drawn_by_the_plot_layer(ds):
     assert type(figure).__name__ == "Figure"
 
 
+def test_plot_itself_draws_the_maps_and_without_maps_the_curves(ds):
+    pytest.importorskip("plotly")
+    assert ds.xpcs.plot(q=0.01, phi=60).data[0].type.startswith("heatmap")
+    assert all(trace.type.startswith("scatter") for trace in ds.xpcs.g2().xpcs.plot(q=0.01, phi=60).data)
+
+
 def test_the_accessor_can_be_copied_and_pickled(ds):
     np.testing.assert_array_equal(copy.copy(ds.xpcs).select(q=0.01)["q"], [0.01])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(ds.xpcs)).select(q=0.01)["q"], [0.01])
