@@ -40,7 +40,9 @@ def mode_parameters(mode: str, n_components: int | None = None) -> tuple[Paramet
         if not isinstance(n_components, int) or n_components not in range(2, 7):
             found = "is missing" if n_components is None else f"is {shown(n_components)}"
             path = "analysis_settings.n_components"
-            raise_if_any([Problem(path, f"{found}, and mode 'multicomponent' needs it", "an integer, 2 to 6")])
+            raise_if_any(
+                [Problem(path, f"{found}, and mode 'multicomponent' needs it", "an integer, 2 to 6")]
+            )
         return multicomponent_parameters(int(n_components))  # type: ignore[arg-type]
     if mode not in PARAMETERS:
         raise_if_any([unknown_name("analysis_settings.mode", mode, MODES, kind="mode")])

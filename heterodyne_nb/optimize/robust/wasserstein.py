@@ -55,40 +55,10 @@ def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] |
         reference = {n: v for n, v, g in zip(table.names, table.values, table.given, strict=True) if g}
     means = {n: prior[0] for n, prior in zip(table.names, table.prior, strict=True) if prior is not None}
     stated = {**reference, **means}
-    out = _simplest(coordinates, objective.to_internal(nominal), nominal)
     wanted = np.array([stated.get(n, value) for n, value in zip(table.names, nominal, strict=True)])
     filled = objective.to_internal(np.clip(wanted, table.lower, table.upper))
-    known = np.array([name in stated for name in table.names])
-    for k in range(coordinates.size):
-        if _complete(coordinates, k, known):
-            out[k] = filled[k]
-    return out
-
-
-def _simplest(coordinates: Any, z: FloatArray, nominal: FloatArray) -> FloatArray:
-    out, at = z.copy(), 0
-    middle = coordinates.times.middle
-    for block in coordinates.blocks:
-        scale = coordinates.scale[at : at + 3]
-        if block.kind == "fraction":
-            ends = z[at : at + 2] * scale[:2]
-            out[at : at + 2] = ends.mean() / scale[:2]
-        else:
-            i, j, k = block.indices
-            rate = nominal[i] * middle ** nominal[j] + nominal[k]
-            out[at : at + 3] = rate / scale[0], 0.0, 0.0
-        at += 3
-    return out
-
-
-def _complete(coordinates: Any, k: int, known: NDArray[np.bool_]) -> bool:
-    """Whether all published parameters that make internal coordinate k are stated."""
-    at = 0
-    for block in coordinates.blocks:
-        if at <= k < at + 3:
-            return bool(known[list(block.indices)].all())
-        at += 3
-    return bool(known[coordinates.order[k]])
+    known = coordinates.complete(np.array([name in stated for name in table.names]))
+    return np.where(known, filled, coordinates.simplest(objective.to_internal(nominal)))
 
 
 @dataclass(frozen=True)
@@ -254,7 +224,7 @@ class WassersteinProblem(RobustProblem):
     def _details(self, closed: WorstCase, beta: FloatArray) -> dict[str, Any]:
         shares = (self.size * beta) ** 2
         total = max(float(shares.sum()), np.finfo(float).tiny)
-        names = _labels(self.objective)
+        names = self.objective.coordinates.labels()
         ranked = [(names[k], float(shares[k] / total)) for k in np.argsort(shares)[::-1][:3]]
         told = ", ".join(f"{name} ({share:.0%})" for name, share in ranked if share >= 0.05)
         grown = np.sqrt(closed.value / max(closed.nominal, np.finfo(float).tiny)) - 1.0
@@ -265,19 +235,6 @@ class WassersteinProblem(RobustProblem):
         if told:
             words += f"; it leans on {told}"
         return {"words": words, "perturbation": dict(ranked), "distance": float(np.sqrt(total))}
-
-
-def _labels(objective: Any) -> list[str]:
-    """A name for each internal coordinate."""
-    names, out = objective.parameter_names, []
-    coordinates = objective.coordinates
-    for block in coordinates.blocks:
-        first = names[block.indices[0]]
-        rate = names[block.indices[1]]
-        out += [f"first end of {first}", f"last end of {first}", rate] if block.kind == "fraction" else [
-            f"rate of {first} at mid-time", rate, names[block.indices[2]]
-        ]  # fmt: skip
-    return out + [names[i] for i in coordinates.order[len(out) :]]
 
 
 @dataclass(kw_only=True, eq=False)

@@ -94,7 +94,7 @@ def test_nothing_fitted_is_an_error_that_tells_every_reason() -> None:
 
 
 def test_an_unknown_dimension_or_setting_is_an_error_at_once() -> None:
-    with pytest.raises(ConfigurationError, match=r"no dimension 'temperature'\n.*q, phi"):
+    with pytest.raises(ConfigurationError, match=r"no .temperature. to go along\n.*q, phi"):
         batch(over="temperature")
     with pytest.raises(ConfigurationError, match=r"windows = 3 with over = 'q'"):
         batch(windows=3)

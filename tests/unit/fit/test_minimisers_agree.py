@@ -39,7 +39,7 @@ def test_strategies_with_a_curvature_agree_from_different_starts(method, seed, r
 def test_nelder_mead_finds_nothing_better_from_there(reference) -> None:
     objective = objective_of(heterodyne_maps(), "heterodyne", near(HETERODYNE))
     result = create_strategy("nelder_mead", max_iterations=250).optimize(objective, reference.x)
-    assert result.fun <= reference.fun
+    assert result.fun <= reference.fun * (1 + 1e-9)
     assert result.fun == pytest.approx(reference.fun, rel=1e-6)
 
 
