@@ -48,7 +48,7 @@ SOLVERS: dict[str, ConeSolver] = {
             True,
             dict.fromkeys(_CLARABEL, 1e-10),
             "pip install clarabel",
-            dict.fromkeys(_CLARABEL, 1e-7),
+            dict.fromkeys(_CLARABEL, 1e-6),
         ),
         ConeSolver("SCS", True, {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 50_000}, "pip install scs"),
         ConeSolver("MOSEK", True, {}, "pip install mosek, and its licence"),
