@@ -17,6 +17,7 @@ from heterodyne_nb.engine import (
     Problem,
     RobustObjective,
     get_loss,
+    kernels_ready,
     problem_from_dataset,
     residual_scale,
 )
@@ -30,6 +31,8 @@ from heterodyne_nb.results import FitResult, collect_provenance
 from heterodyne_nb.results.delta import curve_bands, physical_range
 from heterodyne_nb.results.tile_record import tile_record
 from heterodyne_nb.results.uncertainty import estimate_covariance
+
+_COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, optio
     options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
     problem = problem_from_dataset(dataset, model, table, gap=options.gap)
     objective = Objective(problem, contrast=options.contrast)
+    if not kernels_ready():
+        options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
     best, path = _search(objective, strategy, options)
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)

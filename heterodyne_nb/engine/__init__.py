@@ -1,5 +1,6 @@
 """The engine: every pixel, at the speed of reading it."""
 
+from heterodyne_nb.engine.data_products import kernels_ready
 from heterodyne_nb.engine.from_dataset import problem_from_dataset
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import CONTRAST_MODES, NormalEquations
@@ -22,6 +23,7 @@ __all__ = [
     "RobustObjective",
     "Weighting",
     "get_loss",
+    "kernels_ready",
     "problem_from_dataset",
     "products_at",
     "residual_scale",

@@ -22,6 +22,11 @@ SAFE = 300.0
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
+def kernels_ready() -> bool:
+    """Whether this process has its kernels; else the next call compiles them, or reads them from numba's cache."""
+    return bool(data_products.signatures)
+
+
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
 def from_block_start(step, size, out):
     """Decay of each frame from its block's first one; step (R, N) is the decay from the frame before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -309,3 +311,17 @@ def test_what_is_no_dataset_or_holds_no_maps_is_an_error() -> None:
 def test_laminar_flow_without_a_gap_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="needs the gap of the shear cell"):
         fit(static_maps(), "laminar_flow")
+
+
+def test_only_the_first_fit_of_a_process_announces_the_kernels() -> None:
+    code = """
+import heterodyne_nb as hnb
+ds = hnb.simulate.model_maps("static_isotropic", {"D0": 300.0, "alpha": -0.4, "D_offset": 30.0},
+    q=[0.01], phi=[0.0], n_frames=30, dt=0.5, contrast=0.2, noise=0.01, seed=1)
+for _ in range(2):
+    told = []
+    hnb.fit(ds, "static_isotropic", multistart=0, on_progress=told.append)
+    print(sum("preparing the kernels" in event.message for event in told))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0"]
