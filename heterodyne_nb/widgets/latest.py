@@ -82,7 +82,15 @@ class Latest:
 
         self._timer = None
         self._mailbox.open()
-        work = Work("figure", lambda report, stop: compute(), StopToken(), self._mailbox, lambda e: None, end)
+        work = Work(
+            "figure",
+            lambda report, stop: compute(),
+            StopToken(),
+            self._mailbox,
+            lambda e: None,
+            end,
+            urgent=True,
+        )
         self._work = work
         work.start()
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +19,8 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
 
 #: Least time between two reports that reach the page, in seconds.
 _EVERY = 0.05
+#: How much less of the processor a task asks for than the page, as Unix's nice counts it.
+_NICE = 19
 
 Task = Callable[[OnProgress, StopToken], Any]
 
@@ -109,6 +114,8 @@ class Work:
     warnings : list of str
     trace : list of (seconds, reduced chi-square, stage)
         Every report that had a chi-square.
+    urgent : bool
+        Whether somebody waits for its picture; what is not lets the page go first.
     """
 
     kind: str
@@ -123,6 +130,7 @@ class Work:
     trace: list[tuple[float, float, str]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     ended: threading.Event = field(default_factory=threading.Event)
+    urgent: bool = False
 
     def __post_init__(self) -> None:
         self._latest: ProgressEvent | None = None
@@ -155,6 +163,8 @@ class Work:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        if not self.urgent:
+            _step_back()
         with heard_by(lambda text, _: self.warnings.append(text)):
             try:
                 self.outcome = self.task(self._report, self.stop)
@@ -186,3 +196,13 @@ class Work:
         finally:
             ended = time.monotonic()
             self._next = ended + max(_EVERY, ended - began)
+
+
+def _step_back() -> None:
+    """Let the page go first on a busy machine: this thread, and those it starts, ask for less of the processor.
+
+    Only Linux has threads with a priority of their own.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
