@@ -20,6 +20,7 @@ def look_and_mask(page: Any) -> None:
     slide(page, "φ", "ArrowRight", times=4)
     read(page, "22.5°")
     choose(page, "fit", "this q")
+    page.wait_for_function("node => JSON.parse(node.dataset.view)[1] > 99", arg=canvas.node)
     canvas.drag((20.0, 20.0), (50.0, 50.0))  # zoom
     page.wait_for_function("node => JSON.parse(node.dataset.view)[1] < 60", arg=canvas.node)
     press(page, "Show all")

@@ -22,9 +22,9 @@ function render({ model, el }) {
   attachGestures(canvas, map);
   const off = listen(model, {
     "base detail limits colours": () => (map.repaint(), redraw.ask()),
-    view: () => (map.followView(), redraw.ask()),
+    "view frames dt": () => (map.followView(), redraw.ask()), // another run: its whole, where no view is set
     "age width": () => map.busy || redraw.ask(),
-    "cut bands offered frames dt title message": redraw.ask,
+    "cut bands offered title message": redraw.ask,
     tool: () => (buttons.show(), redraw.ask()),
   });
   map.repaint();
