@@ -40,6 +40,34 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     return theta
 
 
+def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
+    """The two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
+
+    Parameters
+    ----------
+    model, theta, t, table
+        As for :func:`canonical`.
+
+    Returns
+    -------
+    (p,) or None
+        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none.
+    """
+    if model.name != "heterodyne":
+        return None
+    theta = np.array(theta, float)
+    names, middle = list(model.parameter_names), 0.5 * float(t[0] + t[-1])
+    swapped = _swapped(names, theta)
+    if _allowed(swapped, theta, table):
+        return None
+    out = np.where(table.vary, swapped, theta)
+    for at in (0, 3):  # J at mid-time is that of the other component whatever else is fixed
+        if table.vary[at]:
+            rest = _value(swapped, at, middle) - out[at + 2]
+            out[at] = rest * middle ** -out[at + 1]
+    return np.clip(out, table.lower, table.upper)
+
+
 def _allowed(candidate: FloatArray, theta: FloatArray, table: Any) -> bool:
     changed = ~np.isclose(candidate, theta, rtol=1e-12, atol=0.0)
     tied = np.array([name is not None for name in table.tie])
@@ -56,16 +84,21 @@ def _value(theta: FloatArray, at: int, t: float) -> float:
 
 def _swap(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
     """Call the faster component the sample."""
-    out = theta.copy()
     if mode == "heterodyne" and _value(theta, 3, middle) < _value(theta, 0, middle):
-        out[0:3], out[3:6] = theta[3:6], theta[0:3]
-        f0, f3 = names.index("f0"), names.index("f3")
-        out[f0], out[f3] = -theta[f0], 1.0 - theta[f3]
-        return out
+        return _swapped(names, theta)
+    out = theta.copy()
     if mode == "heterodyne_equilibrium" and theta[2] < theta[1]:
         out[:3] = 1.0 - theta[0], theta[2], theta[1]
         return out
     return None
+
+
+def _swapped(names: list[str], theta: FloatArray) -> FloatArray:
+    out = theta.copy()
+    out[0:3], out[3:6] = theta[3:6], theta[0:3]
+    f0, f3 = names.index("f0"), names.index("f3")
+    out[f0], out[f3] = -theta[f0], 1.0 - theta[f3]
+    return out
 
 
 def _turn_directions(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
+from heterodyne_nb.models.symmetries import near_twin
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.side_by_side import side_by_side
@@ -134,7 +135,12 @@ class Multistart:
             if self._stopped() or (found[0].times >= self.settings.repeats and (fits_well or batch > 0)):
                 break
             starts, sampler.keep_given = [], False
-        return found
+        problem = coarse.problem
+        twin = near_twin(problem.model, found[0].point, problem.t, problem.table)
+        if twin is None or self._stopped():
+            return found
+        twin = coarse.from_internal(coarse.to_internal(twin))
+        return _distinct([*found, *self._coarse_fits(coarse, [twin])], self.settings.agree)
 
     def _coarse(self, frames: int) -> Objective:
         problem = self.objective.problem
