@@ -45,7 +45,7 @@ def guess_run_cancel(page: Any) -> None:
     tab(page, "Fit")
     press(page, "Guess")
     page.wait_for_selector('button[title="undo: guess"]:visible')
-    fill(page, "starts", "40")
+    fill(page, "starts", "200")  # long enough that Cancel comes in time
     press(page, "Run")
     read(page, "running: fit, χ²ᵣ")
     press(page, "Cancel")
