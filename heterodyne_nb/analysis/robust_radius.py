@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine import OneTimeObjective
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.optimize.robust import profile_radius
-from heterodyne_nb.results.uncertainty import CLUSTERS, dyadic_meat, tile_scores
+from heterodyne_nb.results.clusters import dyadic_meat, dyadic_sum
+from heterodyne_nb.results.uncertainty import CLUSTERS, tile_scores
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.robust_parts import RobustRun
@@ -109,9 +110,4 @@ def expected_rise(run: RobustRun) -> float:
     values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
     good = values > 1e-11 * np.max(values, initial=0.0)
     white = scores @ (vectors[:, good] / np.sqrt(values[good]) / size[:, None])
-    clusters = int((np.sqrt(8 * white.shape[1] + 1) - 1) / 2)
-    late, early = np.tril_indices(clusters)
-    total = -float(np.sum(white[:, late != early] ** 2))
-    for k in range(clusters):
-        total += float(np.sum(white[:, (late == k) | (early == k)].sum(axis=1) ** 2))
-    return max(total, least)
+    return max(float(np.trace(dyadic_sum(white))), least)

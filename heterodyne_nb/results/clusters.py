@@ -20,7 +20,7 @@ _LEAST_LEFT = 1e-3
 
 def cluster_count(tiles: int) -> int:
     """Number c of clusters of frames from the number c (c + 1) / 2 of tiles."""
-    return int((np.sqrt(8 * tiles + 1) - 1) / 2)
+    return round((np.sqrt(8 * tiles + 1) - 1) / 2)
 
 
 def membership(clusters: int) -> FloatArray:
@@ -30,24 +30,27 @@ def membership(clusters: int) -> FloatArray:
     return ((late == k) | (early == k)).astype(float)
 
 
+def dyadic_sum(scores: FloatArray) -> FloatArray:
+    """Sum (k, k) of the products of scores (B, T, k) of all pairs of tiles of a bin that share a cluster of frames.
+
+    Its expectation is the variance of the total score; where clusters are few, directions of negative variance are
+    possible.
+    """
+    clusters = cluster_count(scores.shape[1])
+    late, early = np.tril_indices(clusters)
+    own = np.einsum("kt,bti->bki", membership(clusters), scores).reshape(-1, scores.shape[2])
+    off = scores[:, late != early].reshape(-1, scores.shape[2])
+    return np.asarray(own.T @ own - off.T @ off)
+
+
 def dyadic_meat(scores: FloatArray) -> FloatArray:
-    """Sum over bins of the dyadic cluster sums of scores (B, T, k), T = c (c + 1) / 2; positive semidefinite.
+    """The dyadic sum of scores (B, T, k), T = c (c + 1) / 2, made positive semidefinite.
 
     Of scores as they are, with c / (c - 1) for few clusters, not corrected for what the fit took up.
     """
-    tiles = scores.shape[1]
-    clusters = cluster_count(tiles)
-    late, early = np.tril_indices(clusters)
-    meat = np.zeros((scores.shape[2], scores.shape[2]))
-    for s in scores:
-        for k in range(clusters):
-            own = s[(late == k) | (early == k)].sum(axis=0)
-            meat += np.outer(own, own)
-        off = s[late != early]
-        meat -= off.T @ off
-    meat *= clusters / (clusters - 1)
-    values, vectors = np.linalg.eigh(meat)
-    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+    clusters = cluster_count(scores.shape[1])
+    values, vectors = np.linalg.eigh(clusters / (clusters - 1) * dyadic_sum(scores))
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
 def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.results.clusters import dyadic_meat
 from heterodyne_nb.results.fit_result import FitResult
 from heterodyne_nb.results.html import heading, page, table
 from heterodyne_nb.results.numbers import number, value_with_error
@@ -20,7 +21,7 @@ from heterodyne_nb.results.one_step import Tiles, tiles_at
 from heterodyne_nb.results.same_fit import objective_of, optimum
 from heterodyne_nb.results.subset import keep_bins
 from heterodyne_nb.results.targets import Target, middle_targets
-from heterodyne_nb.results.uncertainty import CLUSTERS, dyadic_meat
+from heterodyne_nb.results.uncertainty import CLUSTERS
 
 FloatArray = NDArray[np.float64]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine import NormalEquations, Objective, RobustObjective, Weighting, tile_products_at
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.optimize.gauss_newton import bounded_step
+from heterodyne_nb.results.clusters import cluster_count
 from heterodyne_nb.results.curve_step import CurveStep
 from heterodyne_nb.results.uncertainty import Covariance, estimate_covariance
 
@@ -179,11 +180,6 @@ def _ridged(hessian: FloatArray) -> FloatArray:
         return hessian
     least = 1e-9 * max(float(diagonal.max()), 1e-300)
     return hessian + _RIDGE * np.diag(np.maximum(diagonal, least))
-
-
-def cluster_count(tiles: int) -> int:
-    """Clusters c that give c (c + 1) / 2 tiles."""
-    return round((np.sqrt(8 * tiles + 1) - 1) / 2)
 
 
 def tiles_at(objective: Objective, theta: FloatArray, clusters: int) -> Tiles:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective
-from heterodyne_nb.results.clusters import corrected_meat, degrees_of_freedom, dyadic_meat
+from heterodyne_nb.results.clusters import corrected_meat, degrees_of_freedom
 from heterodyne_nb.results.tile_equations import (
     TileEquations,
     equations_from_products,
@@ -33,7 +33,6 @@ __all__ = [
     "ERROR_CLUSTERS",
     "Covariance",
     "InternalCovariance",
-    "dyadic_meat",
     "equations_from_products",
     "estimate_covariance",
     "internal_covariance",

@@ -11,7 +11,8 @@ from fit_samples import HETERODYNE, PHI, STATIC, near, objective_of, static_maps
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.optimize import create_strategy
-from heterodyne_nb.results.uncertainty import Covariance, dyadic_meat, estimate_covariance, tile_scores
+from heterodyne_nb.results.clusters import dyadic_meat
+from heterodyne_nb.results.uncertainty import Covariance, estimate_covariance, tile_scores
 from heterodyne_nb.simulate import model_maps
 
 MAPS = 40

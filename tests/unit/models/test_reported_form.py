@@ -10,7 +10,7 @@ from random_models import GAP, draw
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.models.symmetries import canonical, near_twin
 
 T = 0.5 * np.arange(1, 61)
 MIDDLE = 0.5 * float(T[0] + T[-1])
@@ -125,3 +125,38 @@ def test_what_the_user_said_speaks_against_the_rule(asked: dict[str, Any], kept:
 def test_a_model_without_symmetries_is_reported_as_it_is() -> None:
     theta = np.array([100.0, -0.5, 3.0])
     np.testing.assert_array_equal(reported("static_isotropic", theta), theta)
+
+
+def twin(mode: str, theta: np.ndarray, **asked: Any) -> np.ndarray | None:
+    return near_twin(ModelFactory.create_model(mode), theta, T, wide(mode, **asked))
+
+
+@pytest.mark.parametrize("fixed", ["D_offset_ref", "alpha_sample", "D_offset_sample"])
+@pytest.mark.parametrize("seed", range(4))
+def test_components_that_a_fixed_value_keeps_apart_are_swapped_at_mid_time(fixed: str, seed: int) -> None:
+    theta = draw("heterodyne", np.random.default_rng(seed), T, 0.01)
+    names = list(ModelFactory.create_model("heterodyne").parameter_names)
+    held = float(theta[names.index(fixed)])
+    other = twin("heterodyne", theta, **{fixed: {"value": held, "vary": False}})
+    assert other is not None
+    assert other[names.index(fixed)] == held
+    before, after = at_middle("heterodyne", theta), at_middle("heterodyne", other)
+    assert after["J_ref"] == pytest.approx(before["J_sample"])
+    assert after["J_sample"] == pytest.approx(before["J_ref"])
+    assert after["x_sample"] == pytest.approx(1.0 - before["x_sample"])
+    assert after["v"] == before["v"]
+
+
+def test_the_near_twin_stays_inside_the_bounds() -> None:
+    theta = draw("heterodyne", np.random.default_rng(1), T, 0.01)
+    limit = 1.01 * float(theta[0])
+    asked = {"D0_ref": {"max": limit}, "D_offset_ref": {"value": float(theta[2]), "vary": False}}
+    other = twin("heterodyne", theta, **asked)
+    assert other is not None
+    assert other[0] <= limit
+
+
+def test_where_the_swap_is_exact_or_the_model_has_none_there_is_no_near_twin() -> None:
+    rng = np.random.default_rng(2)
+    assert twin("heterodyne", draw("heterodyne", rng, T, 0.01)) is None
+    assert twin("laminar_flow", draw("laminar_flow", rng, T, 0.01)) is None

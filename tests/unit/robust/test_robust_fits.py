@@ -44,13 +44,17 @@ def test_radius_zero_gives_the_nominal_fit_exactly(nominal) -> None:
 
 
 def test_the_price_keeps_the_answer_within_the_noise(nominal) -> None:
-    settings = {"methods": "wasserstein", "start": nominal}  # nothing stated: the centre is a constant curve
-    capped = hnb.fit_robust(maps(), MODE, **settings)["wasserstein"]
-    assert nominal.chi2 < capped.chi2 < nominal.chi2 + 6.0
-    free = hnb.fit_robust(maps(), MODE, radius=1.0, price=None, **settings)["wasserstein"]
-    assert free.chi2 > nominal.chi2 + 10.0
-    for name in STATIC:
-        assert abs(capped.values[name] - nominal.values[name]) < 2.0 * nominal.errors[name]
+    """χ² rises by no more than it is expected to at the truth, and no parameter goes further than that allows."""
+    settings = {"start": nominal}  # nothing stated: the centre is a constant curve
+    capped = hnb.fit_robust(maps(), MODE, methods="wasserstein", **settings)["wasserstein"]
+    allowed = hnb.radius_path(maps(), "wasserstein", [0.0], mode=MODE, **settings).attrs["allowed"]
+    assert nominal.chi2_reduced < capped.chi2_reduced <= allowed * (1 + 1e-9)
+    free = hnb.fit_robust(maps(), MODE, methods="wasserstein", radius=1.0, price=None, **settings)
+    assert free["wasserstein"].chi2_reduced > allowed
+    rise = (allowed / nominal.chi2_reduced - 1.0) * nominal.chi2
+    reach = np.sqrt(rise * np.diag(np.linalg.inv(0.5 * nominal.dataset["hessian"].values)))
+    for name, most in zip(nominal.values, reach, strict=True):
+        assert abs(capped.values[name] - nominal.values[name]) < 1.1 * most  # χ² is not quite square
 
 
 def test_the_bands_of_the_ellipsoidal_answer_hold_the_calibration(nominal) -> None:
