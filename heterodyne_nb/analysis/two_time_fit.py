@@ -218,15 +218,15 @@ def result_of(
 
 def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict[str, Any]:
     """Student's bands of the noise; joined in quadrature with the normal ones of ``extra``, whose size is known."""
-    bands = curve_bands(problem.model, theta, spread.covariance, problem.t, freedom=spread.freedom)
+    bands = curve_bands(problem.model, theta, spread.covariance, problem.t, spread=spread)
     if extra is None:
         return bands
     more = curve_bands(problem.model, theta, extra, problem.t)
     for name, curve in problem.model.curves(theta, problem.t).items():
-        sides = [np.maximum(curve - low, high - curve) for low, high in (bands[name], more[name])]
+        (low, high), (lower, upper) = bands[name], more[name]
         least, most = physical_range(name)
-        half = np.hypot(*sides)
-        lower, upper = np.maximum(curve - half, least), np.minimum(curve + half, most)
+        lower = np.maximum(curve - np.hypot(curve - low, curve - lower), least)
+        upper = np.minimum(curve + np.hypot(high - curve, upper - curve), most)
         bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)
     return bands
 

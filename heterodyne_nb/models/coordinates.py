@@ -155,3 +155,21 @@ class Coordinates:
             lower[part], upper[part] = chart.box(theta)
         lower, upper = np.minimum(lower, raw), np.maximum(upper, raw)
         return lower / self.scale, upper / self.scale
+
+    def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What bounds leave to steps from a published vector, for curves linear in them.
+
+        Returns
+        -------
+        matrix : (n, n)
+            Steps of z are ``matrix @ y``.
+        lower, upper : (n,)
+            Room of y, ``lower <= 0 <= upper``.
+        """
+        lower, upper = self.internal_bounds(theta)
+        z = self.to_internal(theta)
+        matrix, lower, upper = np.eye(self.size), lower - z, upper - z
+        for part, chart in self._placed():
+            matrix[part, part], lower[part], upper[part] = chart.room(theta)
+            matrix[part, part] /= self.scale[part, None]
+        return matrix, np.minimum(lower, 0.0), np.maximum(upper, 0.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 FloatArray = NDArray[np.float64]
 
@@ -16,8 +17,8 @@ NORMAL_95 = 1.959963984540054
 _STEP = float(np.cbrt(np.finfo(float).eps))
 #: Parameters smaller than this are stepped as if they had this size (an exponent or rate near zero).
 _FLOOR = 1e-3
-#: Times of a curve at which degrees of freedom are computed.
-_NODES = 17
+#: Times of a curve at which quantiles and bounds are computed: so many evenly spaced in time and in its logarithm.
+_NODES = 8
 
 
 def jacobian(function: Callable[[FloatArray], FloatArray], values: FloatArray) -> FloatArray:
@@ -72,18 +73,28 @@ def _stderr(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
     return np.where(doubtful, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 
 
+class Spread(Protocol):
+    """What is known of the errors of a fit besides the covariance."""
+
+    def freedom(self, slopes: FloatArray) -> FloatArray:
+        """Degrees of freedom (m,) of the variances of numbers with derivatives (m, p)."""
+
+    def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """How far such numbers go down and up in so many standard errors (m,) inside the bounds, (m,) each."""
+
+
 def curve_bands(
     model: Any,
     parameters: FloatArray,
     covariance: FloatArray,
     t: FloatArray,
     *,
-    freedom: Callable[[FloatArray], FloatArray] | None = None,
+    spread: Spread | None = None,
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
     """95 % bands of a model's curves from the covariance of its parameters, inside what is physical.
 
-    J below 0 and fractions outside [0, 1] cannot be; a band is cut there, which loses no truth. Its centre is
-    the curve and its width linear in the parameters: on a logarithmic scale bands of a J near 0 were too narrow
+    J below 0 and fractions outside [0, 1] cannot be; a band is cut there, which loses no truth. Curves are linear
+    in the parameters here: on a logarithmic scale bands of a J near 0 were too narrow
     (tests/benchmarks/coverage_study.py).
 
     Parameters
@@ -93,9 +104,9 @@ def curve_bands(
     covariance : array, shape (p, p)
     t : array, shape (n_t,)
         Times in s.
-    freedom : callable, optional
-        Derivatives (m, p) of m quantities to the degrees of freedom (m,) of their variances: bands are then
-        Student's, else normal.
+    spread : Spread, optional
+        With it bands are Student's and reach as far as the bounds of the parameters let them; else they are normal
+        and know of no bounds.
 
     Returns
     -------
@@ -113,11 +124,11 @@ def curve_bands(
     parts = np.split(slopes, len(middle))
     bands = {}
     for (name, curve), one, slope in zip(middle.items(), error, parts, strict=True):
-        half = one * (NORMAL_95 if freedom is None else _student(freedom, slope))
+        down, up = (NORMAL_95 * one,) * 2 if spread is None else _reach(spread, slope, one)
         least, most = physical_range(name)
         bands[name] = (
-            np.maximum(curve - half, min(least, curve.min())),
-            np.minimum(curve + half, max(most, curve.max())),
+            np.maximum(curve - down, min(least, curve.min())),
+            np.minimum(curve + up, max(most, curve.max())),
         )
     return bands
 
@@ -129,10 +140,21 @@ def physical_range(curve: str) -> tuple[float, float]:
     return (0.0, np.inf) if curve.startswith("J") else (-np.inf, np.inf)
 
 
-def _student(freedom: Callable[[FloatArray], FloatArray], slopes: FloatArray) -> FloatArray:
-    """97.5 % quantiles of Student's law along a curve, computed at a few times: they change slowly."""
-    from scipy.special import stdtrit
+def _reach(spread: Spread, slopes: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """How far a curve goes down and up, in 97.5 % quantiles of Student's law and inside the bounds.
 
-    every = np.arange(len(slopes))
-    nodes = np.unique(np.linspace(0, len(slopes) - 1, min(len(slopes), _NODES)).round().astype(int))
-    return np.interp(every, nodes, stdtrit(freedom(slopes[nodes]), 0.975))
+    Quantile and share that the bounds leave are computed at a few times and interpolated: they change slowly.
+    """
+    every, nodes = np.arange(len(slopes)), _nodes(len(slopes))
+    quantile = stdtrit(spread.freedom(slopes[nodes]), 0.975)
+    full = quantile * error[nodes]
+    sides = spread.extents(slopes[nodes], quantile)
+    share = [np.divide(side, full, out=np.ones_like(full), where=full > 0) for side in sides]
+    down, up = (error * np.interp(every, nodes, quantile * np.minimum(one, 1.0)) for one in share)
+    return down, up
+
+
+def _nodes(n: int) -> NDArray[np.int64]:
+    """Places of a few times of n, dense at the beginning, where power laws change most."""
+    places = np.concatenate([np.linspace(0, n - 1, _NODES), np.geomspace(1, n, _NODES) - 1])
+    return np.unique(places.round().astype(int))

@@ -8,7 +8,8 @@ of tiles that share a cluster are taken as correlated (Aronow, Samii & Assenova 
 
 in bin b, Ŝ corrected for what the fit took up (:mod:`heterodyne_nb.results.clusters`). Bins are separate sets of
 speckles and count as independent. A parameter that rests on a bound counts as free here: as fixed it would make the
-others look better known than they are, since the bound was met by chance. tests/benchmarks/coverage_study.py
+others look better known than they are, since the bound was met by chance; bands then reach as far as the bounds
+let them (:mod:`heterodyne_nb.results.reach`). tests/benchmarks/coverage_study.py
 counts how often the bands hold the truth.
 """
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.results.clusters import corrected_meat, degrees_of_freedom
+from heterodyne_nb.results.reach import Reach
 from heterodyne_nb.results.tile_equations import (
     TileEquations,
     equations_from_products,
@@ -73,6 +75,10 @@ class Covariance:
         Gauss-Newton matrix of χ² by all varying published parameters.
     tiles : (B, T, p, p)
         Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
+    reach : Reach
+        Steps that the covariance allows, in coordinates that bounds confine.
+    moves : (p, n)
+        Published parameters by these coordinates.
     """
 
     covariance: FloatArray
@@ -81,10 +87,16 @@ class Covariance:
     at_bound: NDArray[np.bool_]
     hessian: FloatArray
     tiles: FloatArray
+    reach: Reach
+    moves: FloatArray
 
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
         return degrees_of_freedom(np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True))
+
+    def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """How far such quantities go down and up in so many standard errors (m,) inside the bounds, (m,) each."""
+        return self.reach.extents(slopes @ self.moves, distances)
 
 
 def estimate_covariance(
@@ -107,6 +119,8 @@ def estimate_covariance(
     inner = internal_covariance(objective, theta, equations, local.chi2)
     prior = inner.inverse @ _prior_curvature(objective, jacobian) @ inner.inverse
     every = np.flatnonzero(objective.problem.table.vary)
+    matrix, lower, upper = objective.coordinates.room(theta)
+    back = np.linalg.inv(matrix)
     return Covariance(
         jacobian @ (inner.dyadic + prior) @ jacobian.T,
         jacobian @ inner.dyadic @ jacobian.T,
@@ -114,6 +128,8 @@ def estimate_covariance(
         _at_bound(objective, theta),
         objective.equations(theta, wanted=every).hessian,
         jacobian @ inner.tiles @ jacobian.T,
+        Reach(back @ (inner.dyadic + prior) @ back.T, lower, upper),
+        jacobian @ matrix,
     )
 
 

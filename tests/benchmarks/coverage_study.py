@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=200)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--searched", type=int, default=4, help="experiments a case searched without a start")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first experiment of a case")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
     parser.add_argument("--quick", action="store_true", help="20 experiments of every case")
     asked = parser.parse_args()
@@ -210,9 +211,10 @@ def main() -> None:
     print(f"binomial error of a coverage of 95 %: {100 * np.sqrt(0.95 * 0.05 / n):.1f} %")
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name in asked.cases:
-            outcomes = list(pool.map(_experiment, [(name, seed) for seed in range(n)]))
+            seeds = range(asked.first_seed, asked.first_seed + n)
+            outcomes = list(pool.map(_experiment, [(name, seed) for seed in seeds]))
             print("\n".join(table(name, outcomes)), flush=True)
-            same = list(pool.map(_search_agrees, [(name, seed) for seed in range(asked.searched)]))
+            same = list(pool.map(_search_agrees, [(name, seed) for seed in seeds[: asked.searched]]))
             print(f"  a search without a start agrees in {sum(same)} of {len(same)} experiments", flush=True)
 
 

@@ -154,3 +154,17 @@ class TransportChart(Chart):
         middle, rise, _ = self.raw(theta)
         least, largest = self._bends(float(middle), float(rise))
         return np.array([0.0, -1.0, least]), np.array([self.upper[self.indices[0]], 1.0, largest])
+
+    def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """In steps of J at the mid-time made of a falling part J_m (1 - s) / 2 and a rising one, neither negative.
+
+        |s| <= 1 says the same, but as a limit of steps it would hold at the J_m of the fit only.
+        """
+        middle, rise, _ = self.raw(theta)
+        matrix, lower, upper = super().room(theta)
+        if middle <= 0:
+            return matrix, lower, upper
+        matrix[:2, :2] = [[1.0, 1.0], [-(1.0 + rise) / middle, (1.0 - rise) / middle]]
+        lower[:2] = -0.5 * middle * (1.0 - rise), -0.5 * middle * (1.0 + rise)
+        upper[:2] = upper[0]
+        return matrix, lower, upper

@@ -103,3 +103,22 @@ def test_it_is_used_where_only_the_sign_of_j_limits_the_curve() -> None:
     assert chart_of({**start, "D_offset": {"value": 30.0, "min": 0.0, "max": 100.0}}) is PositiveChart
     assert chart_of({**start, "D_offset": {"value": 30.0, "prior": (30.0, 5.0)}}) is PositiveChart
     assert chart_of({**start, "D0": {"value": 300.0, "min": 100.0, "max": 1e6}}) is PositiveChart
+
+
+@given(middle=st.floats(1.0, 1e3), rise=RISES, bend=BENDS, share=st.floats(0.0, 1.0))
+@settings(deadline=None)
+def test_the_room_of_steps_ends_where_j_touches_zero_whatever_happens_at_mid_time(
+    middle: float, rise: float, bend: float, share: float
+) -> None:
+    """To first order, J at its lower end is used up where that part of the step meets its limit."""
+    theta = published(np.array([middle, rise, bend]))
+    matrix, lower, upper = CHART.room(theta)
+    assert np.all((lower <= 0) & (upper >= 0))
+    falls, rises = 0.5 * middle * (1 - rise), 0.5 * middle * (1 + rise)
+    np.testing.assert_allclose(lower[:2], [-falls, -rises])
+    step = matrix @ np.array([lower[0] if rise > 0 else 0.0, lower[1] if rise < 0 else 0.0, 0.0])
+    step += share * matrix @ np.array([0.0 if rise > 0 else middle, middle if rise > 0 else 0.0, 0.0])
+    end = TIMES.first if rise > 0 else TIMES.last
+    slopes = np.array([end ** theta[1], theta[0] * end ** theta[1] * np.log(end), 1.0])
+    change = slopes @ CHART.jacobian(theta, CHART.raw(theta)) @ step
+    assert j(theta, end) + change == pytest.approx(0.0, abs=1e-4 * middle)

@@ -250,3 +250,19 @@ def test_a_transport_offset_never_takes_j_below_zero_even_beside_a_narrow_bound(
         theta = coordinates.from_internal(z * np.array([amplitude, 1.0, 1.0]))
         assert np.min(ModelFactory.create_model("static_isotropic").curves(theta, TIMES)["J"]) >= -1e-9
         assert theta[2] <= -150.0
+
+
+@given(mode=st.sampled_from(MODES), run=RUNS, seed=SEEDS, roles=st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_small_steps_inside_the_room_are_taken_as_they_are(mode, run, seed, roles) -> None:
+    """No bound cuts them: what is left over is of second order."""
+    rng, times = np.random.default_rng(seed), run_times(run)
+    table = table_around(mode, draw(mode, rng, times, Q), rng, narrow=0.5, roles=roles)
+    coordinates = coordinates_of(mode, table, times)
+    matrix, lower, upper = coordinates.room(table.values)
+    assert np.all((lower <= 0) & (upper >= 0))
+    unit = 1e-6 / np.abs(matrix).max(axis=0, initial=1e-300)
+    wanted = rng.uniform(np.maximum(1e-6 * lower, -unit), np.minimum(1e-6 * upper, unit))
+    z = coordinates.to_internal(table.values)
+    taken = coordinates.to_internal(coordinates.from_internal(z + matrix @ wanted)) - z
+    np.testing.assert_allclose(taken, matrix @ wanted, rtol=1e-3, atol=1e-8)

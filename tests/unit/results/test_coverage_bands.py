@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -39,7 +41,7 @@ def fitted(
 
 def of_covariance(objective: Objective, theta: np.ndarray, spread: Covariance) -> dict[str, Any]:
     model, t = objective.problem.model, objective.problem.t
-    return curve_bands(model, theta, spread.covariance, t, freedom=spread.freedom)
+    return curve_bands(model, theta, spread.covariance, t, spread=spread)
 
 
 @cache
@@ -98,17 +100,48 @@ def test_bands_stay_inside_what_is_physical_and_around_the_curve() -> None:
     assert cut >= 1  # J at the first frame is not known from below in so short a run
 
 
+@dataclass
+class Unbound:
+    """Errors of parameters that know no bounds."""
+
+    covariance: np.ndarray
+    freedom: Callable[[np.ndarray], np.ndarray]
+
+    def extents(self, slopes: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        half = distances * np.sqrt(np.einsum("mp,pq,mq->m", slopes, self.covariance, slopes))
+        return half, half
+
+
+def test_bounds_make_bands_narrower_and_nowhere_wider() -> None:
+    objective, theta, spread = heterodyne()
+    assert spread.at_bound.any()
+    model, t = objective.problem.model, objective.problem.t
+    wide = np.full(len(spread.reach.lower), np.inf)
+    far = replace(spread, reach=replace(spread.reach, lower=-wide, upper=wide))
+    free, held, unbound = (
+        curve_bands(model, theta, spread.covariance, t, spread=one)
+        for one in (Unbound(spread.covariance, spread.freedom), spread, far)
+    )
+    shares = []
+    for name, (lower, upper) in free.items():
+        np.testing.assert_allclose(unbound[name], free[name], rtol=1e-4, atol=1e-9)
+        shares.append((held[name][1] - held[name][0]) / (upper - lower))
+    assert np.max(shares) <= 1 + 1e-6
+    assert np.min(shares) < 0.9
+
+
 def test_students_bands_are_wider_than_normal_ones_by_the_right_factor() -> None:
     objective, theta, spread = heterodyne()
     model, t = objective.problem.model, objective.problem.t
     normal = curve_bands(model, theta, spread.covariance, t)["v"]
-    student = of_covariance(objective, theta, spread)["v"]
-    ratio = (student[1] - student[0]) / (normal[1] - normal[0])
+    student = curve_bands(
+        model, theta, spread.covariance, t, spread=Unbound(spread.covariance, spread.freedom)
+    )
+    ratio = (student["v"][1] - student["v"][0]) / (normal[1] - normal[0])
     assert np.all(ratio > 1.0)
     assert np.all(ratio < 12.71 / 1.96)
-    few = curve_bands(model, theta, spread.covariance, t, freedom=lambda slopes: np.full(len(slopes), 5.0))[
-        "v"
-    ]
+    five = Unbound(spread.covariance, lambda slopes: np.full(len(slopes), 5.0))
+    few = curve_bands(model, theta, spread.covariance, t, spread=five)["v"]
     np.testing.assert_allclose((few[1] - few[0]) / (normal[1] - normal[0]), 2.570582 / 1.959964, rtol=1e-6)
 
 
