@@ -1,11 +1,11 @@
 """Sums over tiles that share frames: the middle of the dyadic cluster-robust covariance, corrected for the fit.
 
 A fit bends towards the noise, so its residuals, and with them the scores of the tiles, are smaller than the noise
-was. With H the leverage of a cluster (its share of the Gauss-Newton matrix, whitened by the whole), (I - H)^(-1/2)
-takes that back if clusters are independent (CR2), and (I - H)⁻¹ is what leaving the cluster out would give (CR3; both
-MacKinnon, Nielsen & Webb 2023). Clusters that follow each other in time are not quite independent, and the first is
-too little here, the second too much; what is taken lies between. A cluster is the tiles of one bin that hold a block
-of frames; a tile off the diagonal belongs to two, so its own square is subtracted once.
+was. With H the leverage of a cluster (its share of the Gauss-Newton matrix, whitened by the whole), (I - H)⁻¹ takes
+that back; it is what leaving the cluster out would give (the CR3 of MacKinnon, Nielsen & Webb 2023). The root of it
+(CR2) would do for independent clusters; those here follow each other in time, and bands of a single component then
+held the truth in 87 % of experiments (tests/benchmarks/coverage_study.py). A cluster is the tiles of one bin that
+hold a block of frames; a tile off the diagonal belongs to two, so its own square is subtracted once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ FloatArray = NDArray[np.float64]
 
 #: Least share of a cluster's information that the rest must hold: where it holds none, nothing can be corrected.
 _LEAST_LEFT = 1e-3
-#: Power of (I - H)⁻¹. Of 1/2, 3/4 and 1 the one whose bands held the truth nearest to 95 % in all ten cases of
-#: tests/benchmarks/coverage_study.py: with 1/2 in 88 % for a single component, with 1 in 97 % on average.
-_POWER = 0.75
 
 
 def cluster_count(tiles: int) -> int:
@@ -81,18 +78,19 @@ def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
 
 
 def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
-    """(I - H)^(-power) s of every cluster or tile."""
+    """(I - H)⁻¹ s of every cluster or tile."""
     values, vectors = np.linalg.eigh(leverage)
-    left = np.maximum(1.0 - values, _LEAST_LEFT) ** _POWER
+    left = np.maximum(1.0 - values, _LEAST_LEFT)
     turned = np.einsum("kij,ki->kj", vectors, scores) / left
     return np.einsum("kij,kj->ki", vectors, turned)
 
 
 def degrees_of_freedom(shares: FloatArray) -> FloatArray:
-    """Degrees of freedom of a dyadic variance, Satterthwaite's with white noise as the working assumption.
+    """Degrees of freedom of a dyadic variance, Satterthwaite's (Bell & McCaffrey 2002) for noise of two kinds.
 
-    With h the variance that white noise in each tile gives the quantity, (sum h)² / sum h h' over pairs of tiles of
-    a bin that share frames (Bell & McCaffrey 2002 for independent clusters).
+    With h the variance that noise in each tile gives the quantity: (sum h)² / sum h h' over pairs of tiles of a bin
+    that share frames if the noise of tiles is independent, (sum g)² / sum g² with g = sum h of a cluster if the sums
+    of clusters are, their noise being that of frames. Speckle has some of either; returned is the geometric mean.
 
     Parameters
     ----------
@@ -107,5 +105,12 @@ def degrees_of_freedom(shares: FloatArray) -> FloatArray:
     member = membership(cluster_count(shares.shape[1]))
     related = (member.T @ member > 0).astype(float)
     pairs = np.einsum("btm,tu,bum->m", shares, related, shares, optimize=True)
-    total = shares.sum(axis=(0, 1)) ** 2
-    return np.maximum(np.divide(total, pairs, out=np.ones_like(total), where=pairs > 0), 1.0)
+    of_clusters = np.einsum("kt,btm->bkm", member, shares)
+    white = _ratio(shares.sum(axis=(0, 1)) ** 2, pairs)
+    common = _ratio(of_clusters.sum(axis=(0, 1)) ** 2, (of_clusters**2).sum(axis=(0, 1)))
+    return np.sqrt(white * common)
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """A quotient of at least 1; 1 where nothing is below."""
+    return np.maximum(np.divide(above, below, out=np.ones_like(above), where=below > 0), 1.0)

@@ -65,26 +65,33 @@ def test_a_cluster_that_alone_holds_a_direction_gives_no_infinite_error() -> Non
     assert np.all(np.isfinite(corrected_meat(scores, leverage)))
 
 
-def test_degrees_of_freedom_count_tiles_that_share_no_frames() -> None:
-    equal = np.ones((1, 3, 1))  # two clusters: every tile but the diagonal pair shares frames
-    np.testing.assert_allclose(degrees_of_freedom(equal), 9 / 7)
-    np.testing.assert_allclose(degrees_of_freedom(np.ones((8, 3, 1))), 8 * 9 / 7)
+def test_degrees_of_freedom_grow_with_the_bins_and_are_1_for_a_single_tile() -> None:
+    one = degrees_of_freedom(
+        np.ones((1, 3, 1))
+    )  # two clusters: every tile but the diagonal pair shares frames
+    np.testing.assert_allclose(one, np.sqrt(9 / 7 * 2))
+    np.testing.assert_allclose(degrees_of_freedom(np.ones((8, 3, 1))), 8 * one)
     lonely = np.zeros((2, 78, 2))
     lonely[0, 0, 0] = 3.0
     np.testing.assert_allclose(degrees_of_freedom(lonely), [1.0, 1.0])
 
 
-def test_degrees_of_freedom_are_those_of_the_estimate_on_white_scores() -> None:
-    """Satterthwaite: 2 mean² / variance of the dyadic estimate when tiles are independent."""
+def satterthwaite(draws: np.ndarray) -> float:
+    """2 mean² / variance of the dyadic estimate of many draws of scores (n, B, T)."""
+    related = (membership(6).T @ membership(6) > 0).astype(float)
+    values = np.einsum("nbt,tu,nbu->n", draws, related, draws, optimize=True)
+    return float(2 * values.mean() ** 2 / values.var())
+
+
+def test_degrees_of_freedom_lie_between_those_for_noise_of_pixels_and_noise_of_frames() -> None:
     rng = np.random.default_rng(3)
     clusters, bins = 6, 4
-    tiles = clusters * (clusters + 1) // 2
-    share = rng.uniform(0.5, 1.5, size=(bins, tiles, 1))
-    draws = np.sqrt(share) * rng.normal(size=(4000, bins, tiles, 1))
-    related = (membership(clusters).T @ membership(clusters) > 0).astype(float)
-    values = np.einsum("nbtm,tu,nbum->n", draws, related, draws, optimize=True)
-    expected = 2 * values.mean() ** 2 / values.var()
-    assert degrees_of_freedom(share)[0] == pytest.approx(expected, rel=0.1)
+    share = rng.uniform(0.5, 1.5, size=(bins, clusters * (clusters + 1) // 2))
+    white = satterthwaite(np.sqrt(share) * rng.normal(size=(4000, *share.shape)))
+    late, early = np.tril_indices(clusters)
+    frames = rng.normal(size=(4000, bins, clusters))
+    common = satterthwaite(share * (frames[:, :, late] + frames[:, :, early]))
+    assert white < degrees_of_freedom(share[:, :, None])[0] < common
 
 
 def test_the_plain_meat_scales_with_the_square_of_the_scores() -> None:

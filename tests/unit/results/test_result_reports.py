@@ -12,6 +12,7 @@ from result_parts import STATUS, VALUES, parts
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results import FitResult
 from heterodyne_nb.results.report_parts import path_table
+from heterodyne_nb.results.trust import trust_flags
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 
@@ -180,6 +181,28 @@ def test_flags_name_each_reason_for_doubt(make_result):
     assert "q = 0.008 1/Å, phi = -45°" in flagged[0].text
     poor["chi2_reduced_bin"] = ("bin", [0.7, 0.7, 1.2, 0.7])
     assert codes(make_result(status=["free"] * 14, bins=poor)) == []
+
+
+def test_a_small_chi2_is_no_serious_matter_where_errors_do_not_rest_on_sigma(make_result):
+    naive = make_result(status=["free"] * 14, chi2=900.0, uncertainty="inverse of JᵀJ").flags[0]
+    dyadic = make_result(status=["free"] * 14, chi2=900.0, uncertainty="dyadic cluster-robust").flags[0]
+    assert (naive.serious, dyadic.serious) == (True, False)
+    assert "the errors do not rest" in dyadic.text
+
+
+def test_a_velocity_whose_exponent_is_hardly_known_is_told_where_its_band_is_wide(make_result):
+    record = make_result(status=["free"] * 14).dataset.copy(deep=True)
+    record["stderr"] = record["stderr"].copy()
+    record["stderr"].loc[{"parameter": "beta"}] = 0.9
+    wide = record["v_upper"].values.copy()
+    wide[0] = 4 * record["v"].values[0]
+    record["v_upper"] = "t", wide
+    (flag,) = trust_flags(record)
+    assert (flag.code, flag.serious) == ("loose_exponent", False)
+    assert "beta is known to ± 0.9 only" in flag.text
+    assert f"profile v({record['t'].values[0]:g}) does not" in flag.text
+    record["stderr"].loc[{"parameter": "beta"}] = 0.2
+    assert trust_flags(record) == ()
 
 
 def test_only_undetermined_parameters_are_no_serious_matter(result):
