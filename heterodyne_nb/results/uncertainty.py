@@ -7,10 +7,12 @@ of tiles that share a cluster are taken as correlated (Aronow, Samii & Assenova 
     V = A⁻¹ [ sum_bk Ŝ_bk Ŝ_bkᵀ - sum_{b, k1 < k2} s_b,k1k2 s_b,k1k2ᵀ ] A⁻¹,   S_bk = sum of the scores of tiles with k
 
 in bin b, Ŝ corrected for what the fit took up (:mod:`heterodyne_nb.results.clusters`). Bins are separate sets of
-speckles and count as independent. A parameter that rests on a bound counts as free here: as fixed it would make the
-others look better known than they are, since the bound was met by chance; bands then reach as far as the bounds
-let them (:mod:`heterodyne_nb.results.reach`). tests/benchmarks/coverage_study.py
-counts how often the bands hold the truth.
+speckles and count as independent. What all frames of a bin have in common, such as the few speckles of a reference
+that never moves, scatters between bins only and is not seen.
+
+A parameter that rests on a bound counts as free here: as fixed it would make the others look better known than they
+are, since the bound was met by chance. Bands of curves then reach as far as the bounds let them
+(:mod:`heterodyne_nb.results.reach`). tests/benchmarks/coverage_study.py counts how often they hold the truth.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ FloatArray = NDArray[np.float64]
 #: Blocks of frames of bootstrap and jackknife.
 CLUSTERS = 12
 #: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
-#: a single component held the truth in 80-90 % of experiments, with 6 in 92-98 % (tests/benchmarks/coverage_study.py).
+#: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).
 ERROR_CLUSTERS = 6
 #: Directions with a relative eigenvalue below this hold no information: the rounding of the sums over pixels.
 _NULL = 1e-13
