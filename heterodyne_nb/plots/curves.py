@@ -189,7 +189,7 @@ def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *,
         cols=columns,
         shared_xaxes="all",
         subplot_titles=[_TITLES.get(name, name) for name in names],
-        horizontal_spacing=0.12,
+        horizontal_spacing=0.18 if any(name.startswith("gamma_dot") for name in names) else 0.12,  # 1.5×10⁻⁴
         vertical_spacing=0.14 if rows > 1 else 0.0,
     )
     for k, name in enumerate(names):
