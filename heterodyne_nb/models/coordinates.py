@@ -172,4 +172,5 @@ class Coordinates:
         for part, chart in self._placed():
             matrix[part, part], lower[part], upper[part] = chart.room(theta)
             matrix[part, part] /= self.scale[part, None]
-        return matrix, np.minimum(lower, 0.0), np.maximum(upper, 0.0)
+        unit = 1.0 / np.abs(matrix).max(axis=0, initial=0.0)  # no step of 1 moves z by more than that
+        return matrix * unit, np.minimum(lower, 0.0) / unit, np.maximum(upper, 0.0) / unit

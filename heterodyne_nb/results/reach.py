@@ -63,14 +63,13 @@ class Reach:
     def _farthest(self, slope: FloatArray, distance: float) -> float:
         """Largest rise of a number, its slope in standard errors of the coordinates."""
         precision, correlation = self._precision
-        error = float(np.sqrt(max(slope @ correlation @ slope, 0.0)))
+        error = float(np.sqrt(max(float(slope @ correlation @ slope), 0.0)))
         if error == 0.0 or distance == 0.0:
             return 0.0
         lower, upper = self._room
         step = distance / error * (correlation @ slope)
         if np.all((step >= lower) & (step <= upper)):
             return distance * error
-
         step = _pulled(precision, slope, lower, upper, distance)
         return min(max(float(slope @ step), 0.0), distance * error)
 
@@ -149,6 +148,6 @@ def _next_corner(
 
 def _to_distance(precision: FloatArray, step: FloatArray, move: FloatArray, distance: float) -> float:
     """How far along a move the step is this long."""
-    a, b = move @ precision @ move, step @ precision @ move
-    c = min(step @ precision @ step - distance**2, 0.0)
-    return float((-b + np.sqrt(max(b * b - a * c, 0.0))) / a) if a > 0 else np.inf
+    a, b, c = (float(x @ precision @ y) for x, y in ((move, move), (step, move), (step, step)))
+    room = max(distance**2 - c, 0.0)
+    return (float(np.sqrt(b * b + a * room)) - b) / a if a > 0 else np.inf
