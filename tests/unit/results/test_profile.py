@@ -62,15 +62,19 @@ def test_of_a_number_that_enters_linearly_the_interval_is_that_of_the_dyadic_err
     assert (narrow["upper"] - narrow["lower"]) / 2 == pytest.approx(half, rel=0.03)
 
 
-@pytest.mark.parametrize("name", ["v", "v(40)", "J_sample", "x_sample", "phi0", "J_ref"])
+#: Ends of speckle intervals, in half-widths. J_ref has a long side above, on which the single Gauss-Newton step of a
+#: draw falls short by 0.24 ± 0.02 (8000 draws); of 1000 draws the ends are known to 0.04.
+NEAR = {"v": 0.25, "v(40)": 0.25, "J_sample": 0.25, "x_sample": 0.25, "phi0": 0.25, "J_ref": 0.32}
+
+
+@pytest.mark.parametrize("name", NEAR)
 def test_profile_and_bootstrap_agree_where_both_apply(name: str) -> None:
-    """On speckle noise both ends agree to a quarter of the half-width."""
     row = profile(speckle_fit(), speckle_objective(), name).intervals().iloc[0]
     one = target(speckle_objective().problem.model, name, speckle_objective().problem.t)
     _, lower, upper = draws().of(one.compute)
     half = 0.5 * (row["upper"] - row["lower"])
-    assert lower == pytest.approx(row["lower"], abs=0.25 * half)
-    assert upper == pytest.approx(row["upper"], abs=0.25 * half)
+    assert lower == pytest.approx(row["lower"], abs=NEAR[name] * half)
+    assert upper == pytest.approx(row["upper"], abs=NEAR[name] * half)
 
 
 @cache
