@@ -4,7 +4,8 @@ Every experiment is simulated from speckle fields (nothing of the models is used
 parameters, so that what is judged is the bands and not the search; for some experiments of each case the last line
 says how often a search without any start gives the same curves at mid-time, or a better fit. Counted is how often the band of a curve holds the
 true curve at the first, the middle and the last frame: for the bands a fit gives by default, and for (JᵀJ)⁻¹ with the
-residual variance. Two processes at most; --quick is 20 experiments of every case.
+residual variance. A last line counts how many of the figures for J_sample, v and x_sample lie in 90-98 %, and how many
+outside by more than chance explains. Two processes at most; --quick is 20 experiments of every case.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
 import heterodyne_nb as hnb
 from heterodyne_nb.errors import HeterodyneWarning
@@ -27,6 +29,8 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.results.delta import NORMAL_95, propagate
 
 PLACES = ("first", "mid", "last")
+#: Curves that are judged together, and the coverage that is asked of their bands.
+JUDGED, ASKED = ("J_sample", "v", "x_sample"), (0.90, 0.98)
 EIGHT = tuple(np.arange(8) * 22.5 - 80.0)
 
 
@@ -165,6 +169,30 @@ def _experiment(task: tuple[str, int]) -> Outcome:
     return experiment(*task)
 
 
+def held(outcomes: list[Outcome]) -> np.ndarray:
+    """Whether bands hold the truth, (experiment, curve, place)."""
+    return np.stack([(o.lower <= o.truth) & (o.truth <= o.upper) for o in outcomes])
+
+
+def judged(name: str, outcomes: list[Outcome]) -> list[int]:
+    """How many experiments hold the truth, for each judged curve that a case has and each place."""
+    curves = list(ModelFactory.create_model(CASES[name].mode).curve_units)
+    inside = held(outcomes).sum(axis=0)
+    return [int(count) for curve in JUDGED if curve in curves for count in inside[curves.index(curve)]]
+
+
+def verdict(hits: list[int], n: int) -> str:
+    """One line on all of them."""
+    counts, (least, most) = np.array(hits), ASKED
+    above, below = counts > most * n, counts < least * n
+    chance = np.where(above, binom.sf(counts - 1, n, most), np.where(below, binom.cdf(counts, n, least), 1.0))
+    return (
+        f"{', '.join(JUDGED)}: {100 * counts.mean() / n:.1f} % on average; of {len(counts)} figures {above.sum()} above "
+        f"{100 * most:g} % (largest {100 * counts.max() / n:.1f}), {below.sum()} below {100 * least:g} % (smallest "
+        f"{100 * counts.min() / n:.1f}); by more than chance explains (5 %): {(chance < 0.05).sum()}"
+    )
+
+
 def table(name: str, outcomes: list[Outcome]) -> Iterator[str]:
     """Lines of one case."""
     case, n = CASES[name], len(outcomes)
@@ -172,9 +200,8 @@ def table(name: str, outcomes: list[Outcome]) -> Iterator[str]:
         part: np.stack([getattr(o, part) for o in outcomes])
         for part in ("truth", "value", "lower", "upper", "naive")
     }
-    truth, value = stack["truth"], stack["value"]
+    truth, value, inside = stack["truth"], stack["value"], held(outcomes)
     half = 0.5 * (stack["upper"] - stack["lower"])
-    inside = (stack["lower"] <= truth) & (truth <= stack["upper"])
     naive = np.abs(value - truth) <= NORMAL_95 * stack["naive"]
     bias = np.median(value - truth, axis=0) / np.median(half / NORMAL_95, axis=0)
     width = np.median(half, axis=0) / np.abs(truth[0])
@@ -209,13 +236,17 @@ def main() -> None:
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # what the spawned processes start with
     print(f"binomial error of a coverage of 95 %: {100 * np.sqrt(0.95 * 0.05 / n):.1f} %")
+    hits: list[int] = []
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name in asked.cases:
             seeds = range(asked.first_seed, asked.first_seed + n)
             outcomes = list(pool.map(_experiment, [(name, seed) for seed in seeds]))
             print("\n".join(table(name, outcomes)), flush=True)
+            hits += judged(name, outcomes)
             same = list(pool.map(_search_agrees, [(name, seed) for seed in seeds[: asked.searched]]))
             print(f"  a search without a start agrees in {sum(same)} of {len(same)} experiments", flush=True)
+    if hits:
+        print(verdict(hits, n))
 
 
 if __name__ == "__main__":
