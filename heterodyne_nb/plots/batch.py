@@ -165,7 +165,9 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
     x = np.atleast_1d(line[against].values)
     order = np.argsort(x, kind="stable")
     value = np.atleast_1d(line["parameters"].values).astype(float)[order]
-    error = _along(line, "stderr").astype(float)[order] if "stderr" in line else None
+    sides = ("above", "below") if "above" in line else ("stderr",) * 2
+    errors = [_along(line, side).astype(float)[order] for side in sides if side in line]
+    bars = dict(zip(("array", "arrayminus"), errors, strict=False))
     trusted, why = _trust(line, x.size)
     fill = [colour if good else look.paper(theme) for good in trusted[order]]
     return go.Scatter(
@@ -176,7 +178,7 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
         mode="lines+markers",
         line={"color": look.band_colour(colour, 0.45), "width": 1},
         marker={"color": fill, "size": 8, "line": {"color": colour, "width": 1.5}},
-        error_y=None if error is None else {"array": error, "color": colour, "thickness": 1.2, "width": 3},
+        error_y={**bars, "color": colour, "thickness": 1.2, "width": 3} if bars else None,
         text=why[order],
         hovertemplate="%{x}: %{y:.5g}<br>%{text}",
     )

@@ -66,7 +66,7 @@ def _names(batch: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
 
 
 def curves_at(batch: xr.Dataset, names: Sequence[str], t: float | None) -> xr.Dataset:
-    """Batch with curves at one time in place of parameters: ``parameters``, ``stderr`` (half a band), ``unit``.
+    """Batch with curves at one time in place of parameters: ``parameters``, ``above`` and ``below`` (reach of the band), ``unit``.
 
     Raises
     ------
@@ -96,9 +96,10 @@ def curves_at(batch: xr.Dataset, names: Sequence[str], t: float | None) -> xr.Da
         parts = [batch[f"{name}{suffix}"].isel(t=index).drop_vars("t") for name in names]
         return xr.concat(parts, dim="parameter", combine_attrs="drop")
 
-    half = 0.5 * (stacked("_upper") - stacked("_lower"))
+    value = stacked("")
     units = [str(batch[name].attrs.get("units", "1")) for name in names]
-    found = {"parameters": stacked(""), "stderr": half, "unit": ("parameter", units)}
+    reach = {"above": stacked("_upper") - value, "below": value - stacked("_lower")}
+    found = {"parameters": value, **reach, "unit": ("parameter", units)}
     kept = {name: batch[name] for name in _KEPT if name in batch}
     coords = {
         "parameter": list(names),

@@ -4,7 +4,7 @@ A fit bends towards the noise, so its residuals, and with them the scores of the
 was. With H the leverage of a cluster (its share of the Gauss-Newton matrix, whitened by the whole), (I - H)⁻¹ takes
 that back; it is what leaving the cluster out would give (the CR3 of MacKinnon, Nielsen & Webb 2023). The root of it
 (CR2) would do for independent clusters; those here follow each other in time, and bands of a single component then
-held the truth in 87 % of experiments (tests/benchmarks/coverage_study.py). A cluster is the tiles of one bin that
+held the truth in 86 % of experiments (tests/benchmarks/coverage_study.py). A cluster is the tiles of one bin that
 hold a block of frames; a tile off the diagonal belongs to two, so its own square is subtracted once.
 """
 

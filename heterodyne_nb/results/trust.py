@@ -14,9 +14,9 @@ from heterodyne_nb.results.numbers import number
 CHI2_RANGE = (0.5, 1.5)
 #: A bin is singled out when its reduced chi-square exceeds the median bin's, and 1, by this factor.
 BIN_FACTOR = 1.5
-#: With an exponent of a velocity known no better than this, a band of this relative half-width held the truth in half of
-#: the experiments (laminar flow in tests/benchmarks/coverage_study.py).
-LOOSE_EXPONENT, WIDE_BAND = 0.75, 0.3
+#: With the exponent of a shear rate known no better than this, and the rate at mid-time no better than to this share,
+#: bands at the first frame held the truth in 55 of 100 fits (400 laminar ones of tests/benchmarks/coverage_study.py).
+LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -112,28 +112,26 @@ def _fallbacks(record: xr.Dataset) -> list[Flag]:
 
 
 def _exponents(record: xr.Dataset) -> list[Flag]:
-    """Velocities whose band at an end of the run rests on an exponent that is hardly known."""
+    """Velocities whose band at the first frame rests on an exponent that is hardly known."""
     flags = []
     for name in map(str, record["parameter"].values):
-        if not name.startswith("beta"):
-            continue
-        error = float(record["stderr"].sel(parameter=name))
-        for curve in {f"v{name[4:]}", f"gamma_dot{name[4:]}"} & set(map(str, record.data_vars)):
-            if error > LOOSE_EXPONENT and (times := _wide_ends(record, curve)):
-                points = " and ".join(f"{curve}({number(t)})" for t in times)
+        for curve in (f"v{name[4:]}", f"gamma_dot{name[4:]}"):
+            if not name.startswith("beta") or curve not in record:
+                continue
+            error = float(record["stderr"].sel(parameter=name))
+            if error > LOOSE_EXPONENT and _loose_at_mid_time(record, curve):
                 text = (
-                    f"{name} is known to ± {number(error, 2)} only: bands of {curve} at the ends may be too narrow; "
-                    f"profile {points} does not take the curve as linear in it."
+                    f"{name} is known to ± {number(error, 2)} only: the band of {curve} near the first frame may be too "
+                    f"narrow; a profile of {curve}({number(float(record['t'].values[0]))}) does not take it as linear."
                 )
                 flags.append(Flag("loose_exponent", text, serious=False))
     return flags
 
 
-def _wide_ends(record: xr.Dataset, curve: str) -> list[float]:
-    """First and last time, where the band of a curve there is wide."""
-    value, lower, upper = (record[curve + part].values for part in ("", "_lower", "_upper"))
-    wide = upper - lower > 2 * WIDE_BAND * np.abs(value)
-    return [float(record["t"].values[i]) for i in (0, -1) if wide[i]]
+def _loose_at_mid_time(record: xr.Dataset, curve: str) -> bool:
+    middle = record[[curve, f"{curve}_lower", f"{curve}_upper"]].isel(t=record.sizes["t"] // 2)
+    width = middle[f"{curve}_upper"] - middle[f"{curve}_lower"]
+    return bool(width > 2 * LOOSE_CURVE * abs(middle[curve]))
 
 
 def _undetermined(record: xr.Dataset) -> list[Flag]:

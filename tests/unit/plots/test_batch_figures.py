@@ -30,6 +30,13 @@ def test_curves_at_a_time_stand_in_order_with_their_bands(batch: xr.Dataset) -> 
     assert "95 % band" in figure.layout.title.subtitle.text
 
 
+def test_bars_end_where_lopsided_bands_do(batch: xr.Dataset) -> None:
+    cut = batch.assign(J_ref_lower=0.0 * batch["J_ref"], J_ref_upper=1.1 * batch["J_ref"])
+    trace = plots.curves_against(cut, "q", curves=["J_ref"]).data[0]
+    np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, 0.0, atol=1e-12)
+    np.testing.assert_allclose(trace.y + trace.error_y.array, 1.1 * np.array(trace.y))
+
+
 def test_without_a_time_each_fit_is_taken_in_the_middle_of_its_own_run(batch: xr.Dataset) -> None:
     early, late = batch["t"] <= 20.0, batch["t"] > 40.0
     cut = batch.copy()

@@ -190,17 +190,17 @@ def test_a_small_chi2_is_no_serious_matter_where_errors_do_not_rest_on_sigma(mak
     assert "the errors do not rest" in dyadic.text
 
 
-def test_a_velocity_whose_exponent_is_hardly_known_is_told_where_its_band_is_wide(make_result):
+def test_a_velocity_whose_exponent_is_hardly_known_is_told_unless_the_velocity_is_well_known(make_result):
     record = make_result(status=["free"] * 14).dataset.copy(deep=True)
     record["stderr"] = record["stderr"].copy()
-    record["stderr"].loc[{"parameter": "beta"}] = 0.9
-    wide = record["v_upper"].values.copy()
-    wide[0] = 4 * record["v"].values[0]
-    record["v_upper"] = "t", wide
+    record["stderr"].loc[{"parameter": "beta"}] = 1.2
+    record["v_lower"], record["v_upper"] = 0.9 * record["v"], 1.1 * record["v"]
     (flag,) = trust_flags(record)
     assert (flag.code, flag.serious) == ("loose_exponent", False)
-    assert "beta is known to ± 0.9 only" in flag.text
-    assert f"profile v({record['t'].values[0]:g}) does not" in flag.text
+    assert "beta is known to ± 1.2 only" in flag.text
+    assert f"profile of v({record['t'].values[0]:g}) does not" in flag.text
+    well_known = record.assign(v_lower=0.99 * record["v"], v_upper=1.01 * record["v"])
+    assert trust_flags(well_known) == ()
     record["stderr"].loc[{"parameter": "beta"}] = 0.2
     assert trust_flags(record) == ()
 
