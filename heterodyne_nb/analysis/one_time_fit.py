@@ -14,6 +14,7 @@ from heterodyne_nb.analysis.two_time_fit import FitOptions, Solved
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.engine import NormalEquations, Objective, OneTimeObjective, OneTimeProblem
+from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
@@ -61,9 +62,11 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
         warn(f"{where}: no lag of its g2 can be used; the bin is left out", DataWarning)
     lags = np.flatnonzero(used.any(axis=0))
     here = np.ix_(alive, lags[np.argsort(tau[lags])])
-    return OneTimeProblem(
+    problem = OneTimeProblem(
         model, table, np.sort(tau[lags]), np.where(used, g2, 1.0)[here], weight[here], q[alive], phi[alive]
     )
+    warn_if_not_normalised(problem.level, table, "g2")
+    return problem
 
 
 def fit_one_time(

@@ -19,6 +19,7 @@ from heterodyne_nb.config.fields import (
     setting,
 )
 from heterodyne_nb.config.parameters import ParameterSpec
+from heterodyne_nb.config.parameters_table import LEVELS
 from heterodyne_nb.config.problems import Problem, shown, unknown_name
 from heterodyne_nb.config.requests import Request, published_name
 
@@ -89,11 +90,12 @@ def settings_requests(
     problems : list of Problem
         Receives unknown and duplicate names, a wrong number of values, sigma <= 0.
     """
-    known = tuple(spec.name for spec in specs)
+    published = tuple(spec.name for spec in specs)
+    known = (*published, *(name for name in LEVELS if name not in published))
     requests = {name: Request(f"{_PATH}: {name}") for name in known}
-    for name, value, path in _named_values(initial, known, problems):
+    for name, value, path in _named_values(initial, published, known, problems):
         requests[name].value, requests[name].path = value, path
-    _set_roles(initial, known, requests, problems)
+    _set_roles(initial, published, known, requests, problems)
     for name, (lower, upper) in _by_name(initial.bounds, f"{_PATH}.bounds", known, problems):
         requests[name].lower, requests[name].upper = lower, upper
     for name, (mu, sigma) in _by_name(initial.priors, f"{_PATH}.priors", known, problems):
@@ -107,7 +109,11 @@ def settings_requests(
 
 
 def _set_roles(
-    initial: InitialParameters, known: tuple[str, ...], requests: dict[str, Request], problems: list[Problem]
+    initial: InitialParameters,
+    published: tuple[str, ...],
+    known: tuple[str, ...],
+    requests: dict[str, Request],
+    problems: list[Problem],
 ) -> None:
     fixed = set(_names(initial.fixed, f"{_PATH}.fixed", known, problems))
     for name in fixed:
@@ -121,13 +127,13 @@ def _set_roles(
     for name in sorted(active & fixed):
         path = f"{_PATH}.fixed"
         problems.append(Problem(path, f"{name} is both fixed and in active_parameters", "one of the two"))
-    for name in set(known) - active:
+    for name in set(published) - active:
         if requests[name].tie is None:
             requests[name].vary = False
 
 
 def _named_values(
-    initial: InitialParameters, known: tuple[str, ...], problems: list[Problem]
+    initial: InitialParameters, published: tuple[str, ...], known: tuple[str, ...], problems: list[Problem]
 ) -> Iterable[tuple[str, float, str]]:
     """Yield name, value and path of every start value that is given and can be placed."""
     values, path = initial.values, f"{_PATH}.values"
@@ -137,13 +143,13 @@ def _named_values(
         for name, value in _by_name(values, path, known, problems):
             yield name, value, f"{path}.{name}"
         return
-    names: Sequence[str | None] = known
+    names: Sequence[str | None] = published
     if initial.parameter_names is not None:
         names = _names(initial.parameter_names, f"{_PATH}.parameter_names", known, problems, keep_place=True)
     if values is None:
         return
     if len(values) != len(names):
-        listed = ", ".join(known if initial.parameter_names is None else initial.parameter_names)
+        listed = ", ".join(published if initial.parameter_names is None else initial.parameter_names)
         problems.append(Problem(path, f"{len(values)} values are given", f"{len(names)} values: {listed}"))
         return
     for i, (place, value) in enumerate(zip(names, values, strict=True)):

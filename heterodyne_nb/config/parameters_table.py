@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+#: What every mode has besides its parameters; solved for in every bin at every step.
+LEVELS = ("contrast", "offset")
 _COLUMNS = ("parameter", "value", "lower", "upper", "unit", "role", "prior")
 
 
@@ -15,6 +17,39 @@ def _frozen(values: object, dtype: type) -> np.ndarray:
     array: np.ndarray = np.array(values, dtype=dtype)
     array.flags.writeable = False
     return array
+
+
+@dataclass(frozen=True)
+class Level:
+    """Limits of contrast or offset, alike in all bins.
+
+    Attributes
+    ----------
+    lower, upper : float
+    fixed : float or None
+        The value it is held at.
+    prior : (float, float) or None
+        Mean and standard deviation of a Gaussian prior.
+    given : bool
+        Whether the user stated any of these.
+    """
+
+    lower: float
+    upper: float
+    fixed: float | None = None
+    prior: tuple[float, float] | None = None
+    given: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """The form that ``heterodyne_nb.fit(parameters=...)`` accepts; empty where nothing was stated."""
+        if not self.given:
+            return {}
+        entry: dict[str, object] = {"min": self.lower, "max": self.upper}
+        if self.fixed is not None:
+            entry |= {"value": self.fixed, "vary": False}
+        if self.prior is not None:
+            entry["prior"] = self.prior
+        return entry
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +80,8 @@ class ParameterTable:
         True where the user stated the start value; elsewhere a guess from data may replace it.
     notes : tuple of str
         What was adjusted on the way, in words.
+    contrast, offset : Level
+        Limits of contrast and offset. That of speckle is in (0, 1], and an offset near 1, or 0 for c2 - 1.
     """
 
     mode: str
@@ -58,6 +95,8 @@ class ParameterTable:
     units: tuple[str, ...]
     given: np.ndarray
     notes: tuple[str, ...] = field(default=())
+    contrast: Level = Level(0.0, 1.0)
+    offset: Level = Level(-1.0, 2.0)
 
     def __post_init__(self) -> None:
         for name in ("values", "lower", "upper"):
@@ -71,7 +110,7 @@ class ParameterTable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParameterTable):
             return NotImplemented
-        plain = ("mode", "names", "tie", "prior", "units")
+        plain = ("mode", "names", "tie", "prior", "units", *LEVELS)
         arrays = ("values", "lower", "upper", "vary", "given")
         return all(getattr(self, n) == getattr(other, n) for n in plain) and all(
             np.array_equal(getattr(self, n), getattr(other, n)) for n in arrays
@@ -106,7 +145,7 @@ class ParameterTable:
             if self.prior[i]:
                 entry["prior"] = self.prior[i]
             entries[name] = entry
-        return entries
+        return entries | {name: told for name in LEVELS if (told := getattr(self, name).to_dict())}
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Yield one row of text a parameter: name, value, lower, upper, unit, role, prior."""

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 from heterodyne_nb.config.parameters import PARAMETER_ALIASES
+from heterodyne_nb.config.parameters_table import LEVELS
 from heterodyne_nb.config.problems import Problem, shown, unknown_name
 
 #: Fields of ``fit(parameters={name: dict(...)})``.
@@ -26,6 +27,13 @@ class Request:
     vary: bool | None = None
     tie: str | None = None
     prior: tuple[float, float] | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether the user stated any of the fields."""
+        return any(
+            x is not None for x in (self.value, self.lower, self.upper, self.vary, self.tie, self.prior)
+        )
 
 
 def published_name(name: str, known: tuple[str, ...]) -> str | None:
@@ -58,11 +66,12 @@ def read_requests(
     given : mapping
         The form of ``heterodyne_nb.fit(parameters=...)``.
     known : tuple of str
-        Published names of the mode.
+        Published names of the mode; ``contrast`` and ``offset`` may be given besides.
     problems : list of Problem
         Receives what is wrong.
     """
     requests: dict[str, Request] = {}
+    known = (*known, *(name for name in LEVELS if name not in known))
     for name, entry in given.items():
         path = f"parameters.{name}"
         published = published_name(str(name), known)

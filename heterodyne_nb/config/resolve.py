@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.config.initial import settings_requests
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, multicomponent_parameters
-from heterodyne_nb.config.parameters_table import ParameterTable
+from heterodyne_nb.config.parameters_table import Level, ParameterTable
 from heterodyne_nb.config.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
 from heterodyne_nb.config.requests import Request, read_requests
 from heterodyne_nb.config.ties import Ties
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from heterodyne_nb.config.schema import Settings
 
 MULTICOMPONENT = "multicomponent"
+_LEVELS = (
+    ParameterSpec("contrast", "1", 0.5, 0.0, 1.0, "contrast of every bin"),
+    ParameterSpec("offset", "1", 1.0, -1.0, 2.0, "offset of every bin"),
+)
 #: Every mode that a configuration may name.
 MODES: tuple[str, ...] = (*PARAMETERS, MULTICOMPONENT)
 
@@ -114,6 +119,7 @@ def build_table(
     }
     for row in rows.values():
         row.check_bounds(problems)
+    levels = {spec.name: _level(spec, requests.get(spec.name), problems) for spec in _LEVELS if spec.name not in rows}
     ties = Ties({name: row.request.tie for name, row in rows.items()})
     ties.check(
         {name: row.spec.unit for name, row in rows.items()},
@@ -133,7 +139,21 @@ def build_table(
         if ties.root(name) != name:
             row.follow(rows[ties.root(name)], notes)
     raise_if_any(problems)
-    return _table(mode, rows, ties, notes)
+    return replace(_table(mode, rows, ties, notes), **levels)
+
+
+def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]) -> Level:
+    """Limits of contrast or offset as asked for."""
+    if request is None or not request.says_anything:
+        return Level(spec.lower, spec.upper)
+    row = _Row(spec, request)
+    if request.tie is not None:
+        hint = "contrast='shared' (or 'per_q', 'smooth_phi') ties bins to each other"
+        problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))
+    row.check_bounds(problems)
+    if request.value is not None or row.fixed:
+        row.settle_value(problems, [])
+    return Level(row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True)
 
 
 class _Row:

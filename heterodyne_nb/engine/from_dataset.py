@@ -59,10 +59,22 @@ def problem_from_dataset(
         holes = [holes[b] for b in varied]
     holes = [np.column_stack([np.full(len(part), b), part]) for b, part in enumerate(holes)]
     sigma = _noise(stacked.assign(c2=(("bin", "t1", "t2"), data)))  # from memory: read once
-    return Problem(
+    problem = Problem(
         model, table, data, _coordinate(stacked, "q"), _coordinate(stacked, "phi"),
         np.asarray(stacked["t"].values, float), mask, sigma, np.concatenate(holes).astype(np.int64), gap,
     )  # fmt: skip
+    warn_if_not_normalised(problem.level, table, "c2")
+    return problem
+
+
+def warn_if_not_normalised(level: float, table: ParameterTable, name: str) -> None:
+    """Say so where the limits of contrast and offset had to be stretched to the scale of the data."""
+    if level != 1.0 and not (table.contrast.given and table.offset.given):
+        warn(
+            f"{name} is {level:.4g} on average, so it is not normalised: contrast and offset are in its units, "
+            f"and their limits {level:.4g} times the usual ones",
+            DataWarning,
+        )
 
 
 def with_bin_dims(ds: xr.Dataset) -> xr.Dataset:

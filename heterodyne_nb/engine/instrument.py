@@ -23,7 +23,6 @@ from heterodyne_nb.engine.instrument_models import (
     laminar_equivalent,
     with_instrument,
 )
-from heterodyne_nb.engine.normal import solve_linear
 from heterodyne_nb.engine.one_time import OneTimeObjective
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.engine.tiles import Weighting
@@ -159,20 +158,18 @@ class Instrument:
 
     def _reduced(self, products: FloatArray) -> JointEquations:
         """Eliminate contrast and offset; derivatives of M count times the contrast, added ones as they are."""
-        objective = self.objective
-        coefficients, matrix = solve_linear(products, objective.design)
-        contrast, offset = np.einsum("bia,a->ib", objective.design, coefficients)
-        inner = np.stack([contrast, offset, -np.ones_like(contrast)], axis=1)
+        linear = self.objective.linear
+        best = linear.solve(products)
+        contrast, inner = best.contrast, best.inner
         columns = products.shape[1] - 3
         factor = np.ones((len(products), columns))
         factor[:, : columns - len(self.added)] = contrast[:, None]
         chi2 = np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner)
         gradient = np.einsum("bp,bpj,bj->p", factor, products[:, :-3, -3:], inner)
         square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
-        cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], objective.design)
-        floor = 1e-13 * np.trace(matrix) / len(matrix)
-        reduced = square - cross @ np.linalg.solve(matrix + floor * np.eye(len(matrix)), cross.T)
-        return JointEquations(float(np.maximum(chi2, 0.0).sum()), 2.0 * gradient, reduced + reduced.T)
+        cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
+        reduced = square - cross @ best.share(cross)
+        return JointEquations(float(np.maximum(chi2, 0.0).sum()) + best.penalty, 2.0 * gradient, reduced + reduced.T)
 
     # -- products --------------------------------------------------------------------------------
 

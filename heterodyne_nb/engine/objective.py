@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.normal import NormalEquations, contrast_design, normal_equations
+from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.engine.normal import NormalEquations, normal_equations
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.models.coordinates import Coordinates
@@ -40,6 +41,8 @@ class Objective:
         Start values.
     moving : (P,) int
         Parameters that the internal coordinates can move.
+    linear : ContrastOffset
+        Contrast and offset of the bins.
     evaluations : int
         Passes over the data so far.
     """
@@ -53,7 +56,7 @@ class Objective:
         self.bounds = np.array(table.bounds)
         self.free = np.array(table.vary)
         self.x0 = np.array(table.values)
-        self.design = contrast_design(contrast, problem.q, problem.phi)
+        self.linear = ContrastOffset(contrast, problem.q, problem.phi, table, problem.level)
         self.coordinates = Coordinates(table, problem.model.blocks, *problem.ends)
         self.moving = np.flatnonzero(np.any(self.coordinates.jacobian(self.x0) != 0, axis=1))
         self.evaluations = 0
@@ -95,7 +98,7 @@ class Objective:
         if wanted is None:
             wanted = self.moving if derivatives else self.moving[:0]
         self.evaluations += 1
-        local = normal_equations(self.weighted_products(theta, wanted), self.design)
+        local = normal_equations(self.weighted_products(theta, wanted), self.linear)
         p = len(theta)
         gradient, hessian = np.zeros(p), np.zeros((p, p))
         gradient[wanted] = local.gradient
@@ -138,7 +141,7 @@ class Objective:
     @property
     def n_free(self) -> int:
         """Number of fitted numbers, contrast and offset included."""
-        return self.coordinates.size + self.design.shape[2]
+        return self.coordinates.size + self.linear.size
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.objective import Objective
+from heterodyne_nb.engine.problem import NORMALISED
 from heterodyne_nb.errors import DataFormatError
 
 FloatArray = NDArray[np.float64]
@@ -61,6 +62,12 @@ class OneTimeProblem:
     def count(self) -> FloatArray:
         """Used entries of each bin."""
         return np.count_nonzero(self.weight, axis=1).astype(float)
+
+    @property
+    def level(self) -> float:
+        """1 for a normalised g2, or one less 1; its mean where it is in other units."""
+        mean = abs(float(np.sum(self.weight * self.g2) / np.sum(self.weight)))
+        return 1.0 if mean <= NORMALISED else mean
 
     @property
     def ends(self) -> tuple[float, float]:

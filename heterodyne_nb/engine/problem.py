@@ -14,6 +14,9 @@ from heterodyne_nb.errors import DataFormatError, OptimizationError
 
 FloatArray = NDArray[np.float64]
 
+#: A mean c2 above this is not that of a normalised correlation.
+NORMALISED = 3.0
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -82,6 +85,12 @@ class Problem:
     def n_data(self) -> int:
         """Number of used pixels, all bins together."""
         return round(float(self.count.sum()))
+
+    @property
+    def level(self) -> float:
+        """1 for maps of a normalised correlation, or of one less 1; their mean where they are in other units."""
+        mean = abs(float(self.sum_data.sum()) / max(float(self.count.sum()), 1.0))
+        return 1.0 if mean <= NORMALISED else mean
 
     @property
     def ends(self) -> tuple[float, float]:

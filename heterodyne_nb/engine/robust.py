@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine.generic import used_rows, z_rows
 from heterodyne_nb.engine.losses import get_loss, robust_scale
-from heterodyne_nb.engine.normal import solve_linear
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.tiles import Weighting, tile_products_at
@@ -110,6 +109,6 @@ class RobustObjective(Objective):
             if before - total <= self.TOLERANCE * total:
                 return weighting
             before = total
-            coefficients, _ = solve_linear(products[:, 0] * inverse, self.design)
-            contrast, offset = np.einsum("bia,a->ib", self.design, coefficients)
+            best = self.linear.solve(products[:, 0] * inverse)
+            contrast, offset = best.contrast, best.offset
         return weighting

@@ -74,7 +74,7 @@ class Tiles:
         total = self.products.sum(axis=1)
         if weights is not None:
             total = np.einsum("bt,btij->bij", weights, self.products)
-        return _with_priors(normal_equations(total, self.objective.design), self, means)
+        return _with_priors(normal_equations(total, self.objective.linear), self, means)
 
     def internal(self, local: NormalEquations) -> tuple[FloatArray, FloatArray]:
         """Gradient (n,) and matrix (n, n) of χ² by the internal coordinates, the loss's curvature included."""
@@ -157,16 +157,14 @@ class Tiles:
     @cached_property
     def _reduced(self) -> tuple[NormalEquations, FloatArray]:
         """Equations without priors, and d(residual) = z · map by the internal coordinates, (B, P + 2, n)."""
-        objective, design = self.objective, self.objective.design
+        objective, linear = self.objective, self.objective.linear
         total = self.products.sum(axis=1)
-        local = normal_equations(total, design)
+        local, best = normal_equations(total, linear), linear.solve(total)
         jacobian = objective.coordinates.jacobian(self.theta)[objective.moving]
-        inner = np.einsum("bia,bij,bjc->ac", design, total[:, -3:-1, -3:-1], design)
-        cross = np.einsum("b,bpi,bia->pa", local.contrast, total[:, :-3, -3:-1], design)
-        floor = 1e-13 * np.trace(inner) / len(inner)
-        mix = np.linalg.solve(inner + floor * np.eye(len(inner)), cross.T @ jacobian)
+        cross = np.einsum("b,bpi,bia->pa", local.contrast, total[:, :-3, -3:-1], linear.design)
+        mix = best.share(jacobian.T @ cross)
         by_theta = local.contrast[:, None, None] * jacobian
-        return local, np.concatenate([by_theta, -design @ mix], axis=1)
+        return local, np.concatenate([by_theta, -linear.design @ mix], axis=1)
 
     def meat(self) -> FloatArray:
         """Covariance of the total score (n, n), pixels of common frames correlated; see ``uncertainty``."""

@@ -78,7 +78,7 @@ def equations_from_products(
     residual = np.stack([local.contrast, local.offset, -np.ones(len(products))], axis=1)
     against = np.einsum("btij,bj->bti", products[:, :, :-1, -3:], residual)
     jacobian = objective.coordinates.jacobian(theta)[objective.moving]
-    outer = _joint_map(jacobian, local.contrast, objective.design)
+    outer = _joint_map(jacobian, local.contrast, objective.linear.design)
     inner = products[:, :, :-1, :-1]
     matrix = scale * np.einsum("bia,bij,bjc->ac", outer, inner.sum(axis=1), outer, optimize=True)
     return TileEquations(against @ outer, inner, outer, matrix, scale)

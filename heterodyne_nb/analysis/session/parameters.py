@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config.parameters_table import LEVELS
 from heterodyne_nb.config.requests import FIELDS
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.names import find_name
@@ -39,7 +40,7 @@ def asked_of(table: ParameterTable) -> Asked:
             entry["prior"] = prior
         if entry:
             asked[name] = entry
-    return asked
+    return asked | {name: told for name in LEVELS if (told := getattr(table, name).to_dict())}
 
 
 def _bounds(table: ParameterTable, plain: ParameterTable, i: int) -> dict[str, float]:
@@ -66,14 +67,14 @@ def edited(table: ParameterTable, name: str, changes: Mapping[str, Any]) -> Para
     ConfigurationError
         Unknown name or field, or a value that does not go with the others.
     """
-    known = find_name(name, table.names, "parameter")
+    known = find_name(name, (*table.names, *LEVELS), "parameter")
     asked = asked_of(table)
     entry = dict(asked.get(known, {}))
     for field, value in changes.items():
         entry.pop(find_name(field, FIELDS, "field"), None)
         if value is not None:
             entry[field] = value
-    if changes.get("vary") is False and "value" not in entry:
+    if changes.get("vary") is False and "value" not in entry and known in table.names:
         entry["value"] = float(table.values[table.index(known)])
     if entry.get("tie") is not None:
         entry = {k: v for k, v in entry.items() if k in ("tie", "prior")}
@@ -90,7 +91,7 @@ def for_mode(table: ParameterTable, mode: str) -> ParameterTable:
     kept = {
         name: entry
         for name, entry in asked_of(table).items()
-        if name in same and entry.get("tie", name) in same
+        if name in same | set(LEVELS) and entry.get("tie", name) in same | set(LEVELS)
     }
     return resolved(mode, kept)
 

@@ -229,7 +229,7 @@ class ScenarioProblem(RobustProblem):
         sums = np.einsum("sbt,btk->sbk", self.weights, flat).reshape(-1, len(tiles), *tiles.shape[2:])
         out = []
         for products, scale in zip(sums, counts, strict=True):
-            local = normal_equations(products * scale, objective.design)
+            local = normal_equations(products * scale, objective.linear)
             out.append(self._full(theta, wanted, local))
         return plain, out
 

@@ -9,7 +9,7 @@ import pytest
 from engine_problems import formula_z, make_problem, used_pixels
 
 from heterodyne_nb.engine import CONTRAST_MODES, Objective, Problem
-from heterodyne_nb.engine.normal import contrast_design
+from heterodyne_nb.engine.contrast import contrast_design
 from heterodyne_nb.errors import ConfigurationError
 
 FITTED = ("static_isotropic", "heterodyne", "multicomponent_2", "multicomponent_3", "laminar_flow")
@@ -44,10 +44,10 @@ def test_contrast_and_offset_are_the_least_squares_solution(contrast: str) -> No
     problem = on_a_grid(problem, [-150.0, -90.0, -30.0, 30.0, 90.0, 150.0])
     objective = Objective(problem, contrast=contrast)
     _, m, one, data, bins = stacked(problem, theta, np.zeros(0, int))
-    columns = linear_columns(objective.design, m, one, bins)
+    columns = linear_columns(objective.linear.design, m, one, bins)
     coefficients, *_ = np.linalg.lstsq(columns, data, rcond=None)
     local = objective.equations(theta, derivatives=False)
-    expected = np.einsum("bia,a->ib", objective.design, coefficients)
+    expected = np.einsum("bia,a->ib", objective.linear.design, coefficients)
     np.testing.assert_allclose([local.contrast, local.offset], expected, rtol=1e-8)
     residual = columns @ coefficients - data
     np.testing.assert_allclose(local.chi2, residual @ residual, rtol=1e-10)
@@ -64,7 +64,7 @@ def test_the_matrix_is_that_of_gauss_and_newton_after_the_elimination(contrast: 
     objective = Objective(problem, contrast=contrast)
     wanted = objective.moving
     slopes, m, one, data, bins = stacked(problem, theta, wanted)
-    columns = linear_columns(objective.design, m, one, bins)
+    columns = linear_columns(objective.linear.design, m, one, bins)
     local = objective.equations(theta)
     jacobian = slopes.T * local.contrast[bins][:, None]
     basis, _ = np.linalg.qr(columns)

@@ -36,11 +36,11 @@ def test_contrast_and_offset_are_the_least_squares_solution(mode: str, contrast:
     objective = OneTimeObjective(problem, contrast=contrast)
     local = objective.equations(theta)
     m, root = objective.correlation(theta), np.sqrt(problem.weight)
-    rows = m[:, :, None] * objective.design[:, None, 0] + objective.design[:, None, 1]
-    columns = (root[:, :, None] * rows).reshape(-1, objective.design.shape[2])
+    rows = m[:, :, None] * objective.linear.design[:, None, 0] + objective.linear.design[:, None, 1]
+    columns = (root[:, :, None] * rows).reshape(-1, objective.linear.design.shape[2])
     solution, *_ = np.linalg.lstsq(columns, (root * problem.g2).ravel(), rcond=None)
     np.testing.assert_allclose(
-        [local.contrast, local.offset], np.einsum("bia,a->ib", objective.design, solution), rtol=1e-8
+        [local.contrast, local.offset], np.einsum("bia,a->ib", objective.linear.design, solution), rtol=1e-8
     )
     assert local.chi2 == pytest.approx(
         np.sum((columns @ solution - (root * problem.g2).ravel()) ** 2), rel=1e-9
