@@ -166,7 +166,7 @@ def _robust(
             objective.problem, loss=loss, scale=scale, start=inner, contrast=options.contrast
         )
         search = Multistart(
-            robust, strategy, MultistartSettings(samples=0, coarse_frames=10**9), [best.x],
+            robust, strategy, MultistartSettings(samples=0, hops=0), [best.x],
             on_progress=options.on_progress, stop=options.stop,
         )  # fmt: skip
         best = search.run()

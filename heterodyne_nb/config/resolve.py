@@ -119,7 +119,11 @@ def build_table(
     }
     for row in rows.values():
         row.check_bounds(problems)
-    levels = {spec.name: _level(spec, requests.get(spec.name), problems) for spec in _LEVELS if spec.name not in rows}
+    levels = {
+        spec.name: _level(spec, requests.get(spec.name), problems)
+        for spec in _LEVELS
+        if spec.name not in rows
+    }
     ties = Ties({name: row.request.tie for name, row in rows.items()})
     ties.check(
         {name: row.spec.unit for name, row in rows.items()},

@@ -163,9 +163,7 @@ class ContrastOffset:
         """
         linear, by_data = products[:, -3:-1, -3:-1], products[:, -3:-1, -1]
         matrix = np.einsum("bia,bij,bjc->ac", self.design, linear, self.design)
-        right = np.einsum(
-            "bia,bi->a", self.design, by_data - np.einsum("bij,bj->bi", linear, self.base)
-        )
+        right = np.einsum("bia,bi->a", self.design, by_data - np.einsum("bij,bj->bi", linear, self.base))
         for k, mean, weight in self._priors:
             rows = self.design[:, k]
             matrix, right = matrix + weight * rows.T @ rows, right + weight * mean * rows.sum(axis=0)
@@ -215,9 +213,7 @@ class ContrastOffset:
         held[places] = (chosen <= low) | (chosen >= high)
         return best, np.eye(len(right))[:, ~held]
 
-    def _cut(
-        self, matrix: FloatArray, right: FloatArray, best: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def _cut(self, matrix: FloatArray, right: FloatArray, best: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Least distance programming (Lawson & Hanson, ch. 23): limits of sums of coefficients."""
         rows = np.concatenate([self.design[:, k] for k in range(2) if self.free[k]])
         bins = len(self.design)

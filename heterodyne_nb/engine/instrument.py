@@ -169,7 +169,9 @@ class Instrument:
         square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
         cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
         reduced = square - cross @ best.share(cross)
-        return JointEquations(float(np.maximum(chi2, 0.0).sum()) + best.penalty, 2.0 * gradient, reduced + reduced.T)
+        return JointEquations(
+            float(np.maximum(chi2, 0.0).sum()) + best.penalty, 2.0 * gradient, reduced + reduced.T
+        )
 
     # -- products --------------------------------------------------------------------------------
 

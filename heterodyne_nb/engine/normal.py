@@ -16,6 +16,7 @@ from heterodyne_nb.engine.contrast import ContrastOffset
 
 FloatArray = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class NormalEquations:
     """Local quadratic model of χ² after contrast and offset are eliminated.

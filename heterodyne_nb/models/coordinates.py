@@ -84,11 +84,11 @@ class Coordinates:
                 scale[k] = 0.3
             elif self.table.names[i].startswith("phi0"):
                 scale[k] = 10.0
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             scale[part] = chart.scale(raw[part])
         return scale
 
-    def _placed(self) -> list[tuple[slice, Chart]]:
+    def placed(self) -> list[tuple[slice, Chart]]:
         """Each chart with the place of its coordinates."""
         starts = np.cumsum([0, *(len(chart.indices) for chart in self.charts)])
         return [
@@ -98,14 +98,14 @@ class Coordinates:
 
     def _raw(self, theta: FloatArray) -> FloatArray:
         raw = theta[self.order].astype(float)
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             raw[part] = chart.raw(theta)
         return raw
 
     def simplest(self, z: FloatArray) -> FloatArray:
         """Internal coordinates with every curve replaced by a constant one."""
         raw = np.asarray(z, float) * self.scale
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             raw[part] = chart.simplest(raw[part])
         return raw / self.scale
 
@@ -117,7 +117,7 @@ class Coordinates:
     def complete(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which internal coordinates (n,) follow from the published parameters that are known (p,)."""
         out = np.array(known)[self.order]
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             out[part] = known[list(chart.indices)].all()
         return out
 
@@ -130,7 +130,7 @@ class Coordinates:
         raw = np.asarray(z, float) * self.scale
         theta = np.array(self.table.values, float)
         theta[self.order] = raw
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             chart.set(theta, raw[part])
         theta = np.clip(theta, self.lower, self.upper)
         return theta[self.source]
@@ -140,7 +140,7 @@ class Coordinates:
         raw = self._raw(theta)
         out = np.zeros((len(theta), self.size))
         out[self.order, np.arange(self.size)] = 1.0
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             out[list(chart.indices), part] = chart.jacobian(theta, raw[part])
         return out[self.source] * self.scale
 
@@ -151,7 +151,7 @@ class Coordinates:
         """
         lower, upper = self.lower[self.order].copy(), self.upper[self.order].copy()
         raw = self._raw(theta)
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             lower[part], upper[part] = chart.box(theta)
         lower, upper = np.minimum(lower, raw), np.maximum(upper, raw)
         return lower / self.scale, upper / self.scale
@@ -169,7 +169,7 @@ class Coordinates:
         lower, upper = self.internal_bounds(theta)
         z = self.to_internal(theta)
         matrix, lower, upper = np.eye(self.size), lower - z, upper - z
-        for part, chart in self._placed():
+        for part, chart in self.placed():
             matrix[part, part], lower[part], upper[part] = chart.room(theta)
             matrix[part, part] /= self.scale[part, None]
         unit = 1.0 / np.abs(matrix).max(axis=0, initial=0.0)  # no step of 1 moves z by more than that

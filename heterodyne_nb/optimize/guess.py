@@ -89,7 +89,7 @@ class StartSampler:
         if self.problem.model.needs_gap:
             self._shear(theta, block)
             return
-        if self.flows and self.rng.random() < 0.85:
+        if self.flows and self.rng.random() < 0.5:
             flow = self.flows[
                 min(self.rng.integers(0, len(self.flows)), self.rng.integers(0, len(self.flows)))
             ]

@@ -1,4 +1,4 @@
-"""Many starts, coarse to fine: screen, fit the best on fewer frames, finish on all pixels."""
+"""Many starts, coarse to fine: screen, fit the best on fewer frames, hop to other basins, finish on all pixels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from heterodyne_nb.engine import Objective
 from heterodyne_nb.models.symmetries import near_twin
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
+from heterodyne_nb.optimize.hops import Hops, distinct_angles
 from heterodyne_nb.optimize.side_by_side import side_by_side
 from heterodyne_nb.optimize.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
 FloatArray = NDArray[np.float64]
+#: Directions of flow closer than this (degrees) are the same.
+_SAME_DIRECTION = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class MultistartSettings:
         How many of them are fitted on the coarse problem.
     rounds : tuple of (int, int)
         How many of the best are fitted on in each round, for at most how many iterations.
+    hops : int
+        Most rounds of hops (:mod:`hops`) from the best coarse optimum to other basins; each follows one that helped.
+    kicks : int
+        Random hops in a round, besides those that the model suggests.
     finish : int
         How many distinct coarse optima are fitted on all pixels.
     screen_frames, coarse_frames : int
@@ -51,7 +58,9 @@ class MultistartSettings:
     samples: int = 800
     starts: int = 16
     rounds: tuple[tuple[int, int], ...] = ((16, 10), (6, 20), (3, 60))
-    finish: int = 2
+    hops: int = 3
+    kicks: int = 10
+    finish: int = 4
     screen_frames: int = 70
     coarse_frames: int = 120
     agree: float = 1e-5
@@ -63,21 +72,30 @@ class MultistartSettings:
 
 @dataclass(frozen=True)
 class Found:
-    """An optimum of the coarse problem and how many starts led to it."""
+    """An optimum, how many starts led to it, and the direction of flow there (degrees), where the data tell it."""
 
     chi2: float
     point: FloatArray
     times: int = 1
+    directions: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def same_as(self, other: Found, agree: float) -> bool:
+        """Whether the χ² and the directions, modulo half a turn, agree."""
+        if not np.isfinite(self.chi2) or abs(self.chi2 - other.chi2) > agree * abs(other.chi2):
+            return False
+        turned = (self.directions - other.directions + 90.0) % 180.0 - 90.0
+        return bool(np.all(np.abs(turned) < _SAME_DIRECTION))
 
 
 def _distinct(fits: list[Found], agree: float) -> list[Found]:
-    """The fits whose χ² differ, best first, those that agree counted together."""
+    """The fits that differ, best first, those that agree counted together."""
     kept: list[Found] = []
     for fit in sorted(fits, key=lambda fit: fit.chi2):
-        if kept and fit.chi2 - kept[-1].chi2 <= agree * kept[-1].chi2:
-            kept[-1] = replace(kept[-1], times=kept[-1].times + fit.times)
-        else:
+        k = next((k for k, other in enumerate(kept) if fit.same_as(other, agree)), None)
+        if k is None:
             kept.append(fit)
+        else:
+            kept[k] = replace(kept[k], times=kept[k].times + fit.times)
     return kept
 
 
@@ -98,27 +116,36 @@ class Multistart:
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
     path: list[dict[str, Any]] = field(default_factory=list)
+    solutions: list[Found] = field(default_factory=list)
 
     def run(self) -> OptimizeResult:
         """Search, and return the best fit on all pixels; stopped early, the best so far."""
         found = self._search()
         if self._stopped():  # no time for a fit: of what was found, take what all pixels like best
             found = sorted((replace(f, chi2=self.objective(f.point)) for f in found), key=lambda f: f.chi2)
-        best: OptimizeResult | None = None
+        results = [self._finish(fit.point) for fit in self._promising(found)]
+        if self.settings.samples <= 0 and self.settings.hops and not self._stopped():
+            coarse = self._coarse(self.settings.coarse_frames)
+            start = self._coarse_fits(coarse, [result.x for result in results])
+            hopped = [fit for fit in self._hopped(coarse, start) if fit.chi2 < start[0].chi2]
+            results += [self._finish(fit.point) for fit in self._promising(hopped)]
+        fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
+        self.solutions = _distinct(fits, self.settings.agree)
+        return min(results, key=lambda result: float(result.fun))
+
+    def _promising(self, found: list[Found]) -> list[Found]:
+        """What is worth a fit on all pixels; only the best when time is up."""
+        worth = [fit for fit in found if not fit.chi2 > 1.02 * found[0].chi2]
+        return worth[: 1 if self._stopped() else self.settings.finish]
+
+    def _finish(self, point: FloatArray) -> OptimizeResult:
         strategy = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
-        promising = [fit for fit in found if not fit.chi2 > 1.02 * found[0].chi2]
-        for candidate in promising[: self.settings.finish]:
-            result, entry = self._one_fit(self.objective, candidate.point, strategy, "all pixels")
-            self.path.append(entry)
-            if best is None or result.fun < best.fun:
-                best = result
-            if self._stopped():
-                break
-        assert best is not None
-        return best
+        result, entry = self._one_fit(self.objective, point, strategy, "all pixels")
+        self.path.append(entry)
+        return result
 
     def _search(self) -> list[Found]:
-        """Optima of the coarse problem, best first; more batches of starts until the best repeats."""
+        """Optima of the coarse problem, best first; more batches of starts until the best repeats, then hops."""
         start = self.objective.from_internal(self.objective.to_internal(self.objective.x0))
         if self.settings.samples <= 0 or self._stopped() or not self.objective.coordinates.size:
             return [Found(np.inf, point) for point in self.extra_starts or [start]]
@@ -131,6 +158,7 @@ class Multistart:
             starts += screened_starts(sampler, screen, self.settings.starts, self.settings.samples, bases)
             starts = starts or [start]  # no sample had a finite χ²
             found = _distinct([*found, *self._coarse_fits(coarse, starts)], self.settings.agree)
+            found = self._hopped(coarse, found)
             fits_well = coarse.reduced(found[0].chi2) < self.settings.good
             if self._stopped() or (found[0].times >= self.settings.repeats and (fits_well or batch > 0)):
                 break
@@ -142,6 +170,27 @@ class Multistart:
         twin = coarse.from_internal(coarse.to_internal(twin))
         return _distinct([*found, *self._coarse_fits(coarse, [twin])], self.settings.agree)
 
+    def _hopped(self, coarse: Objective, found: list[Found]) -> list[Found]:
+        """The optima with those that hops from the best lead to; again from a better one until none is found."""
+        hops, rng = Hops(coarse), np.random.default_rng([self.settings.seed, 1])
+        for _ in range(self.settings.hops):
+            if self._stopped():
+                break
+            best = found[0]
+            points = [*hops.structural(best.point), *hops.flows(best.point)]
+            points += hops.kicks(best.point, rng, self.settings.kicks)
+            found = _distinct([*found, *self._coarse_fits(coarse, points, best)], self.settings.agree)
+            if not found[0].chi2 < best.chi2 - self.settings.agree * best.chi2:
+                break
+        return found
+
+    def _directions(self, point: FloatArray) -> FloatArray:
+        """Directions of flow, where there are angles enough to tell them."""
+        problem = self.objective.problem
+        if len(distinct_angles(problem.phi)) < 2:
+            return np.zeros(0)
+        return np.array([v for n, v in zip(problem.table.names, point, strict=True) if n.startswith("phi0")])
+
     def _coarse(self, frames: int) -> Objective:
         problem = self.objective.problem
         stride = max(1, round(len(problem.t) / frames))
@@ -149,25 +198,34 @@ class Multistart:
             return self.objective
         return Objective(problem.every(stride), contrast=self.objective.contrast)
 
-    def _coarse_fits(self, coarse: Objective, points: list[FloatArray]) -> list[Found]:
-        """Fit in rounds: many starts for a few iterations, the best of them for more; several at a time."""
+    def _coarse_fits(
+        self, coarse: Objective, points: list[FloatArray], known: Found | None = None
+    ) -> list[Found]:
+        """Fit in rounds: many starts for a few iterations, the best of them for more; several at a time.
+
+        What has come back to the optimum ``known`` is not fitted on.
+        """
         fits = [Found(np.inf, point) for point in points]
+        stage = "search" if known is None else "hops"
         for number, (keep, iterations) in enumerate(self.settings.rounds):
             quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
-            kept = fits[:keep]
+            kept = fits if known is not None and number == 0 else fits[:keep]
             jobs = [
-                partial(self._one_fit, coarse, fit.point, quick, f"search, round {number + 1}")
+                partial(self._one_fit, coarse, fit.point, quick, f"{stage}, round {number + 1}")
                 for fit in kept
             ]
             results: list[Found] = []
             for fit, (result, entry) in zip(kept, side_by_side(jobs), strict=True):
-                results.append(Found(float(result.fun), result.x, fit.times))
+                where = self._directions(result.x)
+                results.append(Found(float(result.fun), result.x, fit.times, where))
                 self.path.append(entry)
                 best = coarse.reduced(min(found.chi2 for found in results))
                 done = (number + len(results) / len(jobs)) / len(self.settings.rounds)
-                self.on_progress(ProgressEvent("search", done, best))
+                self.on_progress(ProgressEvent(stage, done, best))
             fits = _distinct(results, self.settings.agree)
-            if self._stopped():
+            if known is not None:
+                fits = [fit for fit in fits if not fit.same_as(known, 10 * self.settings.agree)]
+            if self._stopped() or not fits:
                 break
         return fits
 

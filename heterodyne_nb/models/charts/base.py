@@ -42,12 +42,17 @@ class Times:
 
 
 class Chart:
-    """Base: indices, times, and the published bounds of all parameters."""
+    """Base: indices, times, and the published bounds of all parameters.
+
+    ``turned`` are the raw coordinates whose sign bends the curve the other way, its ends nearly kept.
+    """
+
+    turned: tuple[int, ...] = ()
 
     def __init__(
         self, block: Block, times: Times, lower: FloatArray, upper: FloatArray, free: FloatArray
     ) -> None:
-        self.indices, self.shift = block.indices, block.shift
+        self.kind, self.indices, self.shift = block.kind, block.indices, block.shift
         self.times, self.lower, self.upper, self.free = times, lower, upper, free
 
     @property

@@ -13,6 +13,7 @@ class FractionChart(Chart):
 
     #: Smallest |rate * span| of a fraction: below it the curve is straight and the rate has no meaning.
     SMALLEST_BEND = 1e-3
+    turned = (2,)
 
     @property
     def sets(self) -> list[tuple[int, ...]]:

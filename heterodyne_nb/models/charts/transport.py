@@ -26,6 +26,7 @@ class TransportChart(Chart):
     SOFT = 1e-3
     #: The published bounds must leave this many times the J of the start.
     ROOM = 20.0
+    turned = (1,)
 
     @classmethod
     def suits(cls, chart: Chart, theta: FloatArray) -> bool:

@@ -1,0 +1,240 @@
+"""Other basins: where a search that ended in one should look next.
+
+χ² of a heterodyne fit has several minima that no step downhill connects: curves bent the other way, components whose
+J or fraction are exchanged, another direction and velocity with nearly the same fringe frequencies at the angles
+measured, the same fringes counted from beyond Nyquist. Each is a hop from the best point known; random kicks add what
+this list lacks.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heterodyne_nb.engine import Objective
+from heterodyne_nb.models.coordinates import Block
+
+FloatArray = NDArray[np.float64]
+
+#: Levels of velocity and directions of the grid that is scanned around a point.
+_SPEEDS, _DIRECTIONS = 16, 12
+#: Radians of phase over the whole run up to which velocities are scanned; faster ones show in the fringes.
+_MOST_PHASE = 40.0
+#: Fractions tried in place of the one found, and ratios of the J of two components.
+_LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
+#: Angles closer than this (degrees) measure the same component of a velocity.
+_SAME_ANGLE = 0.5
+#: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
+FEW_FRAMES = 0.5
+
+
+class Hops:
+    """Points in other basins than that of a given one.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose coordinates make each point feasible, and whose χ² ranks the points of a grid.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.problem = objective, objective.problem
+        self.blocks = objective.problem.model.blocks
+        self.names = list(objective.problem.table.names)
+        t = self.problem.t
+        self.middle, self.span, self.step = 0.5 * (t[0] + t[-1]), t[-1] - t[0], float(np.median(np.diff(t)))
+
+    def structural(self, theta: FloatArray) -> list[FloatArray]:
+        """Bends turned over, J and fractions exchanged or at other levels."""
+        points = [*self._bends(theta), *self._exchanges(theta), *self._levels(theta), *self._ratios(theta)]
+        return [self._feasible(point) for point in points]
+
+    def flows(self, theta: FloatArray, most: int = 4) -> list[FloatArray]:
+        """Other velocities and directions: mirrors at the angles measured, aliases, and the best of a grid."""
+        points: list[FloatArray] = []
+        for power, direction in self._moving():
+            points += self._mirrors(theta, power, direction) + self._aliases(theta, power, direction)
+            points += self._scanned(theta, power, direction, most)
+        return [self._feasible(point) for point in points]
+
+    def kicks(self, theta: FloatArray, rng: np.random.Generator, count: int) -> list[FloatArray]:
+        """The point with one or two coordinates moved by their typical size, at random."""
+        z, points = self.objective.to_internal(theta), []
+        lower, upper = self.objective.internal_bounds(theta)
+        for _ in range(count):
+            moved, chosen = z.copy(), rng.permutation(len(z))[: rng.integers(1, 3)]
+            moved[chosen] += rng.choice([-1.0, 1.0], len(chosen)) * rng.uniform(0.7, 2.5, len(chosen))
+            points.append(self.objective.from_internal(np.clip(moved, lower, upper)))
+        return points
+
+    # -- components and fractions ----------------------------------------------------------------
+
+    def _bends(self, theta: FloatArray) -> list[FloatArray]:
+        """A fraction that changes late instead of early (its ends kept), a J that rises instead of falling."""
+        coordinates, points = self.objective.coordinates, []
+        raw = coordinates.to_internal(theta) * coordinates.scale
+        for part, chart in coordinates.placed():
+            for place in chart.turned:
+                turned = raw.copy()
+                turned[part.start + place] *= -1.0
+                points.append(coordinates.from_internal(turned / coordinates.scale))
+        return points
+
+    def _exchanges(self, theta: FloatArray) -> list[FloatArray]:
+        """Every two components with their J exchanged, and a fraction for the rest."""
+        points = []
+        for one, other in combinations(self._of_kind("transport"), 2):
+            swapped = theta.copy()
+            swapped[list(one.indices)], swapped[list(other.indices)] = (
+                theta[list(other.indices)],
+                theta[list(one.indices)],
+            )
+            points.append(swapped)
+        fractions = self._of_kind("fraction")
+        if len(fractions) == 1:
+            points.append(self._with_fraction(theta, lambda x: 1.0 - x))
+        return points
+
+    def _levels(self, theta: FloatArray) -> list[FloatArray]:
+        if len(self._of_kind("fraction")) != 1:
+            return []
+        return [self._with_fraction(theta, lambda x, at=level: at + 0.0 * x) for level in _LEVELS]
+
+    def _with_fraction(self, theta: FloatArray, change: object) -> FloatArray:
+        """The point with the ends of its only fraction changed."""
+        coordinates = self.objective.coordinates
+        raw = coordinates.to_internal(theta) * coordinates.scale
+        for part, chart in coordinates.placed():
+            if chart.kind == "fraction":
+                raw[part.start : part.start + 2] = change(raw[part.start : part.start + 2])  # type: ignore[operator]
+        return coordinates.from_internal(raw / coordinates.scale)
+
+    def _ratios(self, theta: FloatArray) -> list[FloatArray]:
+        """Two components with their geometric mean of J at mid-time, but another ratio."""
+        transports = self._of_kind("transport")
+        if len(transports) != 2:
+            return []
+        values = [self._value(theta, block) for block in transports]
+        if min(values) <= 0:
+            return []
+        mean, points = float(np.sqrt(values[0] * values[1])), []
+        for ratio in _RATIOS:
+            for power in (-0.5, 0.5):
+                point = theta.copy()
+                for block, value, side in zip(transports, values, (-power, power), strict=True):
+                    i, _, k = block.indices
+                    point[[i, k]] *= mean * ratio**side / value
+                points.append(point)
+        return points
+
+    # -- velocity and direction ------------------------------------------------------------------
+
+    def _moving(self) -> list[tuple[Block, int]]:
+        """Each velocity that the fit moves with the place of its direction."""
+        directions = [i for i, name in enumerate(self.names) if name.startswith("phi0")]
+        free = self.objective.free
+        pairs = zip(self._of_kind("power"), directions, strict=False)
+        return [(b, d) for b, d in pairs if any(free[i] for i in (*b.indices, d))]
+
+    def _mirrors(self, theta: FloatArray, block: Block, direction: int) -> list[FloatArray]:
+        """Velocities with the same fringe frequencies at two of the angles measured, and at the others nearly."""
+        classes = distinct_angles(self.problem.phi)
+        ways = np.stack([np.cos(np.radians(classes)), np.sin(np.radians(classes))], axis=1)
+        phi0 = np.radians(theta[direction])
+        here = ways @ [np.cos(phi0), np.sin(phi0)]
+        found: list[tuple[float, float, float]] = []
+        for i, j in combinations(range(len(classes)), 2):
+            there = np.linalg.solve(ways[[i, j]], [here[i], -here[j]])
+            size = float(np.hypot(*there))
+            turned = float(np.degrees(np.arctan2(there[1], there[0])))
+            miss = float(np.sum((np.abs(ways @ there) - np.abs(here)) ** 2))
+            known = (abs((turned - other + 90.0) % 180.0 - 90.0) < 3.0 for _, other, _ in found)
+            if 1e-3 < size < 1e3 and not any(known):
+                found.append((miss, turned, size))
+        return [
+            self._with_flow(theta, block, direction, factor=size, phi0=turned)
+            for _, turned, size in sorted(found)[:3]
+        ]
+
+    def _aliases(self, theta: FloatArray, block: Block, direction: int) -> list[FloatArray]:
+        """The same fringes, counted from the other side of Nyquist."""
+        reach = float(
+            np.max(self.problem.q * np.abs(np.cos(np.radians(theta[direction] - self.problem.phi))))
+        )
+        speed = abs(self._value(theta, block))
+        if self.problem.model.needs_gap or reach * speed * self.step <= FEW_FRAMES * np.pi:
+            return []
+        other = 2.0 * np.pi / (reach * self.step) - speed
+        return [self._with_flow(theta, block, direction, level=other)] if other > 0 else []
+
+    def _scanned(self, theta: FloatArray, block: Block, direction: int, most: int) -> list[FloatArray]:
+        """The lowest points of a grid of velocities and directions, everything else kept."""
+        q = float(self.problem.q.max())
+        unit = 2.0 / self.problem.gap if self.problem.model.needs_gap else 1.0
+        least, largest = 0.5 / (q * self.span), np.pi / (q * self.step)
+        speeds = unit * np.geomspace(least, min(largest, _MOST_PHASE * 2 * least), _SPEEDS)
+        one_angle = len(distinct_angles(self.problem.phi)) == 1
+        angles = theta[[direction]] if one_angle else np.arange(_DIRECTIONS) * 180.0 / _DIRECTIONS - 90.0
+        grid = [
+            [self._feasible(self._with_flow(theta, block, direction, level=s, phi0=a)) for s in speeds]
+            for a in angles
+        ]
+        heights = np.array([[self.objective(point) for point in row] for row in grid])
+        walled = np.pad(heights, ((0, 0), (1, 1)), constant_values=np.inf)
+        lowest = (walled[:, 1:-1] <= walled[:, :-2]) & (walled[:, 1:-1] <= walled[:, 2:])
+        lowest &= (heights <= np.roll(heights, 1, axis=0)) & (heights <= np.roll(heights, -1, axis=0))
+        places = sorted(
+            zip(*np.nonzero(lowest & np.isfinite(heights)), strict=True), key=lambda at: heights[at]
+        )
+        return [grid[a][s] for a, s in places[:most]]
+
+    def _with_flow(
+        self,
+        theta: FloatArray,
+        block: Block,
+        direction: int,
+        *,
+        factor: float = 1.0,
+        level: float | None = None,
+        phi0: float | None = None,
+    ) -> FloatArray:
+        """The point with its velocity scaled, or brought to a level at mid-time, and another direction."""
+        point, (i, j, k) = theta.copy(), block.indices
+        value = self._value(theta, block)
+        if level is None:
+            point[[i, k]] *= factor
+        elif abs(value) > 1e-3 * level:
+            point[[i, k]] *= level / abs(value)
+        else:
+            point[i], point[j], point[k] = level, 0.0, 0.0
+        if phi0 is not None:
+            point[direction] = phi0
+        return point
+
+    # -- common ----------------------------------------------------------------------------------
+
+    def _of_kind(self, kind: str) -> list[Block]:
+        return [block for block in self.blocks if block.kind == kind]
+
+    def _value(self, theta: FloatArray, block: Block) -> float:
+        """A power law at mid-time."""
+        i, j, k = block.indices
+        return float(theta[i] * self.middle ** theta[j] + theta[k])
+
+    def _feasible(self, point: FloatArray) -> FloatArray:
+        """Inside all bounds, what is not fitted at its own value."""
+        table = self.problem.table
+        point = np.clip(np.where(table.vary, point, table.values), table.lower, table.upper)
+        return self.objective.from_internal(self.objective.to_internal(point))
+
+
+def distinct_angles(phi: FloatArray) -> FloatArray:
+    """Azimuths (degrees) that measure different components of a velocity: modulo half a turn."""
+    folded = np.sort(np.mod(phi, 180.0))
+    kept = [folded[0]]
+    for angle in folded[1:]:
+        if angle - kept[-1] > _SAME_ANGLE and kept[0] + 180.0 - angle > _SAME_ANGLE:
+            kept.append(angle)
+    return np.array(kept)
