@@ -29,9 +29,11 @@ from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.results import FitResult, collect_provenance
 from heterodyne_nb.results.delta import curve_bands, physical_range
+from heterodyne_nb.results.solutions import left_over, united
 from heterodyne_nb.results.tile_record import tile_record
 from heterodyne_nb.results.uncertainty import estimate_covariance
 
+PULL = "errors by which the {} would pass its limit"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
@@ -105,6 +107,8 @@ class Solved:
         How the optimiser ended.
     path : list of dict
         One entry a run of a strategy.
+    others : list of ((p,), float)
+        Further optima of all pixels that the search met, with their χ².
     """
 
     objective: Objective
@@ -112,6 +116,7 @@ class Solved:
     success: bool
     message: str
     path: list[dict[str, Any]]
+    others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 
 def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
@@ -123,17 +128,18 @@ def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, optio
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
-    best, path = _search(objective, strategy, options)
+    best, path, others = _search(objective, strategy, options)
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
-        path += more
+        path, others = path + more, []
     theta = canonical(model, best.x, problem.t, table)
-    return Solved(objective, theta, bool(best.success), str(best.message), path)
+    others = [(canonical(model, x, problem.t, table), chi2) for x, chi2 in others]
+    return Solved(objective, theta, bool(best.success), str(best.message), path, others)
 
 
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitOptions
-) -> tuple[OptimizeResult, list[dict[str, Any]]]:
+) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
     table = objective.problem.table
     settings = options.search(table)
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
@@ -145,7 +151,8 @@ def _search(
         on_progress=options.on_progress,
         stop=options.stop,
     )
-    return search.run(), search.path
+    best = search.run()
+    return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]
 
 
 def _robust(
@@ -189,6 +196,7 @@ def result_of(
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    bands, others = _answers(solved, spread, local.chi2, extra_covariance)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
     return FitResult.from_parts(
@@ -200,8 +208,9 @@ def result_of(
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
         t=problem.t,
-        bands=_bands(problem, theta, spread, extra_covariance),
-        bins=_bins(problem, local).merge(tile_record(objective, theta)),
+        bands=bands,
+        solutions=others,
+        bins=_bins(problem, local, spread).merge(tile_record(objective, theta)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -214,6 +223,23 @@ def result_of(
         gap=problem.gap,
         uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
     )
+
+
+def _answers(
+    solved: Solved, spread: Any, chi2: float, extra: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Bands that hold every answer the data leave, and the answers besides the reported one."""
+    objective, problem = solved.objective, solved.objective.problem
+    bands = _bands(problem, solved.theta, spread, extra)
+    if not solved.others:
+        return bands, []
+    errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
+    points = [(solved.theta, chi2), *solved.others]
+    unit = objective.reduced(chi2) * spread.inflation
+    kept = left_over(problem.model, points, bands, errors, problem.t, unit)
+    every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]
+    told = [{"parameters": x.tolist(), "chi2": value, "rise": rise} for x, value, rise in kept]
+    return united(every), told
 
 
 def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict[str, Any]:
@@ -231,12 +257,20 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     return bands
 
 
-def _bins(problem: Problem, local: Any) -> xr.Dataset:
+def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
     freedom = np.maximum(problem.count - 2, 1)
     return xr.Dataset(
         {
             "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
             "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
+            "contrast_error": (
+                "bin",
+                spread.linear[:, 0],
+                {"units": "1", "long_name": "error of the contrast"},
+            ),
+            "offset_error": ("bin", spread.linear[:, 1], {"units": "1", "long_name": "error of the offset"}),
+            "contrast_pull": ("bin", spread.pull[:, 0], {"units": "1", "long_name": PULL.format("contrast")}),
+            "offset_pull": ("bin", spread.pull[:, 1], {"units": "1", "long_name": PULL.format("offset")}),
             "sigma": ("bin", problem.sigma, {"units": "1", "long_name": "noise of one c2 pixel"}),
             "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
         },

@@ -119,11 +119,12 @@ def build_table(
     }
     for row in rows.values():
         row.check_bounds(problems)
-    levels = {
-        spec.name: _level(spec, requests.get(spec.name), problems)
+    contrast, offset = (
+        Level(spec.lower, spec.upper)
+        if spec.name in rows
+        else _level(spec, requests.get(spec.name), problems)
         for spec in _LEVELS
-        if spec.name not in rows
-    }
+    )
     ties = Ties({name: row.request.tie for name, row in rows.items()})
     ties.check(
         {name: row.spec.unit for name, row in rows.items()},
@@ -143,7 +144,7 @@ def build_table(
         if ties.root(name) != name:
             row.follow(rows[ties.root(name)], notes)
     raise_if_any(problems)
-    return replace(_table(mode, rows, ties, notes), **levels)
+    return replace(_table(mode, rows, ties, notes), contrast=contrast, offset=offset)
 
 
 def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]) -> Level:

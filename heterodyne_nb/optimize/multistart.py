@@ -21,6 +21,9 @@ from heterodyne_nb.optimize.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
 FloatArray = NDArray[np.float64]
+#: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
+#: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
+_WORTH = 250.0
 #: Directions of flow closer than this (degrees) are the same.
 _SAME_DIRECTION = 2.0
 
@@ -70,7 +73,7 @@ class MultistartSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """An optimum, how many starts led to it, and the direction of flow there (degrees), where the data tell it."""
 
@@ -117,6 +120,7 @@ class Multistart:
     stop: StopToken | None = None
     path: list[dict[str, Any]] = field(default_factory=list)
     solutions: list[Found] = field(default_factory=list)
+    _made: dict[int, Objective] = field(default_factory=dict, init=False)
 
     def run(self) -> OptimizeResult:
         """Search, and return the best fit on all pixels; stopped early, the best so far."""
@@ -127,16 +131,22 @@ class Multistart:
         if self.settings.samples <= 0 and self.settings.hops and not self._stopped():
             coarse = self._coarse(self.settings.coarse_frames)
             start = self._coarse_fits(coarse, [result.x for result in results])
-            hopped = [fit for fit in self._hopped(coarse, start) if fit.chi2 < start[0].chi2]
-            results += [self._finish(fit.point) for fit in self._promising(hopped)]
+            hopped = self._promising(self._hopped(coarse, start))
+            results += [self._finish(fit.point) for fit in hopped if fit not in start]
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
         return min(results, key=lambda result: float(result.fun))
 
     def _promising(self, found: list[Found]) -> list[Found]:
         """What is worth a fit on all pixels; only the best when time is up."""
-        worth = [fit for fit in found if not fit.chi2 > 1.02 * found[0].chi2]
+        best = found[0].chi2
+        most = min(1.02 * best, best + _WORTH * self._noise(best))
+        worth = [fit for fit in found if not fit.chi2 > most]
         return worth[: 1 if self._stopped() else self.settings.finish]
+
+    def _noise(self, chi2: float) -> float:
+        """χ² per coarse pixel: what one degree of freedom of independent pixels is worth."""
+        return self._coarse(self.settings.coarse_frames).reduced(chi2) if np.isfinite(chi2) else np.inf
 
     def _finish(self, point: FloatArray) -> OptimizeResult:
         strategy = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
@@ -192,11 +202,15 @@ class Multistart:
         return np.array([v for n, v in zip(problem.table.names, point, strict=True) if n.startswith("phi0")])
 
     def _coarse(self, frames: int) -> Objective:
+        if frames in self._made:
+            return self._made[frames]
         problem = self.objective.problem
         stride = max(1, round(len(problem.t) / frames))
-        if stride == 1:
-            return self.objective
-        return Objective(problem.every(stride), contrast=self.objective.contrast)
+        coarse = self.objective
+        if stride > 1:
+            coarse = Objective(problem.every(stride), contrast=self.objective.contrast)
+        self._made[frames] = coarse
+        return coarse
 
     def _coarse_fits(
         self, coarse: Objective, points: list[FloatArray], known: Found | None = None

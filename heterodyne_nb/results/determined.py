@@ -12,6 +12,7 @@ from heterodyne_nb.results.delta import NORMAL_95
 from heterodyne_nb.results.families import members, natural_scales
 from heterodyne_nb.results.identifiability import Identifiability, identifiability
 from heterodyne_nb.results.numbers import value_with_error
+from heterodyne_nb.results.solutions import in_words
 
 
 def of_result(record: xr.Dataset) -> Identifiability:
@@ -46,7 +47,7 @@ def of_result(record: xr.Dataset) -> Identifiability:
     known = _stated_covariance(record, varied)
     found = identifiability(hessian, names, values, sigma2, scales=wanted, covariance=known)
     notes = curve_notes(record, found.not_determined)
-    return replace(found, notes=tuple(notes)) if notes else found
+    return replace(found, notes=tuple(notes), answers=in_words(record))
 
 
 def _stated_covariance(record: xr.Dataset, varied: np.ndarray) -> np.ndarray | None:

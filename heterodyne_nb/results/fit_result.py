@@ -22,6 +22,7 @@ from heterodyne_nb.results.report_html import html_report
 from heterodyne_nb.results.report_text import text_report
 from heterodyne_nb.results.result_values import ResultValues
 from heterodyne_nb.results.script import fit_script
+from heterodyne_nb.results.solutions import Solution, solutions_of
 from heterodyne_nb.results.trust import Flag, trust_flags
 
 Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -60,6 +61,7 @@ class FitResult(ResultValues):
         hessian: np.ndarray | None = None,
         sigma2: float | None = None,
         uncertainty: str = "",
+        solutions: Sequence[Mapping[str, Any]] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> FitResult:
         """Put a result together from what a fit knows.
@@ -106,6 +108,9 @@ class FitResult(ResultValues):
             Noise level that goes with `hessian` (1 when the weights are right).
         uncertainty : str, optional
             How errors and bands were estimated, e.g. ``"dyadic sandwich"``; shown in reports.
+        solutions : sequence of mappings, optional
+            Further answers that the data leave: ``parameters`` (p,), ``chi2`` and ``rise`` of each; see
+            :class:`heterodyne_nb.results.solutions.Solution`.
         extra : mapping, optional
             Further statements that JSON can hold, e.g. a robust fit's certificate.
 
@@ -138,6 +143,7 @@ class FitResult(ResultValues):
             gap=None if gap is None else float(gap),
             sigma2=None if sigma2 is None else float(sigma2),
             uncertainty=uncertainty or None,
+            solutions=[dict(one) for one in solutions] if solutions else None,
             extra=dict(extra) if extra else None,
         )
         return cls(dataset)
@@ -186,6 +192,11 @@ class FitResult(ResultValues):
             ds["t"].values if "t" in ds else None,
             ds if "bin" in ds.dims else None,
         )
+
+    @property
+    def solutions(self) -> tuple[Solution, ...]:
+        """Every answer that the data leave, the reported one first; bands of the curves hold them all."""
+        return solutions_of(self._dataset)
 
     @property
     def flags(self) -> tuple[Flag, ...]:

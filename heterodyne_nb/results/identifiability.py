@@ -61,6 +61,8 @@ class Identifiability:
         Best determined first, null ones last.
     suggestions, notes : tuple of str
         What to fix, tie or measure; and further statements, for instance about curves.
+    answers : str
+        The answers that the data leave, where there are several; all else is said of the first.
     """
 
     names: tuple[str, ...]
@@ -71,6 +73,7 @@ class Identifiability:
     directions: tuple[Direction, ...]
     suggestions: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    answers: str = ""
 
     @property
     def not_determined(self) -> tuple[str, ...]:
@@ -108,7 +111,7 @@ class Identifiability:
 
     def in_words(self) -> str:
         """Say in a few lines what is determined, what is not, and what to do about it."""
-        return words.report(self.names, self.directions, self.suggestions, self.notes)
+        return words.report(self.names, self.directions, self.suggestions, self.notes, self.answers)
 
     def __repr__(self) -> str:
         return self.in_words()

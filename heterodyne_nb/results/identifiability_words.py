@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.results.families import Member, members
-from heterodyne_nb.results.html import bullets, heading, table
+from heterodyne_nb.results.html import alert, bullets, heading, table
 from heterodyne_nb.results.numbers import number, value_with_error
 
 if TYPE_CHECKING:
@@ -81,10 +81,17 @@ def suggestions(names: Sequence[str], open_directions: Sequence[Direction]) -> t
 
 
 def report(
-    names: Sequence[str], directions: Sequence[Direction], advice: Sequence[str], notes: Sequence[str]
+    names: Sequence[str],
+    directions: Sequence[Direction],
+    advice: Sequence[str],
+    notes: Sequence[str],
+    answers: str = "",
 ) -> str:
     """Write everything as plain text."""
-    lines = [headline(names, directions)]
+    lines = [
+        headline(names, directions),
+        *([f"{answers} What follows is said of the first."] if answers else []),
+    ]
     for title, items in _sections(directions, advice, notes):
         lines += [f"{title}:", *(f"  - {item}" for item in items)]
     return "\n".join(lines)
@@ -99,6 +106,8 @@ def report_html(found: Identifiability) -> str:
         )
     ]
     parts = [heading(headline(found.names, found.directions))]
+    if found.answers:
+        parts.append(alert(f"{found.answers} What follows is said of the first."))
     for title, items in _sections(found.directions, found.suggestions, found.notes):
         parts += [f"<p>{title}:</p>", bullets(items)]
     parts.append(table(["parameter", "value", "scale", "error / scale", ""], rows))

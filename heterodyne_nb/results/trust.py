@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.results.numbers import number
+from heterodyne_nb.results.solutions import in_words
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
 CHI2_RANGE = (0.5, 1.5)
@@ -17,6 +18,8 @@ BIN_FACTOR = 1.5
 #: With the exponent of a shear rate known no better than this, and the rate at mid-time no better than to this share,
 #: bands at the first frame held the truth in 55 of 100 fits (400 laminar ones of tests/benchmarks/coverage_study.py).
 LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
+#: Errors by which a contrast or offset must pull at its limit before that is serious.
+PULLED = 3.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Flag:
     Attributes
     ----------
     code : str
-        ``not_converged``, ``poor_chi2``, ``small_chi2``, ``at_bound``, ``poor_bins``, ``fallback``,
-        ``loose_exponent`` or ``not_determined``.
+        ``not_converged``, ``several_answers``, ``contrast_limit``, ``no_contrast``, ``poor_chi2``, ``small_chi2``,
+        ``at_bound``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     text : str
         One line for a person.
     serious : bool
@@ -47,7 +50,7 @@ def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     record : xarray.Dataset
         Of a :class:`heterodyne_nb.results.FitResult`.
     """
-    checks = (_convergence, _chi2, _bounds, _bins, _fallbacks, _exponents, _undetermined)
+    checks = (_convergence, _answers, _levels, _chi2, _bounds, _bins, _fallbacks, _exponents, _undetermined)
     return tuple(flag for check in checks for flag in check(record))
 
 
@@ -56,6 +59,37 @@ def _convergence(record: xr.Dataset) -> list[Flag]:
         return []
     why = str(record.attrs["message"]) or "no reason given"
     return [Flag("not_converged", f"The fit did not converge: {why}.")]
+
+
+def _answers(record: xr.Dataset) -> list[Flag]:
+    text = in_words(record)
+    return [Flag("several_answers", text)] if text else []
+
+
+def _levels(record: xr.Dataset) -> list[Flag]:
+    """Contrast and offset on their limits against the data, and bins without any contrast."""
+    flags = []
+    for name in ("contrast", "offset"):
+        if f"{name}_pull" not in record:
+            continue
+        pull = np.abs(record[f"{name}_pull"].values)
+        held = np.flatnonzero((pull > 0) & (record[name].values != 0.0))
+        if held.size:
+            limits = ", ".join(sorted({number(float(v)) for v in record[name].values[held]}))
+            shown = ", ".join(_bin_name(record, i) for i in held[:3]) + (", ..." if held.size > 3 else "")
+            text = (
+                f"The {name} is at its limit {limits} in {held.size} of {record.sizes['bin']} bins: {shown}."
+            )
+            serious = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
+            if serious:
+                text += " The data pull beyond it: the model misses something, or c2 is not of speckle alone."
+            flags.append(Flag("contrast_limit", text, serious))
+    if "contrast" in record:
+        dark = int(np.sum(record["contrast"].values == 0.0))
+        if dark:
+            text = f"The contrast is 0 in {dark} of {record.sizes['bin']} bins: they say nothing about the curves."
+            flags.append(Flag("no_contrast", text, serious=dark == record.sizes["bin"]))
+    return flags
 
 
 def _chi2(record: xr.Dataset) -> list[Flag]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import NormalEquations, Objective
 from heterodyne_nb.results.clusters import corrected_meat, degrees_of_freedom
 from heterodyne_nb.results.reach import Reach
 from heterodyne_nb.results.tile_equations import (
@@ -81,6 +81,10 @@ class Covariance:
         Steps that the covariance allows, in coordinates that bounds confine.
     moves : (p, n)
         Published parameters by these coordinates.
+    linear : (B, 2)
+        Standard errors of contrast and offset of each bin.
+    pull : (B, 2)
+        How far from their limits they would go without them, in these errors; 0 where no limit holds them.
     """
 
     covariance: FloatArray
@@ -91,6 +95,16 @@ class Covariance:
     tiles: FloatArray
     reach: Reach
     moves: FloatArray
+    linear: FloatArray
+    pull: FloatArray
+
+    @property
+    def inflation(self) -> float:
+        """How much more χ² scatters than that of independent pixels: dyadic over naive variance, at least 1."""
+        naive = np.diag(self.naive)
+        known = naive > 0
+        ratios = np.diag(self.noise)[known] / naive[known]
+        return max(1.0, float(np.median(ratios))) if known.any() else 1.0
 
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
@@ -132,7 +146,23 @@ def estimate_covariance(
         jacobian @ inner.tiles @ jacobian.T,
         Reach(back @ (inner.dyadic + prior) @ back.T, lower, upper),
         jacobian @ matrix,
+        inner.linear,
+        _pull(objective, local, equations, inner),
     )
+
+
+def _pull(
+    objective: Objective, local: NormalEquations, equations: TileEquations, inner: InternalCovariance
+) -> FloatArray:
+    """How far contrast and offset would leave their limits in a step without them, in standard errors, (B, 2)."""
+    linear, n = objective.linear, objective.coordinates.size
+    step = -inner.full @ equations.scores.sum(axis=(0, 1))
+    moved = linear.design @ step[n:]
+    values = np.stack([local.contrast, local.offset], axis=1)
+    edge = 1e-9 * (linear.upper - linear.lower)
+    beyond = np.where(values >= linear.upper - edge, np.maximum(moved, 0.0), 0.0)
+    beyond += np.where(values <= linear.lower + edge, np.minimum(moved, 0.0), 0.0)
+    return np.divide(beyond, inner.linear, out=np.zeros_like(beyond), where=inner.linear > 0)
 
 
 @dataclass(frozen=True)
@@ -145,12 +175,18 @@ class InternalCovariance:
         Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
     tiles : (B, T, n, n)
         Part of ``inverse`` that white noise in each tile makes up.
+    full : (n + m, n + m)
+        As ``inverse``, the m coefficients of contrast and offset included.
+    linear : (B, 2)
+        Standard errors of contrast and offset of each bin.
     """
 
     dyadic: FloatArray
     naive: FloatArray
     inverse: FloatArray
     tiles: FloatArray
+    full: FloatArray
+    linear: FloatArray
 
 
 def internal_covariance(
@@ -161,7 +197,7 @@ def internal_covariance(
     matrix[:n, :n] += _prior_curvature(objective, objective.coordinates.jacobian(theta))
     every = _pseudo_inverse(matrix)
     bins, tiles = equations.scores.shape[:2]
-    total, shares = np.zeros((n, n)), np.zeros((bins, tiles, n, n))
+    total, shares = np.zeros_like(every), np.zeros((bins, tiles, n, n))
     for b in range(bins):
         acting, matrices = equations.of_bin(b)
         root = _root(every[np.ix_(acting, acting)])[0]
@@ -169,11 +205,17 @@ def internal_covariance(
         meat = corrected_meat(equations.scores[b][:, acting] @ root, leverage)
         mine = acting[acting < n]
         here = root[: len(mine)]
-        total[np.ix_(mine, mine)] += here @ meat @ here.T
+        total[np.ix_(acting, acting)] += root @ meat @ root.T
         shares[b][:, mine[:, None], mine] = here @ leverage @ here.T
     inverse = every[:n, :n]
-    naive = objective.reduced(chi2) * inverse
-    return InternalCovariance(_at_least(total, naive), naive, inverse, shares)
+    noise = objective.reduced(chi2)
+    naive, design = noise * inverse, objective.linear.design
+    dyadic, least = (
+        np.einsum("bia,ac,bic->bi", design, part[n:, n:], design, optimize=True)
+        for part in (total, _LEAST * noise * every)
+    )
+    errors = np.sqrt(np.maximum(np.maximum(dyadic, least), 0.0))
+    return InternalCovariance(_at_least(total[:n, :n], naive), naive, inverse, shares, every, errors)
 
 
 def _root(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
