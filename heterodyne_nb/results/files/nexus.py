@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.files import new_file
 from heterodyne_nb.results.record import curve_names
 
 _UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", "Å": "angstrom", "deg": "degree"}
