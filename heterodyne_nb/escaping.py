@@ -43,5 +43,11 @@ def shell_word(path: str | os.PathLike[str]) -> str:
 
 
 def csv_text(text: str) -> str:
-    """A text cell that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """A text cell that stays in its row, and that a spreadsheet does not take for a formula."""
+    text = printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: the bytes of a file name that are none become ``\\udcff``, also in JSON."""
+    return text.encode("utf-8", "backslashreplace").decode()

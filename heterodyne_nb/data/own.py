@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.escaping import storable
 from heterodyne_nb.files import new_file, new_zarr
 
 NAME = "heterodyne_nb"
@@ -101,7 +102,10 @@ def _need_zarr(path: Path) -> None:
 
 
 def _write(ds: xr.Dataset, path: Path) -> None:
-    small = ds.drop_vars("c2", errors="ignore").assign_attrs({**ds.attrs, ATTRIBUTE: _VERSION})
+    attributes = {
+        key: storable(value) if isinstance(value, str) else value for key, value in ds.attrs.items()
+    }
+    small = ds.drop_vars("c2", errors="ignore").assign_attrs({**attributes, ATTRIBUTE: _VERSION})
     for variable in small.variables.values():
         variable.encoding = {}
     if path.suffix == ".nc":

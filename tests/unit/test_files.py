@@ -87,7 +87,9 @@ def test_a_device_or_pipe_is_not_replaced(tmp_path: Path):
 
 
 @pytest.mark.parametrize("write", [write_dataset, write_apsu, lambda _, path: files.write_text(path, "x")])
-def test_saving_through_a_link_keeps_the_link(maps, tmp_path: Path, write: Callable[[xr.Dataset, Path], None]):
+def test_saving_through_a_link_keeps_the_link(
+    maps, tmp_path: Path, write: Callable[[xr.Dataset, Path], None]
+):
     (tmp_path / "disk").mkdir()
     real, link = tmp_path / "disk" / "real.nc", tmp_path / "link.nc"
     real.write_text("old")
@@ -215,7 +217,9 @@ def test_the_next_writer_finds_the_folder_of_a_killed_one_and_replaces_it(tmp_pa
 
 def test_what_came_to_stand_in_the_place_of_a_folder_moved_aside_is_kept_and_so_is_the_folder(tmp_path: Path):
     write_folder(tmp_path / "x", "old")
-    sources = "import re\nwith files.new_folder(Path(sys.argv[1]), re.compile('mark'), 'mark', 'it') as made:\n"
+    sources = (
+        "import re\nwith files.new_folder(Path(sys.argv[1]), re.compile('mark'), 'mark', 'it') as made:\n"
+    )
     killed(f"{BETWEEN}\n{sources}    made.mkdir()\n    (made / 'mark').write_text('new')", tmp_path / "x")
     (tmp_path / "x").write_text("another program's")
     files.write_text(tmp_path / "y", "sweeps")
@@ -258,7 +262,10 @@ def test_the_temporary_files_of_living_writers_and_of_other_computers_are_left_a
 
 def test_a_full_disk_is_told_as_our_error_and_the_old_file_stands(tmp_path: Path):
     files.write_text(tmp_path / "x.txt", "old")
-    with pytest.raises(OutputError, match="cannot be written: No space left") as told, files.new_file(tmp_path / "x.txt"):
+    with (
+        pytest.raises(OutputError, match="cannot be written: No space left") as told,
+        files.new_file(tmp_path / "x.txt"),
+    ):
         raise OSError(28, "No space left on device")
     assert "make room" in str(told.value)
     assert (tmp_path / "x.txt").read_text() == "old"
@@ -289,7 +296,9 @@ def test_a_folder_is_checked_before_it_is_made(tmp_path: Path, monkeypatch: pyte
         files.check_folder(tmp_path / "new", 1)
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="this system has no /proc, where nobody can write")
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="this system has no /proc, where nobody can write"
+)
 def test_a_place_where_nobody_can_write_is_told_as_our_error(maps):
     with pytest.raises(OutputError, match="cannot be written"):
         files.check_folder("/proc/results", 1)
