@@ -11,8 +11,8 @@ import errno
 import os
 import platform
 import re
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,7 +22,8 @@ from pathlib import Path
 from heterodyne_nb.errors import HeterodyneError, OutputError
 
 _HOST = re.sub(r"[^A-Za-z0-9.]+", "_", platform.node()) or "host"
-_WORKPLACE = re.compile(r"\.heterodyne_nb-(?P<host>[\w.]+)-(?P<process>\d+)-[^-]+")
+_STEM = ".heterodyne_nb-"
+_WORKPLACE = re.compile(re.escape(_STEM) + r"(?P<host>[\w.]+)-(?P<process>\d+)-[^-]+")
 #: Workplaces in use by this process; others of its number are left from an interrupt.
 _in_use: set[Path] = set()
 #: Names of the files of a Zarr store: what it says of itself, and its pieces by number.
@@ -125,6 +126,13 @@ def recover(path: str | os.PathLike[str]) -> None:
             _sweep(target.parent)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Hold a folder; yields whether nobody else, in this process or another, holds it or writes in it."""
+    with _workplace(folder) as work:
+        yield _workplaces(folder) == [work.name]
+
+
 def check_folder(folder: str | os.PathLike[str], room: int) -> None:
     """Check that files can be written into a folder, which need not exist yet, before long work is begun.
 
@@ -140,7 +148,7 @@ def check_folder(folder: str | os.PathLike[str], room: int) -> None:
         It, or a folder above it, is a file, may not be written, or its disk has less room.
     """
     place = Path(os.path.realpath(folder))
-    while not place.exists():
+    while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
         raise OutputError(
@@ -189,24 +197,28 @@ def _refuse_foreign(target: Path, ours: re.Pattern[str], mark: str, kind: str) -
 @contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
     """A hidden folder for what is not complete yet; what killed writers left beside it is swept."""
-    with _explained(folder):
-        _sweep(folder)
-        work = Path(tempfile.mkdtemp(prefix=f".heterodyne_nb-{_HOST}-{os.getpid()}-", dir=folder))
-    _in_use.add(work)
+    work = folder / f"{_STEM}{_HOST}-{os.getpid()}-{secrets.token_hex(6)}"
+    _in_use.add(work)  # before it is there, or another thread would sweep it
     try:
-        (work / "new").mkdir()
-        yield work
-    finally:
+        with _explained(folder):
+            _sweep(folder)
+            work.mkdir(mode=0o700)
         try:
-            _clear(work)
+            (work / "new").mkdir()
+            yield work
         finally:
-            _in_use.discard(work)
+            _clear(work)
+    finally:
+        _in_use.discard(work)
+
+
+def _workplaces(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.name.startswith(_STEM)]
 
 
 def _sweep(folder: Path) -> None:
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.startswith(".heterodyne_nb-")]
-    for name in names:
+    for name in _workplaces(folder):
         found = _WORKPLACE.fullmatch(name)
         if found and found["host"] == _HOST and not _alive(folder / name, int(found["process"])):
             with suppress(OSError):  # another sweeper may have been faster

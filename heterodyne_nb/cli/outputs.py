@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heterodyne_nb.errors import HeterodyneError
-from heterodyne_nb.files import make_folder
+from heterodyne_nb.files import alone_in, make_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,11 +31,12 @@ FILES = {
 #: Bytes that a run needs at most: the report with its figures takes 10 MB, results of 10⁴ frames 5 MB.
 ROOM = 32_000_000
 _OTHERS = re.compile(r"results_\w+\.nc")
-_CLAIM = ".heterodyne_nb_saving"
 
 
 @contextmanager
-def chosen_folder(folder: Path, result: FitResult, overwrite: bool) -> Iterator[tuple[Path, str]]:
+def chosen_folder(
+    folder: Path, result: FitResult, overwrite: bool, reason: str = "--overwrite replaces them"
+) -> Iterator[tuple[Path, str]]:
     """Yield the folder a fit is to be saved in, and what is to be told where it is another than was asked for.
 
     A folder without results is used as it is. Where it holds some they are kept, and the fit goes to the first free
@@ -47,35 +49,30 @@ def chosen_folder(folder: Path, result: FitResult, overwrite: bool) -> Iterator[
     result : FitResult
     overwrite : bool
         Replace earlier results, unless this fit did not succeed and those are not known to have failed too.
+    reason : str
+        Told beside what was kept.
     """
     if overwrite and (result.success or _failed(folder)):
         yield make_folder(folder), ""
         return
-    place = next(
-        place for place in (folder, *(folder / f"run-{k:03d}" for k in range(2, 10**6))) if _claimed(place)
-    )
-    told = f"the earlier results in {folder} are kept, this fit is in {place}"
-    why = "it did not succeed" if overwrite else "--overwrite replaces them"
-    try:
-        yield place, "" if place == folder else f"{told} ({why})"
-    finally:
-        (place / _CLAIM).rmdir()
-        if place != folder:
-            with suppress(OSError):  # it stays where something was saved
-                place.rmdir()
+    reason = "it did not succeed" if overwrite else reason
+    for place in chain([folder], (folder / f"run-{number:03d}" for number in count(2))):
+        if place.exists() and not place.is_dir():
+            continue
+        try:
+            with alone_in(make_folder(place)) as alone:
+                if alone and not _holds_results(place):
+                    told = f"the earlier results in {folder} are kept, this fit is in {place} ({reason})"
+                    yield place, "" if place == folder else told
+                    return
+        finally:
+            if place != folder:
+                with suppress(OSError):  # it stays where something was saved
+                    place.rmdir()
 
 
-def _claimed(place: Path) -> bool:
-    """Whether a folder holds no results and no other process is about to save some there."""
-    if place.exists() and not place.is_dir():
-        return False
-    if any(one.name in FILES.values() or _OTHERS.fullmatch(one.name) for one in make_folder(place).iterdir()):
-        return False
-    try:
-        (place / _CLAIM).mkdir()
-    except FileExistsError:
-        return False
-    return True
+def _holds_results(place: Path) -> bool:
+    return any(one.name in FILES.values() or _OTHERS.fullmatch(one.name) for one in place.iterdir())
 
 
 def _failed(folder: Path) -> bool:

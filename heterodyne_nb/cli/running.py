@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
 from heterodyne_nb.cli.outputs import ROOM, chosen_folder, save_fit
 from heterodyne_nb.cli.watching import observers_for, stoppable, tell
-from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning
+from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning, OutputError
 from heterodyne_nb.escaping import printable
 from heterodyne_nb.files import check_folder
 from heterodyne_nb.progress import StopToken
@@ -122,13 +122,24 @@ def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
 def _save(finished: Finished, folder: Path, overwrite: bool) -> None:
     from heterodyne_nb.analysis.methods import with_provenance
 
-    core, output = finished.core, finished.core.config.settings.output
-    assert core.dataset is not None
+    dataset, output = finished.core.dataset, finished.core.config.settings.output
+    assert dataset is not None
     finished.best = with_provenance(finished.best, warnings=finished.warnings)
     formats = [name for name in output.formats if output.plots or name != "html"]
-    with chosen_folder(folder, finished.best, overwrite) as (place, finished.kept):
-        finished.files = save_fit(place, finished.best, core.dataset, formats)
-        finished.files += [one.save(place / f"results_{name}.nc") for name, one in finished.others.items()]
+
+    def save(*how: Any) -> None:
+        with chosen_folder(folder, finished.best, *how) as (place, finished.kept):
+            finished.files = save_fit(place, finished.best, dataset, formats)
+            finished.files += [
+                one.save(place / f"results_{name}.nc") for name, one in finished.others.items()
+            ]
+
+    try:
+        save(overwrite)
+    except OutputError as error:
+        if not overwrite:
+            raise
+        save(False, f"they could not be replaced: {error.where} {error.message}")
 
 
 @contextmanager

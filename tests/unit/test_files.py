@@ -288,10 +288,10 @@ def test_a_folder_is_checked_before_it_is_made(tmp_path: Path, monkeypatch: pyte
         files.check_folder(tmp_path, 10**18)
     assert names(tmp_path) == ["file"]
 
-    def refused(**_: object) -> str:
+    def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.tempfile, "mkdtemp", refused)  # to root every folder is open
+    monkeypatch.setattr(Path, "mkdir", refused)  # to root every folder is open
     with pytest.raises(OutputError, match="cannot be written: Permission denied"):
         files.check_folder(tmp_path / "new", 1)
 
@@ -304,3 +304,15 @@ def test_a_place_where_nobody_can_write_is_told_as_our_error(maps):
         files.check_folder("/proc/results", 1)
     with pytest.raises(OutputError, match="cannot be written"):
         write_dataset(maps, "/proc/results.nc")
+
+
+def test_no_thread_sweeps_what_another_one_has_just_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mkdir = Path.mkdir
+
+    def then_swept(self: Path, *how: object, **more: object) -> None:
+        mkdir(self, *how, **more)
+        files._sweep(tmp_path)
+
+    monkeypatch.setattr(Path, "mkdir", then_swept)
+    files.write_text(tmp_path / "x.txt", "whole")
+    assert (tmp_path / "x.txt").read_text() == "whole"

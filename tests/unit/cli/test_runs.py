@@ -98,6 +98,18 @@ def test_overwrite_replaces_one_failed_run_by_another(config_file: Write, tmp_pa
     assert not (out / "run-002").exists()
 
 
+def test_what_cannot_be_replaced_is_kept_and_the_fit_saved_all_the_same(
+    config_file: Write, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "out"
+    (out / "report.html").mkdir(parents=True)
+    assert fit(config_file(), out, "--overwrite") == 0
+    assert (out / "report.html").is_dir()
+    assert saved(out / "run-002").success
+    told = capsys.readouterr().err
+    assert f"they could not be replaced: {out / 'report.html'} is a folder, not a file" in told
+
+
 def test_a_folder_with_other_files_in_it_is_used_and_they_stay(config_file: Write, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "run-001").mkdir(parents=True)
@@ -157,11 +169,12 @@ def test_a_disk_without_room_is_told_before_the_fit(
 def test_a_folder_without_the_right_to_write_is_told_before_the_fit(
     config_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, never_fits: None
 ) -> None:
-    def refused(**_: object) -> str:
+    def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.tempfile, "mkdtemp", refused)  # to root every folder is open
-    assert fit(config_file(), tmp_path / "out") == 1
+    config = config_file()
+    monkeypatch.setattr(Path, "mkdir", refused)  # to root every folder is open
+    assert fit(config, tmp_path / "out") == 1
     assert "cannot be written: Permission denied" in capsys.readouterr().err
 
 
