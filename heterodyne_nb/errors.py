@@ -53,6 +53,13 @@ class MissingFileError(DataFormatError, FileNotFoundError):
         return str(self.args[0])
 
 
+class OutputError(ConfigurationError, OSError):
+    """Something cannot be written where it was asked for: no room, no right, or something else is there."""
+
+    def __str__(self) -> str:  # OSError would format its args its own way
+        return str(self.args[0])
+
+
 class OptimizationError(HeterodyneError, RuntimeError):
     """A fit cannot be started or a solver cannot be used."""
 

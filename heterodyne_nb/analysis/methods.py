@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.escaping import storable
 from heterodyne_nb.progress import StopToken
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def as_optimize_result(result: FitResult, failures: dict[str, str] | None = None
 
 def with_provenance(result: FitResult, **entries: Any) -> FitResult:
     """The same result with more to say of where it came from; entries of a known name are replaced."""
-    text = json.dumps({**result.provenance, **entries}, sort_keys=True, ensure_ascii=False)
+    text = storable(json.dumps({**result.provenance, **entries}, sort_keys=True, ensure_ascii=False))
     return type(result)(result.dataset.assign_attrs(provenance=text))
 
 

@@ -13,7 +13,8 @@ from heterodyne_nb import __version__
 from heterodyne_nb.cli import app_command, classic, config_command, convert, demo, fit_command
 from heterodyne_nb.cli.arguments import Parser
 from heterodyne_nb.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, OK, USAGE
-from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning
+from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
+from heterodyne_nb.escaping import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,9 +67,7 @@ def _guarded(args: Namespace) -> int:
         sys.stdout = None  # or the interpreter would complain at its end
         return OK
     except HeterodyneError as error:
-        return _told(
-            error, str(error), args.debug, USAGE if isinstance(error, ConfigurationError) else FAILED
-        )
+        return _told(error, str(error), args.debug, _code(error))
     except OSError as error:
         return _told(error, str(error), args.debug, FAILED)
     except Exception as error:
@@ -76,10 +75,15 @@ def _guarded(args: Namespace) -> int:
         return _told(error, f"{text}\n  to mend it: run again with --debug to see where", args.debug, FAILED)
 
 
+def _code(error: HeterodyneError) -> int:
+    wrong_usage = isinstance(error, ConfigurationError) and not isinstance(error, OutputError)
+    return USAGE if wrong_usage else FAILED
+
+
 def _told(error: Exception, text: str, debug: bool, code: int) -> int:
     if debug:
         traceback.print_exception(error)
-    print(f"error: {text}", file=sys.stderr)
+    print(printable(f"error: {text}", keep="\n"), file=sys.stderr)
     return code
 
 
@@ -89,7 +93,7 @@ def _told_warnings() -> Iterator[None]:
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
         if issubclass(category, HeterodyneWarning):
-            print(f"warning: {message}", file=sys.stderr)
+            print(printable(f"warning: {message}", keep="\n"), file=sys.stderr)
         else:
             plain(message, category, filename, lineno, file, line)
 

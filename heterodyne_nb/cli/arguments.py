@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from pathlib import Path
 from typing import Any
 
 from heterodyne_nb.cli.exits import EXIT_CODES
+from heterodyne_nb.errors import ConfigurationError
 
 #: Families of methods a fit can run.
 FAMILIES = ("classical", "robust", "all")
+
+#: Help of ``--overwrite`` where fits are saved.
+KEPT = "replace earlier results in the folder (default: keep them, and save this fit in run-002, run-003 … beside them)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +48,19 @@ def add_talk(parser: argparse.ArgumentParser) -> None:
         "--quiet", action="store_true", help="no progress and no summary; warnings and errors stay"
     )
     group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
+
+
+def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the flag without which nothing that is there is replaced."""
+    parser.add_argument("--overwrite", "--force", action="store_true", help=what)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise ConfigurationError where `path` exists and must not be replaced."""
+    if path.exists() and not overwrite:
+        raise ConfigurationError(
+            "exists and is left as it is", where=str(path), hint="add --overwrite to replace it"
+        )
 
 
 def numbers(text: str) -> tuple[float, ...]:

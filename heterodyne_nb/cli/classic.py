@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli.arguments import FAMILIES, Parser, add_talk, numbers
+from heterodyne_nb.cli.arguments import (
+    FAMILIES,
+    KEPT,
+    Parser,
+    add_overwrite,
+    add_talk,
+    numbers,
+    refuse_existing,
+)
 from heterodyne_nb.cli.exits import OK
+from heterodyne_nb.cli.outputs import ROOM
 from heterodyne_nb.cli.overrides import configured
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.cli.watching import tell
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.files import check_folder
 
 if TYPE_CHECKING:
     from heterodyne_nb.config import ConfigManager
@@ -38,6 +48,7 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--output-dir", type=Path, default=Path("heterodyne_results"), help="default: %(default)s"
     )
+    add_overwrite(parser, KEPT)
     parser.add_argument("--data", type=Path, help="data file, instead of the configured one")
     _add_modes(parser)
     _add_plots(parser)
@@ -55,8 +66,15 @@ def run(args: Namespace) -> int:
 
 
 def _plot(args: Namespace, config: ConfigManager) -> int:
-    from heterodyne_nb.cli.pictures import plot_experiment, plot_simulation
+    from heterodyne_nb.cli.pictures import EXPERIMENT, SIMULATION, plot_experiment, plot_simulation
 
+    check_folder(args.output_dir, ROOM)
+    for wanted, name in (
+        (args.plot_simulated_data, SIMULATION),
+        (args.plot_experimental_data, EXPERIMENT),
+    ):
+        if wanted:
+            refuse_existing(args.output_dir / name, args.overwrite)
     if args.plot_simulated_data:
         levels = {"contrast": args.contrast, "offset": args.offset}
         given = {name: value for name, value in levels.items() if value is not None}

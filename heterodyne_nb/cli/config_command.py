@@ -7,10 +7,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import add_command
+from heterodyne_nb.cli.arguments import add_command, add_overwrite, refuse_existing
 from heterodyne_nb.cli.exits import OK
 from heterodyne_nb.cli.watching import tell
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import shell_word
+from heterodyne_nb.files import write_text
 
 FORMATS = ("yaml", "json", "toml")
 _SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
@@ -34,7 +36,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, help="format; by the file's extension, yaml on standard output"
     )
-    parser.add_argument("--force", action="store_true", help="replace the file if it exists")
+    add_overwrite(parser, "replace the file if it exists")
 
 
 def run(args: Namespace) -> int:
@@ -45,26 +47,11 @@ def run(args: Namespace) -> int:
     if args.output is None:
         sys.stdout.write(text)
         return OK
-    refuse_existing(args.output, args.force)
+    refuse_existing(args.output, args.overwrite)
     write_text(args.output, text)
-    tell(args, f"wrote {args.output}: fill in data.file, then run: heterodyne-nb fit {args.output}")
+    command = f"heterodyne-nb fit {shell_word(args.output)}"
+    tell(args, f"wrote {args.output}: fill in data.file, then run: {command}")
     return OK
-
-
-def refuse_existing(path: Path, force: bool) -> None:
-    """Raise ConfigurationError where ``path`` exists and must not be replaced."""
-    if path.exists() and not force:
-        raise ConfigurationError(
-            "exists and is left as it is", where=str(path), hint="add --force to replace it"
-        )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step."""
-    from heterodyne_nb.results.files.atomic import new_file
-
-    with new_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def config_format(path: Path) -> str | None:

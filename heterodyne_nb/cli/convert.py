@@ -6,8 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import add_command, numbers
-from heterodyne_nb.cli.config_command import config_format, refuse_existing
+from heterodyne_nb.cli.arguments import add_command, add_overwrite, numbers, refuse_existing
+from heterodyne_nb.cli.config_command import config_format
 from heterodyne_nb.cli.exits import OK
 from heterodyne_nb.cli.watching import tell
 from heterodyne_nb.errors import ConfigurationError
@@ -48,14 +48,14 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays"
     )
-    parser.add_argument("--force", action="store_true", help="replace the output if it exists")
+    add_overwrite(parser, "replace the output if it exists")
 
 
 def run(args: Namespace) -> int:
     """Read the one file, write the other."""
     from heterodyne_nb.config.legacy.results import is_foreign_result
 
-    refuse_existing(args.output, args.force)
+    refuse_existing(args.output, args.overwrite)
     kinds = config_format(args.input), config_format(args.output)
     if kinds[1] and is_foreign_result(args.input):
         _convert_result(args)

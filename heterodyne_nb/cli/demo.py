@@ -6,7 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import add_command
+from heterodyne_nb.cli.arguments import KEPT, add_command, add_overwrite
+from heterodyne_nb.cli.outputs import kept_result
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.cli.watching import tell
 
@@ -26,16 +27,31 @@ def add_to(commands: Any) -> None:
         metavar="DIR",
         help="folder for the results (default: %(default)s)",
     )
+    add_overwrite(parser, f"{KEPT}; those of an earlier demo are always replaced")
 
 
 def run(args: Namespace) -> int:
     """Mask the example's bad frames, fit it, save the results, and set them beside the truth."""
     tell(args, _STORY)
+    args.overwrite |= _holds_demo(args.output)
     finished = fit_and_save(args, demo_config(), "classical", args.output)
     code = conclude(args, finished)
-    tell(args, f"open {args.output / 'report.html'} in a browser for the figures")
+    tell(args, f"open {finished.files[0].parent / 'report.html'} in a browser for the figures")
     tell(args, "\n" + against_truth(finished.best))
     return code
+
+
+def _holds_demo(folder: Path) -> bool:
+    """Whether the results in a folder are of an earlier demo, which comes out the same again."""
+    from heterodyne_nb.config import ConfigManager
+    from heterodyne_nb.results.provenance import sha256
+    from heterodyne_nb.simulate import example_path
+
+    kept = kept_result(folder)
+    if kept is None or kept.provenance.get("source_sha256") != sha256(example_path()):
+        return False
+    config = {**kept.provenance.get("config", {}), "data": None}  # the package may have moved since
+    return config == {**ConfigManager.from_dict(demo_config()).to_dict(), "data": None}
 
 
 def demo_config() -> dict[str, Any]:

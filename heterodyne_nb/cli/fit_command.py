@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import add_command
+from heterodyne_nb.cli.arguments import KEPT, add_command, add_overwrite
 from heterodyne_nb.cli.overrides import configured, method_choice
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
@@ -34,6 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder for the results (default: configured)"
     )
+    add_overwrite(parser, KEPT)
     parser.add_argument("--data", type=Path, metavar="FILE", help="data file, instead of the configured one")
     parser.add_argument(
         "--time-limit", type=float, metavar="SECONDS", help="stop with the best so far after this"

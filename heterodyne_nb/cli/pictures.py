@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from heterodyne_nb.analysis.loading import load
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.files import make_folder
 
 if TYPE_CHECKING:
     import xarray as xr
 
+#: File names of the two figures.
+EXPERIMENT, SIMULATION = "experimental_data.html", "simulated_data.html"
 #: Frames of a simulated map where the configuration names no last frame.
 _FRAMES = 200
 
@@ -22,8 +25,8 @@ def plot_experiment(config: ConfigManager, folder: Path) -> tuple[Path, tuple[st
     from heterodyne_nb import plots
 
     loaded = load(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    return plots.save_html(plots.c2(loaded.dataset), folder / "experimental_data.html"), loaded.account
+    make_folder(folder)
+    return plots.save_html(plots.c2(loaded.dataset), folder / EXPERIMENT), loaded.account
 
 
 def plot_simulation(
@@ -44,10 +47,10 @@ def plot_simulation(
     from heterodyne_nb import plots
 
     dataset = simulated(config, phi, contrast, offset)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     figure = plots.c2(dataset)
     figure.layout.title.text += f", model {config.settings.mode} at its start values"
-    return plots.save_html(figure, folder / "simulated_data.html")
+    return plots.save_html(figure, folder / SIMULATION)
 
 
 def simulated(config: ConfigManager, phi: Sequence[float], contrast: float, offset: float) -> xr.Dataset:

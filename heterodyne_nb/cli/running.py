@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
-from heterodyne_nb.cli.outputs import save_fit
+from heterodyne_nb.cli.outputs import ROOM, chosen_folder, save_fit
 from heterodyne_nb.cli.watching import observers_for, stoppable, tell
-from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning
+from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning, OutputError
+from heterodyne_nb.escaping import printable
+from heterodyne_nb.files import check_folder
 from heterodyne_nb.progress import StopToken
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Finished:
         Further answers by method.
     files : list of pathlib.Path
         What was written.
+    kept : str
+        What earlier results were kept, and so why this fit is not where it was asked for; empty if it is.
     warnings : list of str
         What was warned of on the way.
     """
@@ -42,6 +46,7 @@ class Finished:
     best: FitResult
     others: dict[str, FitResult] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    kept: str = ""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -56,7 +61,8 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
         As :class:`HeterodyneAnalysisCore` takes it.
     family : {"classical", "robust", "all"}
     folder : pathlib.Path or None
-        Where the files go; that of the configuration if None.
+        Where the files go; that of the configuration if None. Where it holds results already, a new
+        folder in it, unless ``args.overwrite``.
     """
     from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
@@ -67,13 +73,15 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
         output = core.config.settings.output
         if not output.formats:
             raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
+        folder = Path(folder or output.directory)
+        check_folder(folder, ROOM)
         with stoppable(stop):
             made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
             if "optimize" not in made:
                 raise KeyboardInterrupt
             finished = _answers(core, made["optimize"])
         finished.warnings = list(told)
-        finished.files = _save(finished, Path(folder or output.directory))
+        _save(finished, folder, args.overwrite)
     return finished
 
 
@@ -86,11 +94,14 @@ def conclude(args: Namespace, finished: Finished) -> int:
         tell(args, f"{name}: reduced chi2 {other.chi2_reduced:.6g} ({other.message})")
     names = ", ".join(path.name for path in finished.files)
     tell(args, f"wrote {names} in {finished.files[0].parent}")
+    if finished.kept:  # under --quiet too: who looks for this fit would find another
+        print(printable(finished.kept), file=sys.stderr)
     if finished.core.stop.reason == "cancelled":
         print("interrupted: the best so far was saved", file=sys.stderr)
         return INTERRUPTED
     if not best.success:
-        print(f"error: the fit did not succeed: {best.message}; its best so far was saved", file=sys.stderr)
+        message = printable(best.message)
+        print(f"error: the fit did not succeed: {message}; its best so far was saved", file=sys.stderr)
         return FAILED
     return OK
 
@@ -108,15 +119,27 @@ def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
     return Finished(core, best, answers)
 
 
-def _save(finished: Finished, folder: Path) -> list[Path]:
+def _save(finished: Finished, folder: Path, overwrite: bool) -> None:
     from heterodyne_nb.analysis.methods import with_provenance
 
-    core, output = finished.core, finished.core.config.settings.output
-    assert core.dataset is not None
+    dataset, output = finished.core.dataset, finished.core.config.settings.output
+    assert dataset is not None
     finished.best = with_provenance(finished.best, warnings=finished.warnings)
     formats = [name for name in output.formats if output.plots or name != "html"]
-    written = save_fit(folder, finished.best, core.dataset, formats)
-    return written + [other.save(folder / f"results_{name}.nc") for name, other in finished.others.items()]
+
+    def save(*how: Any) -> None:
+        with chosen_folder(folder, finished.best, *how) as (place, finished.kept):
+            finished.files = save_fit(place, finished.best, dataset, formats)
+            finished.files += [
+                one.save(place / f"results_{name}.nc") for name, one in finished.others.items()
+            ]
+
+    try:
+        save(overwrite)
+    except OutputError as error:
+        if not overwrite:
+            raise
+        save(False, f"they could not be replaced: {error.where} {error.message}")
 
 
 @contextmanager

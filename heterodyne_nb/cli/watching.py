@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from heterodyne_nb.escaping import printable
 from heterodyne_nb.progress import StopToken
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def stoppable(stop: StopToken) -> Iterator[None]:
 def tell(args: Namespace, text: str) -> None:
     """Print to standard output unless ``--quiet``."""
     if not args.quiet:
-        print(text)
+        print(printable(text, keep="\n"))
 
 
 def _verbose_logger() -> logging.Logger:

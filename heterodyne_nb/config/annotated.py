@@ -15,6 +15,7 @@ from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.config.reading import YAML_FLOAT
 from heterodyne_nb.config.resolve import mode_parameters
 from heterodyne_nb.config.schema import Settings
+from heterodyne_nb.escaping import printable
 
 
 class _Dumper(yaml.SafeDumper):
@@ -67,11 +68,12 @@ def _by_parameter(
     for key, entry in value.items():
         spec = specs.get(key)
         text = f"[{spec.unit}] {spec.description}" if spec else ""
-        yield from _with_comment(f"{indent}{key}: {_flow(entry)}", text, indent)
+        yield from _with_comment(f"{indent}{_flow(key)}: {_flow(entry)}", text, indent)
 
 
 def _with_comment(line: str, comment: str, indent: str) -> Iterator[str]:
     """Put the comment behind the line, or above it where that would be too wide."""
+    comment = printable(comment)
     if not comment:
         yield line
     elif len(line) + len(comment) + 4 <= _WIDTH:

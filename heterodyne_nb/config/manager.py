@@ -19,8 +19,9 @@ from heterodyne_nb.config.reading import read_file
 from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.config.templates import template_values
 from heterodyne_nb.config.validate import validate_settings
-from heterodyne_nb.config.writing import as_text, format_of, plain_values, write_text
+from heterodyne_nb.config.writing import as_text, format_of, plain_values
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
+from heterodyne_nb.files import make_folder, write_text
 
 
 class ConfigManager:
@@ -206,6 +207,7 @@ class ConfigManager:
         """
         target = Path(path).expanduser().resolve()
         form = format_of(target)
+        make_folder(target.parent)
         write_text(target, as_text(relocated(self.settings, self.path, target), form))
         return target
 

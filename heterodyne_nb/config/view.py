@@ -8,13 +8,14 @@ from html import escape
 from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.config.problems import ConfigurationProblems
 from heterodyne_nb.config.schema import Settings
+from heterodyne_nb.escaping import printable
 
 
 def text(name: str, settings: Settings | None, error: ConfigurationProblems | None) -> str:
     """Return one line: the file, the mode, the data, or how many problems there are."""
     if settings is None:
         return f"ConfigManager({name}: {len(error.problems) if error else 0} problems)"
-    return f"ConfigManager({name}: {settings.mode}, {_data(settings)}, {_methods(settings)})"
+    return printable(f"ConfigManager({name}: {settings.mode}, {_data(settings)}, {_methods(settings)})")
 
 
 def html_page(

@@ -14,6 +14,7 @@ from heterodyne_nb.data import own, plain
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, hdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.files import recover
 
 
 def open_dataset(
@@ -64,6 +65,7 @@ def open_dataset(
         Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
     """
     path = Path(path)
+    recover(path)
     if path.suffix in (".npz", ".npy"):
         ds, q, phi = plain.read_plain(path, q=q, phi=phi, dt=dt)
     elif own.is_zarr(path):

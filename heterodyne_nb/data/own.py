@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.escaping import storable
+from heterodyne_nb.files import new_file, new_zarr
 
 NAME = "heterodyne_nb"
 ATTRIBUTE = "heterodyne_nb_dataset"
@@ -81,24 +81,17 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     DataFormatError
-        Another ending, or no such folder.
+        Another ending.
+    OutputError
+        There is no such folder, it has no room, or something else than a Zarr store is at ``.zarr``.
     """
     target = Path(path)
     if target.suffix not in (".nc", ".zarr"):
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
-    if not target.parent.is_dir():
-        raise DataFormatError("there is no such folder", where=str(target.parent))
     if target.suffix == ".zarr":
         _need_zarr(target)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        made = scratch / target.name
+    with new_zarr(target) if target.suffix == ".zarr" else new_file(target) as made:
         _write(ds, made)
-        if target.is_dir():
-            target.replace(scratch / "replaced")
-        made.replace(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _need_zarr(path: Path) -> None:
@@ -109,7 +102,10 @@ def _need_zarr(path: Path) -> None:
 
 
 def _write(ds: xr.Dataset, path: Path) -> None:
-    small = ds.drop_vars("c2", errors="ignore").assign_attrs({**ds.attrs, ATTRIBUTE: _VERSION})
+    attributes = {
+        key: storable(value) if isinstance(value, str) else value for key, value in ds.attrs.items()
+    }
+    small = ds.drop_vars("c2", errors="ignore").assign_attrs({**attributes, ATTRIBUTE: _VERSION})
     for variable in small.variables.values():
         variable.encoding = {}
     if path.suffix == ".nc":

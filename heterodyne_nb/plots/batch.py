@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
 from heterodyne_nb.plots.select import need
@@ -129,7 +130,7 @@ def _label(values: xr.DataArray, dims: list[str], place: tuple[int, ...]) -> str
     words = []
     for dim, k in zip(dims, place, strict=True):
         here = values[dim].values[k] if dim in values.coords else k
-        shown = f"{here:.4g}" if isinstance(here, float | np.floating) else str(here)
+        shown = f"{here:.4g}" if isinstance(here, float | np.floating) else in_figure(here)
         head, _, unit = _AXES.get(dim, dim).partition(" ")
         words.append(f"{head} = {shown} {unit.strip('()')}".strip())
     return ", ".join(words)
@@ -164,6 +165,7 @@ def _unit(batch: xr.Dataset, name: str) -> str:
 def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -> go.Scatter:
     x = np.atleast_1d(line[against].values)
     order = np.argsort(x, kind="stable")
+    x = np.array([in_figure(name) for name in x]) if x.dtype.kind in "OU" else x
     value = np.atleast_1d(line["parameters"].values).astype(float)[order]
     sides = ("above", "below") if "above" in line else ("stderr",) * 2
     errors = [_along(line, side).astype(float)[order] for side in sides if side in line]

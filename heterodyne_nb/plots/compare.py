@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.curves import (
     add_curve,
@@ -40,6 +41,7 @@ def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme
     ConfigurationError
         If `results` is empty or keeps no curves.
     """
+    results = {in_figure(name): result for name, result in results.items()}
     names, units = _shared(results)
     note = " · ".join(f"{run}: {quality(result)}" for run, result in results.items())
     figure = curve_panels(names, units, "Comparison of fits", note, theme=theme)
@@ -75,6 +77,7 @@ def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: 
     ConfigurationError
         If `results` is empty, or no result has a band.
     """
+    results = {in_figure(name): result for name, result in results.items()}
     names, units = _shared(results)
     figure = curve_panels(names, units, "Reach of the 95 % bands", _REACH, theme=theme)
     for number, (estimate, result) in enumerate(results.items()):

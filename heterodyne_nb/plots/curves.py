@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
@@ -65,7 +66,7 @@ def curves(
     names = curve_names(result)
     units = {name: unit_of(result, name) for name in names}
     note = f"{quality(result)} · {_about_bands(result)}"
-    figure = curve_panels(names, units, f"Curves of the {result.mode} fit", note, theme=theme)
+    figure = curve_panels(names, units, f"Curves of the {in_figure(result.mode)} fit", note, theme=theme)
     columns = columns_for(names)
     for k, name in enumerate(names):
         place = cell(k, columns)

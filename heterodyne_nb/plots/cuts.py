@@ -12,6 +12,7 @@ import xarray as xr
 
 from heterodyne_nb.data.prepare import g2_cuts as g2_at_ages
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
 from heterodyne_nb.plots.curves import quality
@@ -212,5 +213,7 @@ def _note(cuts: list[Cut], result: Any) -> str:
             words.insert(1, f"averaged over {window.width:.4g} s of age")
     first = " · ".join(words)
     return (
-        first if result is None else f"{first}<br>lines: {result.mode}, {quality(result)}; shaded: 95 % band"
+        first
+        if result is None
+        else f"{first}<br>lines: {in_figure(result.mode)}, {quality(result)}; shaded: 95 % band"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.files import new_file, write_text
 
 _SIZE = {"width": 900, "height": 600}
 _FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "webp")
@@ -66,8 +66,7 @@ def save_html(figure: go.Figure, path: str | Path) -> Path:
         If the folder does not exist.
     """
     page = figure.to_html(include_plotlyjs=True, full_html=True, config=TOOLBAR)
-    with new_file(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return Path(path)
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots.reduce import reduce_strips, reduced_curve, reduction_factor
 from heterodyne_nb.plots.select import Bin, Choice, frame_times, need, one_bin, used_frames
 
@@ -158,7 +159,7 @@ def colour_limits(views: list[MapView], percentiles: Limits, limits: Limits | No
 
 def reduction_note(view: MapView, ds: xr.Dataset) -> str:
     """What stands under the title: the source, and what was done to the map on its way."""
-    words = [str(ds.attrs["source"])] if ds.attrs.get("source") else []
+    words = [in_figure(ds.attrs["source"])] if ds.attrs.get("source") else []
     words.append(f"{frame_times(ds).size} frames")
     if view.factor > 1:
         words.append(f"shown as means of {view.factor} × {view.factor} frames, diagonal left out")

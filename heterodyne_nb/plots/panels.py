@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 
 #: Pixels above the panels, below them, and above the title.
@@ -88,4 +89,4 @@ def cell(number: int, columns: int) -> dict[str, int]:
 
 def quantity(name: str, unit: str) -> str:
     """Axis title with its unit; a pure number needs none."""
-    return name if unit in ("", "1") else f"{name} ({unit})"
+    return name if unit in ("", "1") else f"{name} ({in_figure(unit)})"

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.files import write_text
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
@@ -33,7 +34,6 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
 from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.results import report_parts as parts
-from heterodyne_nb.results.files.atomic import new_file
 from heterodyne_nb.results.numbers import number, value_with_error
 from heterodyne_nb.results.trust import trust_flags
 
@@ -89,8 +89,7 @@ def report(
         body += _figures(result, ds, theme)
     body += _record(result)
     html = page(f"{head}: {source}" if source else head, body, theme=theme, interactive=figures)
-    with new_file(Path(path)) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
     return Path(path)
 
 

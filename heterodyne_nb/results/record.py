@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.escaping import storable
 from heterodyne_nb.results.delta import curve_bands
 from heterodyne_nb.results.schema import SCHEMA_VERSION
 
@@ -162,9 +163,10 @@ def attributes(**entries: Any) -> dict[str, Any]:
         if isinstance(value, bool | np.bool_):
             kept[name] = int(value)
         elif isinstance(value, Mapping | list | tuple):
-            kept[name] = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
+            value = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
+            kept[name] = storable(value)
         else:
-            kept[name] = value
+            kept[name] = storable(value) if isinstance(value, str) else value
     return kept
 
 

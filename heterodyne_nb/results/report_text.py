@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
+from heterodyne_nb.escaping import printable
 from heterodyne_nb.results import report_parts as parts
 from heterodyne_nb.results.trust import trust_flags
 
@@ -26,7 +27,7 @@ def text_report(record: xr.Dataset) -> str:
     tables = (parts.parameter_table, parts.curve_table, parts.bin_table, parts.path_table)
     blocks += [_aligned(table) for table in (make(record) for make in tables) if table is not None]
     blocks.append(parts.provenance_lines(record))
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    return "\n\n".join("\n".join(map(printable, block)) for block in blocks if block) + "\n"
 
 
 def _aligned(table: parts.Table) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import comment, docstring
 
 #: Arguments of heterodyne_nb.fit that a record can hold; progress and stop belong to a session.
 FIT_ARGUMENTS = (
@@ -71,7 +73,7 @@ def fit_script(
     if provenance.get("seed") is not None:
         settings.setdefault("seed", provenance["seed"])
     lines = [
-        f'"""Fits {Path(source).name} again; reduced chi-square was {chi2_reduced:.6g}."""',
+        docstring(f"Fits {Path(source).name} again; reduced chi-square was {chi2_reduced:.6g}."),
         "",
         *_imports(provenance),
         "",
@@ -108,10 +110,10 @@ def _imports(provenance: Mapping[str, Any]) -> list[str]:
 def _comments(provenance: Mapping[str, Any]) -> list[str]:
     lines = []
     if provenance.get("source_sha256"):
-        lines.append(f"# sha256 of the file: {provenance['source_sha256']}")
+        lines.append(comment(f"sha256 of the file: {provenance['source_sha256']}"))
     versions = provenance.get("versions") or {}
     if "heterodyne_nb" in versions:
-        lines.append(f"# fitted with heterodyne_nb {versions['heterodyne_nb']}")
+        lines.append(comment(f"fitted with heterodyne_nb {versions['heterodyne_nb']}"))
     return lines
 
 
@@ -148,11 +150,16 @@ def _arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _not_arguments(settings: Mapping[str, Any]) -> list[str]:
     others = sorted(set(settings) - set(FIT_ARGUMENTS))
-    return [f"# recorded, but not an argument of fit: {name} = {settings[name]!r}" for name in others]
+    return [comment(f"recorded, but not an argument of fit: {name} = {settings[name]!r}") for name in others]
 
 
 def call_lines(function: str, positional: list[str], named: Mapping[str, Any]) -> list[str]:
     """Source lines of a call; `function` may be an assignment up to the opening parenthesis."""
+    odd = next((name for name in named if not name.isidentifier() or iskeyword(name)), None)
+    if odd is not None:  # read from a file, it could be any Python
+        raise ConfigurationError(
+            f"{odd!r} is no name of an argument", where=function, hint="the record was changed by hand"
+        )
     arguments = [*positional, *(f"{name}={literal(value)}" for name, value in named.items())]
     line = f"{function}({', '.join(arguments)})"
     if len(line) <= _LINE:

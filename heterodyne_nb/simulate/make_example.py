@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data import write_apsu
+from heterodyne_nb.files import new_file
 from heterodyne_nb.simulate.example import EXPERIMENT, example_path, simulate_example
 
 
@@ -25,11 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     )
     path: Path = parser.parse_args(arguments).file
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
     ds = simulate_example()
-    write_apsu(ds, draft, compression="gzip")
-    _as_a_correlator_leaves_it(draft, ds)
-    os.replace(draft, path)
+    with new_file(path) as draft:
+        write_apsu(ds, draft, compression="gzip")
+        _as_a_correlator_leaves_it(draft, ds)
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
     return path
 

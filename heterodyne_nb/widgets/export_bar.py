@@ -13,8 +13,8 @@ import ipywidgets as widgets
 from heterodyne_nb import plots
 from heterodyne_nb.analysis.session import AnalysisSession
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.files import write_text
 from heterodyne_nb.results import FitResult
-from heterodyne_nb.results.files.atomic import new_file
 from heterodyne_nb.widgets.panel import Panel, row
 
 __all__ = ["FORMATS", "ExportBar"]
@@ -90,8 +90,7 @@ class ExportBar(Panel):
         plots.report(result, data, target, warnings=entry.warnings)
 
     def _write_script(self, target: Path) -> None:
-        with new_file(target) as temporary:
-            temporary.write_text(self.session.to_script(), encoding="utf-8")
+        write_text(target, self.session.to_script())
 
 
 def _told(target: Path) -> str:

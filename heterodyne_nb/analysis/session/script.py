@@ -10,6 +10,7 @@ from heterodyne_nb.analysis.session.entries import FitEntry
 from heterodyne_nb.analysis.session.parameters import asked_of
 from heterodyne_nb.analysis.session.tasks import robust_arguments
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.escaping import comment, docstring
 from heterodyne_nb.results.script import call_lines, literal
 
 #: How the message of a result begins that was ended before its time: the same moment never comes again.
@@ -45,7 +46,7 @@ def entry_script(entry: FitEntry, history: Sequence[FitEntry], path: str | Path 
     fits = [*([] if start is None else _fit(start)), *(_fit(entry) if entry.kind == "fit" else [])]
     robust = _robust(entry, start is not None) if entry.kind == "robust" else []
     lines = [
-        f'"""{_headline(entry, source)}"""',
+        docstring(_headline(entry, source)),
         "",
         "import heterodyne_nb as hnb",
         "",
@@ -76,17 +77,17 @@ def _prepare(entry: FitEntry) -> list[str]:
 def _fit(entry: FitEntry) -> list[str]:
     settings = {k: v for k, v in entry.settings.arguments().items() if k not in ("mode", "time_limit")}
     asked: Mapping[str, Any] = asked_of(entry.parameters)
-    comment = []
+    remark = []
     result = entry.result
     if result.message.startswith(_CUT_SHORT):
         asked, settings = _held(entry, asked, settings)
-        comment = [
-            f"# The fit was ended early ({result.message}), so its best point is held here;",
+        remark = [
+            comment(f"The fit was ended early ({result.message}), so its best point is held here;"),
             "# take the entries vary=False out to fit on from it.",
         ]
     named = {**({"parameters": _plain(asked)} if asked else {}), **_plain(settings)}
     call = call_lines("result = hnb.fit", ["data", literal(entry.settings.mode)], named)
-    return [*comment, *call, "print(result.summary())"]
+    return [*remark, *call, "print(result.summary())"]
 
 
 def _held(

@@ -15,14 +15,16 @@ from heterodyne_nb.analysis.session.settings import FitSettings
 from heterodyne_nb.analysis.session.state import Opened
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
+from heterodyne_nb.files import new_folder, recover, write_text
 from heterodyne_nb.results import FitResult
-from heterodyne_nb.results.files.atomic import new_folder
 from heterodyne_nb.results.provenance import sha256, versions
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.session.session import AnalysisSession
 
 _INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 1
+#: Names of the files of a session.
+_FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
 
 def write_session(session: AnalysisSession, path: Path) -> Opened | None:
@@ -38,7 +40,7 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
     opened = session._opened
     copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())
     home = str(path.resolve() / _DATA)
-    with new_folder(path, (_INDEX,)) as folder:
+    with new_folder(path, _FILES, _INDEX, "a saved session") as folder:
         folder.mkdir()
         if opened is not None and copy:
             if opened.in_memory:
@@ -54,8 +56,7 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
             "choices": _choices_record(session),
             "history": history,
         }
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        (folder / _INDEX).write_text(text + "\n", encoding="utf-8")
+        write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return replace(opened, source=home, options=()) if opened is not None and copy else opened
 
 
@@ -121,6 +122,7 @@ def read_session(path: Path) -> dict[str, Any]:
     ------
     MissingFileError, DataFormatError
     """
+    recover(path)
     index = path / _INDEX
     if not index.is_file():
         raise MissingFileError(

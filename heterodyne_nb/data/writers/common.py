@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -15,30 +13,14 @@ import xarray as xr
 
 from heterodyne_nb.data.bins import grid_of, levels, live_bins, stack_bins
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_file
 
 
 @contextlib.contextmanager
 def new_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """An HDF5 file that takes its name only when it is complete."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise DataFormatError("there is no such folder", where=str(target.parent))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    try:
-        with h5py.File(name, "w") as h5file:
-            yield h5file
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with new_file(path) as made, h5py.File(made, "w") as h5file:
+        yield h5file
 
 
 @dataclass(frozen=True)

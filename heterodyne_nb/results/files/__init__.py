@@ -1,4 +1,4 @@
-"""Saved results: one module a format, all written to a temporary name and moved into place."""
+"""Saved results: one module a format."""
 
 from heterodyne_nb.results.files.dispatch import read_result, write_result
 

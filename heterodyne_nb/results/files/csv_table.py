@@ -8,7 +8,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.escaping import csv_text
+from heterodyne_nb.files import new_file
 
 _COLUMNS = {
     "value": "parameters",
@@ -27,10 +28,10 @@ def write(dataset: xr.Dataset, target: Path) -> None:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(["name", *_COLUMNS])
         for name, *cells in zip(dataset["parameter"].values.tolist(), *columns, strict=True):
-            table.writerow([name, *map(_cell, cells)])
+            table.writerow(map(_cell, (name, *cells)))
 
 
 def _cell(value: float | str) -> str:
     if isinstance(value, str):
-        return value
+        return csv_text(value)
     return "" if math.isnan(value) else repr(value)

@@ -9,6 +9,7 @@ from types import ModuleType
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, MissingFileError
+from heterodyne_nb.files import recover
 
 _FORMATS = {
     ".nc": "netcdf",
@@ -25,7 +26,9 @@ def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
     Raises
     ------
     ConfigurationError
-        Unknown suffix, missing folder, or a format whose library is not installed.
+        Unknown suffix, or a format whose library is not installed.
+    OutputError
+        It cannot be written there.
     """
     target = Path(path)
     _module(target).write(dataset, target)
@@ -45,6 +48,7 @@ def read_result(path: str | Path) -> xr.Dataset:
         Unknown suffix, or a format that holds only part of a result.
     """
     source = Path(path)
+    recover(source)
     if not source.exists():
         raise MissingFileError("no such file", where=str(source))
     module = _module(source)

@@ -9,15 +9,14 @@ from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.files import write_text
 from heterodyne_nb.results.record import curve_names
 
 
 def write(dataset: xr.Dataset, target: Path) -> None:
     """Write :func:`summary` as strict JSON (UTF-8; NaN becomes null)."""
     text = json.dumps(summary(dataset), indent=2, ensure_ascii=False, allow_nan=False)
-    with new_file(target) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(target, text + "\n")
 
 
 def summary(dataset: xr.Dataset) -> dict[str, Any]:

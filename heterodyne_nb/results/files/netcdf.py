@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.files import new_file
 
 
 def write(dataset: xr.Dataset, target: Path) -> None:

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.results.files.atomic import new_file
+from heterodyne_nb.escaping import storable
+from heterodyne_nb.files import new_file
 from heterodyne_nb.results.record import curve_names
 
 _UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", "Å": "angstrom", "deg": "degree"}
@@ -39,10 +40,10 @@ def _process(entry: h5py.Group, dataset: xr.Dataset) -> None:
     provenance = json.loads(dataset.attrs["provenance"])
     process = _group(entry, "process", "NXprocess")
     process["program"] = "heterodyne_nb"
-    process["version"] = str(provenance.get("versions", {}).get("heterodyne_nb", "unknown"))
+    process["version"] = storable(str(provenance.get("versions", {}).get("heterodyne_nb", "unknown")))
     process["sequence_index"] = 1
     if provenance.get("date"):
-        process["date"] = str(provenance["date"])
+        process["date"] = storable(str(provenance["date"]))
     for name in ("provenance", "path"):
         _note(process, name, dataset.attrs[name])
     fit = _group(process, "fit", "NXparameters")

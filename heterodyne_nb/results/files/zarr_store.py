@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.results.files.atomic import new_folder
+from heterodyne_nb.files import new_zarr
 
 #: Files that mark a folder as a Zarr store (formats 2 and 3).
 _MARKS = (".zgroup", "zarr.json")
@@ -20,10 +20,12 @@ def write(dataset: xr.Dataset, target: Path) -> None:
     Raises
     ------
     ConfigurationError
-        The zarr package is not installed, or the target is a folder of something else.
+        The zarr package is not installed.
+    OutputError
+        The target is a folder of something else.
     """
     _need_zarr()
-    with new_folder(target, _MARKS) as fresh:
+    with new_zarr(target) as fresh:
         dataset.to_zarr(fresh, mode="w", zarr_format=2, consolidated=True)
 
 

@@ -27,13 +27,13 @@ def test_the_template_goes_to_standard_output_without_a_file(capsys: Captured) -
     assert values["analysis_settings"]["mode"] == "static_isotropic"
 
 
-def test_an_existing_file_is_kept_unless_forced(tmp_path: Path, capsys: Captured) -> None:
+def test_an_existing_file_is_kept_unless_it_may_be_overwritten(tmp_path: Path, capsys: Captured) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("mine\n")
     assert main(["config", "--output", str(path)]) == 2
     assert path.read_text() == "mine\n"
-    assert "add --force to replace it" in capsys.readouterr().err
-    assert main(["config", "--output", str(path), "--force", "--quiet"]) == 0
+    assert "add --overwrite to replace it" in capsys.readouterr().err
+    assert main(["config", "--output", str(path), "--overwrite", "--quiet"]) == 0
     assert ConfigManager(path).settings.mode == "heterodyne"
     assert capsys.readouterr().out == ""
 
@@ -52,8 +52,8 @@ def test_an_extension_that_names_no_format_is_an_error(tmp_path: Path, capsys: C
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: Captured) -> None:
-    assert main(["config", "--output", str(tmp_path / "no" / "config.yaml")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    assert main(["config", "--output", str(tmp_path / "no" / "config.yaml")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
 
 
 def test_the_number_of_components_can_be_chosen(capsys: Captured) -> None:

@@ -55,13 +55,15 @@ def test_a_configuration_says_the_same_in_another_format(
     assert ConfigManager(out) == ConfigManager(config_file())
 
 
-def test_an_existing_output_is_kept_unless_forced(data_file: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_an_existing_output_is_kept_unless_it_may_be_overwritten(
+    data_file: Path, tmp_path: Path, capsys: Captured
+) -> None:
     out = tmp_path / "out.nc"
     out.write_text("mine")
     assert main(["convert", str(data_file), str(out)]) == 2
     assert out.read_text() == "mine"
-    assert "add --force" in capsys.readouterr().err
-    assert main(["convert", str(data_file), str(out), "--force"]) == 0
+    assert "add --overwrite" in capsys.readouterr().err
+    assert main(["convert", str(data_file), str(out), "--overwrite"]) == 0
     assert open_dataset(out).sizes["t"] == 100
 
 

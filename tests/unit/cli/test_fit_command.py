@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from heterodyne_nb import files
 from heterodyne_nb.analysis import fitting
 from heterodyne_nb.cli import main, run_heterodyne
 from heterodyne_nb.results import FitResult
-from heterodyne_nb.results.files import atomic
 
 Captured = pytest.CaptureFixture[str]
 FILES = ["parameters.csv", "report.html", "results.nc", "summary.json"]
@@ -151,7 +151,8 @@ def test_a_failed_save_ends_with_1_and_keeps_the_earlier_results(
     def no_space(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic, "replace", no_space)
+    monkeypatch.setattr(files, "replace", no_space)
+    assert _fit(config_file(), out, "--method", "trf", "--overwrite") == 1
     assert _fit(config_file(), out, "--method", "trf") == 1
     assert "No space left on device" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import heterodyne_nb
+from heterodyne_nb import files
 from heterodyne_nb.config import MODES, ConfigManager, resolve_parameters
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError
 
@@ -208,7 +208,7 @@ def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(files, "replace", fail)
     with pytest.raises(ConfigurationError, match="cannot be written: No space left"):
         ConfigManager.template("heterodyne").save(path)
     assert ConfigManager(path).settings.mode == "kww"

@@ -22,7 +22,7 @@ from heterodyne_nb.data import (
     write_dataset,
     write_nxxpcs,
 )
-from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.errors import DataFormatError, OutputError
 
 WRITERS = {"aps-u": write_apsu, "aps-legacy": write_aps_legacy, "nxxpcs": write_nxxpcs}
 OWN = {"nc": ".nc", "zarr": ".zarr"}
@@ -182,9 +182,9 @@ def test_a_file_appears_only_when_it_is_complete(
 
 def test_writing_into_a_folder_that_is_not_there_is_said(tmp_path: Path, layout: str):
     ds = make_dataset(random_maps(), q=[0.01, 0.02], phi=[0, 10, 20], dt=1.0)
-    with pytest.raises(DataFormatError, match="no such folder"):
+    with pytest.raises(OutputError, match="no such folder"):
         WRITERS[layout](ds, tmp_path / "nowhere" / "a.h5")
-    with pytest.raises(DataFormatError, match="no such folder"):
+    with pytest.raises(OutputError, match="no such folder"):
         write_dataset(ds, tmp_path / "nowhere" / "a.nc")
 
 

@@ -195,6 +195,35 @@ def test_a_folder_of_something_else_is_not_overwritten(session: AnalysisSession,
     assert (tmp_path / "thesis" / "chapter1.txt").exists()
 
 
+def test_a_saved_session_with_a_foreign_file_in_it_is_not_replaced(
+    session: AnalysisSession, tmp_path: Path
+) -> None:
+    folder = session.save(tmp_path / "analysis")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"holds 'notes.txt', no part of a saved session") as told:
+        session.save(folder)
+    assert "move what is yours out of it" in str(told.value)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_session_whose_writer_was_killed_between_the_moves_is_there_when_it_is_loaded(
+    session: AnalysisSession, tmp_path: Path
+) -> None:
+    folder = session.save(tmp_path / "analysis")
+    code = (
+        "import os, signal, sys\nfrom heterodyne_nb import AnalysisSession, files\n"
+        "session = AnalysisSession.load(sys.argv[1])\nreplace = files.replace\n"
+        "def killed(old, new):\n    replace(old, new)\n    new.parent.name == 'old' and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.replace = killed\nsession.save(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert done.returncode == -9
+    assert not folder.exists()
+    loaded = AnalysisSession.load(folder)
+    assert_same(session, loaded)
+    loaded.close()
+
+
 def test_a_robust_set_is_kept_with_its_arguments_and_start(
     session: AnalysisSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
