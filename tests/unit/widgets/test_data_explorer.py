@@ -224,7 +224,7 @@ def test_a_closed_explorer_leaves_no_widget_and_no_observer_behind():
 
 
 def test_while_a_page_shows_the_cut_it_is_computed_beside_it_and_the_last_age_wins(explorer):
-    explorer.cut.figure.figure._view_count = 1  # as the page says when it shows the figure
+    explorer.cut.figure.widget._view_count = 1  # all that a page says back when it shows the figure
     for age in (10.0, 20.0, 30.0):
         explorer.age.value = age
     assert explorer.cut.latest.wait(20)
