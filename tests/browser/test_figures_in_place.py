@@ -124,7 +124,7 @@ def test_ten_fits_leave_the_page_of_the_app_small(page: Any, tmp_path) -> None:
         press(page, "Compare")
         page.locator(".hn-figure:visible", has_text="Comparison of fits").first.wait_for()
         tab(page, "Result")
-        page.locator(".hn-figure:visible", has_text="D(t)").first.wait_for()
+        page.locator(".hn-figure:visible", has_text="transport coefficient").first.wait_for()
         settled(page)
         assert page.evaluate("window.largeScripts") == 1
         assert heap(page) < 150

@@ -311,12 +311,12 @@ def test_a_closed_panel_leaves_no_widget_and_no_observer(
 
 @pytest.fixture
 def small_widgets() -> Any:
-    """Counts the widgets that are open, layouts and styles aside."""
+    """Counts the widgets that are open, layouts and styles and the shared plotly.js aside."""
     from ipywidgets.widgets import widget
 
     def count() -> int:
         kinds = [type(one).__name__ for one in widget._instances.values()]
-        return sum(not kind.endswith(("Layout", "Style", "StyleModel")) for kind in kinds)
+        return sum(not kind.endswith(("Layout", "Style", "StyleModel", "Library")) for kind in kinds)
 
     return count
 
