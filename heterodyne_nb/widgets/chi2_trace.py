@@ -32,7 +32,6 @@ class Chi2Trace(Panel):
         self.figure = LiveFigure(height)
         self.widget = widgets.VBox([self.figure.widget, self.message, self.page])
         self._drawn_at = 0.0
-        self._look: tuple[str, str, bool] | None = None
         self.watch(session, "progress", self._follow)
         self.watch(session, "status", self._ended)
         self.watch(self.page, "theme", self.draw)
@@ -41,21 +40,7 @@ class Chi2Trace(Panel):
     def draw(self) -> None:
         """Draw the whole course."""
         self._drawn_at = time.monotonic()
-        self._put(trace_figure(self.session.trace, self.page.theme))
-
-    def _put(self, new: go.Figure) -> None:
-        """Move the points of the figure in the page where it looks the same, else draw it anew."""
-        old, look_now = (
-            self.figure.figure,
-            (self.page.theme, new.layout.yaxis.type, bool(new.layout.annotations)),
-        )
-        if old is None or not old._view_count or self._look != look_now:
-            self._look = look_now
-            self.figure.draw(new)
-            return
-        with old.batch_update():
-            for there, here in zip(old.data, new.data, strict=True):
-                there.x, there.y, there.text = here.x, here.y, here.text
+        self.figure.draw(trace_figure(self.session.trace, self.page.theme))
 
     def _follow(self) -> None:
         if self.session.status != "idle" and time.monotonic() - self._drawn_at >= _EVERY:

@@ -116,7 +116,12 @@ class CutPanel(Panel):
         self._drawn = (ds, asked)
         self.say("")
         compute, now = partial(_cut_figure, ds, *asked), not self.figure.displayed
-        self.latest.ask(compute, self.figure.draw, at_once=now, after=QUIET if other_map else 0.0)
+        self.latest.ask(
+            compute,
+            partial(self.figure.draw, of=self.session.source),
+            at_once=now,
+            after=QUIET if other_map else 0.0,
+        )
 
     def _failed(self, error: BaseException) -> None:
         self._drawn = None

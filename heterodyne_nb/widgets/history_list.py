@@ -35,7 +35,7 @@ class HistoryList(Panel):
             "Compare", "Draw the curves of all fits chosen (Ctrl or Shift to choose several)", 100
         )
         self.figure = LiveFigure(460)
-        self.figure.widget.layout.display = "none"
+        self.figure.hide()
         self.widget = widgets.VBox(
             [
                 self.entries,
@@ -79,7 +79,6 @@ class HistoryList(Panel):
     def _redraw(self) -> None:
         if self._compared:
             self.figure.draw(plots.compare_results(self._results(), theme=self.page.theme))
-            self.figure.widget.layout.display = ""
 
     def _results(self) -> dict[str, FitResult]:
         """Results by a name of their own; every method of a robust set."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from functools import cache
 from typing import Any
 
 import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
 import traitlets
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from heterodyne_nb.widgets.frontend import script
 
@@ -17,7 +21,8 @@ __all__ = ["LiveFigure"]
 class LiveFigure:
     """A place for one figure: ``widget`` is put into the page once, :meth:`draw` shows another figure there.
 
-    A figure of the same traces is changed in place, which costs a tenth of a new one; any other replaces it.
+    What is shown is what was drawn last: nothing but the number of views is read back from the page, and
+    plotly.js itself finds what differs. The window that a user has zoomed to stays while the axes mean the same.
 
     Parameters
     ----------
@@ -28,74 +33,101 @@ class LiveFigure:
 
     Attributes
     ----------
-    widget : ipywidgets.VBox
-    figure : plotly.graph_objects.FigureWidget or None
+    widget : ipywidgets.DOMWidget
+    figure : plotly.graph_objects.Figure or None
+        What is shown.
     """
 
     def __init__(self, height: int, hint: str = "") -> None:
         self.height = height
-        self.figure: Any = None
-        self._hint = hint
-        self.widget = widgets.VBox(
-            layout={"width": "100%", "min_height": f"{height}px", "overflow": "hidden"}
-        )
+        self.figure: go.Figure | None = None
+        self.widget = _Plot(hint=hint, library=_library(), layout={"width": "100%", "overflow": "hidden"})
         self.widget.add_class("hn-figure")
-        self._place = _FigurePlace()
-        self._place.observe(self._resize, "width")
-        self.clear()
+        self._room(height)
 
-    def draw(self, figure: go.Figure) -> None:
-        """Show a figure; its own width and height give way to those of the place."""
+    def draw(self, figure: go.Figure, *, of: Any = None, height: float | None = None) -> None:
+        """Show a figure; its own width and height give way to those of the place.
+
+        Parameters
+        ----------
+        figure : plotly.graph_objects.Figure
+        of : object, optional
+            What the figure is of, such as the run: of another one the whole is shown, whatever was zoomed to.
+        height : float, optional
+            Of this figure, where that of the place is not meant.
+        """
         _fold_subtitle(figure)
-        width = self._place.width or None
+        axes = [
+            (axis.plotly_name, axis.type, axis.title.text)
+            for axis in (*figure.select_xaxes(), *figure.select_yaxes())
+        ]
+        height = round(height or self.height)
         figure.update_layout(
-            width=width, height=self.height, autosize=width is None, paper_bgcolor="rgba(0,0,0,0)"
+            width=None,
+            height=height,
+            paper_bgcolor="rgba(0,0,0,0)",
+            uirevision=json.dumps([str(of), axes]),
+            legend_uirevision=json.dumps([trace.name for trace in figure.data]),
         )
-        if self.displayed and _alike(self.figure, figure):
-            with self.figure.batch_update():
-                for old, new in zip(self.figure.data, figure.data, strict=True):
-                    old.update(_without_uid(new), overwrite=True)
-                self.figure.layout.update(figure.layout.to_plotly_json(), overwrite=True)
-            return
-        self._put(_widget(figure))
+        self.figure = figure
+        self._room(height)
+        self.widget.layout.display = ""
+        self.widget.spec = figure.to_json()
 
-    def clear(self, hint: str | None = None) -> None:
+    def clear(self) -> None:
         """Show no figure, but what to do to get one."""
-        words = f'<div style="padding:12px;opacity:0.75">{self._hint if hint is None else hint}</div>'
-        self._put(widgets.HTML(words))
-        self.figure = None
+        self.figure, self.widget.spec = None, ""
 
-    def _resize(self, change: Any) -> None:
-        """The page has told the width of the place; without it plotly falls back on its own at times."""
-        if self.figure is not None:
-            self.figure.update_layout(width=change["new"], autosize=False)
+    def hide(self) -> None:
+        """Take no room in the page until something is drawn."""
+        self.widget.layout.display = "none"
+
+    def _room(self, height: int) -> None:
+        self.widget.layout.min_height = f"{height}px"
 
     @property
     def displayed(self) -> bool:
-        """Whether a page shows the figure: changes made before that would be lost when figures are nested."""
-        return self.figure is not None and bool(self.figure._view_count)
+        """Whether a page shows the figure."""
+        return self.figure is not None and bool(self.widget._view_count)
 
     def close(self) -> None:
         """Take the figure away."""
-        self._place.unobserve_all()
-        for child in self.widget.children:
-            child.close()
         self.widget.close()
 
-    def _put(self, content: Any) -> None:
-        before = self.widget.children[:1]
-        self.widget.children = (content, self._place)
-        self.figure = content
-        for old in before:
-            old.close()
+
+class _Plot(anywidget.AnyWidget):
+    """Draws what `spec` says, a figure in plotly's JSON; as wide as its place."""
+
+    _esm = script("live_figure")
+
+    spec = traitlets.Unicode("").tag(sync=True)
+    hint = traitlets.Unicode("").tag(sync=True)
+    library = traitlets.Instance(widgets.Widget).tag(sync=True, **widgets.widget_serialization)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(_view_count=0, **traits)  # from 0 on the page counts; from None it does not
 
 
-class _FigurePlace(anywidget.AnyWidget):
-    """Invisible; tells plotly and Python how wide the place of a figure is, in pixels."""
+class _Library(widgets.Widget):
+    """plotly.js, which every figure of a page shares: a copy of it takes 16 MB there."""
 
-    _esm = script("figure_place")
+    packed = traitlets.Bytes().tag(sync=True)
+    version = traitlets.Unicode().tag(sync=True)
 
-    width = traitlets.Int(0).tag(sync=True)
+
+@cache
+def _packed() -> bytes:
+    return zlib.compress(get_plotlyjs().encode(), level=6)
+
+
+_kept: list[_Library] = []
+
+
+def _library() -> _Library:
+    """The one of this kernel; another one where somebody has closed it with all widgets."""
+    if not _kept or _kept[0].comm is None:
+        _kept[:] = [_Library(packed=_packed(), version=get_plotlyjs_version())]
+    return _kept[0]
 
 
 def _fold_subtitle(figure: go.Figure) -> None:
@@ -104,27 +136,3 @@ def _fold_subtitle(figure: go.Figure) -> None:
     if title.text and title.subtitle.text:
         text = f'{title.text}<br><span style="font-size:12px">{title.subtitle.text}</span>'
         figure.update_layout(title={"text": text, "subtitle": None})
-
-
-def _widget(figure: go.Figure) -> Any:
-    """A figure that counts its views, follows the width of its place, and shows no logo."""
-    widget = go.FigureWidget(figure)
-    widget._view_count = 0
-    widget._config = {**widget._config, "responsive": True, "displaylogo": False}
-    return widget
-
-
-def _alike(one: Any, other: go.Figure) -> bool:
-    """Whether two figures differ in numbers only: same look, same traces, same axes."""
-    if one.layout.template.layout.paper_bgcolor != other.layout.template.layout.paper_bgcolor:
-        return False  # a template changed in place leaves the axes in the old colours
-    shapes = [
-        [(trace.type, trace.xaxis, trace.yaxis) if "xaxis" in trace else (trace.type,) for trace in fig.data]
-        for fig in (one, other)
-    ]
-    axes = [{key for key in fig.layout if fig.layout[key] is not None} for fig in (one, other)]
-    return shapes[0] == shapes[1] and axes[0] == axes[1]
-
-
-def _without_uid(trace: Any) -> dict[str, Any]:
-    return {key: value for key, value in trace.to_plotly_json().items() if key != "uid"}

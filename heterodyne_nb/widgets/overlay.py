@@ -36,8 +36,6 @@ class Overlay(Panel):
     kind : ipywidgets.Dropdown
         ``"row"`` or ``"diagonal"``.
     figure : LiveFigure
-    drawn : plotly.graph_objects.Figure or None
-        What is shown.
     """
 
     def __init__(self, session: AnalysisSession, height: int = 330) -> None:
@@ -48,7 +46,6 @@ class Overlay(Panel):
             value=True, description="log τ", indent=False, layout={"width": "70px"}
         )
         self.figure = LiveFigure(height, "Open a run to see g₂ and the model.")
-        self.drawn: go.Figure | None = None
         self._cuts: list[tuple[int, Window, np.ndarray]] = []
         self._moved_at = 0.0
         self.widget = widgets.VBox(
@@ -69,7 +66,6 @@ class Overlay(Panel):
         """Cut the data anew and draw points and lines."""
         ds = self.session.dataset
         if ds is None:
-            self.drawn = None
             self.figure.clear()
             return
         self.say("")
@@ -95,9 +91,8 @@ class Overlay(Panel):
             margin={"l": 62, "r": 14, "t": 12, "b": 48},
             legend={"y": 1, "x": 1, "xanchor": "right"},
         )
-        self.drawn = figure
         self._cuts = self._lines(figure) if model is not None else []
-        self.figure.draw(go.Figure(figure))
+        self.figure.draw(figure, of=self.session.source)
 
     def _windows(self) -> dict[str, Any]:
         ds = self.session.dataset
@@ -121,7 +116,8 @@ class Overlay(Panel):
     def move(self, parameters: Mapping[str, float] | None = None) -> None:
         """Move the lines to the parameters' present values, or to the given ones."""
         ds = self.session.dataset
-        if ds is None or self.drawn is None or self.session.settings.mode != self._model[0]:
+        figure = self.figure.figure
+        if ds is None or figure is None or self.session.settings.mode != self._model[0]:
             return
         if not self._cuts:
             self.draw()
@@ -130,22 +126,18 @@ class Overlay(Panel):
         chosen, times = one_bin(ds, bin=self.session.bin), np.asarray(ds["t"].values, float)
         lines = {k: model_cut(result, chosen, window, tau, times).g2 for k, window, tau in self._cuts}
         for k, values in lines.items():
-            self.drawn.data[k].y = values
+            figure.data[k].y = values
         self._moved_at = time.monotonic()
-        if not self._displayed:
-            self.figure.draw(go.Figure(self.drawn))
-            return
-        with self.figure.figure.batch_update():
-            for k, values in lines.items():
-                self.figure.figure.data[k].y = values
-
-    @property
-    def _displayed(self) -> bool:
-        return self.figure.figure is not None and bool(self.figure.figure._view_count)
+        self.figure.draw(figure, of=self.session.source)
 
     def _follow(self) -> None:
         event = self.session.progress
-        if self.session.status == "idle" or event is None or not event.parameters or not self._displayed:
+        if (
+            self.session.status == "idle"
+            or event is None
+            or not event.parameters
+            or not self.figure.displayed
+        ):
             return
         if time.monotonic() - self._moved_at >= _EVERY and set(event.parameters) <= set(
             self.session.parameters.names

@@ -116,14 +116,10 @@ class ResultPanel(Panel):
             raise
 
     def _put(self, view: View) -> None:
-        for k, place in enumerate(self.figures):
-            used = k < len(view.figures)
-            place.widget.layout.display = "" if used else "none"
-            if used:
-                figure = view.figures[k]
-                place.height = int(figure.layout.height or _HEIGHT)
-                place.widget.layout.min_height = f"{place.height}px"
-                place.draw(figure)
+        for place in self.figures[len(view.figures) :]:
+            place.hide()
+        for place, figure in zip(self.figures, view.figures, strict=False):
+            place.draw(figure, of=self.view.value, height=figure.layout.height)
         self.text.value = view.text
 
     def _show(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 
@@ -113,15 +112,18 @@ class RobustPanel(Panel):
                 '<div style="opacity:0.75">A robust fit starts from the latest plain fit of the same settings; '
                 "without one it makes that first.</div>"
             )
-            self._hide(self.worst, self.curves)
+            self.worst.hide()
+            self.curves.hide()
             return
         self.certificates.value = certificates_table(entry.results)
         result = entry.results.get(self.method.value)
         if result is None or result.robust is None:
-            self._hide(self.worst)
+            self.worst.hide()
         else:
-            self._put(self.worst, plots.worst_case(result, theme=theme))
-        self._put(self.curves, plots.compare_results(self._compared(entry), theme=theme))
+            worst = plots.worst_case(result, theme=theme)
+            self.worst.draw(worst, height=worst.layout.height)
+        curves = plots.compare_results(self._compared(entry), theme=theme)
+        self.curves.draw(curves, height=curves.layout.height)
 
     def _compared(self, entry: FitEntry) -> dict[str, FitResult]:
         nominal = next((one for one in self.session.history if one.name == entry.start), None)
@@ -131,9 +133,10 @@ class RobustPanel(Panel):
     def _draw_path(self) -> None:
         path = self.session.robust_path
         if path is None or path.sizes.get("radius", 0) < 2:
-            self._hide(self.path)
+            self.path.hide()
             return
-        self._put(self.path, plots.radius_path(path, theme=self.page.theme))
+        figure = plots.radius_path(path, theme=self.page.theme)
+        self.path.draw(figure, height=figure.layout.height)
 
     def _redraw(self) -> None:
         self.draw()
@@ -152,16 +155,6 @@ class RobustPanel(Panel):
 
     def _enable(self) -> None:
         self.follow.disabled = self.session.status != "idle" or self.session.dataset is None
-
-    def _put(self, place: LiveFigure, figure: Any) -> None:
-        place.height = int(figure.layout.height or place.height)
-        place.widget.layout.min_height = f"{place.height}px"
-        place.widget.layout.display = ""
-        place.draw(figure)
-
-    def _hide(self, *places: LiveFigure) -> None:
-        for place in places:
-            place.widget.layout.display = "none"
 
     def close(self) -> None:
         """Also take the figures away."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from driving import PATIENCE
+from driving import PATIENCE, WATCH
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
@@ -27,11 +27,14 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
-    """A page as wide as a laptop's, which fails the test when a script of it throws."""
+    """A page as wide as a laptop's, which fails the test when a script of it throws or a figure was empty."""
     page = chromium.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(PATIENCE)
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.add_init_script(WATCH)
     yield page
+    empty = page.evaluate("window.emptySeen")
     page.close()
+    assert empty == []
     assert thrown == []

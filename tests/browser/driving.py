@@ -9,6 +9,37 @@ from typing import Any
 PATIENCE = 300_000
 
 
+#: In a page from its start: notes plotly figures on screen that show only plotly's default axes, the way they flash
+#: up and stay when one drawing disturbs another; counts the scripts as large as plotly.js that are loaded.
+WATCH = """
+window.emptyPlots = () => [...document.querySelectorAll(".js-plotly-plot")].filter((plot) => {
+  const { xaxis, yaxis } = plot._fullLayout ?? {};
+  const ranges = [xaxis, yaxis].map((axis) => axis?.autorange && axis.range.join());
+  const bare = ranges[0] === "-1,6" && ranges[1] === "-1,4";
+  return plot.offsetWidth && plot.querySelector(".main-svg") && (bare || !plot._fullData?.length);
+});
+window.emptySeen = [];
+setInterval(() => {
+  const place = (plot) => plot.closest(".hn-figure")?.previousElementSibling?.textContent ?? plot.outerHTML.slice(0, 80);
+  for (const plot of window.emptyPlots()) {
+    if (!window.emptySeen.includes(place(plot))) window.emptySeen.push(place(plot));
+  }
+}, 20);
+window.largeScripts = 0;
+const made = URL.createObjectURL;
+URL.createObjectURL = (blob) => {
+  if (blob.size > 2e6) window.largeScripts += 1;
+  return made.call(URL, blob);
+};
+"""
+
+#: Whether every figure on screen is drawn as wide as its place, or says what to do to get one.
+SETTLED = """() => [...document.querySelectorAll(".hn-figure")].filter((place) => place.offsetWidth).every((place) => {
+  const drawn = place.querySelector(".main-svg");
+  return drawn ? Math.abs(drawn.clientWidth - place.clientWidth) < 2 : place.innerText.trim() !== "";
+})"""
+
+
 class Canvas:
     """A drawn map or trace, addressed by times in s.
 
@@ -98,6 +129,28 @@ def choose(page: Any, name: str, option: str) -> None:
     """Choose from the menu of that name."""
     menu = f'.widget-inline-hbox:visible:has(label:text-is("{name}")) select'
     page.locator(menu).first.select_option(label=option)
+
+
+def settled(page: Any) -> None:
+    """Wait until every figure on screen is drawn; none was empty at any time."""
+    page.wait_for_function(SETTLED)
+    assert page.evaluate("window.emptySeen") == []
+
+
+def heap(page: Any) -> float:
+    """Megabytes of JavaScript's heap once its garbage is collected."""
+    tools = page.context.new_cdp_session(page)
+    for _ in range(2):  # what finalisers let go in the first pass goes in the second
+        tools.send("HeapProfiler.collectGarbage")
+    size = page_figures(tools)["JSHeapUsedSize"] / 1e6
+    tools.detach()
+    return size
+
+
+def page_figures(tools: Any) -> dict[str, float]:
+    """What Chromium says of a page: bytes of its heap, seconds of CPU since the first call in this CDP session."""
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    return {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
 
 
 def read(page: Any, text: str, timeout: float = PATIENCE) -> str:

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from driving import PATIENCE, Canvas, press, read, tab
+from driving import PATIENCE, SETTLED, Canvas, press, read, tab
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from servers import served_app
@@ -70,11 +70,7 @@ def photograph(page: Any, name: str, target: Path) -> None:
         )
     if name in DRAWN:
         page.locator(".hn-figure:visible", has_text=DRAWN[name]).first.wait_for()
-    fitting = """() => [...document.querySelectorAll(".hn-figure")].every((place) => {
-      const drawn = place.querySelector(".main-svg");
-      return !drawn || !place.clientWidth || Math.abs(drawn.clientWidth - place.clientWidth) < 2;
-    })"""
-    page.wait_for_function(fitting)
+    page.wait_for_function(SETTLED)
     whole = page.locator(".jp-OutputArea-output .widget-vbox:visible").first
     box = whole.bounding_box()
     shown = {"x": box["x"], "y": box["y"], "width": box["width"], "height": min(box["height"], TALLEST)}

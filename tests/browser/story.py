@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from driving import Canvas, button, choose, fill, press, read, slide, tab
+from driving import Canvas, button, choose, fill, press, read, settled, slide, tab
 
 import heterodyne_nb as hnb
 
@@ -97,12 +97,11 @@ def save_and_reload(page: Any, folder: Path) -> None:
 
 def the_whole(page: Any, folder: Path) -> None:
     """Every chapter in its order; what is written stays in the folder."""
-    look_and_mask(page)
-    read_fringes(page)
-    guess_run_cancel(page)
-    robust_and_compare(page)
-    see_curves_and_export(page)
+    for chapter in (look_and_mask, read_fringes, guess_run_cancel, robust_and_compare, see_curves_and_export):
+        chapter(page)
+        settled(page)
     save_and_reload(page, folder / "session")
+    settled(page)
     kept(folder)
 
 

@@ -40,7 +40,7 @@ def panel(session: AnalysisSession) -> Iterator[FitPanel]:
 
 
 def model_lines(panel: FitPanel) -> list[np.ndarray]:
-    figure = panel.overlay.drawn
+    figure = panel.overlay.figure.figure
     return [np.array(trace.y) for trace in figure.data if trace.name == "model"]
 
 
@@ -141,13 +141,13 @@ def test_a_slider_moves_the_model_over_the_data_at_once(panel: FitPanel) -> None
 
 
 def test_another_bin_or_kind_of_cut_draws_other_points(panel: FitPanel, session: AnalysisSession) -> None:
-    points = np.array(panel.overlay.drawn.data[-1].y)
+    points = np.array(panel.overlay.figure.figure.data[-1].y)
     session.select_bin(3)
-    other = np.array(panel.overlay.drawn.data[-1].y)
+    other = np.array(panel.overlay.figure.figure.data[-1].y)
     assert not np.array_equal(points, other)
     panel.overlay.kind.value = "diagonal"
-    assert panel.overlay.drawn.data[-1].y.size != other.size or not np.array_equal(
-        panel.overlay.drawn.data[-1].y, other
+    assert panel.overlay.figure.figure.data[-1].y.size != other.size or not np.array_equal(
+        panel.overlay.figure.figure.data[-1].y, other
     )
 
 
@@ -311,12 +311,12 @@ def test_a_closed_panel_leaves_no_widget_and_no_observer(
 
 @pytest.fixture
 def small_widgets() -> Any:
-    """Counts the widgets that are open, layouts and styles aside."""
+    """Counts the widgets that are open, layouts and styles and the shared plotly.js aside."""
     from ipywidgets.widgets import widget
 
     def count() -> int:
         kinds = [type(one).__name__ for one in widget._instances.values()]
-        return sum(not kind.endswith(("Layout", "Style", "StyleModel")) for kind in kinds)
+        return sum(not kind.endswith(("Layout", "Style", "StyleModel", "Library")) for kind in kinds)
 
     return count
 
