@@ -13,6 +13,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from heterodyne_nb.plots.export import find_browser  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,6 +22,20 @@ ROOT = Path(__file__).resolve().parents[1]
 def rng() -> np.random.Generator:
     """A random generator that gives every test the same numbers on every run."""
     return np.random.default_rng(20251122)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a browser where there is none."""
+    if item.get_closest_marker("browser") and find_browser() is None:
+        pytest.skip("no browser: install chromium, or set BROWSER_PATH to one")
+
+
+@pytest.fixture
+def without_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let neither this process nor those it starts find a browser."""
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/browser")
+    if find_browser():
+        pytest.skip("kaleido's own copy of a browser cannot be hidden")
 
 
 @pytest.fixture(scope="session")
