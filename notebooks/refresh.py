@@ -36,7 +36,9 @@ _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     """Execute in a new kernel; an error in a cell raises."""
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(folder)}}
+    )
     client.execute()
 
 

@@ -12,8 +12,18 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from heterodyne_nb.plots.export import find_browser  # noqa: E402
+
+# The same examples on every run, however slow the machine: a failure is a change, not luck.
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 
