@@ -15,8 +15,8 @@ from heterodyne_nb import AnalysisSession, OptimizationError
 from heterodyne_nb.analysis.session import running
 
 
-def workers() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("heterodyne_nb")]
+def workers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("heterodyne_nb")]
 
 
 def fitted(session: AnalysisSession) -> AnalysisSession:
@@ -209,8 +209,11 @@ def test_closing_ends_the_worker_and_leaves_no_observer(
     calls = []
     session.observe(lambda change: calls.append(change), "progress")
     session.run()
-    assert workers()
+    at_work = workers()
+    assert at_work
     session.close()
+    for worker in at_work:  # closing itself waits for some seconds only
+        worker.join(600)
     assert workers() == []
     seen = len(calls)
     session.set_trait("progress", None)
