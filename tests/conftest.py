@@ -12,6 +12,18 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+from heterodyne_nb.plots.export import find_browser  # noqa: E402
+
+# The same examples on every run, however slow the machine: a failure is a change, not luck.
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,6 +32,20 @@ ROOT = Path(__file__).resolve().parents[1]
 def rng() -> np.random.Generator:
     """A random generator that gives every test the same numbers on every run."""
     return np.random.default_rng(20251122)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a browser where there is none."""
+    if item.get_closest_marker("browser") and find_browser() is None:
+        pytest.skip("no browser: install chromium, or set BROWSER_PATH to one")
+
+
+@pytest.fixture
+def without_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let neither this process nor those it starts find a browser."""
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere/browser")
+    if find_browser():
+        pytest.skip("kaleido's own copy of a browser cannot be hidden")
 
 
 @pytest.fixture(scope="session")

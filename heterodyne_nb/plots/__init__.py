@@ -22,6 +22,7 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.radius import radius_path
 from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
+from heterodyne_nb.plots.stills import keep_stills
 from heterodyne_nb.plots.tiles import chi2_by_tile
 from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.plots.worst import worst_case
@@ -50,6 +51,7 @@ __all__ = [
     "identifiability",
     "influence",
     "intensity",
+    "keep_stills",
     "map_view",
     "model_comparison",
     "parameters_against",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -50,8 +52,7 @@ def write_picture(figure: go.Figure, path: str | Path, *, scale: float) -> Path:
     kind = path.suffix.lower().lstrip(".")
     if kind not in _FORMATS:
         raise ConfigurationError(f"no picture format {path.suffix!r}", where="path", expected=str(_FORMATS))
-    size = {name: getattr(figure.layout, name) or default for name, default in _SIZE.items()}
-    picture = _picture(figure, {"format": kind, "scale": scale, **size})
+    picture = draw(figure.to_dict(), kind, scale)
     with new_file(path) as temporary:
         temporary.write_bytes(picture)
     return path
@@ -70,21 +71,44 @@ def save_html(figure: go.Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def _picture(figure: go.Figure, options: dict) -> bytes:
+def find_browser() -> str | None:
+    """Path of the browser that draws pictures, found as kaleido finds it; None where there is none."""
+    if importlib.util.find_spec("choreographer") is None:
+        return None
+    from choreographer.browsers.chromium import ChromeNotFoundError, Chromium
+    from choreographer.channels import Pipe
+
+    try:
+        with closing(Pipe()) as unused:
+            path = Chromium(unused).path
+    except ChromeNotFoundError:
+        return None
+    return shutil.which(str(path))  # it must be a program too
+
+
+def require_browser() -> None:
+    """Raise FigureExportError, saying what to install, where no picture can be drawn."""
     if importlib.util.find_spec("kaleido") is None:
         raise FigureExportError("pictures need kaleido", hint="pip install 'heterodyne_nb[app]'")
-    import kaleido
-    from kaleido.errors import ChromeNotFoundError
+    if find_browser() is None:
+        raise FigureExportError(
+            "no Chromium or Chrome is found to draw pictures",
+            hint="install chromium, or run kaleido_get_chrome, or set BROWSER_PATH to a browser",
+        )
 
+
+def draw(figure: dict, kind: str, scale: float) -> bytes:
+    """Picture of a figure (as plotly's dict), 900 × 600 where it has no size of its own."""
+    require_browser()
+    import kaleido
+
+    size = {name: figure.get("layout", {}).get(name) or default for name, default in _SIZE.items()}
     with warnings.catch_warnings():
         # a running kaleido server keeps its own options and says so; the picture is the same
         warnings.filterwarnings("ignore", message="The kopts argument is ignored")
         try:
-            return kaleido.calc_fig_sync(figure.to_dict(), opts=options, kopts={"mathjax": False})
-        except ChromeNotFoundError as error:
-            raise FigureExportError(
-                "kaleido finds no Chromium or Chrome",
-                hint="install chromium, or set BROWSER_PATH to a browser",
-            ) from error
+            return kaleido.calc_fig_sync(
+                figure, opts={"format": kind, "scale": scale, **size}, kopts={"mathjax": False}
+            )
         except Exception as error:
             raise FigureExportError(f"kaleido failed: {error}") from error

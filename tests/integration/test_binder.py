@@ -105,13 +105,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return variables
 
 
+@pytest.mark.browser  # the notebook keeps its pictures
 @pytest.mark.slow
 def test_a_fresh_environment_made_of_these_files_runs_the_first_notebook(
     copy: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        pytest.skip("no chromium: the still pictures cannot be drawn")
-
     def run(*command: str) -> None:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

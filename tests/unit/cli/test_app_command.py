@@ -48,10 +48,10 @@ def test_the_page_asks_for_its_token_and_ends_with_the_command(tmp_path):
         assert len(token) > 20
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for closed in (page, f"{page}api/kernels"):
-            with direct.open(closed, timeout=60) as answer:
+            with direct.open(closed, timeout=600) as answer:
                 assert "/login?" in answer.geturl()
         app.terminate()
-        assert app.wait(20) == 0
+        assert app.wait(600) == 0
     finally:
         app.kill()
         app.communicate()

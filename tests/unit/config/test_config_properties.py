@@ -9,13 +9,13 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from heterodyne_nb.config import PARAMETERS, ConfigManager
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 
-FEW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=50, deadline=None)
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "configs"
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,16 +57,9 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_opening_10000_frames_and_30_bins_takes_less_than_a_second(large_file: Path):
-    def seconds() -> float:
-        start = time.perf_counter()
-        open_dataset(large_file)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(3)) < 1.0
-
-
-def test_opening_and_stacking_reads_only_a_few_pixels_of_each_map(large_file: Path, pixels_read: list[int]):
+def test_opening_10000_frames_and_30_bins_reads_only_a_few_pixels_of_each_map(
+    large_file: Path, pixels_read: list[int]
+):
     ds = stack_bins(open_dataset(large_file))
     assert ds.sizes == {"bin": 30, "t": N_LARGE, "t1": N_LARGE, "t2": N_LARGE, "tau": N_LARGE - 1}
     assert sum(pixels_read) < 30 * 1000

@@ -1,20 +1,36 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 
 import numpy as np
 import pytest
 
-from heterodyne_nb.data import monitor_memory_usage
+from heterodyne_nb.data import memory, monitor_memory_usage
+
+LOOKED = threading.Event()
 
 
 @monitor_memory_usage
 def spike(megabytes):
-    """Hold some memory for a moment."""
+    """Hold some memory until it has been looked at."""
     block = np.ones(int(megabytes * 1e6 / 8))
-    time.sleep(0.1)
+    for _ in range(2):  # the first look may have begun before
+        LOOKED.clear()
+        assert LOOKED.wait(600)
     return float(block[0])
+
+
+@pytest.fixture(autouse=True)
+def _tells_of_its_looks(monkeypatch):
+    resident = memory._Watch._resident
+
+    def looking(self):
+        found = resident(self)
+        LOOKED.set()
+        return found
+
+    monkeypatch.setattr(memory._Watch, "_resident", looking)
 
 
 def test_the_peak_inside_the_call_is_seen():

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_builders import random_maps
 
@@ -75,7 +75,7 @@ def kept(ds: xr.Dataset) -> xr.Dataset:
     return ds.isel(q=np.flatnonzero(used.any(axis=1)), phi=np.flatnonzero(used.any(axis=0)))
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12)
 @given(ds=datasets())
 def test_any_grid_comes_back_exactly(tmp_path: Path, layout: str, ds: xr.Dataset):
     back = round_trip(ds, layout, tmp_path)
@@ -89,7 +89,7 @@ def test_any_grid_comes_back_exactly(tmp_path: Path, layout: str, ds: xr.Dataset
     back.close()
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=6)
 @given(ds=datasets(), stacked=st.booleans())
 def test_our_own_netcdf_comes_back_identical(tmp_path: Path, ds: xr.Dataset, stacked: bool):
     ds = stack_bins(ds) if stacked else ds

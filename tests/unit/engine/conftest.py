@@ -1,4 +1,4 @@
-"""Small problems: one thread each, since the tests themselves run side by side; the same examples every run."""
+"""Small problems: one thread each, since the tests themselves run side by side."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from collections.abc import Iterator
 
 import numba as nb
 import pytest
-from hypothesis import settings
-
-settings.register_profile("steady", derandomize=True, deadline=None)
-settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True, scope="module")

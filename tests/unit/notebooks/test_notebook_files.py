@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[3] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -149,6 +151,61 @@ def test_a_number_that_changed_fails(tmp_path: Path, repository: Path, refresh: 
     ]
     assert [run.returncode for run in verdict] == [0, 1]
     assert "0.668" in verdict[1].stdout
+
+
+def figure_notebook(path: Path) -> None:
+    """A notebook of a text and a figure, with a picture of before."""
+    cells = [
+        "from heterodyne_nb import plots\nplots.keep_stills()",
+        "import plotly.graph_objects as go\nprint('seen')\ngo.Figure(go.Scatter(y=[1, 2]))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"image/png": dot(), "text/plain": ""})]
+    nbformat.write(notebook, path)
+
+
+def dot() -> str:
+    packed = io.BytesIO()
+    Image.new("P", (1, 1)).save(packed, "png")
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def kept(path: Path) -> list[list[Any]]:
+    return [[o.get("text") or o.data for o in cell.outputs] for cell in nbformat.read(path, as_version=4).cells]
+
+
+@pytest.mark.usefixtures("without_browser")
+def test_refreshing_without_a_browser_keeps_the_pictures_of_before(
+    tmp_path: Path, refresh: Any, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "figure.ipynb"
+    figure_notebook(path)
+    refresh.main([str(path)])
+    assert kept(path) == [[], ["seen\n", {"image/png": dot()}]]
+    told = capsys.readouterr().out
+    assert "no browser" in told
+    assert "without a picture" not in told
+
+
+@pytest.mark.browser
+def test_refreshing_with_a_browser_draws_the_pictures_again(tmp_path: Path, refresh: Any) -> None:
+    path = tmp_path / "figure.ipynb"
+    figure_notebook(path)
+    refresh.main([str(path)])
+    empty, (seen, picture) = kept(path)
+    assert (empty, seen, set(picture)) == ([], "seen\n", {"image/png"})
+    assert picture["image/png"] != dot()
+
+
+def test_a_figure_that_has_changed_has_no_picture_of_before(refresh: Any) -> None:
+    def notebook(source: str, kind: str) -> Any:
+        output = nbformat.v4.new_output("display_data", {kind: "of it"})
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=[output])])
+
+    fresh = notebook("now", "application/vnd.plotly.v1+json")
+    assert refresh.keep_pictures(fresh, notebook("then", "image/png")) == ", figures without a picture: 1"
+    assert refresh.keep_pictures(fresh, notebook("now", "image/png")) == ""
+    assert fresh.cells[0].outputs[0].data["image/png"] == "of it"
 
 
 def test_refreshing_refuses_a_notebook_that_complains(tmp_path: Path, refresh: Any) -> None:

@@ -31,7 +31,7 @@ def test_the_lowest_of_several_methods_is_kept(decay: ExponentialDecay) -> None:
         ("trf", "converged"),
     ]
     assert result.fun == result.attempts[1].fun < result.attempts[0].fun
-    assert all(a.nfev > 0 and a.seconds > 0 for a in result.attempts)
+    assert all(a.nfev > 0 and a.seconds >= 0 for a in result.attempts)
 
 
 def test_the_answer_does_not_depend_on_the_order(decay: ExponentialDecay) -> None:

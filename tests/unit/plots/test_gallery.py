@@ -14,7 +14,7 @@ from heterodyne_nb import plots
 from heterodyne_nb.plots import theme as look
 
 #: Public names that are no view.
-TOOLS = {"FigureExportError", "MapView", "ZoomError", "reduce_map"}
+TOOLS = {"FigureExportError", "MapView", "ZoomError", "keep_stills", "reduce_map"}
 
 
 def source(repository: Path) -> str:

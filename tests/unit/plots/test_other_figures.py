@@ -130,6 +130,15 @@ def test_a_picture_without_kaleido_is_a_clear_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("without_browser")
+def test_a_picture_without_a_browser_is_an_error_that_says_what_to_install(
+    result: FitResult, tmp_path: Path
+) -> None:
+    with pytest.raises(plots.FigureExportError, match="install chromium"):
+        plots.for_paper(plots.curves(result), tmp_path / "curves.svg")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_picture_format_or_folder_is_an_error(experiment: xr.Dataset, tmp_path: Path) -> None:
     figure = plots.c2(experiment, bin=0)
     with pytest.raises(ConfigurationError, match=r"\.bmp"):
@@ -140,11 +149,7 @@ def test_an_unknown_picture_format_or_folder_is_an_error(experiment: xr.Dataset,
 
 @pytest.mark.browser
 def test_a_picture_is_written_through_kaleido(experiment: xr.Dataset, tmp_path: Path) -> None:
-    pytest.importorskip("kaleido")
-    try:
-        path = plots.save_png(plots.c2(experiment, bin=0), tmp_path / "map.png", scale=1)
-    except plots.FigureExportError as error:
-        pytest.skip(str(error))
+    path = plots.save_png(plots.c2(experiment, bin=0), tmp_path / "map.png", scale=1)
     picture = path.read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert int.from_bytes(picture[16:20], "big") == 680

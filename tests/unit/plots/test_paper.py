@@ -16,8 +16,6 @@ from heterodyne_nb.plots.paper import laid_out
 from heterodyne_nb.plots.stretch import column_spans
 from heterodyne_nb.results import FitResult
 
-kaleido = pytest.importorskip("kaleido")
-
 
 def gaps(figure, width: float) -> np.ndarray:
     """Pixels between neighbouring columns."""
@@ -25,6 +23,7 @@ def gaps(figure, width: float) -> np.ndarray:
     return width * np.array([right[0] - left[1] for left, right in itertools.pairwise(spans)])
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize(("suffix", "unit"), [(".svg", 96.0), (".pdf", 72.0)])
 def test_a_vector_picture_has_the_width_asked_for(
     result: FitResult, tmp_path: Path, suffix: str, unit: float

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heterodyne_nb import files
@@ -31,7 +31,7 @@ def test_a_result_saved_and_loaded_is_equal(result, tmp_path, suffix):
     message=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
     chi2=st.floats(),
 )
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15)
 def test_any_numbers_and_any_message_survive_a_round_trip(
     make_result, tmp_path, suffix, values, message, chi2
 ):

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from held import stopped_clock
 
 from heterodyne_nb import AnalysisSession, ConfigManager, ConfigurationError, simulate
-from heterodyne_nb.analysis.session import FitSettings
+from heterodyne_nb.analysis.session import FitSettings, undo
 from heterodyne_nb.data.own import write_dataset
 
 
@@ -75,10 +76,17 @@ def test_assigning_a_choice_is_one_step_of_undo_as_well(session: AnalysisSession
     assert len(used_frames(session)) == 40
 
 
-def test_a_moving_slider_is_one_step_of_undo(session: AnalysisSession) -> None:
-    before = session.parameters
+def test_a_moving_slider_is_one_step_of_undo_until_it_rests(
+    session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, before = stopped_clock(monkeypatch, undo), session.parameters
     for value in np.linspace(100.0, 900.0, 30):
         session.set_parameter("D0", value=float(value))
+    rested = session.parameters
+    clock.now += 2
+    session.set_parameter("D0", value=50.0)
+    assert session.undo() == "value of D0"
+    assert session.parameters == rested
     assert session.undo() == "value of D0"
     assert session.parameters == before
 

@@ -30,10 +30,10 @@ def worked(session: AnalysisSession) -> AnalysisSession:
     session.set_parameter("alpha", value=-0.4, vary=False)
     session.set_parameter("D0", value=250.0, min=1.0, max=5e4, prior=(280.0, 50.0))
     session.run()
-    session.wait(60)
+    session.wait(600)
     session.change_settings(loss="huber", loss_scale=1.5)
     session.run()
-    session.wait(60)
+    session.wait(600)
     return session
 
 
@@ -83,7 +83,7 @@ def test_in_a_new_process_the_state_is_equal_and_the_script_makes_the_result_aga
         "print([repr(list(e.result.values.values())) for e in s.history], s.masked, s.shown, s.parameters)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=200
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
     )
     told = [repr(list(e.result.values.values())) for e in session.history]
     assert done.stdout.strip().endswith(f"{told} {session.masked} 1 {session.parameters}"), done.stderr
@@ -105,7 +105,7 @@ def test_the_script_of_a_cancelled_fit_holds_its_best_point(
     monkeypatch.setattr(running.tasks, "fit", stopped_early)
     session.set_parameter("D0", value=3000.0)
     session.run()
-    session.wait(60)
+    session.wait(600)
     assert session.result.message.startswith("cancelled")
     assert "ended early" in session.to_script()
     assert_same_numbers(run_script(session.to_script()), session.result)
@@ -117,7 +117,7 @@ def test_data_made_in_memory_have_no_script_until_the_session_is_saved(
     session = AnalysisSession(small)
     session.change_settings(mode="static_isotropic", multistart=0)
     session.run()
-    session.wait(60)
+    session.wait(600)
     with pytest.raises(ConfigurationError, match="made in memory"):
         session.to_script()
     folder = session.save(tmp_path / "kept")
@@ -141,7 +141,7 @@ def test_a_moved_or_changed_data_file_is_said(
     session: AnalysisSession, small: xr.Dataset, tmp_path: Path
 ) -> None:
     session.run()
-    session.wait(60)
+    session.wait(600)
     folder = session.save(tmp_path / "analysis")
     elsewhere = tmp_path / "elsewhere" / "run.nc"
     elsewhere.parent.mkdir()
@@ -228,12 +228,12 @@ def test_a_robust_set_is_kept_with_its_arguments_and_start(
     session: AnalysisSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.run()
-    session.wait(60)
+    session.wait(600)
     monkeypatch.setattr(
         heterodyne_nb, "fit_robust", lambda data, **given: {"scenario": given["start"]}, raising=False
     )
     session.run_robust(["scenario"], radius=0.5, n_scenarios=20)
-    session.wait(60)
+    session.wait(600)
     loaded = AnalysisSession.load(session.save(tmp_path / "robust"))
     assert loaded.history[1] == session.history[1]
     script = loaded.to_script()

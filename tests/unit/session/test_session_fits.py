@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+from held import Held
 
 import heterodyne_nb
 from heterodyne_nb import AnalysisSession, OptimizationError
-from heterodyne_nb.analysis.session import running, tasks
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
-
-THE_FIT = tasks.fit
+from heterodyne_nb.analysis.session import running
 
 
-def workers() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("heterodyne_nb")]
+def workers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("heterodyne_nb")]
 
 
 def fitted(session: AnalysisSession) -> AnalysisSession:
     session.run()
-    assert session.wait(60)
+    assert session.wait(600)
     return session
-
-
-def patient(seconds: float) -> Any:
-    """A task that reports and looks at its stop token, as fits do."""
-
-    def task(dataset: Any, settings: Any, parameters: Any, on_progress: OnProgress, stop: StopToken) -> Any:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and stop.reason is None:
-            on_progress(
-                ProgressEvent("patient", None, 2.0, {"D0": 1.0}, f"{end - time.monotonic():.3f} s left")
-            )
-            time.sleep(0.01)
-        return THE_FIT(dataset, settings, parameters, on_progress, stop)
-
-    return task
 
 
 def test_a_fit_equals_the_public_function_and_is_entered_shown_and_taken_over(
@@ -63,10 +45,11 @@ def test_a_fit_equals_the_public_function_and_is_entered_shown_and_taken_over(
 def test_values_changed_while_a_fit_runs_are_not_overwritten_by_it(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(0.2))
+    held = Held(monkeypatch)
     session.run()
     session.set_parameter("D0", value=777.0)
-    session.wait(60)
+    held.may_go_on.set()
+    session.wait(600)
     assert session.parameters.values[0] == 777.0
     assert session.shown == 0
 
@@ -75,34 +58,33 @@ def test_progress_reaches_observers_and_every_report_is_in_the_trace(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages, seen = [], []
-    monkeypatch.setattr(running.tasks, "fit", patient(0.3))
+    Held(monkeypatch, reports=30).may_go_on.set()
     session.observe(lambda change: seen.append(change["new"]), "progress")
     session.observe(lambda change: stages.append(change["new"]), "status")
     fitted(session)
     assert stages == ["running", "idle"]
-    assert 3 <= sum(event.stage == "patient" for event in seen) <= 10  # 30 reports, those the page can use
-    assert len(session.trace) > 15
-    assert session.trace[0][1:] == (2.0, "patient")
+    assert 1 <= sum(event.stage == "held" for event in seen) <= 30  # those the page can use
+    assert [step[1:] for step in session.trace[:30]] == [(30.5, "held")] * 30
 
 
 def test_a_cancelled_fit_keeps_its_best_so_far_and_says_so(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(30.0))
+    Held(monkeypatch)
+    stages: list[str] = []
+    session.observe(lambda change: stages.append(change["new"]), "status")
     session.run()
     assert not session.wait(0.05)
     session.cancel()
-    assert session.status == "cancelling"
-    began = time.monotonic()
-    assert session.wait(30)
-    assert time.monotonic() - began < 5
+    assert session.wait(600)
+    assert stages == ["running", "cancelling", "idle"]
     assert session.result.message.startswith("cancelled")
     assert not session.result.success
 
 
 def test_a_time_limit_ends_a_fit(session: AnalysisSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(30.0))
-    session.change_settings(time_limit=0.2)
+    Held(monkeypatch)
+    session.change_settings(time_limit=1e-9)
     fitted(session)
     assert session.result.message.startswith("time limit")
 
@@ -110,14 +92,14 @@ def test_a_time_limit_ends_a_fit(session: AnalysisSession, monkeypatch: pytest.M
 def test_a_second_run_while_one_is_running_is_refused(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(30.0))
+    Held(monkeypatch)
     session.run()
     with pytest.raises(OptimizationError, match="a fit is running"):
         session.run()
     with pytest.raises(OptimizationError, match="another run cannot be opened"):
         session.open_example()
     session.cancel()
-    session.wait(30)
+    session.wait(600)
 
 
 @pytest.mark.parametrize("raised", [OptimizationError("no way"), ZeroDivisionError("by nothing")])
@@ -130,7 +112,7 @@ def test_an_error_of_the_worker_becomes_the_error_of_the_session(
     monkeypatch.setattr(running.tasks, "fit", failing)
     session.run()
     with pytest.raises(OptimizationError, match=str(raised)):
-        session.wait(10)
+        session.wait(600)
     assert str(raised) in str(session.error)
     assert (session.status, session.history) == ("idle", ())
     assert session.error is raised or session.error.__cause__ is raised
@@ -140,11 +122,11 @@ def test_an_observer_that_raises_neither_ends_the_fit_nor_is_hidden(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = []
-    monkeypatch.setattr(running.tasks, "fit", patient(0.1))
+    Held(monkeypatch).may_go_on.set()
     session.observe(lambda _: 1 / 0, "progress")
     session.observe(lambda change: errors.append(change["new"]), "error")
     session.run()
-    session.wait(30)
+    session.wait(600)
     assert len(session.history) == 1
     assert any("ZeroDivisionError" in str(error) for error in errors if error)
 
@@ -153,7 +135,7 @@ def test_a_guess_sets_start_values_as_one_step_of_undo(session: AnalysisSession)
     session.set_parameter("alpha", value=-0.3, vary=False)
     before = session.parameters
     session.guess()
-    session.wait(60)
+    session.wait(600)
     assert session.parameters.values[1] == -0.3
     assert session.parameters.values[0] != before.values[0]
     assert session.undo() == "guess"
@@ -167,7 +149,7 @@ def test_bad_frames_are_found_and_masked(session: AnalysisSession) -> None:
     maps[..., :, 16:18] += 0.4
     session.open(dataset.assign(c2=(dataset["c2"].dims, maps)))
     session.find_bad_frames()
-    session.wait(30)
+    session.wait(600)
     assert session.masked == ((17, 18),)
     assert session.undo() == "mask bad frames"
     assert session.masked == ()
@@ -196,19 +178,17 @@ def test_only_the_chosen_bins_are_fitted(session: AnalysisSession) -> None:
 def test_reports_come_on_the_thread_of_a_running_event_loop(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(0.3))
-    threads = []
+    held, threads = Held(monkeypatch), []
     session.observe(lambda _: threads.append(threading.get_ident()), ["progress", "status", "history"])
 
-    async def cell() -> int:
+    async def cell() -> None:
         session.run()
-        slept = 0
+        await asyncio.sleep(0)  # the loop turns while the fit is held
+        held.may_go_on.set()
         while session.status != "idle":
             await asyncio.sleep(0.01)
-            slept += 1
-        return slept
 
-    assert asyncio.run(cell()) > 10
+    asyncio.run(cell())
     assert set(threads) == {threading.get_ident()}
     assert len(session.history) == 1
 
@@ -216,7 +196,7 @@ def test_reports_come_on_the_thread_of_a_running_event_loop(
 def test_waiting_inside_a_running_loop_deals_with_the_end_of_the_fit(session: AnalysisSession) -> None:
     async def cell() -> None:
         session.run()
-        assert session.wait(60)
+        assert session.wait(600)
         assert len(session.history) == 1
 
     asyncio.run(cell())
@@ -225,13 +205,15 @@ def test_waiting_inside_a_running_loop_deals_with_the_end_of_the_fit(session: An
 def test_closing_ends_the_worker_and_leaves_no_observer(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running.tasks, "fit", patient(30.0))
+    Held(monkeypatch)
     calls = []
     session.observe(lambda change: calls.append(change), "progress")
     session.run()
-    time.sleep(0.1)
-    assert workers()
+    at_work = workers()
+    assert at_work
     session.close()
+    for worker in at_work:  # closing itself waits for some seconds only
+        worker.join(600)
     assert workers() == []
     seen = len(calls)
     session.set_trait("progress", None)
@@ -252,7 +234,7 @@ def test_parameters_stay_those_asked_when_robust_fits_are_not_there_or_fail(
     monkeypatch.setattr(heterodyne_nb, "fit_robust", fit_robust, raising=False)
     fitted(session)
     session.run_robust("wasserstein", radius=0.1)
-    session.wait(30)
+    session.wait(600)
     assert seen["start"] is session.history[0].result
     assert (seen["mode"], seen["methods"], seen["radius"]) == ("static_isotropic", ["wasserstein"], 0.1)
     entry = session.history[1]

@@ -97,13 +97,13 @@ def test_brushing_on_map_or_strip_masks_frames_and_undo_takes_it_back(explorer):
 
 def test_bad_frames_are_offered_and_masked_only_when_accepted(explorer):
     explorer.find.click()
-    assert explorer.frames.background.wait(20)
+    assert explorer.frames.background.wait(600)
     assert explorer.map.offered == explorer.strip.offered == [(40, 42)]
     assert explorer.session.masked == ()
     explorer.dismiss.click()
     assert explorer.map.offered == []
     explorer.find.click()
-    assert explorer.frames.background.wait(20)
+    assert explorer.frames.background.wait(600)
     explorer.accept.click()
     assert explorer.session.masked == ((40, 42),)
     assert explorer.map.offered == []
@@ -139,7 +139,7 @@ def test_cropping_moves_the_limits_of_the_cut_and_comes_back(explorer):
 def test_the_fringes_become_start_values(explorer):
     explorer.session.mask_frames(40, 42)
     explorer.read.click()
-    assert explorer.fringes.background.wait(30)
+    assert explorer.fringes.background.wait(600)
     reading = explorer.fringes.reading
     assert reading.phi0 == pytest.approx(20, abs=1.5)
     assert reading.velocity(20.0) == pytest.approx(60, rel=0.05)
@@ -156,7 +156,7 @@ def test_a_known_direction_is_used_and_a_wrong_one_is_said(explorer):
     assert "is no angle" in explorer.fringes.message.value
     explorer.fringes.direction.value = "−70"
     explorer.read.click()
-    assert explorer.fringes.background.wait(30)
+    assert explorer.fringes.background.wait(600)
     assert explorer.fringes.reading.phi0 == -70
 
 
@@ -229,6 +229,6 @@ def test_while_a_page_shows_the_cut_it_is_computed_beside_it_and_the_last_age_wi
     explorer.cut.figure.widget._view_count = 1  # all that a page says back when it shows the figure
     for age in (10.0, 20.0, 30.0):
         explorer.age.value = age
-    assert explorer.cut.latest.wait(20)
+    assert explorer.cut.latest.wait(600)
     expected = prepare.g2_cuts(explorer.session.dataset.isel(phi=[0]), age=30.0, width=explorer.window.value)
     np.testing.assert_allclose(curve(explorer), expected.g2.values.ravel()[: curve(explorer).size])

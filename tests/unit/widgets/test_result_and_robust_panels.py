@@ -28,9 +28,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisSession
     session = AnalysisSession(path)
     session.change_settings(mode="static_isotropic", multistart=0)
     session.run()
-    session.wait(120)
+    session.wait(600)
     session.run_robust(n_scenarios=12)
-    session.wait(120)
+    session.wait(600)
     yield session
     session.close()
 
@@ -169,14 +169,14 @@ def test_a_robust_fit_and_a_path_by_their_buttons(fitted: AnalysisSession, tmp_p
     panel.form.radii["wasserstein"].value = "0.05"
     panel.run.click()
     assert panel.run.disabled
-    assert session.wait(120)
+    assert session.wait(600)
     entry = session.history[-1]
     assert list(entry.results) == ["wasserstein"]
     assert entry.result.robust["radius"] == 0.05
     assert entry.start == "fit 1"
     panel.method.value = "wasserstein"
     panel.follow.click()
-    assert session.wait(120)
+    assert session.wait(600)
     assert session.robust_path.attrs["method"] == "wasserstein"
     assert np.all(np.diff(session.robust_path["radius"]) > 0)
     assert panel.path.widget.layout.display == ""
