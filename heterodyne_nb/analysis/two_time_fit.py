@@ -236,7 +236,7 @@ def _answers(
     errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
     points = [(solved.theta, chi2), *solved.others]
     unit = objective.reduced(chi2) * spread.inflation
-    kept = left_over(problem.model, points, bands, errors, problem.t, unit)
+    kept = left_over(problem.model, points, bands, errors, problem.t, unit, problem.phi)
     every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]
     told = [{"parameters": x.tolist(), "chi2": value, "rise": rise} for x, value, rise in kept]
     return united(every), told

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+#: Angles closer than this (degrees) measure the same component of a velocity.
+_SAME_ANGLE = 0.5
 
 
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
@@ -127,3 +129,13 @@ def _turn_velocities(mode: str, names: list[str], theta: FloatArray, middle: flo
 def _speeds(names: list[str]) -> list[int]:
     """Where the velocity power laws begin."""
     return [i for i, name in enumerate(names) if name.startswith(("v0", "gamma_dot_0"))]
+
+
+def distinct_angles(phi: FloatArray) -> FloatArray:
+    """Azimuths (degrees) that measure different components of a velocity: modulo half a turn."""
+    folded = np.sort(np.mod(phi, 180.0))
+    kept = [folded[0]]
+    for angle in folded[1:]:
+        if angle - kept[-1] > _SAME_ANGLE and kept[0] + 180.0 - angle > _SAME_ANGLE:
+            kept.append(angle)
+    return np.array(kept)

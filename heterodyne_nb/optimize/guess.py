@@ -14,6 +14,8 @@ from heterodyne_nb.optimize.fringe_search import FlowCandidate, flow_candidates
 from heterodyne_nb.optimize.side_by_side import side_by_side
 
 FloatArray = NDArray[np.float64]
+#: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
+FEW_FRAMES = 0.5
 
 
 class StartSampler:
@@ -190,21 +192,31 @@ def initial_guess(objective: Objective, *, samples: int = 600, seed: int = 0) ->
 
 
 def warn_if_aliased(problem: Problem, theta: FloatArray) -> list[str]:
-    """Warn for every moving component whose fringes are sampled below twice their frequency (Nyquist)."""
+    """Warn for every moving component whose fringes advance too far per frame to count them for sure.
+
+    Beyond half a fringe (Nyquist) always; from a quarter on where all bins see the same frequency, so that the same
+    frames fit the alias exactly as well.
+    """
     step = float(np.median(np.diff(problem.t)))
     notes = []
     for name, curve in problem.model.curves(theta, problem.t).items():
         if not name.startswith("v"):
             continue
         directions = [v for n, v in zip(problem.table.names, theta, strict=True) if n.startswith("phi0")]
-        reach = max(
-            float(np.max(problem.q * np.abs(np.cos(np.radians(d - problem.phi))))) for d in directions
-        )
-        phase = reach * float(np.max(np.abs(curve))) * step
+        rates = [problem.q * np.abs(np.cos(np.radians(d - problem.phi))) for d in directions]
+        fastest = max(rates, key=np.max)
+        speed = float(np.max(np.abs(curve)))
+        phase = float(np.max(fastest)) * speed * step
+        told = f"{name}: fringes advance {phase / np.pi:.2g} pi per frame"
         if phase > np.pi:
             notes.append(
-                f"{name}: fringes advance {phase / np.pi:.2g} pi per frame, beyond Nyquist; the velocity may be "
-                "aliased (a shorter frame time or a smaller q would tell)"
+                f"{told}, beyond Nyquist; the velocity may be aliased (a shorter frame time or a smaller q would tell)"
+            )
+        elif phase > FEW_FRAMES * np.pi and np.ptp(fastest) < 1e-3 * np.max(fastest):
+            alias = (2.0 * np.pi / phase - 1.0) * speed
+            notes.append(
+                f"{told}, in all bins alike: {alias:.3g} instead of {speed:.3g} Å/s would look the same "
+                "(a shorter frame time, another q or another angle would tell)"
             )
     for note in notes:
         warn(note, FitWarning)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.models.coordinates import Block
+from heterodyne_nb.models.symmetries import distinct_angles
+from heterodyne_nb.optimize.guess import FEW_FRAMES
 
 FloatArray = NDArray[np.float64]
 
@@ -24,10 +26,6 @@ _SPEEDS, _DIRECTIONS = 16, 12
 _MOST_PHASE = 40.0
 #: Fractions tried in place of the one found, and ratios of the J of two components.
 _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
-#: Angles closer than this (degrees) measure the same component of a velocity.
-_SAME_ANGLE = 0.5
-#: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
-FEW_FRAMES = 0.5
 
 
 class Hops:
@@ -228,13 +226,3 @@ class Hops:
         table = self.problem.table
         point = np.clip(np.where(table.vary, point, table.values), table.lower, table.upper)
         return self.objective.from_internal(self.objective.to_internal(point))
-
-
-def distinct_angles(phi: FloatArray) -> FloatArray:
-    """Azimuths (degrees) that measure different components of a velocity: modulo half a turn."""
-    folded = np.sort(np.mod(phi, 180.0))
-    kept = [folded[0]]
-    for angle in folded[1:]:
-        if angle - kept[-1] > _SAME_ANGLE and kept[0] + 180.0 - angle > _SAME_ANGLE:
-            kept.append(angle)
-    return np.array(kept)

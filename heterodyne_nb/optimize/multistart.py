@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
-from heterodyne_nb.models.symmetries import near_twin
+from heterodyne_nb.models.symmetries import distinct_angles, near_twin
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
-from heterodyne_nb.optimize.hops import Hops, distinct_angles
+from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.side_by_side import side_by_side
 from heterodyne_nb.optimize.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress

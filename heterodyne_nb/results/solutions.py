@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.models.symmetries import distinct_angles
 from heterodyne_nb.results.numbers import number
 
 FloatArray = NDArray[np.float64]
@@ -63,6 +64,7 @@ def left_over(
     errors: FloatArray,
     t: FloatArray,
     unit: float,
+    angles: FloatArray,
 ) -> list[tuple[FloatArray, float, float]]:
     """Which optima are other answers than the first, as (published vector, χ², rise).
 
@@ -79,24 +81,39 @@ def left_over(
         Times of the bands in s.
     unit : float
         Scatter of χ² for one degree of freedom.
+    angles : (B,)
+        Azimuths measured, degrees: a single one tells no direction.
     """
+    directed = len(distinct_angles(angles)) > 1
     (best, lowest), *others = points
     kept: list[tuple[FloatArray, float, float]] = []
     for theta, chi2 in others:
         rise = max(chi2 - lowest, 0.0) / unit
-        same = [_same(model, theta, other, bands, errors, t) for other in (best, *(k[0] for k in kept))]
+        same = [
+            _same(model, theta, other, bands, errors, t, directed) for other in (best, *(k[0] for k in kept))
+        ]
         if rise <= LEFT_OVER and not any(same):
             kept.append((theta, chi2, rise))
     return kept
 
 
 def _same(
-    model: Any, one: FloatArray, other: FloatArray, bands: Bands, errors: FloatArray, t: FloatArray
+    model: Any,
+    one: FloatArray,
+    other: FloatArray,
+    bands: Bands,
+    errors: FloatArray,
+    t: FloatArray,
+    directed: bool,
 ) -> bool:
     """Whether two optima say the same within the errors."""
     for i, name in enumerate(model.parameter_names):
         turned = abs((one[i] - other[i] + 90.0) % 180.0 - 90.0)
-        if name.startswith("phi0") and turned > max(_SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i])):
+        if (
+            directed
+            and name.startswith("phi0")
+            and turned > max(_SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i]))
+        ):
             return False
     first, second = model.curves(one, t), model.curves(other, t)
     for name, (lower, upper) in bands.items():
@@ -133,11 +150,14 @@ def in_words(record: xr.Dataset) -> str:
     t = record["t"].values
     middle = t[len(t) // 2 : len(t) // 2 + 1]
     curves = [{name: float(c[0]) for name, c in one.curves(middle).items()} for one in every]
+    directed = "phi" in record and len(distinct_angles(record["phi"].values)) > 1
     told = [name for name in curves[0] if _differ([c[name] for c in curves])]
     directions = [
         name
         for name in every[0].values
-        if name.startswith("phi0") and np.ptp([one.values[name] for one in every]) > _SAME_DIRECTION
+        if directed
+        and name.startswith("phi0")
+        and np.ptp([one.values[name] for one in every]) > _SAME_DIRECTION
     ]
     answers = []
     for one, curve in zip(every, curves, strict=True):
@@ -145,7 +165,7 @@ def in_words(record: xr.Dataset) -> str:
         parts += [f"{name} = {_with_unit(record, name, curve[name])}" for name in told]
         answers.append(" with ".join([parts[0], ", ".join(parts[1:])]) if len(parts) > 1 else "".join(parts))
     text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
-    if directions and "phi" in record:
+    if directions:
         text += " The angles measured cannot tell them apart; another angle between them would."
     return text
 

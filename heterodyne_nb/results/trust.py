@@ -20,6 +20,8 @@ BIN_FACTOR = 1.5
 LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
 #: Errors by which a contrast or offset must pull at its limit before that is serious.
 PULLED = 3.0
+#: Error of a contrast or offset at its limit above which the data hardly determine it.
+LOOSE_LEVEL = 0.2
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,13 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             text = (
                 f"The {name} is at its limit {limits} in {held.size} of {record.sizes['bin']} bins: {shown}."
             )
-            serious = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
-            if serious:
+            loose = bool(np.any(record[f"{name}_error"].values[held] > LOOSE_LEVEL))
+            against = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
+            if against:
                 text += " The data pull beyond it: the model misses something, or c2 is not of speckle alone."
-            flags.append(Flag("contrast_limit", text, serious))
+            elif loose:
+                text += " It is hardly determined, and fractions change with it: fix it, measured on a static sample."
+            flags.append(Flag("contrast_limit", text, against or loose))
     if "contrast" in record:
         dark = int(np.sum(record["contrast"].values == 0.0))
         if dark:
