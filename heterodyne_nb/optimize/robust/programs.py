@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from heterodyne_nb.optimize.robust.solvers import SolverChain
 
 FloatArray = NDArray[np.float64]
+#: A coordinate whose curvature is below this, relative to the largest, holds no information.
+_NOTHING = 1e-24
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,12 @@ class Cap:
 
 
 def root(matrix: FloatArray) -> FloatArray:
-    """K (n, n) with KᵀK = matrix, columns scaled first; eigenvalues negative by rounding count as zero."""
-    scale = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(scale, scale))
+    """K (n, n) with KᵀK = matrix, columns scaled first; what is negative or next to nothing by rounding counts as 0."""
+    diagonal = np.diag(matrix)
+    known = diagonal > _NOTHING * np.max(diagonal, initial=0.0)
+    scale = np.sqrt(np.where(known, diagonal, 0.0))
+    unit = np.where(known, 1.0 / np.where(known, scale, 1.0), 0.0)
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) * np.outer(unit, unit))
     return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale
 
 

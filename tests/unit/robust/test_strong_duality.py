@@ -11,7 +11,7 @@ import pytest
 from heterodyne_nb.optimize.robust import solver_readiness
 from heterodyne_nb.optimize.robust.ellipsoidal import BallModel, BallProgram
 from heterodyne_nb.optimize.robust.inner import ball_maximum, tail_mean
-from heterodyne_nb.optimize.robust.programs import Cap, Quadratic
+from heterodyne_nb.optimize.robust.programs import Cap, Quadratic, root
 from heterodyne_nb.optimize.robust.scenario import ScenarioModel, ScenarioProgram, sample_values
 from heterodyne_nb.optimize.robust.solvers import SOLVERS, SolverChain
 from heterodyne_nb.optimize.robust.wasserstein import NormModel, NormProgram
@@ -159,3 +159,9 @@ def test_other_solvers_agree_with_the_default(kind: str, solver: str) -> None:
     _, expected = program(kind).solve(model, lower, upper)
     _, value = program(kind, solver).solve(model, lower, upper)
     assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_curvature_that_is_negative_by_rounding_counts_as_none() -> None:
+    matrix = np.diag([2e-3, -2.5e-33, 9e3]) + 1e-17 * np.eye(3)[::-1]
+    factor = root(matrix)
+    np.testing.assert_allclose(factor.T @ factor, np.diag([2e-3, 0.0, 9e3]), rtol=1e-9, atol=1e-12)
