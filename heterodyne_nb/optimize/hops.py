@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float64]
 _SPEEDS, _DIRECTIONS = 16, 12
 #: Radians of phase over the whole run up to which velocities are scanned; faster ones show in the fringes.
 _MOST_PHASE = 40.0
+#: Share of the way to a bound that a kick may go.
+_SHORT = 0.95
 #: Fractions tried in place of the one found, and ratios of the J of two components.
 _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
 
@@ -47,7 +49,7 @@ class Hops:
     def structural(self, theta: FloatArray) -> list[FloatArray]:
         """Bends turned over, J and fractions exchanged or at other levels."""
         points = [*self._bends(theta), *self._exchanges(theta), *self._levels(theta), *self._ratios(theta)]
-        return [self._feasible(point) for point in points]
+        return self._physical([self._feasible(point) for point in points])
 
     def flows(self, theta: FloatArray, most: int = 4) -> list[FloatArray]:
         """Other velocities and directions: mirrors at the angles measured, aliases, and the best of a grid."""
@@ -55,17 +57,17 @@ class Hops:
         for power, direction in self._moving():
             points += self._mirrors(theta, power, direction) + self._aliases(theta, power, direction)
             points += self._scanned(theta, power, direction, most)
-        return [self._feasible(point) for point in points]
+        return self._physical([self._feasible(point) for point in points])
 
     def kicks(self, theta: FloatArray, rng: np.random.Generator, count: int) -> list[FloatArray]:
-        """The point with one or two coordinates moved by their typical size, at random."""
+        """The point with one or two coordinates moved by their typical size, at random, but not onto a bound."""
         z, points = self.objective.to_internal(theta), []
-        lower, upper = self.objective.internal_bounds(theta)
+        lower, upper = (z + _SHORT * (bound - z) for bound in self.objective.internal_bounds(theta))
         for _ in range(count):
             moved, chosen = z.copy(), rng.permutation(len(z))[: rng.integers(1, 3)]
             moved[chosen] += rng.choice([-1.0, 1.0], len(chosen)) * rng.uniform(0.7, 2.5, len(chosen))
             points.append(self.objective.from_internal(np.clip(moved, lower, upper)))
-        return points
+        return self._physical(points)
 
     # -- components and fractions ----------------------------------------------------------------
 
@@ -220,6 +222,10 @@ class Hops:
         """A power law at mid-time."""
         i, j, k = block.indices
         return float(theta[i] * self.middle ** theta[j] + theta[k])
+
+    def _physical(self, points: list[FloatArray]) -> list[FloatArray]:
+        """Those with fractions in [0, 1] and no negative J: ties and fixed values can keep a point from that."""
+        return [point for point in points if self.objective.physical(point)]
 
     def _feasible(self, point: FloatArray) -> FloatArray:
         """Inside all bounds, what is not fitted at its own value."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
+from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import distinct_angles, near_twin
 from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
@@ -224,12 +225,13 @@ class Multistart:
         for number, (keep, iterations) in enumerate(self.settings.rounds):
             quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
             kept = fits if known is not None and number == 0 else fits[:keep]
-            jobs = [
-                partial(self._one_fit, coarse, fit.point, quick, f"{stage}, round {number + 1}")
-                for fit in kept
-            ]
+            one = self._one_fit if known is None else self._one_hop
+            jobs = [partial(one, coarse, fit.point, quick, f"{stage}, round {number + 1}") for fit in kept]
             results: list[Found] = []
-            for fit, (result, entry) in zip(kept, side_by_side(jobs), strict=True):
+            for fit, answer in zip(kept, side_by_side(jobs), strict=True):
+                if answer is None:
+                    continue
+                result, entry = answer
                 where = self._directions(result.x)
                 results.append(Found(float(result.fun), result.x, fit.times, where))
                 self.path.append(entry)
@@ -242,6 +244,15 @@ class Multistart:
             if self._stopped() or not fits:
                 break
         return fits
+
+    def _one_hop(
+        self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
+    ) -> tuple[OptimizeResult, dict[str, Any]] | None:
+        """A fit from where nobody asked to go: None where the model cannot be evaluated there."""
+        try:
+            return self._one_fit(objective, start, strategy, stage)
+        except OptimizationError:
+            return None
 
     def _one_fit(
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str

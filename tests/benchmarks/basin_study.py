@@ -94,7 +94,9 @@ def judged(task: tuple[str, int]) -> dict[str, Any]:
         result = hnb.fit(data)
         seconds = time.process_time() - begun
         large = [name for name in truth if name.startswith(("D", "v"))]
-        limits = {n: {"value": truth[n], "min": 0.0 if n.startswith("D0") else -1e7, "max": 1e7} for n in large}
+        limits = {
+            n: {"value": truth[n], "min": 0.0 if n.startswith("D0") else -1e7, "max": 1e7} for n in large
+        }
         known = hnb.fit(data, parameters=truth | limits, multistart=0)
     unit = max(known.chi2_reduced, 1e-300)
     behind = (result.chi2 - known.chi2) / unit

@@ -128,7 +128,7 @@ def test_each_format_is_written_and_offered(results: ResultPanel, tmp_path: Path
 def test_a_folder_that_is_not_there_is_said(results: ResultPanel, tmp_path: Path) -> None:
     results.export.path.value = str(tmp_path / "nowhere" / "fit.nc")
     results.export.write.click()
-    assert "does not exist" in results.export.message.value
+    assert "there is no such folder" in results.export.message.value
     results.export.path.value = ""
     results.export.write.click()
     assert "no file is named" in results.export.message.value
