@@ -47,7 +47,9 @@ def fit(
     mode : str
         Analysis mode; see ``ModelFactory.names()``.
     parameters : mapping or ParameterTable, optional
-        Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``.
+        Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
+        ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
+        contrast stays in (0, 1], as that of speckle does, and the offset in (−1, 2).
     method : str
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
     contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
@@ -57,7 +59,8 @@ def fit(
     loss_scale : float or "auto"
         Scale of the residuals in units of sigma; "auto" estimates it.
     multistart : int, optional
-        Number of start vectors that are fitted; 0 fits from the given start alone. Default: the search decides.
+        Number of start vectors that are fitted; 0: the given start alone. Default: the search decides. Each search
+        goes on with hops from its best answer to other basins.
     time_limit : float, optional
         Seconds; the best so far is returned, marked so.
     seed : int

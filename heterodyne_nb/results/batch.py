@@ -15,11 +15,12 @@ from heterodyne_nb.results.trust import trust_flags
 if TYPE_CHECKING:
     from heterodyne_nb.results.fit_result import FitResult
 
-#: Serious flag codes and the columns they fill; each column is True where there is cause for doubt.
+#: Flag codes (serious ones, and what is not determined) and the columns they fill; each column is True where there is cause for doubt.
 FLAG_COLUMNS = {
     "bounds_hit": ("at_bound",),
     "not_converged": ("not_converged",),
     "poor_chi2": ("poor_chi2", "small_chi2", "poor_bins"),
+    "ambiguous": ("several_answers", "contrast_limit", "no_contrast"),
     "unidentified": ("not_determined",),
 }
 
@@ -49,8 +50,8 @@ def batch_table(
     xarray.Dataset
         ``parameters(coord, parameter)``, ``stderr``, ``status``; ``unit(parameter)``;
         ``chi2_reduced(coord)``, ``success``, ``n_data``, ``message``; the trust flags ``bounds_hit``,
-        ``not_converged``, ``poor_chi2``, ``unidentified`` (True: cause for doubt), ``trusted`` (none of
-        the first three), and ``flags`` in words. Of models with curves in time also each curve with its band,
+        ``not_converged``, ``poor_chi2``, ``ambiguous``, ``unidentified`` (True: cause for doubt), ``trusted``
+        (none of the first four), and ``flags`` in words; ``contrast`` and ``offset``, mean over bins. Of models with curves in time also each curve with its band,
         ``v(coord, t)``, ``v_lower``, ``v_upper``; NaN at the times a fit does not cover.
 
     Raises
@@ -79,7 +80,16 @@ def batch_table(
         },
         attrs={"mode": results[0].mode},
     )
-    return table.assign(_flags(rows, coord)).assign(_curves(rows, table[coord]))
+    levels = {
+        name: (
+            coord,
+            [float(row[name].mean()) for row in rows],
+            {"units": "1", "long_name": f"mean {name} of the bins"},
+        )
+        for name in ("contrast", "offset")
+        if all(name in row for row in rows)
+    }
+    return table.assign(_flags(rows, coord)).assign(_curves(rows, table[coord])).assign(levels)
 
 
 def _curves(rows: list[xr.Dataset], along: xr.DataArray) -> dict[str, xr.DataArray]:
@@ -98,11 +108,15 @@ def _stacked(rows: list[xr.Dataset], name: str) -> np.ndarray:
 
 def _flags(rows: list[xr.Dataset], coord: str) -> dict[str, Any]:
     found = [trust_flags(row) for row in rows]
-    codes = [{flag.code for flag in flags} for flags in found]
+    codes = [
+        {flag.code for flag in flags if flag.serious or flag.code == "not_determined"} for flags in found
+    ]
     columns: dict[str, Any] = {
         name: (coord, [bool(one & set(meant)) for one in codes]) for name, meant in FLAG_COLUMNS.items()
     }
-    doubts = np.array([columns[name][1] for name in ("bounds_hit", "not_converged", "poor_chi2")])
+    doubts = np.array(
+        [columns[name][1] for name in ("bounds_hit", "not_converged", "poor_chi2", "ambiguous")]
+    )
     columns["trusted"] = (coord, ~doubts.any(axis=0))
     columns["flags"] = (coord, [" ".join(flag.text for flag in flags) for flags in found])
     return columns

@@ -18,6 +18,8 @@ def test_parameters_stand_against_the_coordinate(make_result):
     assert table["parameters"].dims == ("q", "parameter")
     assert table["trusted"].all()
     assert table.attrs["mode"] == "heterodyne"
+    assert table["offset"].values == pytest.approx(3 * [1.0005])
+    assert table["contrast"].dims == ("q",)
 
 
 def test_each_doubt_has_its_own_column_and_its_words(make_result):
@@ -28,13 +30,18 @@ def test_each_doubt_has_its_own_column_and_its_words(make_result):
         make_result(status=FREE, success=False, message="stopped by hand"),
         make_result(status=FREE, chi2=9000.0),
         make_result(status=[*FREE[:9], "not determined", *FREE[10:]]),
+        make_result(
+            status=FREE,
+            solutions=[{"parameters": [*VALUES[:13], VALUES[13] + 50], "chi2": 3190.0, "rise": 0.5}],
+        ),
     ]
-    table = batch_table(fits, "file", list("abcde"))
-    assert table["bounds_hit"].values.tolist() == [False, True, False, False, False]
-    assert table["not_converged"].values.tolist() == [False, False, True, False, False]
-    assert table["poor_chi2"].values.tolist() == [False, False, False, True, False]
-    assert table["unidentified"].values.tolist() == [False, False, False, False, True]
-    assert table["trusted"].values.tolist() == [True, False, False, False, True]
+    table = batch_table(fits, "file", list("abcdef"))
+    assert table["bounds_hit"].values.tolist() == [False, True, False, False, False, False]
+    assert table["not_converged"].values.tolist() == [False, False, True, False, False, False]
+    assert table["poor_chi2"].values.tolist() == [False, False, False, True, False, False]
+    assert table["unidentified"].values.tolist() == [False, False, False, False, True, False]
+    assert table["ambiguous"].values.tolist() == [False, False, False, False, False, True]
+    assert table["trusted"].values.tolist() == [True, False, False, False, True, False]
     assert "stopped by hand" in str(table["flags"].sel(file="c").values)
     assert str(table["flags"].sel(file="a").values) == ""
 
