@@ -134,7 +134,6 @@ def build_table(
     )
     if problems:
         raise ConfigurationProblems(problems)
-    notes: list[str] = []
     for root, members in ties.groups().items():
         _intersect(rows, root, members, problems)
     for name, row in rows.items():
@@ -147,7 +146,7 @@ def build_table(
     return replace(_table(mode, rows, ties, notes), contrast=contrast, offset=offset)
 
 
-def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]) -> Level:
+def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem], notes: list[str]) -> Level:
     """Limits of contrast or offset as asked for."""
     if request is None or not request.says_anything:
         return Level(spec.lower, spec.upper)
@@ -157,7 +156,12 @@ def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]
         problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))
     row.check_bounds(problems)
     if request.value is not None or row.fixed:
-        row.settle_value(problems, [])
+        row.settle_value(problems, notes)
+    if request.value is not None and not row.fixed:
+        notes.append(
+            f"{request.path}: the start value is not used, because {spec.name} is solved for in every step; "
+            "to hold it there, fix it"
+        )
     return Level(row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True)
 
 

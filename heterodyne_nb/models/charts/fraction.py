@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heterodyne_nb.models.charts.base import Chart, FloatArray
+from heterodyne_nb.models.charts.base import Chart, FloatArray, within
 from heterodyne_nb.models.curves import LARGEST_EXPONENT
 
 
@@ -45,7 +45,7 @@ class FractionChart(Chart):
 
     def set(self, theta: FloatArray, raw: FloatArray) -> None:
         i, j, k = self.indices
-        first, last = np.clip(raw[:2], 0.0, 1.0)
+        first, last = (within(x, 0.0, 1.0) for x in raw[:2])
         rate = self._bent(float(raw[2]), j)
         shift = self._shift(theta)
         early, late, rise = self._growths(rate, shift)
@@ -53,19 +53,19 @@ class FractionChart(Chart):
         if self.shift is not None:
             amplitude, theta[self.shift] = self._move_shift(amplitude, rate, shift)
             early, late, rise = self._growths(rate, theta[self.shift])
-        amplitude = float(np.clip(amplitude, *self._amplitudes(early, late, rise)))
+        amplitude = within(amplitude, *self._amplitudes(early, late, rise))
         lowest = max(self.lower[k], -amplitude * early, -amplitude * late)
         highest = min(self.upper[k], 1.0 - amplitude * early, 1.0 - amplitude * late)
         theta[i], theta[j] = amplitude, rate
-        theta[k] = np.clip(first - amplitude * early, lowest, highest)
+        theta[k] = within(first - amplitude * early, lowest, highest)
 
     def _bent(self, rate: float, j: int) -> float:
         """The rate inside its bounds and, where they allow, away from 0."""
         least, bounds = self.SMALLEST_BEND / self.times.span, (self.lower[j], self.upper[j])
-        rate = float(np.clip(rate, *bounds))
+        rate = within(rate, *bounds)
         if abs(rate) >= least:
             return rate
-        return float(np.clip(np.copysign(least, rate), *bounds)) or float(np.clip(-least, *bounds))
+        return within(np.copysign(least, rate), *bounds) or within(-least, *bounds)
 
     def _growths(self, rate: float, shift: float) -> tuple[float, float, float]:
         """exp(rate (t - shift)) at the first and the last frame, and the rise between them, never 0."""
@@ -88,7 +88,7 @@ class FractionChart(Chart):
         if not self.free[at] or abs(amplitude) <= limit or limit <= 0:
             return amplitude, shift
         moved = shift - np.log(abs(amplitude) / (0.9 * limit)) / rate
-        moved = float(np.clip(moved, self.lower[at], self.upper[at]))
+        moved = within(moved, self.lower[at], self.upper[at])
         return amplitude * _growth(rate, moved - shift), moved
 
     def jacobian(self, theta: FloatArray, raw: FloatArray) -> FloatArray:
@@ -108,4 +108,4 @@ class FractionChart(Chart):
 
 
 def _growth(rate: float, t: float) -> float:
-    return float(np.exp(np.clip(rate * t, -LARGEST_EXPONENT, LARGEST_EXPONENT)))
+    return float(np.exp(within(rate * t, -LARGEST_EXPONENT, LARGEST_EXPONENT)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heterodyne_nb.models.charts.base import Chart, FloatArray
+from heterodyne_nb.models.charts.base import Chart, FloatArray, within
 
 
 class TransportChart(Chart):
@@ -126,8 +126,8 @@ class TransportChart(Chart):
 
     def set(self, theta: FloatArray, raw: FloatArray) -> None:
         i, j, k = self.indices
-        middle, rise = max(float(raw[0]), 0.0), float(np.clip(raw[1], -1.0, 1.0))
-        bend = float(np.clip(raw[2], *self._bends(middle, rise)))
+        middle, rise = max(float(raw[0]), 0.0), within(raw[1], -1.0, 1.0)
+        bend = within(raw[2], *self._bends(middle, rise))
         exponent, share = self._shape(rise, bend)
         exponent = self._on_bound(exponent, j)
         amplitude = min(middle * share * self.times.middle**-exponent, self.upper[i])

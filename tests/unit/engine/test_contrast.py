@@ -9,7 +9,7 @@ from scipy.optimize import LinearConstraint, minimize
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import CONTRAST_MODES
 from heterodyne_nb.engine.contrast import ContrastOffset
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 
 Q, PHI = np.repeat([0.01, 0.02], 4), np.tile([0.0, 40.0, 80.0, 120.0], 2)
 
@@ -92,3 +92,9 @@ def test_speckle_contrast_is_between_0_and_1_unless_asked_otherwise() -> None:
 def test_a_wrong_wish_for_contrast_or_offset_is_told(asked: dict, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         resolve_parameters("static_isotropic", asked)
+
+
+def test_a_start_value_of_what_is_solved_for_is_said_to_have_no_effect() -> None:
+    with pytest.warns(ConfigurationWarning, match="solved for in every step"):
+        table = resolve_parameters("static_isotropic", {"contrast": 0.3})
+    assert table.contrast.fixed is None
