@@ -119,10 +119,9 @@ def build_table(
     }
     for row in rows.values():
         row.check_bounds(problems)
+    notes: list[str] = []
     contrast, offset = (
-        Level(spec.lower, spec.upper)
-        if spec.name in rows
-        else _level(spec, requests.get(spec.name), problems)
+        _level(spec, None if spec.name in rows else requests.get(spec.name), problems, notes)
         for spec in _LEVELS
     )
     ties = Ties({name: row.request.tie for name, row in rows.items()})
