@@ -49,7 +49,7 @@ def fit(
     parameters : mapping or ParameterTable, optional
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
-        contrast stays in (0, 1], as that of speckle does, and the offset in (−1, 2).
+        contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
     method : str
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
     contrast : {"per_bin", "shared", "per_q", "smooth_phi"}

@@ -65,7 +65,7 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
     problem = OneTimeProblem(
         model, table, np.sort(tau[lags]), np.where(used, g2, 1.0)[here], weight[here], q[alive], phi[alive]
     )
-    warn_if_not_normalised(problem.level, table, "g2")
+    warn_if_not_normalised(problem.scale.unit, table, "g2")
     return problem
 
 

@@ -61,12 +61,15 @@ class InitialParameters(Section):
     active_parameters: OptionalTexts = setting(
         None, description="Names of the parameters that are fitted; all others are fixed. Null: all are."
     )
-    fixed: Texts = setting((), description="Names of parameters held at their values.")
+    fixed: Texts = setting(
+        (), description="Names of parameters held at their values; contrast and offset too."
+    )
     tied: dict[str, Text] = setting(
         dict, description="Parameter to the parameter of the same unit that it always equals."
     )
     bounds: dict[str, Pair] = setting(
-        dict, description="Parameter to [lower, upper] in its unit; the others keep their default bounds."
+        dict,
+        description="Parameter to [lower, upper] in its unit; the others keep their default bounds. contrast and offset may stand here, too.",
     )
     priors: dict[str, Pair] = setting(
         dict, description="Parameter to [mean, standard deviation] of a Gaussian prior, in its unit."

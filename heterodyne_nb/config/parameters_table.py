@@ -81,7 +81,8 @@ class ParameterTable:
     notes : tuple of str
         What was adjusted on the way, in words.
     contrast, offset : Level
-        Limits of contrast and offset. That of speckle is in (0, 1], and an offset near 1, or 0 for c2 - 1.
+        Limits of contrast and offset; default ones follow the data where their baseline is 0 or they are not
+        normalised.
     """
 
     mode: str
@@ -96,7 +97,7 @@ class ParameterTable:
     given: np.ndarray
     notes: tuple[str, ...] = field(default=())
     contrast: Level = Level(0.0, 1.0)
-    offset: Level = Level(-1.0, 2.0)
+    offset: Level = Level(0.8, 2.0)
 
     def __post_init__(self) -> None:
         for name in ("values", "lower", "upper"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MULTICOMPONENT = "multicomponent"
 _LEVELS = (
     ParameterSpec("contrast", "1", 0.5, 0.0, 1.0, "contrast of every bin"),
-    ParameterSpec("offset", "1", 1.0, -1.0, 2.0, "offset of every bin"),
+    ParameterSpec("offset", "1", 1.0, 0.8, 2.0, "offset of every bin"),
 )
 #: Every mode that a configuration may name.
 MODES: tuple[str, ...] = (*PARAMETERS, MULTICOMPONENT)
@@ -150,6 +150,9 @@ def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]
     if request is None or not request.says_anything:
         return Level(spec.lower, spec.upper)
     row = _Row(spec, request)
+    if row.fixed and request.value is not None:  # in the units of the data, which need not be normalised
+        row.lower = min(row.lower, request.value) if request.lower is None else row.lower
+        row.upper = max(row.upper, request.value) if request.upper is None else row.upper
     if request.tie is not None:
         hint = "contrast='shared' (or 'per_q', 'smooth_phi') ties bins to each other"
         problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))

@@ -1,8 +1,9 @@
 """Contrast and offset of every bin: how bins share them, their limits, and their best values for a given model.
 
 c2 = offset_b + contrast_b M is linear in both, so they need no search: for any M the best ones solve a small least
-squares problem inside their limits. Speckle has a contrast in (0, 1]; without that limit a fringe on a plateau is
-fitted as well by contrast 700 and x_sample near 0 as by the true pair.
+squares problem inside their limits. Speckle has a contrast in (0, 1] and a baseline of 1, a little less where c2 was
+normalised by means over time; without such limits a fringe on a plateau is fitted as well by contrast 700, or by
+contrast 1 on an offset of 0.2, and x_sample near 0 as by the true values.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy.linalg import null_space
 from scipy.optimize import nnls
 
 from heterodyne_nb.config.parameters_table import ParameterTable
+from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 
 FloatArray = NDArray[np.float64]
@@ -115,8 +117,8 @@ class ContrastOffset:
         1/Å and degrees.
     table : ParameterTable
         Its ``contrast`` and ``offset`` hold limits, fixed values and priors.
-    level : float
-        Scale of c2: 1 for normalised data; default limits are multiplied by it.
+    scale : Scale
+        Units of c2, which default limits follow.
 
     Attributes
     ----------
@@ -128,16 +130,20 @@ class ContrastOffset:
     """
 
     def __init__(
-        self, mode: str, q: FloatArray, phi: FloatArray, table: ParameterTable, level: float = 1.0
+        self, mode: str, q: FloatArray, phi: FloatArray, table: ParameterTable, scale: Scale | None = None
     ) -> None:
         design, half = contrast_design(mode, q, phi), _basis(mode, q, phi).shape[1]
         settings = [table.contrast, table.offset]
         self.free = np.array([s.fixed is None for s in settings])
         self.design = design[:, :, np.repeat(self.free, half)]
         self.base = np.tile([0.0 if s.fixed is None else s.fixed for s in settings], (len(q), 1))
-        scale = [1.0 if s.given else level for s in settings]
-        self.lower = np.array([s.lower * c for s, c in zip(settings, scale, strict=True)])
-        self.upper = np.array([s.upper * c for s, c in zip(settings, scale, strict=True)])
+        units = scale or Scale()
+        shift = np.array([0.0, units.baseline - 1.0])
+        given = np.array([s.given for s in settings])
+        self.lower, self.upper = (
+            np.where(given, ends, units.unit * (ends + shift))
+            for ends in (np.array([s.lower for s in settings]), np.array([s.upper for s in settings]))
+        )
         self.separate = mode != "smooth_phi"
         self._group = np.argmax(_basis(mode, q, phi) != 0, axis=1) if self.separate else None
         self._priors = [

@@ -63,16 +63,16 @@ def problem_from_dataset(
         model, table, data, _coordinate(stacked, "q"), _coordinate(stacked, "phi"),
         np.asarray(stacked["t"].values, float), mask, sigma, np.concatenate(holes).astype(np.int64), gap,
     )  # fmt: skip
-    warn_if_not_normalised(problem.level, table, "c2")
+    warn_if_not_normalised(problem.scale.unit, table, "c2")
     return problem
 
 
-def warn_if_not_normalised(level: float, table: ParameterTable, name: str) -> None:
+def warn_if_not_normalised(unit: float, table: ParameterTable, name: str) -> None:
     """Say so where the limits of contrast and offset had to be stretched to the scale of the data."""
-    if level != 1.0 and not (table.contrast.given and table.offset.given):
+    if unit != 1.0 and not (table.contrast.given and table.offset.given):
         warn(
-            f"{name} is {level:.4g} on average, so it is not normalised: contrast and offset are in its units, "
-            f"and their limits {level:.4g} times the usual ones",
+            f"{name} is {unit:.4g} on average, so it is not normalised: contrast and offset are in its units, "
+            f"and their limits {unit:.4g} times the usual ones",
             DataWarning,
         )
 

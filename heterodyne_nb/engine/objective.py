@@ -56,7 +56,7 @@ class Objective:
         self.bounds = np.array(table.bounds)
         self.free = np.array(table.vary)
         self.x0 = np.array(table.values)
-        self.linear = ContrastOffset(contrast, problem.q, problem.phi, table, problem.level)
+        self.linear = ContrastOffset(contrast, problem.q, problem.phi, table, problem.scale)
         self.coordinates = Coordinates(table, problem.model.blocks, *problem.ends)
         self.moving = np.flatnonzero(np.any(self.coordinates.jacobian(self.x0) != 0, axis=1))
         self.evaluations = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.objective import Objective
-from heterodyne_nb.engine.problem import NORMALISED
+from heterodyne_nb.engine.problem import Scale, scale_of
 from heterodyne_nb.errors import DataFormatError
 
 FloatArray = NDArray[np.float64]
@@ -64,10 +64,9 @@ class OneTimeProblem:
         return np.count_nonzero(self.weight, axis=1).astype(float)
 
     @property
-    def level(self) -> float:
-        """1 for a normalised g2, or one less 1; its mean where it is in other units."""
-        mean = abs(float(np.sum(self.weight * self.g2) / np.sum(self.weight)))
-        return 1.0 if mean <= NORMALISED else mean
+    def scale(self) -> Scale:
+        """In which units g2 is."""
+        return scale_of(float(np.sum(self.weight * self.g2) / np.sum(self.weight)))
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -14,8 +14,21 @@ from heterodyne_nb.errors import DataFormatError, OptimizationError
 
 FloatArray = NDArray[np.float64]
 
-#: A mean c2 above this is not that of a normalised correlation.
-NORMALISED = 3.0
+#: A mean correlation above the second is not normalised, one below the first has its baseline at 0.
+_LEAST, _MOST = 0.5, 3.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Units of a correlation: what is 1 in the usual ones, and where it goes when all has decayed (1 or 0 of them)."""
+
+    unit: float = 1.0
+    baseline: float = 1.0
+
+
+def scale_of(mean: float) -> Scale:
+    """Units by the mean: normalised, less 1 (baseline 0), or not normalised."""
+    return Scale(1.0 if abs(mean) <= _MOST else abs(mean), 0.0 if abs(mean) < _LEAST else 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +100,9 @@ class Problem:
         return round(float(self.count.sum()))
 
     @property
-    def level(self) -> float:
-        """1 for maps of a normalised correlation, or of one less 1; their mean where they are in other units."""
-        mean = abs(float(self.sum_data.sum()) / max(float(self.count.sum()), 1.0))
-        return 1.0 if mean <= NORMALISED else mean
+    def scale(self) -> Scale:
+        """In which units the maps are."""
+        return scale_of(float(self.sum_data.sum()) / max(float(self.count.sum()), 1.0))
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -20,7 +20,7 @@ FLAG_COLUMNS = {
     "bounds_hit": ("at_bound",),
     "not_converged": ("not_converged",),
     "poor_chi2": ("poor_chi2", "small_chi2", "poor_bins"),
-    "ambiguous": ("several_answers", "contrast_limit", "no_contrast"),
+    "ambiguous": ("several_answers", "contrast_limit", "loose_contrast", "no_contrast"),
     "unidentified": ("not_determined",),
 }
 

@@ -42,6 +42,12 @@ def facts(record: xr.Dataset) -> list[str]:
     found.append(f"{attrs['n_free']} fitted numbers")
     if attrs["method"]:
         found.append(str(attrs["method"]))
+    asked = (json.loads(attrs["provenance"]).get("config") or {}).get("parameters") or {}
+    for level in ("contrast", "offset"):
+        one = asked.get(level) if "bin" in record.dims else None
+        if isinstance(one, dict) and one:
+            held = one.get("vary") is False
+            found.append(f"{level} held at {one['value']:g}" if held else f"{level} limited as asked")
     seconds = elapsed(record)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
@@ -213,6 +219,9 @@ def _words(one: xr.Dataset, status: str) -> str:
         return "" if np.isfinite(float(one["stderr"])) else "error not known"
     if status != "at bound":
         return "" if status == "not determined" else status
+    low, value, high = (float(one[key]) for key in ("bound_lower", "parameters", "bound_upper"))
+    if min(value - low, high - value) > 1e-6 * (high - low):
+        return "held where its curve meets 0 or 1"
     to_low = abs(float(one["parameters"]) - float(one["bound_lower"]))
     to_high = abs(float(one["parameters"]) - float(one["bound_upper"]))
     return f"at its {'lower' if to_low <= to_high else 'upper'} bound"

@@ -22,6 +22,8 @@ LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
 PULLED = 3.0
 #: Error of a contrast or offset at its limit above which the data hardly determine it.
 LOOSE_LEVEL = 0.2
+#: Median error of the contrast over the contrast above which it is hardly determined.
+LOOSE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Flag:
     Attributes
     ----------
     code : str
-        ``not_converged``, ``several_answers``, ``contrast_limit``, ``no_contrast``, ``poor_chi2``, ``small_chi2``,
-        ``at_bound``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
+        ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
+        ``no_contrast``, ``poor_chi2``, ``small_chi2``,
+        ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     text : str
         One line for a person.
     serious : bool
@@ -89,6 +92,16 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             elif loose:
                 text += " It is hardly determined, and fractions change with it: fix it, measured on a static sample."
             flags.append(Flag("contrast_limit", text, against or loose))
+    if "contrast_error" in record:
+        lit = record["contrast"].values > 0
+        error, value = record["contrast_error"].values[lit], record["contrast"].values[lit]
+        if lit.any() and np.median(error / value) > LOOSE_SHARE and not flags:
+            text = (
+                f"The data hardly determine the contrast ({number(float(np.median(value)), 2)} ± "
+                f"{number(float(np.median(error)), 2)}): fractions, J and offset change with it. Fix it, measured on a "
+                "static sample."
+            )
+            flags.append(Flag("loose_contrast", text))
     if "contrast" in record:
         dark = int(np.sum(record["contrast"].values == 0.0))
         if dark:
@@ -125,11 +138,27 @@ def _respects_frames(record: xr.Dataset) -> bool:
 
 def _bounds(record: xr.Dataset) -> list[Flag]:
     names = _with_status(record, "at bound")
-    return (
-        [Flag("at_bound", f"At a bound: {', '.join(names)}. Widen it, or fix the parameter.")]
-        if names
-        else []
-    )
+    limited = [name for name in names if not on_published_bound(record, name)]
+    bound = [name for name in names if name not in limited]
+    flags = []
+    if bound:
+        flags.append(Flag("at_bound", f"At a bound: {', '.join(bound)}. Widen it, or fix the parameter."))
+    if limited:
+        text = (
+            f"A J at 0, or a fraction at 0 or 1, holds {', '.join(limited)}: that is as far as the curve can go, and "
+            "bands end there."
+        )
+        flags.append(Flag("at_limit", text, serious=False))
+    return flags
+
+
+def on_published_bound(record: xr.Dataset, name: str) -> bool:
+    """Whether a parameter lies on a bound of its own, rather than at an end of what its curve can be."""
+    one = record.sel(parameter=name)
+    value, low, high = (float(one[key]) for key in ("parameters", "bound_lower", "bound_upper"))
+    near = 1e-6 * (high - low)
+    ends_of_curve = low == 0.0 and name.startswith("D0")  # J >= 0 says the same
+    return bool(value - low <= near and not ends_of_curve) or bool(high - value <= near)
 
 
 def _bins(record: xr.Dataset) -> list[Flag]:

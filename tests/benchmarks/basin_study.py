@@ -29,7 +29,7 @@ import heterodyne_nb as hnb
 from heterodyne_nb.errors import HeterodyneWarning
 
 KINDS = ("regular", "few", "symmetric", "random", "near J", "creep", "start-up", "weak", "several q", "fast")
-_SAYS = {"several_answers", "poor_chi2", "not_converged", "contrast_limit"}
+_SAYS = {"several_answers", "poor_chi2", "not_converged", "contrast_limit", "loose_contrast"}
 
 
 def experiment(kind: str, seed: int) -> tuple[dict[str, float], dict[str, Any]]:

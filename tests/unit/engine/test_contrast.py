@@ -9,6 +9,7 @@ from scipy.optimize import LinearConstraint, minimize
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import CONTRAST_MODES
 from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.engine.problem import scale_of
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 
 Q, PHI = np.repeat([0.01, 0.02], 4), np.tile([0.0, 40.0, 80.0, 120.0], 2)
@@ -64,7 +65,7 @@ def test_no_pair_inside_the_limits_fits_better(mode: str, asked: str, seed: int)
 
 
 def test_what_limits_do_not_hold_is_free_in_the_curvature() -> None:
-    part = linear("per_bin", contrast={"max": 0.6})
+    part = linear("per_bin", contrast={"max": 0.6}, offset={"min": -9.0, "max": 9.0})
     best = part.solve(products(0))
     held = int(np.sum((best.contrast <= 0.0) | (best.contrast >= 0.6)))
     assert 0 < held < 8
@@ -87,6 +88,7 @@ def test_speckle_contrast_is_between_0_and_1_unless_asked_otherwise() -> None:
         ({"contrast": {"min": 0.5, "max": 0.2}}, "lower bound"),
         ({"offset": {"vary": False}}, "no value"),
         ({"offset": 7.0}, "above its upper bound"),
+        ({"contrast": {"value": 8.0, "vary": False, "max": 2.0}}, "above its upper bound"),
     ],
 )
 def test_a_wrong_wish_for_contrast_or_offset_is_told(asked: dict, told: str) -> None:
@@ -98,3 +100,13 @@ def test_a_start_value_of_what_is_solved_for_is_said_to_have_no_effect() -> None
     with pytest.warns(ConfigurationWarning, match="solved for in every step"):
         table = resolve_parameters("static_isotropic", {"contrast": 0.3})
     assert table.contrast.fixed is None
+
+
+def test_default_limits_follow_the_units_of_the_data() -> None:
+    table = resolve_parameters("static_isotropic", {})
+    for mean, low, high in ((1.2, 0.8, 2.0), (0.1, -0.2, 1.0), (50.0, 40.0, 100.0)):
+        part = ContrastOffset("per_bin", Q, PHI, table, scale_of(mean))
+        assert (part.lower[1], part.upper[1]) == pytest.approx((low, high))
+        assert (part.lower[0], part.upper[0]) == pytest.approx((0.0, max(1.0, mean if mean > 3 else 1.0)))
+    held = resolve_parameters("static_isotropic", {"contrast": {"value": 8.0, "vary": False}})
+    assert held.contrast.fixed == 8.0

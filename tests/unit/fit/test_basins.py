@@ -127,7 +127,7 @@ def test_fringes_on_a_plateau_do_not_end_in_an_impossible_contrast() -> None:
     ds = make_dataset(np.triu(c2)[None, None] + np.triu(c2, 1).T, q=[0.01], phi=[0.0], dt=1.0)
     limited = fit(ds, "heterodyne", multistart=4)
     assert 0 < limited.dataset["contrast"].item() <= 1
-    assert "The contrast is at its limit 1" in limited.summary()
+    assert "is at its limit" in limited.summary()
     assert "contrast_limit" in [flag.code for flag in limited.flags if flag.serious]
 
 
