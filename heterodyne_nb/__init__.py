@@ -9,6 +9,8 @@ import importlib
 import os
 from typing import Any
 
+from heterodyne_nb import old_paths
+
 # GNU OpenMP reads this when the first kernel loads it: threads that wait for each other sleep instead of spinning. Where
 # other programs want the cores too, passes are then ten times as fast; your own setting is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -35,26 +37,26 @@ _PUBLIC: dict[str, str] = {
     "NelderMeadStrategy": "optimize",
     "GurobiTrustRegionStrategy": "optimize",
     "ClassicalOptimizer": "optimize",
-    "FitResult": "results",
-    "bootstrap": "results",
-    "jackknife": "results",
-    "profile": "results",
-    "criticise": "results",
+    "FitResult": "result",
+    "bootstrap": "assess",
+    "jackknife": "assess",
+    "profile": "assess",
+    "criticise": "assess",
     "simulate": "",
     "plots": "",
-    "widgets": "",
+    "app": "",
     "models": "",
     "example_dataset": "simulate",
     "example_truth": "simulate",
-    "fit": "analysis",
-    "fit_batch": "analysis",
-    "compare_models": "analysis",
-    "fit_robust": "analysis",
-    "radius_path": "analysis",
-    "detect_bad_bins": "analysis",
-    "initial_guess": "analysis",
-    "AnalysisSession": "analysis",
-    "App": "widgets",
+    "fit": "fitting",
+    "fit_batch": "fitting",
+    "compare_models": "assess",
+    "fit_robust": "robust",
+    "radius_path": "robust",
+    "detect_bad_bins": "robust",
+    "initial_guess": "fitting",
+    "AnalysisSession": "app",
+    "App": "app",
     "HeterodyneAnalysisCore": "analysis",
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",
@@ -65,8 +67,12 @@ _PUBLIC: dict[str, str] = {
 
 __all__ = ["__version__", *_PUBLIC]
 
+old_paths.install()
+
 
 def __getattr__(name: str) -> Any:
+    if name == "widgets":
+        return old_paths.moved_folder(name)
     if name not in _PUBLIC:
         raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; {_offer(name)}")
     home = _PUBLIC[name]

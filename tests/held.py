@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heterodyne_nb.analysis.session import tasks
+from heterodyne_nb.app.session import tasks
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
 
 _THE_FIT = tasks.fit

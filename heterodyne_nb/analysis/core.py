@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from scipy.optimize import OptimizeResult
 
-    from heterodyne_nb.results import FitResult
+    from heterodyne_nb.result import FitResult
 
 
 class HeterodyneAnalysisCore:
@@ -174,7 +174,7 @@ class HeterodyneAnalysisCore:
         return run_methods(tuple(methods), partial(self._fit, dataset), self.stop)
 
     def _fit(self, dataset: xr.Dataset, method: str) -> FitResult:
-        from heterodyne_nb.analysis.fitting import fit
+        from heterodyne_nb.fitting.fitting import fit
 
         chosen = self._settings
         result = fit(
@@ -196,7 +196,7 @@ class HeterodyneAnalysisCore:
         return with_provenance(result, config=self.config.to_dict(), used=list(self.account))
 
     def _robust(self, nominal: FitResult) -> dict[str, FitResult]:
-        from heterodyne_nb.analysis.robust_fit import fit_robust
+        from heterodyne_nb.robust.robust_fit import fit_robust
 
         assert self.dataset is not None
         chosen, robust = self._settings, self._settings.robust

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import FitWarning, HeterodyneError, OptimizationError, warn
-from heterodyne_nb.escaping import storable
 from heterodyne_nb.progress import StopToken
+from heterodyne_nb.text.escaping import storable
 
 if TYPE_CHECKING:
-    from heterodyne_nb.results import FitResult
+    from heterodyne_nb.result import FitResult
 
 
 @dataclass(frozen=True)

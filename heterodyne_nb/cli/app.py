@@ -14,7 +14,7 @@ from heterodyne_nb.cli import app_command, classic, config_command, convert, dem
 from heterodyne_nb.cli.arguments import Parser
 from heterodyne_nb.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, OK, USAGE
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
-from heterodyne_nb.escaping import printable
+from heterodyne_nb.text.escaping import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -106,7 +106,7 @@ def _free_port(wanted: int | None) -> int:
 @contextmanager
 def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen[bytes]]:
     """Voilà on a copy of the entry notebook; the token goes by the environment, which other users cannot read."""
-    from heterodyne_nb.widgets.app import FILE, FOLDER
+    from heterodyne_nb.app.app import FILE, FOLDER
 
     with tempfile.TemporaryDirectory(prefix="heterodyne_nb_") as folder, _entry() as entry:
         shutil.copyfile(entry, Path(folder) / _ENTRY)
@@ -129,7 +129,7 @@ def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen
 
 
 def _entry() -> Any:
-    return as_file(files("heterodyne_nb.widgets").joinpath("static", "entry.ipynb"))
+    return as_file(files("heterodyne_nb.app").joinpath("static", "entry.ipynb"))
 
 
 def _wait(server: subprocess.Popen[bytes], port: int) -> None:

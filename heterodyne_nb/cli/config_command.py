@@ -11,8 +11,8 @@ from heterodyne_nb.cli.arguments import add_command, add_overwrite, refuse_exist
 from heterodyne_nb.cli.exits import OK
 from heterodyne_nb.cli.watching import tell
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import shell_word
 from heterodyne_nb.files import write_text
+from heterodyne_nb.text.escaping import shell_word
 
 FORMATS = ("yaml", "json", "toml")
 _SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}

@@ -44,7 +44,7 @@ def run(args: Namespace) -> int:
 def _holds_demo(folder: Path) -> bool:
     """Whether the results in a folder are of an earlier demo, which comes out the same again."""
     from heterodyne_nb.config import ConfigManager
-    from heterodyne_nb.results.provenance import sha256
+    from heterodyne_nb.result.provenance import sha256
     from heterodyne_nb.simulate import example_path
 
     kept = kept_result(folder)

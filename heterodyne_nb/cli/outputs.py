@@ -15,7 +15,7 @@ from heterodyne_nb.files import alone_in, make_folder
 if TYPE_CHECKING:
     import xarray as xr
 
-    from heterodyne_nb.results import FitResult
+    from heterodyne_nb.result import FitResult
 
 #: File name by the name the configuration uses in ``output.formats``.
 FILES = {
@@ -83,7 +83,7 @@ def _failed(folder: Path) -> bool:
 
 def kept_result(folder: Path) -> FitResult | None:
     """The fit that a folder holds, or None where there is none that can be read."""
-    from heterodyne_nb.results import FitResult
+    from heterodyne_nb.result import FitResult
 
     for name in ("netcdf", "zarr"):
         with suppress(HeterodyneError):

@@ -15,13 +15,13 @@ from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
 from heterodyne_nb.cli.outputs import ROOM, chosen_folder, save_fit
 from heterodyne_nb.cli.watching import observers_for, stoppable, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning, OutputError
-from heterodyne_nb.escaping import printable
 from heterodyne_nb.files import check_folder
 from heterodyne_nb.progress import StopToken
+from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
-    from heterodyne_nb.results import FitResult
+    from heterodyne_nb.result import FitResult
 
 
 @dataclass

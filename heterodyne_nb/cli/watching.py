@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from heterodyne_nb.escaping import printable
 from heterodyne_nb.progress import StopToken
+from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.observers import ProgressObserver

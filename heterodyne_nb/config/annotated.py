@@ -15,7 +15,7 @@ from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.config.reading import YAML_FLOAT
 from heterodyne_nb.config.resolve import mode_parameters
 from heterodyne_nb.config.schema import Settings
-from heterodyne_nb.escaping import printable
+from heterodyne_nb.text.escaping import printable
 
 
 class _Dumper(yaml.SafeDumper):

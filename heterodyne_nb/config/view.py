@@ -8,7 +8,7 @@ from html import escape
 from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.config.problems import ConfigurationProblems
 from heterodyne_nb.config.schema import Settings
-from heterodyne_nb.escaping import printable
+from heterodyne_nb.text.escaping import printable
 
 
 def text(name: str, settings: Settings | None, error: ConfigurationProblems | None) -> str:

@@ -23,8 +23,8 @@ _VERBS: dict[str, str] = {
     "fringe_spectrum": "heterodyne_nb.data.fringes:fringe_spectrum",
     "stack_bins": "heterodyne_nb.data.bins:stack_bins",
     "unstack_bins": "heterodyne_nb.data.bins:unstack_bins",
-    "fit": "heterodyne_nb.analysis.fitting:fit",
-    "explore": "heterodyne_nb.widgets.data_explorer:explore",
+    "fit": "heterodyne_nb.fitting.fitting:fit",
+    "explore": "heterodyne_nb.app.data_explorer:explore",
 }
 _PLOTS: dict[str, str] = {
     "c2": "heterodyne_nb.plots:c2",

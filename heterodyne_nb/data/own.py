@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.escaping import storable
 from heterodyne_nb.files import new_file, new_zarr
+from heterodyne_nb.text.escaping import storable
 
 NAME = "heterodyne_nb"
 ATTRIBUTE = "heterodyne_nb_dataset"

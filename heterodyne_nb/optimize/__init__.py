@@ -2,10 +2,10 @@
 
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.optimize.classical import ClassicalOptimizer
-from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
-from heterodyne_nb.optimize.gurobi_trust_region import GurobiTrustRegionStrategy
-from heterodyne_nb.optimize.scipy_strategies import LBFGSBStrategy, NelderMeadStrategy
-from heterodyne_nb.optimize.strategy import (
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.strategies.scipy_strategies import LBFGSBStrategy, NelderMeadStrategy
+from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
     OptimizationStrategy,
     Readiness,
@@ -13,7 +13,7 @@ from heterodyne_nb.optimize.strategy import (
     register,
     strategy_name,
 )
-from heterodyne_nb.optimize.trf import TRFStrategy
+from heterodyne_nb.optimize.strategies.trf import TRFStrategy
 
 __all__ = [
     "LOSSES",

@@ -12,7 +12,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
-from heterodyne_nb.optimize.strategy import (
+from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
     OptimizationStrategy,
     create_strategy,

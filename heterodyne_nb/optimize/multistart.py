@@ -14,11 +14,11 @@ from scipy.optimize import OptimizeResult
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import distinct_angles, near_twin
-from heterodyne_nb.optimize.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategy import OptimizationStrategy
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy
+from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
 FloatArray = NDArray[np.float64]

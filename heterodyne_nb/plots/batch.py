@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
 from heterodyne_nb.plots.select import need
+from heterodyne_nb.text.escaping import in_figure
 
 _AXES = {"q": "q (Å⁻¹)", "phi": "φ (°)", "age": "age (s)", "t": "t (s)"}
 #: More parameters than this stand in three columns.
@@ -33,7 +33,7 @@ def parameters_against(
     Parameters
     ----------
     batch : xarray.Dataset
-        As :func:`heterodyne_nb.results.batch.batch_table` makes it: ``parameters(…, parameter)`` and
+        As :func:`heterodyne_nb.result.batch.batch_table` makes it: ``parameters(…, parameter)`` and
         ``stderr``, further dimensions numbering the fits; where known ``trusted(…)``, ``flags(…)`` (words:
         why not), ``status(…, parameter)``, ``unit(parameter)``.
     against : str

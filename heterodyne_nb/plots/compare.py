@@ -9,7 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.curves import (
     add_curve,
@@ -21,6 +20,7 @@ from heterodyne_nb.plots.curves import (
     unit_of,
 )
 from heterodyne_nb.plots.panels import cell, legend_below
+from heterodyne_nb.text.escaping import in_figure
 
 _REACH = "from the curve to the end of its 95 % band · full: above, dotted: below"
 

@@ -9,12 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
 from heterodyne_nb.plots.select import fit_result
+from heterodyne_nb.text.escaping import in_figure
 
 _SYMBOLS = {
     "J": "J",

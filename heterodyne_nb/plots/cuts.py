@@ -12,13 +12,13 @@ import xarray as xr
 
 from heterodyne_nb.data.prepare import g2_cuts as g2_at_ages
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import band
 from heterodyne_nb.plots.curves import quality
 from heterodyne_nb.plots.modelled import Window, model_cut
 from heterodyne_nb.plots.panels import panels
 from heterodyne_nb.plots.select import Bin, Choice, need, one_bin
+from heterodyne_nb.text.escaping import in_figure
 
 _MOST_POINTS = 400
 _MOST_AGES = 24

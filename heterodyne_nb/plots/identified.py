@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.panels import panels
-from heterodyne_nb.results.identifiability import Direction, Identifiability
-from heterodyne_nb.results.identifiability_words import headline
+from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
+from heterodyne_nb.uncertainty.identifiability_words import headline
 
 _WORDS = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
 _SYMBOLS = {"determined": "circle", "weak": "diamond", "null": "x"}

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots.reduce import reduce_strips, reduced_curve, reduction_factor
 from heterodyne_nb.plots.select import Bin, Choice, frame_times, need, one_bin, used_frames
+from heterodyne_nb.text.escaping import in_figure
 
 Limits = tuple[float, float]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots.select import Bin, one_bin
-from heterodyne_nb.results.delta import NORMAL_95, propagate
+from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
 
 #: Most pairs of times that a model is averaged over at each lag.
 _MOST_PAIRS = 60

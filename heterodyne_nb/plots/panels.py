@@ -8,8 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from heterodyne_nb.escaping import in_figure
 from heterodyne_nb.plots import theme as look
+from heterodyne_nb.text.escaping import in_figure
 
 #: Pixels above the panels, below them, and above the title.
 _TOP, _BOTTOM, _TITLE = 80, 60, 18

@@ -14,7 +14,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
 from heterodyne_nb.plots.select import need
-from heterodyne_nb.results.numbers import number, value_with_band
+from heterodyne_nb.text.numbers import number, value_with_band
 
 _ENDS = {"reached": "reached", "bound": "at a bound", "open": "not found", "stopped": "not looked for"}
 _PANEL_HEIGHT = 250

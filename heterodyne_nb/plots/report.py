@@ -33,9 +33,9 @@ from heterodyne_nb.plots.page import (
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
 from heterodyne_nb.plots.velocity import velocity_polar
-from heterodyne_nb.results import report_parts as parts
-from heterodyne_nb.results.numbers import number, value_with_error
-from heterodyne_nb.results.trust import trust_flags
+from heterodyne_nb.result import report_parts as parts
+from heterodyne_nb.result.trust import trust_flags
+from heterodyne_nb.text.numbers import number, value_with_error
 
 #: Bins shown as data | model | residual, and the sides of maps in the page: it stays a few MB.
 _SHOWN_BINS, _PAIR_SIZE, _OVERVIEW_SIZE = 3, 200, 80

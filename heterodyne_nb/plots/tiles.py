@@ -10,14 +10,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataWarning
+from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.curves import quality
 from heterodyne_nb.plots.mapview import style_map_axes
 from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import Bin, Choice, all_bins, find_bins, fit_result, frame_times, used_frames
-from heterodyne_nb.results.same_fit import objective_of, optimum
-from heterodyne_nb.results.tile_record import tile_record
+from heterodyne_nb.uncertainty.tile_record import tile_record
 
 _DOMAINS = ((0.0, 0.38), (0.58, 0.96))
 #: The colours reach at least this ratio of chi-square either way, and this mean residual.

@@ -34,7 +34,7 @@ import numpy as np
 import heterodyne_nb as hnb
 import ipywidgets as widgets
 from heterodyne_nb.data import write_apsu
-from heterodyne_nb.widgets import DataExplorer
+from heterodyne_nb.app import DataExplorer
 
 warnings.simplefilter("ignore")
 truth = hnb.example_truth()["parameters"]
@@ -56,7 +56,7 @@ import ipywidgets as widgets
 import numpy as np
 import heterodyne_nb as hnb
 from heterodyne_nb import plots
-from heterodyne_nb.widgets.live_figure import LiveFigure
+from heterodyne_nb.app.live_figure import LiveFigure
 
 session = hnb.AnalysisSession()
 session.open_example()

@@ -17,7 +17,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from heterodyne_nb.plots.theme import template_name
-from heterodyne_nb.widgets.live_figure import LiveFigure
+from heterodyne_nb.app.live_figure import LiveFigure
 
 place, count = LiveFigure(300), 0
 again, other = widgets.Button(description="again"), widgets.Button(description="another axis")

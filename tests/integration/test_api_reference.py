@@ -28,4 +28,4 @@ def test_the_command_of_the_readme_makes_pages_of_every_public_name(repository: 
     modules = {path.stem for path in tmp_path.rglob("*.html")}
     names = [n for n in heterodyne_nb.__all__[1:] if not isinstance(getattr(heterodyne_nb, n), ModuleType)]
     assert [name for name in sorted(names) if f'id="{name}"' not in page] == []
-    assert {"data", "prepare", "models", "optimize", "plots", "results", "simulate"} <= modules
+    assert {"data", "prepare", "models", "optimize", "plots", "result", "simulate"} <= modules

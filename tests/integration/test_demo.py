@@ -12,7 +12,7 @@ import pytest
 
 from heterodyne_nb.cli import main
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 from heterodyne_nb.simulate import example_truth
 
 

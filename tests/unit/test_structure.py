@@ -55,7 +55,22 @@ def test_importing_the_package_loads_nothing_heavy(repository: Path) -> None:
     assert not _modules_after(repository, "import heterodyne_nb").intersection(HEAVY)
 
 
-@pytest.mark.parametrize("package", ["config", "data", "models", "optimize", "results", "analysis"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "config",
+        "data",
+        "models",
+        "optimize",
+        "uncertainty",
+        "result",
+        "fitting",
+        "assess",
+        "robust",
+        "analysis",
+        "app",
+    ],
+)
 def test_solvers_and_figures_are_imported_only_when_used(repository: Path, package: str) -> None:
     loaded = _modules_after(repository, f"import heterodyne_nb.{package}")
     assert not loaded.intersection({"cvxpy", "gurobipy", "plotly", "ipywidgets", "matplotlib"})

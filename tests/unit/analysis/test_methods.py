@@ -9,7 +9,7 @@ from heterodyne_nb.analysis.methods import as_optimize_result, run_methods, with
 from heterodyne_nb.errors import FitWarning, OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import StopToken
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 def _result(chi2: float, method: str = "trf", **more: object) -> FitResult:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from heterodyne_nb import files
-from heterodyne_nb.analysis import fitting
 from heterodyne_nb.cli import main, run_heterodyne
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.fitting import fitting
+from heterodyne_nb.result import FitResult
 
 Captured = pytest.CaptureFixture[str]
 FILES = ["parameters.csv", "report.html", "results.nc", "summary.json"]

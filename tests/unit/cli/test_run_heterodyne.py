@@ -12,7 +12,7 @@ from heterodyne_nb.cli.overrides import configured
 from heterodyne_nb.cli.pictures import simulated
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 Captured = pytest.CaptureFixture[str]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from heterodyne_nb import files
-from heterodyne_nb.analysis import fitting
 from heterodyne_nb.cli import demo, main, outputs, run_heterodyne
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.fitting import fitting
+from heterodyne_nb.result import FitResult
 
 Captured = pytest.CaptureFixture[str]
 Write = Callable[..., Path]

@@ -7,7 +7,7 @@ import pytest
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.optimization import CLASSICAL_METHODS
 from heterodyne_nb.optimize import STRATEGIES
-from heterodyne_nb.optimize.strategy import settings_of
+from heterodyne_nb.optimize.strategies.strategy import settings_of
 
 READY = [method for method in CLASSICAL_METHODS if method in STRATEGIES]
 

@@ -8,7 +8,7 @@ from known_problems import ExponentialDecay, rosenbrock
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
 from heterodyne_nb.optimize import ClassicalOptimizer, LBFGSBStrategy, NelderMeadStrategy
-from heterodyne_nb.optimize.strategy import OptimizationStrategy
+from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.progress import StopToken
 
 

@@ -14,8 +14,9 @@ from known_problems import ready_or_skip
 from scipy.optimize import lsq_linear
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
-from heterodyne_nb.optimize import ClassicalOptimizer, GurobiTrustRegionStrategy, gurobi_qp
-from heterodyne_nb.optimize.gurobi_qp import TrustRegionProgram
+from heterodyne_nb.optimize import ClassicalOptimizer, GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.strategies import gurobi_qp
+from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
 
 gurobi = pytest.fixture(autouse=False)(lambda: ready_or_skip("gurobi"))
 

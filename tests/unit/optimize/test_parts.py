@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_problems import ExponentialDecay
 
-from heterodyne_nb.optimize.curvature import damped_bfgs
-from heterodyne_nb.optimize.differences import differences
-from heterodyne_nb.optimize.problem_view import view_problem
-from heterodyne_nb.optimize.scipy_strategies import folded
-from heterodyne_nb.optimize.trf import compressed_jacobian
+from heterodyne_nb.optimize.strategies.curvature import damped_bfgs
+from heterodyne_nb.optimize.strategies.differences import differences
+from heterodyne_nb.optimize.strategies.problem_view import view_problem
+from heterodyne_nb.optimize.strategies.scipy_strategies import folded
+from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
 
 OPEN = (np.full(3, -np.inf), np.full(3, np.inf))
 

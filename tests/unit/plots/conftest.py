@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from plot_samples import make_experiment, make_result
 
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 @pytest.fixture(scope="session")

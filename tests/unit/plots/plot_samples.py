@@ -7,7 +7,7 @@ import xarray as xr
 
 from heterodyne_nb.data import make_dataset
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 Q = np.array([0.005, 0.01])
 PHI = np.array([-135.0, -90.0, -45.0, 0.0, 45.0, 90.0, 135.0, 180.0])

@@ -9,7 +9,7 @@ from plot_samples import make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.results import batch_table
+from heterodyne_nb.result import batch_table
 
 
 @pytest.fixture(scope="module")

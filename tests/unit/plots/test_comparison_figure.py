@@ -14,7 +14,7 @@ from heterodyne_nb.plots.binmodel import BinModel
 from heterodyne_nb.plots.mapview import blank
 from heterodyne_nb.plots.reduce import block_mean
 from heterodyne_nb.plots.select import one_bin
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 def heatmaps(figure: go.Figure) -> list[go.Heatmap]:

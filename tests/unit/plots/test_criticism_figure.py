@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb import plots
+from heterodyne_nb.assess import Criticism
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.results import Criticism
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.cuts import thinned
 from heterodyne_nb.plots.modelled import Window, model_cut, pairs_in_window
 from heterodyne_nb.plots.select import one_bin
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 def points(figure: go.Figure) -> list[go.Scatter]:

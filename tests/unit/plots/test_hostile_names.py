@@ -15,19 +15,20 @@ import pytest
 import xarray as xr
 from plot_samples import make_result
 
-from heterodyne_nb import escaping, plots
-from heterodyne_nb.analysis.session import AnalysisSession
-from heterodyne_nb.analysis.session.entries import FitEntry
-from heterodyne_nb.analysis.session.parameters import default_table
-from heterodyne_nb.analysis.session.script import entry_script
-from heterodyne_nb.analysis.session.settings import FitSettings
+from heterodyne_nb import plots
+from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.session.entries import FitEntry
+from heterodyne_nb.app.session.parameters import default_table
+from heterodyne_nb.app.session.script import entry_script
+from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.cli import main
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.data import open_dataset, write_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import page
-from heterodyne_nb.results import FitResult, html
-from heterodyne_nb.results.files import write_result
+from heterodyne_nb.result import FitResult
+from heterodyne_nb.result.files import write_result
+from heterodyne_nb.text import escaping, html
 
 NAMES = [
     'a"""\nimport os\nos.abort()\n""".h5',

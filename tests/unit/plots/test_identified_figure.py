@@ -8,7 +8,7 @@ from plot_samples import make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import OptimizationError
-from heterodyne_nb.results import identifiability
+from heterodyne_nb.uncertainty import identifiability
 
 
 @pytest.fixture(scope="module")

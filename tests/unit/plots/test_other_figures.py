@@ -16,7 +16,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
 from heterodyne_nb.plots.page import flattened
 from heterodyne_nb.plots.report import telling_bins
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 @pytest.fixture

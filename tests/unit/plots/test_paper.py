@@ -14,7 +14,7 @@ from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.paper import laid_out
 from heterodyne_nb.plots.stretch import column_spans
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 def gaps(figure, width: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from plot_samples import PHI, TRUTH, Q, make_covariance, make_result
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import theme as look
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 def axis_titles(figure: go.Figure) -> list[str]:

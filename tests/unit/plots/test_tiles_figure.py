@@ -12,7 +12,7 @@ from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots.tiles import tile_statistics
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 #: Tiles of 10 frames where something was added.
 CORNER = {(i, j) for i in (0, 1) for j in (10, 11)} | {(j, i) for i in (0, 1) for j in (10, 11)}

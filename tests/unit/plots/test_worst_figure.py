@@ -14,7 +14,7 @@ from plot_samples import CONTRAST, SIGMA, TRUTH, frame_times, make_result
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 COMMON = {
     "nominal": 1.02, "nominal_before": 1.0, "worst_case": 1.5, "worst_case_before": 1.9, "radius": 1.0,

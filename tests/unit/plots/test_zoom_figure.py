@@ -10,7 +10,7 @@ from plot_samples import CONTRAST, SIGMA, frame_times, true_map
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 pytest.importorskip("anywidget")
 

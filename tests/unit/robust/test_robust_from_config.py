@@ -13,7 +13,7 @@ from heterodyne_nb.analysis import HeterodyneAnalysisCore
 from heterodyne_nb.cli import main
 from heterodyne_nb.data import write_apsu
 from heterodyne_nb.errors import FitWarning, OptimizationError
-from heterodyne_nb.results import FitResult
+from heterodyne_nb.result import FitResult
 
 
 @pytest.fixture(scope="module")

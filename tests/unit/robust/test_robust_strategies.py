@@ -8,7 +8,8 @@ from robust_samples import maps, objective_of, solved
 
 from heterodyne_nb.engine import RobustObjective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
-from heterodyne_nb.optimize.robust import (
+from heterodyne_nb.progress import StopToken
+from heterodyne_nb.robust import (
     EllipsoidalRobust,
     RobustHeterodyneOptimizer,
     ScenarioRobust,
@@ -16,7 +17,6 @@ from heterodyne_nb.optimize.robust import (
     profile_radius,
     solvers,
 )
-from heterodyne_nb.progress import StopToken
 
 TOLERANCES = {"q_scale": 0.02, "baseline": 0.01}
 STRATEGIES = {

@@ -1,0 +1,211 @@
+"""App: the whole toolkit on one page, panel by panel, on one session."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from heterodyne_nb.app.panel import Panel, row, short_path
+from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.errors import ConfigurationError
+
+__all__ = ["App", "from_environment"]
+
+#: Title of a tab, the name of its panel as an attribute of the app, and the class.
+TABS = (
+    ("Data", "data", "DataExplorer"),
+    ("Config", "config", "ConfigEditor"),
+    ("Fit", "fit", "FitPanel"),
+    ("Robust", "robust", "RobustPanel"),
+    ("Result", "result", "ResultPanel"),
+)
+
+#: Environment variables through which ``heterodyne-nb app`` tells the page what to open.
+FILE, FOLDER = "HETERODYNE_NB_APP_FILE", "HETERODYNE_NB_APP_FOLDER"
+
+
+class App(Panel):
+    """Tabs of data, configuration, fit, robust fit and result, with undo, cancel and saved sessions above.
+
+    A panel is made when its tab is first opened, or its attribute first used.
+
+    Parameters
+    ----------
+    session : AnalysisSession or path, optional
+        A new session by default; a path opens a data file, or a saved session's folder.
+
+    Attributes
+    ----------
+    session : AnalysisSession
+        Another one after a saved session was loaded.
+    tabs : ipywidgets.Tab
+    data, config, fit, robust, result : Panel
+    undo, redo, cancel, save, load : ipywidgets.Button
+    folder : ipywidgets.Text
+        Where `save` writes the session and `load` reads one.
+    status : ipywidgets.HTML
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
+    >>> hnb.App(hnb.AnalysisSession("run12.h5"))                          # doctest: +SKIP
+    """
+
+    def __init__(self, session: AnalysisSession | str | os.PathLike[str] | None = None) -> None:
+        super().__init__(session if isinstance(session, AnalysisSession) else AnalysisSession())
+        self._panels: dict[str, Panel] = {}
+        self._make_bar()
+        self.tabs = widgets.Tab(
+            children=[widgets.VBox(layout={"padding": "4px", "overflow": "visible"}) for _ in TABS],
+            titles=[title for title, _, _ in TABS],
+            selected_index=0,
+        )
+        self.widget = widgets.VBox([self.bar, self.message, self.tabs, self.page], layout={"width": "100%"})
+        self.watch(self.tabs, "selected_index", self._open_tab)
+        for button, action in (
+            (self.undo, lambda: self.session.undo()),
+            (self.redo, lambda: self.session.redo()),
+            (self.cancel, lambda: self.session.cancel()),
+            (self.save, self._save),
+            (self.load, self._load),
+        ):
+            self.on_press(button, action)
+        if session is not None and not isinstance(session, AnalysisSession):
+            with self.said():
+                self._open(Path(session))
+        self._observe()
+        self._open_tab()
+
+    def _make_bar(self) -> None:
+        self.status = widgets.HTML(layout={"flex": "1 1 300px", "min_width": "200px"})
+        self.cancel = _button("Cancel", "End what is running; a fit keeps its best so far", "80px", "stop")
+        self.undo, self.redo = _button("", "", "38px", "undo"), _button("", "", "38px", "repeat")
+        self.folder = widgets.Text(
+            placeholder="folder of the session",
+            tooltip="Folder that keeps choices, history and results; the data stay where they are",
+            layout={"width": "210px"},
+        )
+        self.save = _button("Save", "Write the session to this folder", "80px", "save")
+        self.load = _button("Load", "Go on with the session in this folder", "80px", "folder-open")
+        self.bar = row(self.status, self.cancel, self.undo, self.redo, self.folder, self.save, self.load)
+
+    def __getattr__(self, name: str) -> Any:
+        for place, (_, panel, _) in enumerate(TABS):
+            if name == panel:
+                return self._panel(place)
+        raise AttributeError(f"the app has no {name!r}")
+
+    def _panel(self, place: int) -> Panel:
+        """The panel of a tab, made when it is first wanted."""
+        _, name, kind = TABS[place]
+        if name not in self._panels:
+            made = getattr(importlib.import_module("heterodyne_nb.app"), kind)(self.session)
+            self._panels[name] = made
+            self.tabs.children[place].children = (made.widget,)
+        return self._panels[name]
+
+    def _open_tab(self) -> None:
+        if self.tabs.selected_index is not None:
+            self._panel(self.tabs.selected_index)
+
+    def _observe(self) -> None:
+        session = self.session
+        self.watch(session, ["dataset", "source", "settings", "status", "progress", "shown"], self._tell)
+        self.watch(session, ["undo_name", "redo_name"], self._tell_undo)
+        self._tell()
+        self._tell_undo()
+
+    def _tell(self) -> None:
+        session = self.session
+        run = Path(session.source).name if session.source else "data in memory"
+        words = [run if session.dataset is not None else "no run is open", session.settings.mode]
+        words.append(_work(session) if session.status != "idle" else _shown(session))
+        text = " · ".join(word for word in words if word)
+        self.status.value = f'<span style="line-height:1.4">{escape(text)}</span>'
+        self.cancel.layout.display = "none" if session.status == "idle" else ""
+        self.cancel.disabled = session.status == "cancelling"
+
+    def _tell_undo(self) -> None:
+        for button, word, name in (
+            (self.undo, "undo", self.session.undo_name),
+            (self.redo, "redo", self.session.redo_name),
+        ):
+            button.disabled = not name
+            button.tooltip = f"{word}: {name}" if name else f"nothing to {word}"
+
+    def _named_folder(self) -> str:
+        text = self.folder.value.strip()
+        if not text:
+            raise ConfigurationError(
+                "no folder is named", where="session", expected="the folder of a session"
+            )
+        return text
+
+    def _save(self) -> None:
+        written = self.session.save(self._named_folder())
+        self.folder.value = short_path(written)
+
+    def _load(self) -> None:
+        if self.session.status != "idle":
+            raise ConfigurationError(
+                f"a {self.session.activity} is running", where="session", hint="cancel it, or wait for it"
+            )
+        self._adopt(AnalysisSession.load(self._named_folder()))
+
+    def _open(self, path: Path) -> None:
+        path = path.expanduser()
+        if (path / "session.json").is_file():
+            self.folder.value = short_path(path.absolute())
+            self._adopt(AnalysisSession.load(path))
+        else:
+            self.session.open(path)
+
+    def _adopt(self, session: AnalysisSession) -> None:
+        """Go on with another session; the old one is closed."""
+        old = self.session
+        self._unwatch(old)
+        for child in self.tabs.children:
+            child.children = ()  # out of the page first: a figure that is closed in view still answers to it
+        for panel in self._panels.values():
+            panel.close()
+        self._panels.clear()
+        self.session = session
+        old.close()
+        self._observe()
+        self._open_tab()
+
+    def close(self) -> None:
+        """Take the whole page away; the session stays."""
+        for panel in self._panels.values():
+            panel.close()
+        self._panels.clear()
+        super().close()
+
+
+def from_environment() -> App:
+    """The app of a page that ``heterodyne-nb app`` serves, on the file it was given."""
+    if folder := os.environ.get(FOLDER):
+        os.chdir(folder)
+    return App(os.environ.get(FILE) or None)
+
+
+def _work(session: AnalysisSession) -> str:
+    """What is running, in words."""
+    event = session.progress
+    if session.status == "cancelling":
+        return f"ending the {session.activity} …"
+    chi2 = f", χ²ᵣ {event.chi2:.5g}" if event is not None and event.chi2 is not None else ""
+    return f"running: {session.activity}{chi2} …"
+
+
+def _shown(session: AnalysisSession) -> str:
+    return session.history[session.shown].label if session.shown is not None else "no fit yet"
+
+
+def _button(text: str, tooltip: str, width: str, icon: str) -> widgets.Button:
+    return widgets.Button(description=text, tooltip=tooltip, icon=icon, layout={"width": width})

@@ -1,0 +1,115 @@
+"""DataExplorer: look at a run, pick a bin, leave bad frames out, cut g2, read the fringes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import ipywidgets as widgets
+import xarray as xr
+
+from heterodyne_nb.app.bin_picker import BinPicker
+from heterodyne_nb.app.colour_bar import ColourBar
+from heterodyne_nb.app.cut_panel import QUIET, CutPanel
+from heterodyne_nb.app.file_bar import FileBar
+from heterodyne_nb.app.frame_tools import FrameTools
+from heterodyne_nb.app.fringe_tool import FringeTool
+from heterodyne_nb.app.latest import Latest
+from heterodyne_nb.app.map_view import MapCanvas
+from heterodyne_nb.app.panel import Panel
+from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.trace_strip import TraceStrip, drawn_trace
+from heterodyne_nb.plots.select import need
+
+__all__ = ["DataExplorer", "explore"]
+
+_COLUMN = {"flex": "1 1 440px", "min_width": "320px", "overflow": "visible", "padding": "0 8px 0 0"}
+
+
+class DataExplorer(Panel):
+    """The data of a session, by mouse.
+
+    The map shows the bin that `q` and `phi` choose. Drag on it to zoom; drag along its axes, or on the
+    intensity below it, to mask frames (with Shift to use them again). The orange line is the cut whose g2 is
+    shown; drag it to another age.
+
+    Parameters
+    ----------
+    session : AnalysisSession, optional
+        A new one by default.
+
+    Attributes
+    ----------
+    map : MapCanvas
+    strip : TraceStrip
+    file, bins, colours, cut, frames, fringes : Panel
+        The groups of controls; the controls themselves are also attributes of the explorer:
+        ``path``, ``open``, ``example``; ``q``, ``phi``, ``fitted``; ``kind``, ``age``, ``window``;
+        ``find``, ``accept``, ``dismiss``, ``undo``, ``redo``; ``read``, ``use``.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
+    >>> session = hnb.AnalysisSession("run12.h5")                         # doctest: +SKIP
+    >>> DataExplorer(session)                                             # doctest: +SKIP
+    """
+
+    def __init__(self, session: AnalysisSession | None = None) -> None:
+        super().__init__(AnalysisSession() if session is None else session)
+        session = self.session
+        self.map, self.strip = MapCanvas(message="no run is open"), TraceStrip()
+        self.traces = Latest(lambda error: self.say(str(error)))
+        self.file = FileBar(session)
+        self.bins = BinPicker(session)
+        self.colours = ColourBar(session, self.map)
+        self.cut = CutPanel(session, self.map)
+        self.frames = FrameTools(session, self.map, self.strip)
+        self.fringes = FringeTool(session)
+        self._parts = [self.file, self.bins, self.colours, self.cut, self.frames, self.fringes]
+        self._name_children()
+        left = [self.map, self.colours.widget, self.strip, self.frames.widget]
+        right = [self.cut.widget, self.fringes.widget]
+        columns = [widgets.VBox(column, layout=_COLUMN) for column in (left, right)]
+        both = widgets.HBox(columns, layout={"flex_flow": "row wrap", "width": "100%"})
+        self.widget = widgets.VBox(
+            [self.file.widget, self.bins.widget, self.message, both, self.page], layout={"width": "100%"}
+        )
+        self.watch(session, ["dataset", "bin"], self._show_trace)
+        self.watch(self.map, "view", lambda: setattr(self.strip, "view", self.map.view))
+        self._show_trace()
+        self.cut.draw()
+
+    def _name_children(self) -> None:
+        self.path, self.open, self.example = self.file.path, self.file.open, self.file.example
+        self.q, self.phi, self.fitted = self.bins.q, self.bins.phi, self.bins.fitted
+        self.kind, self.age, self.window = self.cut.kind, self.cut.age, self.cut.window
+        self.find, self.accept, self.dismiss = self.frames.find, self.frames.accept, self.frames.dismiss
+        self.undo, self.redo = self.frames.undo, self.frames.redo
+        self.read, self.use = self.fringes.read, self.fringes.use
+
+    def _show_trace(self) -> None:
+        ds = self.session.dataset
+        if ds is not None:
+            compute = partial(drawn_trace, ds, bin=self.session.bin)
+            self.traces.ask(compute, self.strip.put, at_once=not self.cut.figure.displayed, after=QUIET)
+
+    def close(self) -> None:
+        """Also let what is being computed go."""
+        self.traces.close()
+        super().close()
+
+
+def explore(ds: xr.Dataset) -> DataExplorer:
+    """A DataExplorer on a session of its own: the last line of a cell, ``ds.xpcs.explore()``.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With two-time maps.
+
+    Raises
+    ------
+    ConfigurationError
+        The dataset holds no two-time map.
+    """
+    need(ds, "c2", "the explorer")
+    return DataExplorer(AnalysisSession(ds))

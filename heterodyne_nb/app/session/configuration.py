@@ -1,0 +1,168 @@
+"""Between a session and a configuration, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.analysis.loading import prepare_for_fit
+from heterodyne_nb.app.session.parameters import asked_of
+from heterodyne_nb.app.session.selection import in_order, places, prepared, same_bin
+from heterodyne_nb.app.session.settings import FitSettings
+from heterodyne_nb.app.session.state import Opened
+from heterodyne_nb.app.session.tasks import bad_frames
+from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.progress import StopToken, ignore_progress
+
+if TYPE_CHECKING:
+    from heterodyne_nb.app.session.session import AnalysisSession
+
+#: Half width, in degrees, of the range of angles that stands for one angle.
+_SLACK = 1e-3
+
+
+def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
+    """The choices a configuration makes; its data file is opened where it names one that is not open.
+
+    Raises
+    ------
+    ConfigurationError, DataFormatError
+    """
+    manager = _manager(config)
+    manager.validate()
+    new: dict[str, Any] = {
+        "config": manager,
+        "settings": FitSettings.from_config(manager),
+        "parameters": manager.parameters,
+    }
+    opened = _opened(session, manager)
+    if opened is not None:
+        new |= {"opened": opened, "bins": None, "bin": same_bin(session._place_shown(), opened.dataset)}
+    if opened is None and session.original is None:
+        return new
+    dataset = opened.dataset if opened is not None else session.original
+    assert dataset is not None
+    new["bins"] = _bins_asked(dataset, manager)
+    if "frame" in dataset.coords:
+        frames = dataset["frame"].values
+        first, last = manager.settings.temporal.frames
+        whole = first == 1 and last is None
+        new["crop"] = (
+            None if whole else (max(first, int(frames[0])), int(frames[-1]) if last is None else last)
+        )
+        asked = [(int(a), int(b)) for a, b in manager.settings.masks.frames]
+        if manager.settings.masks.detect:
+            masked = prepared(dataset, asked, None)
+            asked += bad_frames(masked, ignore_progress, StopToken())
+        new["masked"] = in_order(asked)
+    return new
+
+
+def _bins_asked(dataset: xr.Dataset, manager: ConfigManager) -> tuple[int, ...] | None:
+    """Places of the bins whose q and angle the configuration asks for; None for all."""
+    q, phi = places(dataset)
+    numbers = xr.Dataset(
+        {"number": ("bin", np.arange(q.size))}, coords={"q": ("bin", q), "phi": ("bin", phi)}
+    )
+    chosen, _ = prepare_for_fit(numbers, manager.settings)
+    kept = tuple(sorted(int(k) for k in chosen["number"].values))
+    return None if len(kept) == q.size else kept
+
+
+def _manager(config: Any) -> ConfigManager:
+    if isinstance(config, ConfigManager):
+        return config
+    return ConfigManager.from_dict(config) if isinstance(config, Mapping) else ConfigManager(config)
+
+
+def _opened(session: AnalysisSession, manager: ConfigManager) -> Opened | None:
+    from heterodyne_nb.data import open_dataset
+
+    data = manager.settings.data
+    if data.file is None:
+        return None
+    path = manager.data_path
+    if session.source and Path(session.source) == Path(path):
+        return None
+    options: dict[str, Any] = {"dt": manager.settings.temporal.dt, "layout": data.layout}
+    if Path(path).suffix in (".npz", ".npy"):
+        options |= {"q": data.q, "phi": manager.angles}
+    given = {name: value for name, value in options.items() if value is not None}
+    return Opened(open_dataset(path, **given), str(path), tuple(given.items()), ours_to_close=True)
+
+
+def config_of(session: AnalysisSession) -> ConfigManager:
+    """The configuration that asks for what the session would do now."""
+    settings = session.settings
+    base, _, count = settings.mode.partition("_")
+    components = int(count) if base == "multicomponent" else None
+    mode = base if components else settings.mode
+    start = session.config
+    if start is None or start.settings.mode != mode:
+        start = ConfigManager.template(mode, components).updated({"data.file": None})
+    changes: dict[str, Any] = {
+        "analysis_settings.mode": mode,
+        "analysis_settings.n_components": components,
+        "initial_parameters": _initial(session),
+        "optimization.classical.methods": [settings.method],
+        "optimization.loss": settings.loss,
+        "optimization.loss_scale": settings.loss_scale,
+        "optimization.contrast": settings.contrast,
+        "optimization.multistart.n": settings.multistart,
+        "optimization.multistart.seed": settings.seed,
+        "optimization.time_limit": settings.time_limit,
+        "geometry.gap": settings.gap,
+        "masks.frames": [list(pair) for pair in session.masked],
+        "temporal.start_frame": session.crop[0] if session.crop else 1,
+        "temporal.end_frame": session.crop[1] if session.crop else None,
+    }
+    changes |= {f"optimization.classical.{settings.method}.{k}": v for k, v in settings.options.items()}
+    if session.source and not session.source.startswith("<"):
+        changes |= {"data.file": session.source, "data.folder": None}
+    return start.updated(changes | _bins_in_words(session))
+
+
+def _bins_in_words(session: AnalysisSession) -> dict[str, Any]:
+    """The chosen bins as a list of q and ranges of angles, where they form a grid of these."""
+    every: dict[str, Any] = {
+        "scattering.wavevector_q": None,
+        "scattering.q_range": None,
+        "angle_filtering.enabled": False,
+        "angle_filtering.target_ranges": [],
+    }
+    if session.original is None or session.bins is None:
+        return every
+    q, phi = (values[list(session.bins)] for values in places(session.original))
+    pairs = set(zip(q.tolist(), phi.tolist(), strict=True))
+    if pairs != {(a, b) for a in q.tolist() for b in phi.tolist()}:
+        text = "the chosen bins are no grid of q and phi, which is all that a configuration can say: it takes all"
+        warn(text, ConfigurationWarning)
+        return every
+    ranges = [{"min_angle": one - _SLACK, "max_angle": one + _SLACK} for one in sorted(set(phi.tolist()))]
+    return {
+        **every,
+        "scattering.wavevector_q": sorted(set(q.tolist())),
+        "angle_filtering.enabled": True,
+        "angle_filtering.target_ranges": ranges,
+    }
+
+
+def _initial(session: AnalysisSession) -> dict[str, Any]:
+    table, asked = session.parameters, asked_of(session.parameters)
+    limits = {
+        name: [float(table.lower[i]), float(table.upper[i])]
+        for i, name in enumerate(table.names)
+        if {"min", "max"} & set(asked.get(name, {}))
+    }
+    return {
+        "values": {name: entry["value"] for name, entry in asked.items() if "value" in entry} or None,
+        "fixed": [name for name, entry in asked.items() if entry.get("vary") is False],
+        "tied": {name: entry["tie"] for name, entry in asked.items() if "tie" in entry},
+        "bounds": limits,
+        "priors": {name: list(entry["prior"]) for name, entry in asked.items() if "prior" in entry},
+    }

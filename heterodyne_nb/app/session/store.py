@@ -1,0 +1,225 @@
+"""A session in a folder: what was chosen and done as JSON, the results as netCDF, the data by path and hash."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heterodyne_nb.app.session.entries import FitEntry
+from heterodyne_nb.app.session.parameters import asked_of, resolved
+from heterodyne_nb.app.session.settings import FitSettings
+from heterodyne_nb.app.session.state import Opened
+from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
+from heterodyne_nb.files import new_folder, recover, write_text
+from heterodyne_nb.result import FitResult
+from heterodyne_nb.result.provenance import sha256, versions
+
+if TYPE_CHECKING:
+    from heterodyne_nb.app.session.session import AnalysisSession
+
+_INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 1
+#: Names of the files of a session.
+_FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
+
+
+def write_session(session: AnalysisSession, path: Path) -> Opened | None:
+    """Write the folder; return the data as they are to be known from now on (see :func:`moved`).
+
+    Warns
+    -----
+    DataWarning
+        The data were made in memory: a copy goes into the folder.
+    """
+    from heterodyne_nb.data.own import write_dataset
+
+    opened = session._opened
+    copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())
+    home = str(path.resolve() / _DATA)
+    with new_folder(path, _FILES, _INDEX, "a saved session") as folder:
+        folder.mkdir()
+        if opened is not None and copy:
+            if opened.in_memory:
+                warn(f"the data were made in memory; the session keeps a copy, {_DATA}", DataWarning)
+            write_dataset(opened.dataset, folder / _DATA)
+        sources = {opened.source: home} if opened is not None and copy else {}
+        history = [_entry_record(entry, k, folder, sources) for k, entry in enumerate(session.history)]
+        record = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "versions": versions(),
+            "data": _data_record(opened, copy, path, folder),
+            "choices": _choices_record(session),
+            "history": history,
+        }
+        write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return replace(opened, source=home, options=()) if opened is not None and copy else opened
+
+
+def moved(history: tuple[FitEntry, ...], old: str, new: str) -> tuple[FitEntry, ...]:
+    """The entries whose data were `old` with their new place."""
+    return tuple(replace(e, source=new, source_options={}) if e.source == old else e for e in history)
+
+
+def _data_record(opened: Opened | None, copy: bool, path: Path, folder: Path) -> dict[str, Any] | None:
+    if opened is None:
+        return None
+    if copy:
+        return {"path": _DATA, "inside": True, "options": {}, "sha256": sha256(folder / _DATA)}
+    source = Path(opened.source)
+    beside = source.is_relative_to(path.resolve().parent)
+    return {
+        "path": str(source),
+        "beside": str(source.relative_to(path.resolve().parent)) if beside else None,
+        "options": dict(opened.options),
+        "sha256": sha256(source) if source.is_file() else None,
+    }
+
+
+def _choices_record(session: AnalysisSession) -> dict[str, Any]:
+    config = session.config
+    return {
+        "bin": session.bin,
+        "bins": session.bins,
+        "masked": session.masked,
+        "crop": session.crop,
+        "parameters": asked_of(session.parameters),
+        "settings": asdict(session.settings),
+        "shown": session.shown,
+        "config": None if config is None else config.to_dict(),
+        "config_path": str(config.path) if config is not None and config.path else None,
+    }
+
+
+def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[str, str]) -> dict[str, Any]:
+    files = {}
+    for method, result in entry.results.items():
+        files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
+        result.save(folder / files[method])
+    plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
+    plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
+    moved_here = entry.source in sources
+    return {
+        **plain,
+        "results": files,
+        "settings": asdict(entry.settings),
+        "parameters": asked_of(entry.parameters),
+        "source": _DATA if moved_here else entry.source,
+        "source_inside": moved_here,
+        "source_options": {} if moved_here else dict(entry.source_options),
+        "robust": dict(entry.robust),
+    }
+
+
+def read_session(path: Path) -> dict[str, Any]:
+    """The index of a folder, checked.
+
+    Raises
+    ------
+    MissingFileError, DataFormatError
+    """
+    recover(path)
+    index = path / _INDEX
+    if not index.is_file():
+        raise MissingFileError(
+            "there is no saved session here", where=str(path), expected=f"a folder with {_INDEX}"
+        )
+    try:
+        record = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataFormatError(f"the file is damaged: {error}", where=str(index)) from error
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise DataFormatError("this is not the index of a session", where=str(index))
+    if record["version"] > _VERSION:
+        raise DataFormatError(
+            f"written by a newer version ({record['version']})",
+            where=str(index),
+            expected=f"{_VERSION} or older",
+        )
+    return record
+
+
+def data_place(
+    record: Mapping[str, Any], path: Path, given: str | Path | None
+) -> tuple[Path, dict[str, Any]] | None:
+    """Where the data of a saved session are now, and how to open them; None where it had none.
+
+    Raises
+    ------
+    MissingFileError
+        They are at none of the places known.
+
+    Warns
+    -----
+    DataWarning
+        The file is not the one that was fitted.
+    """
+    data = record["data"]
+    if data is None:
+        return None
+    if given is not None:
+        places = [Path(given)]
+    elif data.get("inside"):
+        places = [path / data["path"]]
+    else:
+        beside = [path.parent / data["beside"]] if data.get("beside") else []
+        places = [Path(data["path"]), *beside, path.parent / Path(data["path"]).name]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise MissingFileError(
+            "the data of this session are not there",
+            where=str(places[0]),
+            hint=f"AnalysisSession.load({str(path)!r}, data=...) says where they are now",
+        )
+    if data.get("sha256") and found.is_file() and sha256(found) != data["sha256"]:
+        warn(f"{found.name} is not the file that was fitted: its contents have changed", DataWarning)
+    return found.resolve(), {k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()}
+
+
+def choices_from(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's choices."""
+    saved = record["choices"]
+    settings = FitSettings(**saved["settings"])
+    config = None
+    if saved["config"] is not None:
+        config = ConfigManager.from_dict(saved["config"])
+        config.path = Path(saved["config_path"]) if saved["config_path"] else None
+    return {
+        "config": config,
+        "settings": settings,
+        "parameters": resolved(settings.mode, saved["parameters"]),
+        "bin": saved["bin"],
+        "shown": saved["shown"],
+        **_frames(saved),
+    }
+
+
+def history_from(record: Mapping[str, Any], path: Path) -> tuple[FitEntry, ...]:
+    """The entries, their results read from the folder."""
+    return tuple(_entry(one, path) for one in record["history"])
+
+
+def _entry(saved: Mapping[str, Any], path: Path) -> FitEntry:
+    settings = FitSettings(**saved["settings"])
+    names = ("name", "kind", "time", "seconds", "start", "source_options", "robust")
+    return FitEntry(
+        **{name: saved[name] for name in names},
+        results={method: FitResult.load(path / file) for method, file in saved["results"].items()},
+        settings=settings,
+        parameters=resolved(settings.mode, saved["parameters"]),
+        source=str(path.resolve() / saved["source"]) if saved["source_inside"] else saved["source"],
+        warnings=tuple(saved["warnings"]),
+        **_frames(saved),
+    )
+
+
+def _frames(saved: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "masked": tuple((int(a), int(b)) for a, b in saved["masked"]),
+        "crop": None if saved["crop"] is None else (int(saved["crop"][0]), int(saved["crop"][1])),
+        "bins": None if saved["bins"] is None else tuple(saved["bins"]),
+    }

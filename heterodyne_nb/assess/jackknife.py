@@ -1,0 +1,264 @@
+"""Jackknife: the fit without one angle (or ring, or bin) at a time, and which of them pulls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from heterodyne_nb.assess.subset import keep_bins
+from heterodyne_nb.engine import Objective
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.text.html import heading, page, table
+from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.uncertainty.clusters import dyadic_meat
+from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
+from heterodyne_nb.uncertainty.targets import Target, middle_targets
+from heterodyne_nb.uncertainty.uncertainty import CLUSTERS
+
+FloatArray = NDArray[np.float64]
+
+OVER = ("phi", "q", "bin")
+#: A shift this many times larger than its expected size is called out: some dozens are looked at together.
+SURPRISING = 4.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Jackknife:
+    """Fits without one group of bins each; made by :func:`heterodyne_nb.jackknife`.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        On (left_out,): ``label``. On (left_out, parameter): ``values``. On (left_out, quantity), a quantity being a
+        curve at mid-time or a parameter of its own: ``estimate`` without the group, ``pull`` (the shift in standard
+        errors of the whole fit), ``surprise`` (the shift over its expected size). On (quantity,): ``value``,
+        ``stderr`` (jackknife), ``stderr_dyadic``, ``unit``; on (parameter,): ``stderr_parameter``.
+    """
+
+    dataset: xr.Dataset
+
+    @property
+    def influence(self) -> pd.DataFrame:
+        """Pull of every group on every quantity, in standard errors: one row a group."""
+        ds = self.dataset
+        return pd.DataFrame(ds["pull"].values, index=ds["label"].values, columns=ds["quantity"].values)
+
+    def verdict(self) -> str:
+        """Say which groups pull, in words."""
+        ds = self.dataset
+        strange = np.argwhere(np.abs(np.nan_to_num(ds["surprise"].values)) > SURPRISING)
+        groups = {"phi": "angle", "q": "ring", "bin": "bin"}[str(ds.attrs["over"])]
+        if not len(strange):
+            k = int(np.nanargmax(np.nanmax(np.abs(ds["pull"].values), axis=1)))
+            j = int(np.nanargmax(np.abs(ds["pull"].values[k])))
+            return (
+                f"No {groups} stands out. The largest pull is that of {ds['label'].values[k]} on "
+                f"{ds['quantity'].values[j]}: {_signed(-ds['pull'].values[k, j])} of its standard error."
+            )
+        lines = []
+        order = np.argsort(-np.abs(ds["surprise"].values[tuple(strange.T)]))
+        for k, j in strange[order][:4]:
+            lines.append(
+                f"{ds['label'].values[k]} pulls {ds['quantity'].values[j]} by {_signed(-ds['pull'].values[k, j])} of its "
+                f"standard error, {number(abs(float(ds['surprise'].values[k, j])), 2)} times what chance does"
+            )
+        return "; ".join(lines) + ". Look at the residuals there."
+
+    def __repr__(self) -> str:
+        rows = _rows(self.dataset)
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([_title(self.dataset), *lines, self.verdict()])
+
+    def _repr_html_(self) -> str:
+        head, *rows = _rows(self.dataset)
+        return page(heading(_title(self.dataset)) + table(head, rows) + heading(self.verdict()))
+
+
+def jackknife(
+    result: FitResult,
+    dataset: xr.Dataset | Objective,
+    *,
+    over: str = "phi",
+    refit: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> Jackknife:
+    """Fit without one angle at a time.
+
+    Parameters
+    ----------
+    result : FitResult
+        Of a two-time fit.
+    dataset : Dataset or Objective
+        The data that were fitted.
+    over : {"phi", "q", "bin"}
+        What is left out: every bin of one azimuth, of one ring, or a single bin.
+    refit : bool
+        Fit the rest to convergence. Default: one Gauss-Newton step from the sums of the bins, which needs no
+        further pass over the pixels.
+    on_progress : callable, optional
+        Receives progress events.
+    stop : StopToken, optional
+        Ends it, with an error: an incomplete jackknife has no meaning.
+
+    Returns
+    -------
+    Jackknife
+
+    Raises
+    ------
+    ConfigurationError
+        A setting is wrong, there are fewer than three groups, or the data are not those that were fitted.
+    OptimizationError
+        Stopped.
+
+    Notes
+    -----
+    Standard errors are sqrt((g - 1)/g · sum of squares about the mean) over the g groups. The shift a quantity c is
+    expected to make when a group is left out has the variance cᵀ (H₋⁻¹ - H⁻¹) c (Hausman: a fit to all against a fit
+    to part of the same data), scaled by the ratio of the dyadic to the independent-pixel variance of c in the other
+    groups, and by the median over the groups where shifts are larger than that throughout.
+    """
+    if over not in OVER:
+        raise ConfigurationError(f"unknown {over!r}", where="over", expected=f"one of {', '.join(OVER)}")
+    objective, theta = objective_of(result, dataset), optimum(result)
+    labels, member = groups_of(objective, over)
+    if len(labels) < 3:
+        raise ConfigurationError(
+            f"{len(labels)} groups to leave out", where="over", expected="3 or more", hint=f"not {over!r}"
+        )
+    tiles = tiles_at(objective, theta, max(2, min(CLUSTERS, len(objective.problem.t) // 4)))
+    values = []
+    for k in range(len(labels)):
+        if stop is not None and stop.reason is not None:
+            raise OptimizationError(f"jackknife stopped after {k} of {len(labels)} groups")
+        keep = member != k
+        values.append(_refitted(objective, theta, keep, stop) if refit else tiles.step(_weights(tiles, keep)))
+        on_progress(ProgressEvent("jackknife", (k + 1) / len(labels), message=f"without {labels[k]}"))
+    targets = middle_targets(objective.problem.model, objective.problem.t, objective.moving)
+    dataset_ = _dataset(result, np.array(values), labels, member, tiles, targets)
+    return Jackknife(dataset_.assign_attrs(over=over, refit=int(refit), mode=result.mode))
+
+
+def groups_of(objective: Objective, over: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the groups of bins, and the group of every bin (B,)."""
+    q, phi = objective.problem.q, objective.problem.phi
+    if over == "bin":
+        names = [
+            f"q = {number(a)} 1/Å, phi = {number(b)}°" for a, b in zip(q.tolist(), phi.tolist(), strict=True)
+        ]
+        return names, np.arange(len(q))
+    values, member = np.unique(np.round(q if over == "q" else phi, 9), return_inverse=True)
+    unit, symbol = (" 1/Å", "q") if over == "q" else ("°", "phi")
+    return [f"{symbol} = {number(float(v))}{unit}" for v in values], member
+
+
+def _weights(tiles: Tiles, keep: NDArray[np.bool_]) -> FloatArray:
+    return np.broadcast_to(keep[:, None].astype(float), tiles.products.shape[:2])
+
+
+def _refitted(
+    objective: Objective, theta: FloatArray, keep: NDArray[np.bool_], stop: StopToken | None
+) -> FloatArray:
+    found = GaussNewtonStrategy(stop=stop).optimize(keep_bins(objective, keep), theta)
+    if found.stop_reason in ("cancelled", "time limit"):
+        raise OptimizationError(f"jackknife stopped: {found.message}")
+    return np.asarray(found.x, float)
+
+
+def _dataset(
+    result: FitResult,
+    values: FloatArray,
+    labels: list[str],
+    member: NDArray[np.int64],
+    tiles: Tiles,
+    targets: list[Target],
+) -> xr.Dataset:
+    whole = np.array([target.compute(tiles.theta) for target in targets])
+    parted = np.array([[target.compute(row) for target in targets] for row in values])
+    jacobian = tiles.objective.coordinates.jacobian(tiles.theta)
+    slopes = np.array([target.slopes(tiles.theta) for target in targets]) @ jacobian
+    dyadic = np.sqrt(np.maximum(np.einsum("qi,ij,qj->q", slopes, tiles.covariance, slopes), 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pull = np.where(dyadic > 0, (parted - whole) / dyadic, np.nan)
+        expected = _expected(tiles, values, member, slopes)
+        surprise = _calmed(np.where(expected > 0, (parted - whole) / expected, np.nan))
+    ds = result.dataset
+    return xr.Dataset(
+        {
+            "label": ("left_out", labels),
+            "values": (("left_out", "parameter"), values),
+            "estimate": (("left_out", "quantity"), parted),
+            "pull": (("left_out", "quantity"), pull),
+            "surprise": (("left_out", "quantity"), surprise),
+            "value": ("quantity", whole),
+            "stderr": ("quantity", _spread(parted)),
+            "stderr_dyadic": ("quantity", dyadic),
+            "unit": ("quantity", [target.unit for target in targets]),
+            "stderr_parameter": ("parameter", _spread(values)),
+        },
+        coords={
+            "parameter": ds["parameter"].values,
+            "quantity": [target.name for target in targets],
+            "left_out": np.arange(len(labels)),
+        },
+    )
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    groups = len(values)
+    return np.sqrt((groups - 1) / groups * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+
+
+def _calmed(surprise: FloatArray) -> FloatArray:
+    """Divide by the typical size over the groups where that is above 1: only a group unlike the others stands out."""
+    typical = 1.4826 * np.nanmedian(np.abs(surprise), axis=0)
+    return surprise / np.fmax(typical, 1.0)
+
+
+def _expected(tiles: Tiles, values: FloatArray, member: NDArray[np.int64], slopes: FloatArray) -> FloatArray:
+    """Expected size of the shift of every quantity when a group is left out, (g, quantities).
+
+    The noise is that of the other groups at their own optimum, so that a group unlike them does not hide itself.
+    """
+    whole = np.einsum("qi,ij,qj->q", slopes, tiles.naive, slopes)
+    here, out = tiles.objective.to_internal(tiles.theta), []
+    for k, theta in enumerate(values):
+        keep = member != k
+        rest = replace(tiles, products=tiles.products * keep[:, None, None, None]).naive
+        meat = dyadic_meat(tiles.scores(tiles.objective.to_internal(theta) - here)[keep])
+        part = np.einsum("qi,ij,qj->q", slopes, rest, slopes)
+        noise = np.einsum("qi,ij,qj->q", slopes, rest @ meat @ rest, slopes)
+        out.append(np.sqrt(np.maximum((part - whole) / part * noise, 0.0)))
+    return np.array(out)
+
+
+def _title(ds: xr.Dataset) -> str:
+    way = "fitted again" if ds.attrs["refit"] else "one step"
+    return f"{ds.attrs['mode']} without one {ds.attrs['over']} at a time ({way}): shift in standard errors"
+
+
+def _rows(ds: xr.Dataset) -> list[list[str]]:
+    names = ds["quantity"].values.tolist()
+    rows = [["left out", *names]]
+    for k, label in enumerate(ds["label"].values.tolist()):
+        cells = []
+        for pull, surprise in zip(ds["pull"].values[k], ds["surprise"].values[k], strict=True):
+            cells.append(_signed(float(pull)) + (" !" if abs(surprise) > SURPRISING else ""))
+        rows.append([label, *cells])
+    both = zip(ds["value"].values, ds["stderr"].values, strict=True)
+    rows.append(["value ± jackknife error", *(value_with_error(float(v), float(e)) for v, e in both)])
+    return rows
+
+
+def _signed(value: float) -> str:
+    return "–" if not np.isfinite(value) else f"{value:+.2f}".replace("-", "−")

@@ -1,0 +1,264 @@
+"""Profiles of χ²: how far a number can move while everything else follows, and the interval that this gives.
+
+For a number ψ (a parameter, a curve at a time, a derived figure) the profile is the least χ² over all parameters with
+that ψ; bounds, ties and priors hold, and the interval is as asymmetric as the data make it.
+
+Where pixels are correlated the rise of χ² is not χ²₁. Near the optimum it is (ψ - ψ̂)² / N, N the variance that
+independent pixels of unit noise would give, while ψ̂ scatters with the dyadic variance V. So the rise divided by V/N is
+χ²₁ (Kent 1982; Rotnitzky & Jewell 1990; for one number this is the first-order correction of Rao & Scott). V is itself
+an estimate with ν degrees of freedom (Satterthwaite), which makes it t²_ν: the 95 % interval ends where χ² has risen
+by t²_ν V/N, t_ν = 1.96 for many ν. The signed root of rise N/V is given turned to its normal equivalent, so that an
+interval of 95 % ends at ±1.96 whatever ν is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from heterodyne_nb.assess.profiles import Profiles
+from heterodyne_nb.engine import NormalEquations, Objective
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
+from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
+from heterodyne_nb.uncertainty.targets import Target, TargetName, target
+from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
+
+FloatArray = NDArray[np.float64]
+
+#: Stiffness with which a point is held at its value: the reached value falls short by this part of the way.
+_SLACK = 1e-3
+#: First and finest step in standard errors; most steps a side.
+_STEP, _FINEST, _MOST = 0.5, 0.02, 24
+#: Rise of the signed root below which steps grow, above which they shrink, and above which one is taken back.
+_SLOW, _FAST, _FAR = 0.25, 0.8, 1.0
+#: The walk goes on to this many times the root that the level asks for.
+_BEYOND = 1.15
+#: As many degrees of freedom as make no difference.
+_MANY = 1e6
+#: A step that gets less far than this part of the way is stopped by a bound.
+_STUCK = 0.25
+
+
+def profile(
+    result: FitResult,
+    dataset: xr.Dataset | Objective,
+    names: TargetName | Sequence[TargetName],
+    *,
+    level: float = 0.95,
+    max_iterations: int = 100,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> Profiles:
+    """Profile χ² along chosen numbers.
+
+    Parameters
+    ----------
+    result : FitResult
+        Of a two-time fit.
+    dataset : Dataset or Objective
+        The data that were fitted.
+    names : str, (str, float), or a sequence of them
+        Published parameters (``"phi0"``), curves at mid-time (``"v"``) or at a time in s (``"v(12.5)"`` or
+        ``("v", 12.5)``), derived figures (``"displacement"``).
+    level : float
+        Level of the interval that the walk has to reach, in (0, 1).
+    max_iterations : int
+        Most iterations of the refit at each point, each started from the point before.
+    on_progress : callable, optional
+        Receives an event for every point.
+    stop : StopToken, optional
+        Ends it; ends not yet reached are marked ``"stopped"``.
+
+    Returns
+    -------
+    Profiles
+
+    Raises
+    ------
+    ConfigurationError
+        An unknown name, a wrong level, or data that were not fitted.
+    OptimizationError
+        The number is fixed by the fit's settings, or the data do not tell it at all.
+
+    Warns
+    -----
+    FitWarning
+        A lower χ² than that of the fit was found on the way.
+    """
+    if not 0 < level < 1:
+        raise ConfigurationError(f"{level!r}", where="level", expected="a number between 0 and 1")
+    objective, theta = objective_of(result, dataset), optimum(result)
+    wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
+    t = objective.problem.t
+    targets = [target(objective.problem.model, name, t) for name in wanted]
+    tiles = tiles_at(objective, theta, max(2, min(ERROR_CLUSTERS, len(t) // 4)))
+    strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
+    lines = []
+    for k, one in enumerate(targets):
+
+        def tell(done: float, message: str, at: int = k) -> None:
+            on_progress(ProgressEvent("profile", (at + done) / len(targets), message=message))
+
+        lines.append(_line(_Walk(tiles, one, strategy), level, tell))
+    return Profiles.from_lines(result, lines, level)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Profile of one number: points in order, and how each end came about."""
+
+    target: Target
+    value: float
+    stderr: float
+    ratio: float
+    freedom: float
+    position: FloatArray
+    rise: FloatArray
+    root: FloatArray
+    theta: FloatArray
+    unfinished: int
+    ends: tuple[str, str]
+
+
+class _Held:
+    """An objective with a number held near a value by a stiff spring.
+
+    The minimum with the spring is the constrained minimum at the value it reaches, so nothing is lost by the spring.
+    """
+
+    def __init__(self, objective: Objective, target: Target, centre: float, width: float) -> None:
+        self.objective, self.target, self.centre, self.width = objective, target, centre, width
+        self.parameter_names = objective.parameter_names
+        self.to_internal, self.from_internal = objective.to_internal, objective.from_internal
+        self.internal_bounds, self.reduced = objective.internal_bounds, objective.reduced
+
+    def __call__(self, theta: FloatArray) -> float:
+        chi2 = self.objective(theta)
+        return chi2 + self._pull(theta) ** 2 if np.isfinite(chi2) else chi2
+
+    def normal_equations(self, theta: FloatArray) -> NormalEquations:
+        """See :meth:`heterodyne_nb.engine.Objective.normal_equations`."""
+        local = self.objective.normal_equations(theta)
+        slopes = self.target.slopes(theta) @ self.objective.coordinates.jacobian(theta) / self.width
+        pull = self._pull(theta)
+        return replace(
+            local,
+            chi2=local.chi2 + pull**2,
+            gradient=local.gradient + 2 * pull * slopes,
+            hessian=local.hessian + 2 * np.outer(slopes, slopes),
+        )
+
+    def _pull(self, theta: FloatArray) -> float:
+        return (self.target.compute(theta) - self.centre) / self.width
+
+
+class _Walk:
+    """Steps along one number, both ways from the optimum."""
+
+    def __init__(self, tiles: Tiles, target: Target, strategy: GaussNewtonStrategy) -> None:
+        self.objective, self.target, self.strategy = tiles.objective, target, strategy
+        self.theta, self.value = tiles.theta, target.compute(tiles.theta)
+        self.base = self.objective(self.theta)
+        slopes = target.slopes(self.theta) @ self.objective.coordinates.jacobian(self.theta)
+        self.unit = float(slopes @ tiles.naive @ slopes)
+        variance, noise = (float(slopes @ part @ slopes) for part in (tiles.covariance, tiles.noise))
+        if not self.unit > 0 or not variance > 0:
+            raise OptimizationError(
+                f"{target.name} does not move: it is fixed, or rests on a bound",
+                hint="profile a number that the fit varies",
+            )
+        self.stderr, self.ratio = float(np.sqrt(variance)), variance / self.unit
+        known = (variance / max(noise, 1e-300)) ** 2  # the part of a prior is not estimated
+        self.freedom = min(float(tiles.freedom(target.slopes(self.theta))[0]) * known, _MANY)
+        self.unfinished = 0
+        self.along = tiles.naive @ slopes / self.unit
+
+    def side(self, sign: float, reach: float, tell: Any) -> tuple[list[tuple[float, float, FloatArray]], str]:
+        """Points (value, rise of χ², parameters) on one side, and how the walk ended."""
+        points: list[tuple[float, float, FloatArray]] = []
+        position, root, theta, step = self.value, 0.0, self.theta, _STEP
+        for count in range(_MOST):
+            if self.strategy.stop is not None and self.strategy.stop.reason is not None:
+                return points, "stopped"
+            asked = position + sign * step * self.stderr
+            found = self._point(asked, theta, asked - position)
+            reached = self.target.compute(found)
+            rise = self.objective(found) - self.base
+            points.append((reached, rise, found))
+            tell((count + 1) / _MOST, f"{self.target.name} = {reached:.6g}")
+            new = float(normal_root(np.sqrt(max(rise, 0.0) / self.ratio), self.freedom))
+            if sign * (reached - position) < _STUCK * step * self.stderr:
+                return points, "bound"
+            if new - root > _FAR and step > _FINEST:  # too far to read between: go there in smaller steps
+                step *= 0.5
+                continue
+            if new >= reach:
+                return points, "reached"
+            step *= 1.6 if new - root < _SLOW else 0.6 if new - root > _FAST else 1.0
+            position, root, theta = reached, new, found
+        return points, "open"
+
+    def _point(self, asked: float, theta: FloatArray, change: float) -> FloatArray:
+        """The constrained minimum near a value, from the point before."""
+        width = float(np.sqrt(_SLACK * self.unit))
+        held = _Held(self.objective, self.target, asked, width)
+        guess = self.objective.from_internal(self.objective.to_internal(theta) + change * self.along)
+        start = min((guess, theta), key=held)
+        start = self.objective.from_internal(self.objective.to_internal(start))
+        found = self.strategy.optimize(held, start)
+        self.unfinished += found.stop_reason in ("iteration limit", "bounds moved")
+        return np.asarray(found.x, float)
+
+
+def _line(walk: _Walk, level: float, tell: Any) -> Line:
+    reach = _BEYOND * float(norm.ppf(0.5 * (1 + level)))
+    below, lower = walk.side(-1.0, reach, lambda done, text: tell(0.5 * done, text))
+    above, upper = walk.side(1.0, reach, lambda done, text: tell(0.5 + 0.5 * done, text))
+    points = _distinct([*below, (walk.value, 0.0, walk.theta), *above], 1e-6 * walk.stderr)
+    rise = np.array([point[1] for point in points])
+    if rise.min() < -0.1 * walk.ratio:
+        warn(
+            f"χ² falls {-rise.min():.3g} below that of the fit along {walk.target.name}: "
+            "the fit had not come to the bottom; fit again from there",
+            FitWarning,
+        )
+    position, risen = np.array([point[0] for point in points]), rise - min(rise.min(), 0.0)
+    root = np.sign(position - walk.value) * normal_root(np.sqrt(risen / walk.ratio), walk.freedom)
+    theta = np.array([point[2] for point in points])
+    return Line(
+        walk.target, walk.value, walk.stderr, walk.ratio, walk.freedom, position, risen, root, theta,
+        walk.unfinished, (lower, upper),
+    )  # fmt: skip
+
+
+def _distinct(
+    points: list[tuple[float, float, FloatArray]], apart: float
+) -> list[tuple[float, float, FloatArray]]:
+    """Points in order; of those at one place the lowest."""
+    kept: list[tuple[float, float, FloatArray]] = []
+    for point in sorted(points, key=lambda point: point[0]):
+        if kept and point[0] - kept[-1][0] <= apart:
+            kept[-1] = min(kept[-1], point, key=lambda p: p[1])
+        else:
+            kept.append(point)
+    return kept
+
+
+def normal_root(root: Any, freedom: float) -> FloatArray:
+    """The normal deviate that is as unlikely as a positive deviate of Student's law."""
+    return np.asarray(norm.isf(student.sf(root, freedom)), float)
+
+
+def _is_pair(names: Any) -> bool:
+    return isinstance(names, tuple) and len(names) == 2 and not isinstance(names[1], str | tuple)

@@ -1,0 +1,122 @@
+"""The same fit many times: per q, per age, per file; the answers in one Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import xarray as xr
+
+from heterodyne_nb.data import prepare
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.fitting.fitting import fit
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result import FitResult, batch_table
+
+
+def fit_batch(
+    data: xr.Dataset | Mapping[Any, xr.Dataset],
+    mode: str = "heterodyne",
+    *,
+    over: str = "q",
+    windows: int | None = None,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+    **arguments: Any,
+) -> xr.Dataset:
+    """Fit each part of the data by itself.
+
+    Parameters
+    ----------
+    data : Dataset, or mapping of label to Dataset
+        A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping is
+        fitted entry by entry, for instance one per file or per age window.
+    mode : str
+        Analysis mode.
+    over : str
+        Dimension of the answer; for a mapping, the name of its labels.
+    windows : int, optional
+        With ``over="age"`` and two-time maps: the run is cut into this many equal windows of frames, each
+        fitted by itself; the age is that of the window's middle.
+    on_progress, stop
+        As for :func:`heterodyne_nb.fit`.
+    **arguments
+        Passed on to :func:`heterodyne_nb.fit`.
+
+    Returns
+    -------
+    Dataset
+        ``parameters(over, parameter)``, ``stderr``, ``status``, ``chi2_reduced(over)``, the curves with their bands
+        and the trust flags of
+        :func:`heterodyne_nb.result.batch_table`. A part that cannot be fitted is left out with a warning
+        and listed in the attribute ``failed``.
+
+    Raises
+    ------
+    ConfigurationError
+        The dataset has no such dimension, or a setting is wrong.
+    OptimizationError
+        No part could be fitted.
+    """
+    stop = stop or StopToken()
+    parts = dict(_parts(data, over, windows))
+    done: dict[Any, FitResult] = {}
+    failed: dict[str, str] = {}
+    for number, (label, part) in enumerate(parts.items()):
+        if stop.reason:
+            failed[str(label)] = stop.reason
+            continue
+        try:
+            done[label] = fit(part, mode, stop=stop, **arguments)
+        except ConfigurationError:  # what was asked is wrong, for one part as for all
+            raise
+        except HeterodyneError as error:
+            failed[str(label)] = str(error)
+            warn(f"{over} = {label} is left out: {error}", FitWarning)
+        on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
+    if not done:
+        raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
+    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
+    unit = "s" if windows else str(known.get("units", ""))
+    table = batch_table(list(done.values()), over, list(done), unit=unit)
+    return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
+
+
+def _parts(
+    data: xr.Dataset | Mapping[Any, xr.Dataset], over: str, windows: int | None
+) -> Iterable[tuple[Any, xr.Dataset]]:
+    if not isinstance(data, xr.Dataset):
+        yield from data.items()
+        return
+    if windows is not None:
+        yield from _age_windows(data, over, windows)
+        return
+    offered = [name for name in ("q", "phi", "age", "bin") if name in data.dims]
+    if over not in offered:
+        hint = ', or over="age" with windows' if "frame" in data.coords else ""
+        raise ConfigurationError(
+            f"the dataset has no {over!r} to go along",
+            where="over",
+            expected=f"one of {', '.join(offered)}{hint}",
+        )
+    for k in range(data.sizes[over]):
+        part = data.isel({over: [k]} if over in ("q", "phi", "bin") else {over: k})
+        yield (data[over].values[k].item() if over in data.coords else k), part
+
+
+def _age_windows(data: xr.Dataset, over: str, windows: int) -> Iterable[tuple[float, xr.Dataset]]:
+    if over != "age" or "frame" not in data.coords:
+        raise ConfigurationError(
+            f"windows = {windows} with over = {over!r}",
+            expected='over="age" and a dataset with two-time maps',
+        )
+    frames = data["frame"].values
+    if not 1 <= windows <= len(frames) // 10:
+        raise ConfigurationError(
+            f"windows is {windows}", expected=f"1 to {len(frames) // 10}, so that each has 10 frames or more"
+        )
+    edges = [round(k * len(frames) / windows) for k in range(windows + 1)]
+    for first, last in pairwise(edges):
+        part = prepare.crop_frames(data, int(frames[first]), int(frames[last - 1]))
+        yield float(part["t"].values.mean()), part

@@ -1,0 +1,189 @@
+"""``fit``: from a dataset to a result, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.engine import Objective, problem_from_dataset
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.fitting.one_time_fit import fit_one_time
+from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
+from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
+from heterodyne_nb.result import FitResult
+
+
+def fit(
+    dataset: xr.Dataset,
+    mode: str = "heterodyne",
+    *,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    method: str = "gauss_newton",
+    contrast: str = "per_bin",
+    loss: str = "linear",
+    loss_scale: float | str = "auto",
+    multistart: int | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    gap: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> FitResult:
+    """Fit a model to every bin of a dataset at once, all pixels used.
+
+    The parameters of the curves are shared by all (q, phi) bins; contrast and offset belong to each bin unless
+    tied. Without start values the fit finds its own (fringes, decays, then many starts).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one.
+    mode : str
+        Analysis mode; see ``ModelFactory.names()``.
+    parameters : mapping or ParameterTable, optional
+        Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
+        ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
+        contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+    method : str
+        Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
+    contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
+        How contrast and offset are tied over bins.
+    loss : {"linear", "huber", "soft_l1", "cauchy", "tukey"}
+        Robust losses bound the pull of outlying pixels.
+    loss_scale : float or "auto"
+        Scale of the residuals in units of sigma; "auto" estimates it.
+    multistart : int, optional
+        Number of start vectors that are fitted; 0: the given start alone. Default: the search decides. Each search
+        goes on with hops from its best answer to other basins.
+    time_limit : float, optional
+        Seconds; the best so far is returned, marked so.
+    seed : int
+        Of the search.
+    gap : float, optional
+        Gap of the shear cell in Å (laminar_flow).
+    options : mapping, optional
+        Settings of the strategy.
+    on_progress : callable, optional
+        Receives each :class:`~heterodyne_nb.progress.ProgressEvent`: a function, or an observer such as
+        ``ConsoleProgressObserver()``.
+    stop : StopToken, optional
+        To cancel from another thread.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ConfigurationError
+        A name, value or bound is wrong.
+    DataFormatError
+        The dataset lacks what the mode needs.
+    OptimizationError
+        The fit cannot start.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
+    >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
+    """
+    model = ModelFactory.create_model(mode)
+    if not isinstance(dataset, xr.Dataset):
+        raise ConfigurationError(
+            f"fit needs a Dataset, got {type(dataset).__name__}", hint="open the file with open_dataset first"
+        )
+    if not model.one_time:
+        model.checked_gap(gap)
+    table = parameter_table(model, parameters)
+    settings = FitOptions(
+        method=method,
+        contrast=contrast,
+        loss=loss,
+        loss_scale=loss_scale,
+        multistart=multistart,
+        seed=seed,
+        gap=gap,
+        options=dict(options or {}),
+        on_progress=on_progress,
+        stop=stop_token(stop, time_limit),
+    )
+    asked = {
+        "mode": mode,
+        "parameters": asked_parameters(parameters),
+        "method": method,
+        "contrast": contrast,
+        "loss": loss,
+        "multistart": multistart,
+        "time_limit": time_limit,
+        "seed": seed,
+        "gap": gap,
+    }
+    if loss != "linear":
+        asked["loss_scale"] = loss_scale
+    if options:
+        asked["options"] = dict(options)
+    run = fit_one_time if model.one_time else fit_two_time
+    return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+
+
+def initial_guess(
+    dataset: xr.Dataset,
+    mode: str = "heterodyne",
+    *,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    gap: float | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Start values of a two-time mode from the data alone.
+
+    The fringes of all bins give velocity and direction, the frames' resolution the range of the decays; many
+    combinations are compared by χ² on fewer frames and the best is returned.
+
+    Parameters
+    ----------
+    dataset, mode, parameters, gap, seed
+        As for :func:`fit`; what ``parameters`` states is kept.
+
+    Returns
+    -------
+    dict
+        Published name -> value.
+
+    Raises
+    ------
+    ConfigurationError, DataFormatError
+        As for :func:`fit`.
+    """
+    model = ModelFactory.create_model(mode)
+    problem = problem_from_dataset(dataset, model, parameter_table(model, parameters), gap=gap)
+    return guess_from_objective(Objective(problem), seed=seed)
+
+
+def parameter_table(model: Any, parameters: Mapping[str, Any] | ParameterTable | None) -> ParameterTable:
+    """The checked table of a model's parameters, made from what the user states."""
+    if isinstance(parameters, ParameterTable):
+        if parameters.names != model.parameter_names:
+            raise ConfigurationError(
+                f"the parameter table is for mode {parameters.mode!r}",
+                expected=f"one for {model.name!r}: {', '.join(model.parameter_names)}",
+            )
+        return parameters
+    return resolve_parameters(model.name, parameters or {}, specs=model.parameters)
+
+
+def asked_parameters(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
+    """What the user states of the parameters, as a mapping that a record can hold."""
+    return parameters.to_dict() if isinstance(parameters, ParameterTable) else parameters
+
+
+def stop_token(stop: StopToken | None, time_limit: float | None) -> StopToken:
+    """A token that obeys both, one of them, or neither."""
+    if stop is None:
+        return StopToken(time_limit)
+    return stop if time_limit is None else stop.within(time_limit)

@@ -1,0 +1,138 @@
+"""The objective a result came from, made again: what every later question about a fit begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.config.problems import Problem as SettingProblem
+from heterodyne_nb.config.requests import read_requests
+from heterodyne_nb.config.resolve import build_table
+from heterodyne_nb.engine import Objective, RobustObjective, problem_from_dataset
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.result.fit_result import FitResult
+
+FloatArray = NDArray[np.float64]
+
+#: Relative difference of χ² above which a dataset is not the one that was fitted.
+_SAME = 1e-5
+
+
+def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
+    """The objective of a two-time fit, with its bounds, ties, priors, contrast mode and loss.
+
+    Parameters
+    ----------
+    result : FitResult
+        Of :func:`heterodyne_nb.fit`.
+    data : Dataset or Objective
+        The data that were fitted. An objective made by this function is returned as it is, so that several
+        questions read the maps once.
+
+    Raises
+    ------
+    ConfigurationError
+        The result is not of a plain two-time fit, or the data are not those that were fitted.
+    OptimizationError
+        The result does not say which parameters were tied to which.
+    """
+    if isinstance(data, Objective):
+        _check_same(result, data)
+        return data
+    if not isinstance(data, xr.Dataset):
+        raise ConfigurationError(
+            f"a {type(data).__name__} is no dataset", where="dataset", expected="the data that were fitted"
+        )
+    model = ModelFactory.create_model(result.mode)
+    if model.one_time:
+        raise ConfigurationError(
+            f"{result.mode} is a one-time mode: its data have no two-time maps",
+            hint="fit the two-time maps, or repeat the one-time fit over several ages",
+        )
+    if "robust" in result.dataset.attrs:
+        raise ConfigurationError(
+            "a min-max answer is no minimum of chi-square, so nothing can be expanded around it",
+            hint="use the nominal fit of the same data",
+        )
+    settings = result.provenance.get("config") or {}
+    problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
+    contrast = str(settings.get("contrast", "per_bin"))
+    loss = str(settings.get("loss", "linear"))
+    objective = Objective(problem, contrast=contrast)
+    if loss != "linear":
+        objective = RobustObjective(
+            problem, loss=loss, scale=_scale(result), start=_inner(result, problem.n_bins), contrast=contrast
+        )
+    _check_same(result, objective)
+    return objective
+
+
+def optimum(result: FitResult) -> FloatArray:
+    """The published values of a result, (p,)."""
+    return np.array(result.dataset["parameters"].values, float)
+
+
+def table_of(result: FitResult) -> ParameterTable:
+    """The parameters of a fit as they were asked for, with the values it found."""
+    model = ModelFactory.create_model(result.mode)
+    settings = result.provenance.get("config")
+    problems: list[SettingProblem] = []
+    asked = (settings.get("parameters") or {}) if settings else _asked(result)
+    requests = read_requests(asked, model.parameter_names, problems)
+    table = build_table(model.name, model.parameters, requests, problems)
+    values = np.clip(optimum(result), table.lower, table.upper)
+    return replace(table, values=values, given=np.ones(len(values), bool), notes=())
+
+
+def _asked(result: FitResult) -> dict[str, Any]:
+    """What an old result without settings still tells: bounds, and what was held."""
+    if "tied" in result.status.values():
+        raise OptimizationError(
+            "the result does not say which parameters were tied to which", hint="fit the data again"
+        )
+    ds = result.dataset
+    asked: dict[str, Any] = {}
+    for i, name in enumerate(result.parameter_names):
+        asked[name] = {
+            "value": float(ds["parameters"].values[i]),
+            "vary": result.status[name] != "fixed",
+            "min": float(ds["bound_lower"].values[i]),
+            "max": float(ds["bound_upper"].values[i]),
+        }
+    return asked
+
+
+def _scale(result: FitResult) -> float:
+    known = [step["scale"] for step in result.path if step.get("scale") is not None]
+    if not known:
+        raise OptimizationError("the result does not say the scale of its loss", hint="fit the data again")
+    return float(known[-1])
+
+
+def _inner(result: FitResult, n_bins: int) -> tuple[FloatArray, FloatArray]:
+    ds = result.dataset
+    if "contrast" not in ds or ds.sizes["bin"] != n_bins:
+        raise ConfigurationError("the dataset has other bins than the one that was fitted", where="dataset")
+    return np.array(ds["contrast"].values, float), np.array(ds["offset"].values, float)
+
+
+def _check_same(result: FitResult, objective: Objective) -> None:
+    if objective.parameter_names != result.parameter_names:
+        raise ConfigurationError(
+            f"the objective has other parameters than the result of {result.mode!r}", where="dataset"
+        )
+    if not np.isfinite(result.chi2):
+        return
+    found = objective.equations(optimum(result), derivatives=False).chi2
+    if abs(found - result.chi2) > _SAME * max(abs(result.chi2), 1e-30):
+        raise ConfigurationError(
+            f"chi-square of the result is {result.chi2:.8g}, and on these data {found:.8g}",
+            where="dataset",
+            expected="the data that were fitted, with the same selection and mask",
+        )

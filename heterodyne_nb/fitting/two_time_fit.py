@@ -1,0 +1,292 @@
+"""A two-time fit: search, finish on all pixels, estimate errors, put the result together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import OptimizeResult
+
+from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.engine import (
+    Objective,
+    Problem,
+    RobustObjective,
+    get_loss,
+    kernels_ready,
+    problem_from_dataset,
+    residual_scale,
+)
+from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
+from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
+from heterodyne_nb.optimize.guess import warn_if_aliased
+from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result import FitResult, collect_provenance
+from heterodyne_nb.result.solutions import left_over, united
+from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
+from heterodyne_nb.uncertainty.tile_record import tile_record
+from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
+
+PULL = "errors by which the {} would pass its limit"
+_COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit; see :func:`heterodyne_nb.fit`."""
+
+    method: str = "gauss_newton"
+    contrast: str = "per_bin"
+    loss: str = "linear"
+    loss_scale: float | str = "auto"
+    multistart: int | None = None
+    seed: int = 0
+    gap: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    on_progress: OnProgress = ignore_progress
+    stop: StopToken = field(default_factory=StopToken)
+
+    def __post_init__(self) -> None:
+        get_loss(self.loss)
+        if self.loss_scale != "auto":
+            _require(self.loss_scale, "loss_scale", "'auto' or a number above 0", lambda x: 0 < x < np.inf)
+        if self.multistart is not None:
+            _require(self.multistart, "multistart", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+        _require(self.seed, "seed", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+
+    def strategy(self) -> OptimizationStrategy:
+        """The strategy asked for, with its settings."""
+        return create_strategy(self.method, **self.options)
+
+    def search(self, table: ParameterTable) -> MultistartSettings:
+        """How wide to search: not at all when multistart is 0."""
+        base = MultistartSettings(seed=self.seed)
+        if self.multistart is None:
+            return base
+        if self.multistart == 0:
+            return replace(base, samples=0, starts=0)
+        first = (self.multistart, base.rounds[0][1])
+        return replace(
+            base,
+            starts=self.multistart,
+            samples=max(base.samples, 20 * self.multistart),
+            rounds=(first, *base.rounds[1:]),
+        )
+
+
+def _require(value: Any, where: str, expected: str, holds: Callable[[Any], bool]) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not holds(value):
+        raise ConfigurationError(f"{value!r} is not a valid value", where=where, expected=expected)
+
+
+def fit_two_time(
+    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
+) -> FitResult:
+    """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
+    solved = solve_two_time(dataset, model, table, options)
+    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The optimum of a fit before anything is said about it.
+
+    Attributes
+    ----------
+    objective : Objective
+        What was minimised, with its data.
+    theta : (p,)
+        The optimum, published, in its reported form.
+    success, message
+        How the optimiser ended.
+    path : list of dict
+        One entry a run of a strategy.
+    others : list of ((p,), float)
+        Further optima of all pixels that the search met, with their χ².
+    """
+
+    objective: Objective
+    theta: np.ndarray
+    success: bool
+    message: str
+    path: list[dict[str, Any]]
+    others: list[tuple[np.ndarray, float]] = field(default_factory=list)
+
+
+def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+    """Read the maps, search, and finish on all pixels; with a robust loss if one is asked for."""
+    strategy = options.strategy()
+    strategy.require_ready()
+    options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
+    problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    objective = Objective(problem, contrast=options.contrast)
+    if not kernels_ready():
+        options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
+    best, path, others = _search(objective, strategy, options)
+    if options.loss != "linear":
+        objective, best, more = _robust(objective, best, strategy, options)
+        path, others = path + more, []
+    theta = canonical(model, best.x, problem.t, table)
+    others = [(canonical(model, x, problem.t, table), chi2) for x, chi2 in others]
+    return Solved(objective, theta, bool(best.success), str(best.message), path, others)
+
+
+def _search(
+    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
+    table = objective.problem.table
+    settings = options.search(table)
+    extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
+    search = Multistart(
+        objective,
+        strategy,
+        settings,
+        extra_starts=[objective.from_internal(objective.to_internal(x)) for x in extra],
+        on_progress=options.on_progress,
+        stop=options.stop,
+    )
+    best = search.run()
+    return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]
+
+
+def _robust(
+    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitOptions
+) -> tuple[Objective, OptimizeResult, list[dict[str, Any]]]:
+    """Go on from the least-squares answer with a robust loss; tukey, not convex, by way of huber."""
+    local = objective.equations(best.x, derivatives=False)
+    inner = local.contrast, local.offset
+    scale = (
+        residual_scale(objective.problem, best.x, *inner)
+        if options.loss_scale == "auto"
+        else float(options.loss_scale)
+    )
+    path: list[dict[str, Any]] = []
+    robust: Objective = objective
+    for loss in ("huber", "tukey") if options.loss == "tukey" else (options.loss,):
+        robust = RobustObjective(
+            objective.problem, loss=loss, scale=scale, start=inner, contrast=options.contrast
+        )
+        search = Multistart(
+            robust, strategy, MultistartSettings(samples=0, hops=0), [best.x],
+            on_progress=options.on_progress, stop=options.stop,
+        )  # fmt: skip
+        best = search.run()
+        path += [{**step, "loss": loss, "scale": scale} for step in search.path]
+        local = robust.equations(best.x, derivatives=False)
+        inner = local.contrast, local.offset
+    return robust, best, path
+
+
+def result_of(
+    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+) -> FitResult:
+    """Put the result of a two-time fit together, its errors estimated.
+
+    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters.
+    """
+    objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
+    local = objective.equations(theta, derivatives=False)
+    stopped = options.stop.reason
+    warn_if_aliased(problem, theta)
+    spread = estimate_covariance(objective, theta)
+    covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    bands, others = _answers(solved, spread, local.chi2, extra_covariance)
+    if not solved.success and not stopped:
+        warn(f"the fit did not converge: {solved.message}", FitWarning)
+    return FitResult.from_parts(
+        problem.model,
+        parameters=theta,
+        stderr=_errors(covariance, problem.table),
+        status=_status(problem.table, spread.at_bound),
+        covariance=covariance,
+        hessian=spread.hessian,
+        sigma2=objective.reduced(local.chi2),
+        t=problem.t,
+        bands=bands,
+        solutions=others,
+        bins=_bins(problem, local, spread).merge(tile_record(objective, theta)),
+        chi2=local.chi2,
+        n_data=problem.n_data,
+        n_free=objective.n_free,
+        success=solved.success and not stopped,
+        message=f"{stopped}: best so far" if stopped else solved.message,
+        method=options.method,
+        provenance=provenance,
+        path=solved.path,
+        bounds=problem.table.bounds,
+        gap=problem.gap,
+        uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
+    )
+
+
+def _answers(
+    solved: Solved, spread: Any, chi2: float, extra: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Bands that hold every answer the data leave, and the answers besides the reported one."""
+    objective, problem = solved.objective, solved.objective.problem
+    bands = _bands(problem, solved.theta, spread, extra)
+    if not solved.others:
+        return bands, []
+    errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
+    points = [(solved.theta, chi2), *solved.others]
+    unit = objective.reduced(chi2) * spread.inflation
+    kept = left_over(problem.model, points, bands, errors, problem.t, unit, problem.phi)
+    every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]
+    told = [{"parameters": x.tolist(), "chi2": value, "rise": rise} for x, value, rise in kept]
+    return united(every), told
+
+
+def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict[str, Any]:
+    """Student's bands of the noise; joined in quadrature with the normal ones of ``extra``, whose size is known."""
+    bands = curve_bands(problem.model, theta, spread.covariance, problem.t, spread=spread)
+    if extra is None:
+        return bands
+    more = curve_bands(problem.model, theta, extra, problem.t)
+    for name, curve in problem.model.curves(theta, problem.t).items():
+        (low, high), (lower, upper) = bands[name], more[name]
+        least, most = physical_range(name)
+        lower = np.maximum(curve - np.hypot(curve - low, curve - lower), least)
+        upper = np.minimum(curve + np.hypot(high - curve, upper - curve), most)
+        bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)
+    return bands
+
+
+def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
+    freedom = np.maximum(problem.count - 2, 1)
+    return xr.Dataset(
+        {
+            "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
+            "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
+            "contrast_error": (
+                "bin",
+                spread.linear[:, 0],
+                {"units": "1", "long_name": "error of the contrast"},
+            ),
+            "offset_error": ("bin", spread.linear[:, 1], {"units": "1", "long_name": "error of the offset"}),
+            "contrast_pull": ("bin", spread.pull[:, 0], {"units": "1", "long_name": PULL.format("contrast")}),
+            "offset_pull": ("bin", spread.pull[:, 1], {"units": "1", "long_name": PULL.format("offset")}),
+            "sigma": ("bin", problem.sigma, {"units": "1", "long_name": "noise of one c2 pixel"}),
+            "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
+        },
+        coords={"q": ("bin", problem.q, {"units": "1/Å"}), "phi": ("bin", problem.phi, {"units": "deg"})},
+    )
+
+
+def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    moved = table.vary | np.array([t is not None for t in table.tie])
+    return np.where(moved & (errors > 0), errors, np.nan)
+
+
+def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+    words = []
+    for i in range(len(table)):
+        tied, free = table.tie[i] is not None, bool(table.vary[i])
+        words.append("tied" if tied else "fixed" if not free else "at bound" if at_bound[i] else "free")
+    return words

@@ -1,0 +1,169 @@
+"""Import paths of before the folders became the flow: the same objects, for one version, with a warning.
+
+``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.reach`, and ``from heterodyne_nb.results
+import bootstrap`` what :mod:`heterodyne_nb.assess` has. To be taken out again: this file, its lines in
+``heterodyne_nb/__init__.py`` and ``heterodyne_nb/analysis/__init__.py``, and its test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+#: (old folder, new folder): files that went from the one to the other.
+_FILES: dict[tuple[str, str], str] = {
+    ("analysis.", "robust."): "bad_bins cross_validation robust_fit robust_parts robust_radius",
+    ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
+    ("analysis.", "assess."): "comparison_table model_comparison",
+    ("analysis.session.", "app.session."): (
+        "actions configuration entries origin parameters preview running script selection session "
+        "settings state store tasks undo view work"
+    ),
+    ("engine.", "robust."): "instrument instrument_models",
+    ("", "text."): "escaping",
+    ("optimize.", "optimize.strategies."): (
+        "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
+        "scipy_strategies start strategy trf"
+    ),
+    ("optimize.robust.", "robust."): (
+        "ellipsoidal inner optimizer programs radius scenario sequential solvers violation wasserstein words"
+    ),
+    ("results.", "result."): (
+        "batch derived_table determined fit_result maps provenance record report_html report_parts "
+        "report_text result_values schema script solutions trust"
+    ),
+    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles subset",
+    ("results.", "uncertainty."): (
+        "clusters curve_step delta derived families identifiability identifiability_words one_step "
+        "reach targets tile_equations tile_record uncertainty"
+    ),
+    ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
+    ("results.", "text."): "html numbers",
+    ("results.", "fitting."): "same_fit",
+    ("widgets.", "app."): (
+        "app background bin_picker chi2_trace colour_bar config_editor config_fields config_form "
+        "cut_panel data_explorer export_bar file_bar fit_panel frame_tools frames fringe_tool frontend "
+        "history_list latest live_figure map_view number_field overlay page_theme panel "
+        "parameter_editor parameter_row result_panel result_views robust_form robust_panel run_bar "
+        "settings_form trace_strip value_slider"
+    ),
+}
+#: Old folder: {new folder: names that the old one handed on}.
+_NAMES: dict[str, dict[str, str]] = {
+    "results": {
+        "assess": "Bootstrap Criticism Jackknife Profiles bootstrap criticise jackknife profile",
+        "fitting": "objective_of",
+        "result": "FitResult batch_table collect_provenance",
+        "uncertainty": "Identifiability identifiability",
+    },
+    "analysis": {
+        "app": "AnalysisSession FitEntry FitSettings",
+        "assess": "ModelComparison compare_models",
+        "fitting": "fit fit_batch initial_guess",
+        "robust": "detect_bad_bins fit_robust radius_path",
+    },
+}
+_ROOT = "heterodyne_nb."
+
+#: Old module: new module.
+MODULES: dict[str, str] = {
+    f"{_ROOT}analysis.session": f"{_ROOT}app.session",
+    f"{_ROOT}optimize.robust": f"{_ROOT}robust",
+    f"{_ROOT}results.files": f"{_ROOT}result.files",
+    f"{_ROOT}widgets": f"{_ROOT}app",
+    **{
+        f"{_ROOT}{old}{file}": f"{_ROOT}{new}{file}"
+        for (old, new), files in _FILES.items()
+        for file in files.split()
+    },
+}
+#: Old folder: {name that it handed on: new folder}.
+NAMES: dict[str, dict[str, str]] = {
+    old: {name: new for new, names in homes.items() for name in names.split()}
+    for old, homes in _NAMES.items()
+}
+#: Folders that are gone and whose names have several new homes.
+FOLDERS = ("results",)
+
+
+def install() -> None:
+    """Let the old paths be imported."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        # first of all: a new folder must not be searched for files by their old names
+        sys.meta_path.insert(0, _Finder())
+
+
+def moved_name(folder: str, name: str) -> Any:
+    """What ``heterodyne_nb.<folder>`` handed on under this name: for the ``__getattr__`` of a module.
+
+    Raises
+    ------
+    AttributeError
+        If it handed on nothing of that name.
+    """
+    home = NAMES[folder].get(name)
+    if home is None:
+        raise AttributeError(f"module '{_ROOT}{folder}' has no attribute {name!r}")
+    _warn(f"{_ROOT}{folder}.{name}", f"{_ROOT}{home}.{name}", stacklevel=4)
+    return getattr(importlib.import_module(_ROOT + home), name)
+
+
+def moved_folder(folder: str) -> ModuleType:
+    """The folder that took the place of ``heterodyne_nb.<folder>``: for the ``__getattr__`` of the package."""
+    old = f"{_ROOT}{folder}"
+    _warn(old, MODULES[old], stacklevel=4)
+    return importlib.import_module(MODULES[old])
+
+
+def _warn(old: str, new: str, stacklevel: int = 3) -> None:
+    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
+
+
+class _Folder(ModuleType):
+    """A folder that is gone: it hands on what it held."""
+
+    def __getattr__(self, name: str) -> Any:
+        return moved_name(self.__name__.removeprefix(_ROOT), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in NAMES[self.__name__.removeprefix(_ROOT)]:  # bootstrap is the function, not the file
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted(NAMES[self.__name__.removeprefix(_ROOT)])
+
+
+class _Loader(Loader):
+    """Loads an old module by handing over the new one."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None if spec.name in MODULES else _Folder(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        if old in MODULES:
+            _warn(old, MODULES[old])
+            sys.modules[old] = importlib.import_module(MODULES[old])
+        else:
+            module.__dict__["__all__"] = dir(module)
+
+
+class _Finder(MetaPathFinder):
+    """Knows the old modules; those that never were are not searched for in the new folders."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not name.startswith(_ROOT):
+            return None
+        if name in MODULES or name.removeprefix(_ROOT) in FOLDERS:
+            return ModuleSpec(name, _Loader(), is_package=name not in MODULES)
+        if name.rpartition(".")[0] in MODULES:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None

@@ -1,0 +1,138 @@
+"""Iterative trust-region sequential quadratic programming, its subproblem solved by Gurobi."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.optimize.strategies.curvature import LocalModel, local_model, next_model
+from heterodyne_nb.optimize.strategies.gurobi_qp import Norm, TrustRegionProgram, gurobi_readiness
+from heterodyne_nb.optimize.strategies.run import IterativeStrategy, Run
+from heterodyne_nb.optimize.strategies.strategy import Readiness, register
+
+
+@register
+@dataclass(kw_only=True, eq=False)
+class GurobiTrustRegionStrategy(IterativeStrategy):
+    """Trust-region SQP with Gurobi.
+
+    At each iterate the step minimises gᵀd + ½ dᵀH d inside the trust region |d| ≤ Δ and the bounds. H
+    is the full Gauss-Newton matrix when the objective offers it; for a plain callable g and the
+    diagonal of H are central differences, and the rest of H is learnt from the steps taken. A step
+    that lowers the objective is accepted and Δ grows; otherwise Δ shrinks and the step is tried anew.
+    Gurobi is never replaced by another solver: where it cannot run, that is an error.
+
+    Parameters
+    ----------
+    norm : {"box", "ball"}
+        |d_i| ≤ Δ for every scaled coordinate, or ‖d‖₂ ≤ Δ.
+    curvature : {"secant", "diagonal"}
+        For a plain callable: learn the off-diagonal part of H by BFGS updates, or leave it zero.
+    initial_radius, max_radius, min_radius : float
+        Δ at the start, its largest, and the smallest at which the search gives up; scaled coordinates.
+    expand, shrink : float
+        Factors of Δ after an accepted and after a rejected step.
+    accept : float
+        Least ratio of actual to predicted decrease that is accepted.
+    gtol : float
+        Largest projected gradient at the end, relative to the objective (absolute below 1).
+    ftol : float
+        Decrease in one iteration, relative to the objective, below which it is not worth going on.
+    xtol : float
+        Step, in scaled coordinates, at which to stop.
+    max_iterations : int, optional
+        Default 100 for each parameter.
+    """
+
+    name: ClassVar[str] = "gurobi"
+    needs_gradient: ClassVar[bool] = True
+    uses_normal_equations: ClassVar[bool] = True
+
+    norm: Norm = "box"
+    curvature: Literal["secant", "diagonal"] = "secant"
+    initial_radius: float = 0.1
+    max_radius: float = 1.0
+    min_radius: float = 1e-8
+    expand: float = 2.0
+    shrink: float = 0.5
+    accept: float = 1e-4
+    gtol: float = 1e-9
+    ftol: float = 1e-9
+    xtol: float = 1e-10
+
+    def __post_init__(self) -> None:
+        self.require_positive("initial_radius", "max_radius", "min_radius", "expand", "shrink", "accept")
+        self.require_positive("gtol", "ftol", "xtol", "max_iterations")
+        for key, choices in (("norm", ("box", "ball")), ("curvature", ("secant", "diagonal"))):
+            if getattr(self, key) not in choices:
+                raise ConfigurationError(
+                    f"{getattr(self, key)!r} is not a choice",
+                    where=f"gurobi.{key}",
+                    expected=" or ".join(map(repr, choices)),
+                )
+        ordered = self.min_radius <= self.initial_radius <= self.max_radius
+        if not (ordered and self.shrink < 1.0 <= self.expand):
+            raise ConfigurationError(
+                "the trust-region settings contradict each other",
+                where="gurobi",
+                expected="shrink < 1 <= expand and min_radius <= initial_radius <= max_radius",
+            )
+
+    @classmethod
+    def ready(cls) -> Readiness:
+        """Whether gurobipy is installed and licensed; starts the shared environment to find out."""
+        return gurobi_readiness()
+
+    def _minimise(self, run: Run) -> str:
+        limit = self.max_iterations or 100 * run.best_z.size
+        model = local_model(run, run.best_z, run.best_fun)
+        radius = self.initial_radius
+        with TrustRegionProgram(model.z.size, self.norm) as program:
+            while run.nit < limit:
+                if run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun)):
+                    return "gradient tolerance"
+                lower, upper = run.view.lower - model.z, run.view.upper - model.z
+                step = program.solve(model.gradient, model.hessian, lower, upper, radius)
+                if step is None:
+                    return "subproblem failed"
+                reason = self._too_small(model, step, radius)
+                if reason is None:
+                    model, radius, reason = self._try(run, model, step, radius)
+                    run.iteration()
+                if reason is not None:
+                    return reason
+        return "iteration limit"
+
+    def _try(
+        self, run: Run, model: LocalModel, step: np.ndarray, radius: float
+    ) -> tuple[LocalModel, float, str | None]:
+        """Take the step or shrink the trust region; the third entry says why to end, if so."""
+        fun, promised = run.value(model.z + step), model.decrease(step)
+        gained, least = model.fun - fun, self.ftol * abs(model.fun)
+        if gained > self.accept * promised:
+            done = 0.25 * promised < gained <= least and radius >= 1e-3 * self.max_radius
+            following = next_model(run, model, run.view.settle(model.z + step), fun, self.curvature)
+            return following, min(self.expand * radius, self.max_radius), "cost tolerance" if done else None
+        if self._free(step, radius) and promised <= 10.0 * least:  # within what differences can measure
+            return model, radius, "cost tolerance"
+        smaller = self.shrink * min(radius, self._length(step))
+        return model, smaller, "trust radius" if smaller < self.min_radius else None
+
+    def _too_small(self, model: LocalModel, step: np.ndarray, radius: float) -> str | None:
+        """Why a step that the trust region did not cut is not worth taking, or None when it is."""
+        if not self._free(step, radius):
+            return None
+        if model.decrease(step) <= 1e-2 * self.ftol * abs(model.fun):
+            return "cost tolerance"
+        if self._length(step) <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
+            return "step tolerance"
+        return None
+
+    def _free(self, step: np.ndarray, radius: float) -> bool:
+        return self._length(step) < 0.99 * radius
+
+    def _length(self, step: np.ndarray) -> float:
+        return float(np.max(np.abs(step)) if self.norm == "box" else np.linalg.norm(step))

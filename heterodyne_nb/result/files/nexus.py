@@ -1,0 +1,131 @@
+"""NeXus: the fit as an NXprocess under an NXentry, its curves as NXdata, for other programs to read.
+
+Base classes and attributes follow the NeXus manual: NXroot, NXentry, NXprocess, NXparameters, NXdata
+(``signal``, ``axes``, ``<axis>_indices``, ``<field>_errors``), NXnote.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.files import new_file
+from heterodyne_nb.result.record import curve_names
+from heterodyne_nb.text.escaping import storable
+
+_UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", "Å": "angstrom", "deg": "degree"}
+
+
+def write(dataset: xr.Dataset, target: Path) -> None:
+    """Write the record of a fit to a NeXus (HDF5) file."""
+    with new_file(target) as temporary, h5py.File(temporary, "w", track_order=True) as root:
+        root.attrs["NX_class"] = "NXroot"
+        entry = _group(root, "entry", "NXentry")
+        entry["title"] = f"heterodyne_nb fit, {dataset.attrs['mode']}"
+        _process(entry, dataset)
+        curves = [_curve(entry, dataset, name) for name in curve_names(dataset)]
+        if "bin" in dataset.dims:
+            _bins(entry, dataset)
+        root.attrs["default"] = "entry"
+        if curves:
+            entry.attrs["default"] = curves[0]
+
+
+def _process(entry: h5py.Group, dataset: xr.Dataset) -> None:
+    provenance = json.loads(dataset.attrs["provenance"])
+    process = _group(entry, "process", "NXprocess")
+    process["program"] = "heterodyne_nb"
+    process["version"] = storable(str(provenance.get("versions", {}).get("heterodyne_nb", "unknown")))
+    process["sequence_index"] = 1
+    if provenance.get("date"):
+        process["date"] = storable(str(provenance["date"]))
+    for name in ("provenance", "path"):
+        _note(process, name, dataset.attrs[name])
+    fit = _group(process, "fit", "NXparameters")
+    for name, value in dataset.attrs.items():
+        if name not in ("provenance", "path"):
+            fit[str(name)] = value
+    _parameters(process, dataset)
+    for name in ("covariance", "hessian"):
+        if name in dataset:
+            _matrix(process, dataset, name)
+
+
+def _parameters(process: h5py.Group, dataset: xr.Dataset) -> None:
+    group = _group(process, "parameters", "NXparameters")
+    for i, name in enumerate(dataset["parameter"].values.tolist()):
+        field = group.create_dataset(name, data=dataset["parameters"].values[i])
+        _units(field, str(dataset["unit"].values[i]))
+        field.attrs["status"] = str(dataset["status"].values[i])
+        field.attrs["minimum"] = dataset["bound_lower"].values[i]
+        field.attrs["maximum"] = dataset["bound_upper"].values[i]
+        errors = group.create_dataset(f"{name}_errors", data=dataset["stderr"].values[i])
+        _units(errors, str(dataset["unit"].values[i]))
+
+
+def _matrix(process: h5py.Group, dataset: xr.Dataset, name: str) -> None:
+    data = _group(process, name, "NXdata")
+    data.attrs["signal"] = name
+    data.attrs["axes"] = ["parameter", "parameter"]
+    data[name] = dataset[name].values
+    data["parameter"] = dataset["parameter"].values.tolist()
+
+
+def _curve(entry: h5py.Group, dataset: xr.Dataset, name: str) -> str:
+    data = _group(entry, name, "NXdata")
+    data.attrs["signal"] = name
+    data.attrs["axes"] = ["t"]
+    data.attrs["t_indices"] = 0
+    data.attrs["auxiliary_signals"] = [f"{name}_lower", f"{name}_upper"]
+    for field in (name, f"{name}_lower", f"{name}_upper", "t"):
+        _field(data, dataset, field)
+    return name
+
+
+def _bins(entry: h5py.Group, dataset: xr.Dataset) -> None:
+    fields = [str(name) for name, v in dataset.variables.items() if v.dims == ("bin",)]
+    signals = [name for name in ("contrast", "offset", "chi2_reduced_bin") if name in fields]
+    if not signals:
+        return
+    data = _group(entry, "bins", "NXdata")
+    data.attrs["signal"] = signals[0]
+    if signals[1:]:
+        data.attrs["auxiliary_signals"] = signals[1:]
+    data.attrs["axes"] = ["bin"]
+    for axis in ("bin", "q", "phi"):
+        if axis in fields:
+            data.attrs[f"{axis}_indices"] = 0
+    for field in fields:
+        _field(data, dataset, field)
+    if "bin" not in fields:
+        data["bin"] = np.arange(dataset.sizes["bin"])
+
+
+def _field(group: h5py.Group, dataset: xr.Dataset, name: str) -> None:
+    values = dataset[name].values
+    field = group.create_dataset(name, data=values.tolist() if values.dtype.kind == "U" else values)
+    _units(field, str(dataset[name].attrs.get("units", "")))
+    if "long_name" in dataset[name].attrs:
+        field.attrs["long_name"] = str(dataset[name].attrs["long_name"])
+
+
+def _units(field: h5py.Dataset, unit: str) -> None:
+    if unit:
+        field.attrs["units"] = "" if unit == "1" else _UNITS.get(unit, unit)
+
+
+def _note(group: h5py.Group, name: str, text: Any) -> None:
+    note = _group(group, name, "NXnote")
+    note["type"] = "application/json"
+    note["data"] = str(text)
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
+    group = parent.create_group(name, track_order=True)
+    group.attrs["NX_class"] = nx_class
+    return group

@@ -1,0 +1,341 @@
+"""The result of a fit: a frozen value around one xarray Dataset."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.result import maps, record, schema
+from heterodyne_nb.result.derived_table import derived_quantities
+from heterodyne_nb.result.determined import of_result
+from heterodyne_nb.result.files import read_result, write_result
+from heterodyne_nb.result.report_html import html_report
+from heterodyne_nb.result.report_text import text_report
+from heterodyne_nb.result.result_values import ResultValues
+from heterodyne_nb.result.script import fit_script
+from heterodyne_nb.result.solutions import Solution, solutions_of
+from heterodyne_nb.result.trust import Flag, trust_flags
+from heterodyne_nb.uncertainty.identifiability import Identifiability
+
+Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult(ResultValues):
+    """What a fit found, how well, and how it was found.
+
+    Built by :meth:`from_parts` or :meth:`load`; nothing in it can be changed afterwards. Two results
+    are equal when every value, label and attribute is (NaN equals NaN).
+    """
+
+    @classmethod
+    def from_parts(
+        cls,
+        model: Any,
+        *,
+        parameters: record.Floats,
+        chi2: float,
+        n_data: int,
+        n_free: int,
+        success: bool,
+        stderr: record.Floats | None = None,
+        status: Sequence[str] | None = None,
+        covariance: np.ndarray | None = None,
+        t: np.ndarray | None = None,
+        bands: Bands | None = None,
+        bins: xr.Dataset | None = None,
+        message: str = "",
+        method: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        path: Sequence[Mapping[str, Any]] | None = None,
+        bounds: np.ndarray | None = None,
+        gap: float | None = None,
+        hessian: np.ndarray | None = None,
+        sigma2: float | None = None,
+        uncertainty: str = "",
+        solutions: Sequence[Mapping[str, Any]] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> FitResult:
+        """Put a result together from what a fit knows.
+
+        Parameters
+        ----------
+        model : model of :class:`heterodyne_nb.models.ModelFactory`
+            Gives name, published parameters and curves.
+        parameters : sequence of float, shape (p,)
+            Published values, in the model's order.
+        chi2, n_data, n_free : float, int, int
+            Weighted sum of squares, number of data in it, and number of fitted numbers (contrast and
+            offset of every bin included): reduced chi-square is ``chi2 / (n_data - n_free)``.
+        success : bool
+            Whether the optimiser converged.
+        stderr : sequence of float, shape (p,), optional
+            Standard errors, NaN where there is none. Default: from `covariance`.
+        status : sequence of str, shape (p,), optional
+            ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
+        covariance : array, shape (p, p), optional
+            Of the published parameters.
+        t : array, shape (n_t,), optional
+            Times of the frames in s at which the curves are kept. Without it no curves are kept.
+        bands : mapping of str to (lower, upper), optional
+            95 % bands of the curves, arrays of shape (n_t,). Default: by the delta method from
+            `covariance`, NaN without one.
+        bins : xarray.Dataset, optional
+            ``contrast``, ``offset``, ``chi2_reduced_bin`` on dimension ``bin`` with coordinates ``q``
+            (1/Å) and ``phi`` (degrees); further variables are kept as they are.
+        message, method : str
+            Why the optimiser stopped, and which it was.
+        provenance : mapping, optional
+            See :func:`heterodyne_nb.result.collect_provenance`.
+        path : sequence of mappings, optional
+            One entry a run of a strategy: ``strategy``, ``start``, ``iterations``, ``chi2_reduced``,
+            ``seconds``, ``message``, as far as known.
+        bounds : array, shape (p, 2), optional
+            Published bounds of the fit. Default: the model's.
+        gap : float, optional
+            Gap in Å (laminar flow).
+        hessian : array, shape (p, p), optional
+            Gauss-Newton matrix of chi-square in published parameters, for :meth:`identifiability`.
+        sigma2 : float, optional
+            Noise level that goes with `hessian` (1 when the weights are right).
+        uncertainty : str, optional
+            How errors and bands were estimated, e.g. ``"dyadic sandwich"``; shown in reports.
+        solutions : sequence of mappings, optional
+            Further answers that the data leave: ``parameters`` (p,), ``chi2`` and ``rise`` of each; see
+            :class:`heterodyne_nb.result.solutions.Solution`.
+        extra : mapping, optional
+            Further statements that JSON can hold, e.g. a robust fit's certificate.
+
+        Raises
+        ------
+        OptimizationError
+            A part has the wrong shape, an unknown status, or a band for an unknown curve.
+        """
+        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
+        if t is not None:
+            times = np.asarray(t, dtype=float)
+            dataset = record.with_curves(dataset, model, times, bands)
+        if hessian is not None:
+            names = list(model.parameter_names)
+            dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
+        if bins is not None:
+            dataset = dataset.merge(record.bin_block(bins))
+        freedom = n_data - n_free
+        dataset.attrs = record.attributes(
+            mode=model.name,
+            chi2_reduced=float(chi2) / freedom if freedom > 0 else float("nan"),
+            chi2=float(chi2),
+            n_data=int(n_data),
+            n_free=int(n_free),
+            success=bool(success),
+            message=message,
+            method=method,
+            provenance=dict(provenance or {}),
+            path=[dict(step) for step in path or ()],
+            gap=None if gap is None else float(gap),
+            sigma2=None if sigma2 is None else float(sigma2),
+            uncertainty=uncertainty or None,
+            solutions=[dict(one) for one in solutions] if solutions else None,
+            extra=dict(extra) if extra else None,
+        )
+        return cls(dataset)
+
+    def with_uncertainty(
+        self,
+        uncertainty: str,
+        *,
+        covariance: np.ndarray | None = None,
+        stderr: record.Floats | None = None,
+        status: Sequence[str] | None = None,
+        bands: Bands | None = None,
+    ) -> FitResult:
+        """The same fit with errors, bands and status from another estimate.
+
+        Parameters
+        ----------
+        uncertainty : str
+            Name of the estimate, e.g. ``"block bootstrap"``.
+        covariance, stderr, status, bands
+            As in :meth:`from_parts`. Errors default to the roots of `covariance`, bands to the delta method
+            from it; the status is kept when not given.
+
+        Raises
+        ------
+        OptimizationError
+            Neither `covariance` nor `stderr` is given, or a part has the wrong shape.
+        """
+        model = ModelFactory.create_model(self.mode)
+        dataset = record.with_errors(self._dataset, model, stderr, status, covariance, bands)
+        return FitResult(dataset.assign_attrs(uncertainty=uncertainty))
+
+    def derived(self) -> xr.Dataset:
+        """Diffusion coefficients, mean velocity, displacement, fringe rates, with delta-method errors.
+
+        Returns
+        -------
+        xarray.Dataset
+            See :func:`heterodyne_nb.result.derived_table.derived_quantities`.
+        """
+        ds = self._dataset
+        return derived_quantities(
+            ModelFactory.create_model(self.mode),
+            ds["parameters"].values,
+            ds["covariance"].values if "covariance" in ds else None,
+            ds["t"].values if "t" in ds else None,
+            ds if "bin" in ds.dims else None,
+        )
+
+    @property
+    def solutions(self) -> tuple[Solution, ...]:
+        """Every answer that the data leave, the reported one first; bands of the curves hold them all."""
+        return solutions_of(self._dataset)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """What deserves suspicion, most serious first."""
+        return trust_flags(self._dataset)
+
+    def summary(self) -> str:
+        """The report as plain text."""
+        return text_report(self._dataset)
+
+    def _repr_html_(self) -> str:
+        return html_report(self._dataset)
+
+    def show(self, dataset: xr.Dataset | None = None) -> Any:
+        """Look at the result in a :class:`heterodyne_nb.app.ResultPanel`, beside its data if given."""
+        return importlib.import_module("heterodyne_nb.app.result_panel").panel_of(self, dataset)
+
+    def identifiability(self) -> Identifiability:
+        """Which combinations of the varied parameters the data determine, and how well.
+
+        Raises
+        ------
+        OptimizationError
+            The result keeps no Gauss-Newton matrix.
+        """
+        return of_result(self._dataset)
+
+    def model_map(
+        self,
+        q: float | None = None,
+        phi: float | None = None,
+        *,
+        bin: int | None = None,
+        t: np.ndarray | None = None,
+    ) -> xr.DataArray:
+        """Model of c2 in one bin, computed now.
+
+        Parameters
+        ----------
+        q, phi : float, optional
+            The bin, in 1/Å and degrees (nearest, if near enough). May be left out where only one fits.
+        bin : int, optional
+            The bin's label instead.
+        t : array, optional
+            Times in s; default those of the fit. For a one-time model: the lags, required.
+
+        Returns
+        -------
+        xarray.DataArray
+            On (t1, t2) in s, or on (tau,).
+
+        Raises
+        ------
+        ConfigurationError
+            No bin, or more than one, fits; or no times are known.
+        """
+        place = maps.choose_bin(self._dataset, q, phi, bin)
+        if t is None and "t" not in self._dataset:
+            raise ConfigurationError("the result keeps no times", hint="pass t, in s")
+        times = self._dataset["t"].values if t is None else np.asarray(t, dtype=float)
+        model = ModelFactory.create_model(self.mode)
+        one = self._dataset.isel(bin=place)
+        return maps.model_map(model, self._dataset["parameters"].values, one, times, self.gap)
+
+    def residual_map(
+        self, dataset: xr.Dataset, q: float | None = None, phi: float | None = None, *, bin: int | None = None
+    ) -> xr.DataArray:
+        """Measured minus model in one bin of a two-time fit, NaN in masked frames, on (t1, t2).
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            The data that were fitted.
+        q, phi, bin
+            As in :meth:`model_map`.
+
+        Raises
+        ------
+        ConfigurationError
+            The bin is not in the result or not in the dataset.
+        """
+        place = maps.choose_bin(self._dataset, q, phi, bin)
+        one = self._dataset.isel(bin=place)
+        measured = maps.measured_map(dataset, float(one["q"]), float(one["phi"])).transpose("t1", "t2")
+        label = int(self._dataset["bin"].values[place])
+        model = self.model_map(bin=label, t=measured["t1"].values)
+        residual = model.copy(data=np.asarray(measured.values, dtype=float) - model.values)
+        return residual.rename("residual").assign_attrs(long_name="c2 - model")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result in the format the suffix names, and return the path.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
+            (summary) and ``.csv`` (parameters) are for others to read. The file appears complete or
+            not at all, and replaces an older one.
+
+        Raises
+        ------
+        ConfigurationError
+            Unknown suffix or missing folder.
+        """
+        return write_result(self._dataset, path)
+
+    def to_script(self, path: str | Path | None = None) -> str:
+        """Write the Python that does this fit again with the public functions.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            The data file; default its recorded name, looked for where the script runs.
+
+        Raises
+        ------
+        ConfigurationError
+            The data came from no file and none is given.
+        """
+        return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> FitResult:
+        """Read a saved result, of this schema version or an older one.
+
+        Raises
+        ------
+        MissingFileError
+            No such file.
+        DataFormatError
+            Damaged, foreign, incomplete, or written by a newer schema version.
+        """
+        return cls(schema.current(read_result(path), Path(path).name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FitResult) and self._dataset.identical(other._dataset)
+
+    def __hash__(self) -> int:
+        return hash((self.mode, self.chi2, self._dataset["parameters"].values.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"FitResult(mode={self.mode!r}, chi2_reduced={self.chi2_reduced:.6g}, success={self.success})"

@@ -1,0 +1,242 @@
+"""The one Dataset behind a result: how it is put together, and how it is made unchangeable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.result.schema import SCHEMA_VERSION
+from heterodyne_nb.text.escaping import storable
+from heterodyne_nb.uncertainty.delta import curve_bands
+
+#: What can be said of a parameter after a fit.
+STATUSES = ("free", "fixed", "tied", "at bound", "not determined")
+
+Floats = Sequence[float] | np.ndarray
+
+_LONG_NAMES = {
+    "J_ref": "transport coefficient of the reference",
+    "J_sample": "transport coefficient of the sample",
+    "J": "transport coefficient",
+    "v": "velocity of the sample against the reference",
+    "x_sample": "fraction of the sample in the field",
+    "gamma_dot": "shear rate",
+}
+
+_BIN_LABELS = {
+    "q": ("1/Å", "wave vector"),
+    "phi": ("deg", "azimuth"),
+    "contrast": ("1", "contrast of the bin"),
+    "offset": ("1", "offset of the bin"),
+    "chi2_reduced_bin": ("1", "reduced chi-square of the bin"),
+}
+
+
+def parameter_block(
+    model: Any,
+    parameters: Floats,
+    stderr: Floats | None,
+    status: Sequence[str] | None,
+    covariance: np.ndarray | None,
+    bounds: np.ndarray | None,
+) -> xr.Dataset:
+    """Values, errors, status, units and bounds of the published parameters, in the model's order."""
+    names = [spec.name for spec in model.parameters]
+    size = len(names)
+    values = _vector("parameters", parameters, size)
+    if bounds is None:
+        bounds = np.array([(spec.lower, spec.upper) for spec in model.parameters], dtype=float)
+    bounds = _matrix("bounds", bounds, (size, 2))
+    errors = _errors(stderr, covariance, size)
+    block = xr.Dataset(
+        {
+            "parameters": ("parameter", values, {"long_name": "published parameter values"}),
+            "stderr": ("parameter", errors, {"long_name": "standard error"}),
+            "status": ("parameter", _statuses(status, size), {"long_name": "status of the parameter"}),
+            "unit": ("parameter", [spec.unit for spec in model.parameters], {"long_name": "unit"}),
+            "bound_lower": ("parameter", bounds[:, 0], {"long_name": "lower bound of the fit"}),
+            "bound_upper": ("parameter", bounds[:, 1], {"long_name": "upper bound of the fit"}),
+        },
+        coords={"parameter": names},
+    )
+    if covariance is not None:
+        block = block.merge(square("covariance", covariance, names, "covariance of the parameters"))
+    return block
+
+
+def square(name: str, matrix: np.ndarray, names: Sequence[str], long_name: str) -> xr.Dataset:
+    """Return a parameter-by-parameter matrix as a Dataset of one variable."""
+    checked = _matrix(name, matrix, (len(names), len(names)))
+    return xr.Dataset(
+        {name: (("parameter", "parameter_b"), checked, {"long_name": long_name})},
+        coords={"parameter": list(names), "parameter_b": list(names)},
+    )
+
+
+def with_curves(
+    record: xr.Dataset, model: Any, t: np.ndarray, bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None
+) -> xr.Dataset:
+    """Add the model's curves at `t` (s) and their bands; by default these follow from the covariance."""
+    values = record["parameters"].values
+    if bands is None and "covariance" in record:
+        bands = curve_bands(model, values, record["covariance"].values, t)
+    curves = model.curves(values, t)
+    return record.merge(curve_block(curves, model.curve_units, bands or {}, t))
+
+
+def with_errors(
+    record: xr.Dataset,
+    model: Any,
+    stderr: Floats | None,
+    status: Sequence[str] | None,
+    covariance: np.ndarray | None,
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+) -> xr.Dataset:
+    """Replace errors, covariance, bands and (if given) status; everything else stays."""
+    if covariance is None and stderr is None:
+        raise OptimizationError("neither covariance nor stderr is given", expected="one of them")
+    kept = record["status"].values.tolist() if status is None else status
+    bounds = np.stack([record["bound_lower"].values, record["bound_upper"].values], axis=1)
+    fresh = parameter_block(model, record["parameters"].values, stderr, kept, covariance, bounds)
+    old = record.drop_vars(["covariance", *fresh.data_vars], errors="ignore")
+    merged = old.merge(fresh)
+    if "t" not in record:
+        return merged
+    stale = [name for name in record.data_vars if record[name].dims == ("t",)]
+    return with_curves(merged.drop_vars(stale), model, record["t"].values, bands)
+
+
+def curve_block(
+    curves: Mapping[str, np.ndarray],
+    units: Mapping[str, str],
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    t: np.ndarray,
+) -> xr.Dataset:
+    """Curves in time with their 95 % bands; a curve without a band gets NaN limits."""
+    unknown = sorted(set(bands) - set(curves))
+    if unknown:
+        raise OptimizationError(
+            f"bands given for unknown curves {unknown}", expected=f"some of {sorted(curves)}"
+        )
+    data: dict[str, Any] = {}
+    for name, values in curves.items():
+        attrs = {"units": units.get(name, "1"), "long_name": _LONG_NAMES.get(name, name)}
+        lower, upper = bands.get(name, (np.full(t.size, np.nan), np.full(t.size, np.nan)))
+        for suffix, array, tail in (
+            ("", values, ""),
+            ("_lower", lower, ", lower end of the 95 % band"),
+            ("_upper", upper, ", upper end of the 95 % band"),
+        ):
+            label = {**attrs, "long_name": attrs["long_name"] + tail}
+            data[name + suffix] = ("t", _vector(name + suffix, array, t.size), label)
+    return xr.Dataset(data, coords={"t": ("t", t, {"units": "s", "long_name": "time"})})
+
+
+def curve_names(dataset: xr.Dataset) -> tuple[str, ...]:
+    """Names of the curves in a record: the variables in time that have a band."""
+    names = (str(name) for name, variable in dataset.data_vars.items() if variable.dims == ("t",))
+    return tuple(name for name in names if f"{name}_lower" in dataset and f"{name}_upper" in dataset)
+
+
+def bin_block(bins: xr.Dataset) -> xr.Dataset:
+    """Return what is known of each bin, every variable labelled; it must have the dimension ``bin``."""
+    if "bin" not in bins.dims:
+        raise OptimizationError(f"bins has dimensions {tuple(bins.dims)}", expected="a dimension 'bin'")
+    labelled = bins.copy(deep=False)
+    for name, (unit, long_name) in _BIN_LABELS.items():
+        if name in labelled:
+            labelled[name].attrs = {"units": unit, "long_name": long_name, **labelled[name].attrs}
+    return labelled
+
+
+def attributes(**entries: Any) -> dict[str, Any]:
+    """Scalar attributes that every file format can hold; None is left out, lists and dicts become JSON."""
+    kept: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    for name, value in entries.items():
+        if value is None:
+            continue
+        if isinstance(value, bool | np.bool_):
+            kept[name] = int(value)
+        elif isinstance(value, Mapping | list | tuple):
+            value = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
+            kept[name] = storable(value)
+        else:
+            kept[name] = storable(value) if isinstance(value, str) else value
+    return kept
+
+
+def frozen(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a loaded copy with plain dtypes and attributes whose arrays refuse to be written."""
+    variables = {str(name): _frozen_variable(var) for name, var in dataset.variables.items()}
+    coords = {name: variables.pop(name) for name in map(str, dataset.coords)}
+    attrs = {str(name): _plain_scalar(value) for name, value in dataset.attrs.items()}
+    ordered = {name: variables[name] for name in sorted(variables)}
+    return xr.Dataset(ordered, coords=coords, attrs=attrs)
+
+
+def _frozen_variable(variable: xr.Variable) -> xr.Variable:
+    values = np.array(variable.values)  # a copy: nobody else holds a writable view of it
+    if values.dtype.kind in "OSUT":
+        values = np.array([_text(item) for item in values.ravel()], dtype=np.str_).reshape(values.shape)
+    values.flags.writeable = False
+    attrs = {str(name): _plain_scalar(value) for name, value in variable.attrs.items()}
+    return xr.Variable(variable.dims, values, attrs)
+
+
+def _text(item: Any) -> str:
+    return item.decode() if isinstance(item, bytes) else str(item)
+
+
+def _plain_scalar(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return (
+        value.item()
+        if isinstance(value, np.generic) or (np.ndim(value) == 0 and hasattr(value, "item"))
+        else value
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know (numpy scalars, arrays, sets, paths) into what it does."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _vector(name: str, values: Any, size: int) -> np.ndarray:
+    array = np.array(values, dtype=float)
+    if array.shape != (size,):
+        raise OptimizationError(f"{name} has shape {array.shape}", expected=f"({size},)")
+    return array
+
+
+def _matrix(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
+    array = np.array(values, dtype=float)
+    if array.shape != shape:
+        raise OptimizationError(f"{name} has shape {array.shape}", expected=f"{shape}")
+    return array
+
+
+def _errors(stderr: Floats | None, covariance: np.ndarray | None, size: int) -> np.ndarray:
+    if stderr is not None:
+        return _vector("stderr", stderr, size)
+    if covariance is None:
+        return np.full(size, np.nan)
+    variance = np.diag(_matrix("covariance", covariance, (size, size)))
+    return np.sqrt(np.where(variance >= 0, variance, np.nan))
+
+
+def _statuses(status: Sequence[str] | None, size: int) -> list[str]:
+    words = ["free"] * size if status is None else [str(word) for word in status]
+    if len(words) != size:
+        raise OptimizationError(f"status has {len(words)} entries", expected=f"{size}")
+    unknown = sorted(set(words) - set(STATUSES))
+    if unknown:
+        raise OptimizationError(f"unknown parameter status {unknown}", expected=f"one of {list(STATUSES)}")
+    return words

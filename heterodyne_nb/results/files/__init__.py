@@ -1,5 +1,0 @@
-"""Saved results: one module a format."""
-
-from heterodyne_nb.results.files.dispatch import read_result, write_result
-
-__all__ = ["read_result", "write_result"]

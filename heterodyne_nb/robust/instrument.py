@@ -1,0 +1,298 @@
+"""χ² as a function of the parameters and of a mis-set instrument: its normal equations by both, in one pass.
+
+Unknowns are counted in units of their tolerances, u = 1 being one tolerance. The q scale, the zero of φ and the time
+between frames act through the model (:mod:`instrument_models`); a drift of the baseline and a shift of c2 in a block
+of frames (a bad-frame stripe) are added to it. The added ones are constant on tiles of frames, so their products
+follow from sums over tiles, and no pixel is seen twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.engine.blocks import block_count, pixel_weights, prior_terms, weighted_tiles
+from heterodyne_nb.engine.one_time import OneTimeObjective
+from heterodyne_nb.engine.products import products_at
+from heterodyne_nb.engine.tiles import Weighting
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.homodyne import LaminarFlowModel
+from heterodyne_nb.names import unknown_name
+from heterodyne_nb.robust.instrument_models import (
+    UNKNOWNS,
+    instrument_parameters,
+    laminar_equivalent,
+    with_instrument,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+#: What may be mis-set, with its unit.
+TOLERANCES = {"q_scale": "1", "phi_zero_deg": "deg", "frame_time": "1", "baseline": "1", "frame_stripe": "1"}
+#: Blocks of frames of a stripe, and steps of the baseline's drift.
+BLOCKS = 12
+_EQUIVALENT_STEP = 1e-6
+
+
+def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
+    """Tolerances above 0, in the order of :data:`TOLERANCES`.
+
+    Raises
+    ------
+    ConfigurationError
+        An unknown name, a negative value, or none above 0.
+    """
+    for name, value in tolerances.items():
+        if name not in TOLERANCES:
+            raise unknown_name(name, TOLERANCES, "calibration")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
+            raise ConfigurationError(
+                f"{value!r} is no tolerance", where=f"calibration.{name}", expected="a number, 0 or more"
+            )
+    used = {name: float(tolerances[name]) for name in TOLERANCES if tolerances.get(name, 0.0) > 0.0}
+    if not used:
+        raise ConfigurationError(
+            "every calibration counts as known", where="calibration", expected="a tolerance above 0"
+        )
+    return used
+
+
+@dataclass(frozen=True)
+class JointEquations:
+    """χ² around (theta, u = 0) with contrast and offset eliminated, priors included.
+
+    Attributes
+    ----------
+    chi2 : float
+    gradient : (P + k,)
+    hessian : (P + k, P + k)
+        By the wanted published parameters, then by the unknowns in units of their tolerances.
+    """
+
+    chi2: float
+    gradient: FloatArray
+    hessian: FloatArray
+
+
+class Instrument:
+    """An objective and what may be mis-set in it.
+
+    Parameters
+    ----------
+    objective : Objective
+        Two-time, with or without a robust loss, or one-time.
+    tolerances : mapping
+        See :data:`TOLERANCES`; relative, degrees, relative, c2, c2.
+
+    Attributes
+    ----------
+    unknowns : tuple of (str, float)
+        Name and tolerance of each of the k unknowns; stripes are one unknown a block of frames.
+    """
+
+    def __init__(self, objective: Any, tolerances: Mapping[str, float]) -> None:
+        self.objective, used = objective, checked_tolerances(tolerances)
+        self.clusters = block_count(objective, BLOCKS)
+        self.acting = np.array([i for i, name in enumerate(UNKNOWNS) if name in used], np.int64)
+        self.added = self._patterns(used)
+        stripes = [("frame_stripe", used["frame_stripe"])] * self.clusters if "frame_stripe" in used else []
+        plain = [(name, value) for name, value in used.items() if name != "frame_stripe"]
+        self.unknowns = (*plain, *stripes)
+        self._tolerance = np.array([used[UNKNOWNS[i]] for i in self.acting])
+        self._problem: Any = None
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns k."""
+        return len(self.unknowns)
+
+    def _patterns(self, used: Mapping[str, float]) -> FloatArray:
+        """Added c2 of each added unknown at one tolerance, on tiles of frames or blocks of lags, (A, T)."""
+        count = self.clusters
+        drift = np.linspace(-0.5, 0.5, count)
+        one_time = isinstance(self.objective, OneTimeObjective)
+        late, early = (np.arange(count),) * 2 if one_time else np.tril_indices(count)
+        rows = []
+        if "baseline" in used:
+            rows.append(used["baseline"] * 0.5 * (drift[late] + drift[early]))
+        if "frame_stripe" in used:
+            rows += [used["frame_stripe"] * ((late == k) | (early == k)).astype(float) for k in range(count)]
+        return np.array(rows).reshape(-1, len(late))
+
+    # -- normal equations ------------------------------------------------------------------------
+
+    def weighting(self, theta: FloatArray) -> Weighting | None:
+        """Weights of a robust loss at theta, for :meth:`equations` at nearby points."""
+        return pixel_weights(self.objective, theta)
+
+    def equations(
+        self, theta: FloatArray, wanted: IntArray, *, weighting: Weighting | None = None
+    ) -> JointEquations:
+        """Joint normal equations at a published vector; ``weighting`` as :meth:`weighting` gives it."""
+        local = self._reduced(self._products(theta, np.zeros(self.size), wanted, weighting))
+        chi2, gradient, hessian = prior_terms(self.objective.problem.table, theta)
+        own = np.arange(len(wanted))
+        local.gradient[own] += gradient[wanted]
+        local.hessian[np.ix_(own, own)] += hessian[np.ix_(wanted, wanted)]
+        return replace(local, chi2=local.chi2 + chi2)
+
+    def chi2_at(self, theta: FloatArray, u: FloatArray) -> float:
+        """χ² (or loss) with the instrument really mis-set by u, not linearised; priors included."""
+        u = np.asarray(u, float)
+        none = np.zeros(0, np.int64)
+        weighting = self.weighting(theta)
+        products = self._products(theta, u, none, weighting)
+        k = products.shape[1] - 3 - len(self.added)  # unknowns that act, then those that are added
+        shift = np.zeros(products.shape[1])
+        shift[k : k + len(self.added)] = u[len(self.acting) :]
+        back = np.eye(products.shape[1])
+        back[-1] -= shift
+        moved = np.einsum("ij,bjk,lk->bil", back, products, back)
+        return self._reduced(moved).chi2 + prior_terms(self.objective.problem.table, theta)[0]
+
+    def _reduced(self, products: FloatArray) -> JointEquations:
+        """Eliminate contrast and offset; derivatives of M count times the contrast, added ones as they are."""
+        linear = self.objective.linear
+        best = linear.solve(products)
+        contrast, inner = best.contrast, best.inner
+        columns = products.shape[1] - 3
+        factor = np.ones((len(products), columns))
+        factor[:, : columns - len(self.added)] = contrast[:, None]
+        chi2 = np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner)
+        gradient = np.einsum("bp,bpj,bj->p", factor, products[:, :-3, -3:], inner)
+        square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
+        cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
+        reduced = square - cross @ best.share(cross)
+        return JointEquations(
+            float(np.maximum(chi2, 0.0).sum()) + best.penalty, 2.0 * gradient, reduced + reduced.T
+        )
+
+    # -- products --------------------------------------------------------------------------------
+
+    def _products(
+        self, theta: FloatArray, u: FloatArray, wanted: IntArray, weighting: Weighting | None
+    ) -> FloatArray:
+        """Products of (derivatives by theta, by u, M, 1, data), divided by sigma², (B, P+k+3, P+k+3)."""
+        miss = np.zeros(3)
+        miss[self.acting] = self._tolerance * u[: len(self.acting)]
+        if isinstance(self.objective, OneTimeObjective):
+            tiles = self._one_time(theta, miss, wanted)
+        else:
+            tiles = self._two_time(theta, miss, wanted, weighting)
+        scale = np.ones(tiles.shape[-1])
+        scale[len(wanted) : len(wanted) + len(self.acting)] = self._tolerance
+        tiles = tiles * np.outer(scale, scale)
+        return self._with_added(tiles) if len(self.added) else tiles.sum(axis=1)
+
+    def _with_added(self, tiles: FloatArray) -> FloatArray:
+        total, ones = tiles.sum(axis=1), tiles[:, :, -2, :]
+        rows = np.einsum("at,btj->baj", self.added, ones)
+        square = np.einsum("at,ct,bt->bac", self.added, self.added, ones[:, :, -2])
+        n, extra = total.shape[1] - 3, len(self.added)
+        out = np.zeros((len(total), n + extra + 3, n + extra + 3))
+        old = np.r_[0:n, n + extra : n + extra + 3]
+        new = np.arange(n, n + extra)
+        out[np.ix_(np.arange(len(total)), old, old)] = total
+        out[np.ix_(np.arange(len(total)), new, old)] = rows
+        out[np.ix_(np.arange(len(total)), old, new)] = np.swapaxes(rows, 1, 2)
+        out[np.ix_(np.arange(len(total)), new, new)] = square
+        return out
+
+    def _two_time(
+        self, theta: FloatArray, miss: FloatArray, wanted: IntArray, weighting: Weighting | None
+    ) -> FloatArray:
+        """Products by tiles (one tile where nothing asks for more), (B, T, P+a+3, P+a+3), a unknowns that act."""
+        problem, p = self.objective.problem, len(theta)
+        extended = np.concatenate([theta, miss])
+        if isinstance(problem.model, LaminarFlowModel):
+            every = np.arange(p)
+            tiles = self._tiles(problem, laminar_equivalent(extended), every, weighting)
+            back = _laminar_columns(extended, wanted, self.acting)
+            return np.einsum("ij,btjk,lk->btil", back, tiles, back)
+        if self._problem is None:
+            self._problem = extended_problem(problem)
+        asked = np.concatenate([wanted, p + self.acting]).astype(np.int64)
+        return self._tiles(self._problem, extended, asked, weighting)
+
+    def _tiles(
+        self, problem: Any, theta: FloatArray, wanted: IntArray, weighting: Weighting | None
+    ) -> FloatArray:
+        if weighting is None and not len(self.added):
+            return products_at(problem, theta, wanted)[:, None] / problem.sigma[:, None, None, None] ** 2
+        return weighted_tiles(problem, theta, wanted, self.clusters if len(self.added) else 1, weighting)
+
+    def _one_time(self, theta: FloatArray, miss: FloatArray, wanted: IntArray) -> FloatArray:
+        problem = self.objective.problem
+        moved = self._moved(miss)
+        z = moved.columns(theta, wanted)
+        columns = []
+        for i in self.acting:
+            step = np.zeros(3)
+            step[i] = 1e-5 if i != 1 else 1e-3
+            above, below = (self._moved(miss + s * step).correlation(theta) for s in (1, -1))
+            columns.append((above - below) / (2 * step[i]))
+        n = len(wanted)
+        extra = np.array(columns).reshape(-1, *z[:, 0].shape).transpose(1, 0, 2)
+        z = np.concatenate([z[:, :n], extra, z[:, n:]], axis=1)
+        edges = np.rint(np.linspace(0, z.shape[2], self.clusters + 1)).astype(int)
+        weighted = z * problem.weight[:, None, :]
+        parts = [
+            weighted[:, :, i:j] @ z[:, :, i:j].transpose(0, 2, 1)
+            for i, j in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        ]
+        return np.stack(parts, axis=1)
+
+    def _moved(self, miss: FloatArray) -> Any:
+        """The one-time objective with its instrument mis-set."""
+        problem = self.objective.problem
+        moved = replace(
+            problem,
+            q=problem.q * (1 + miss[0]),
+            phi=problem.phi + miss[1],
+            tau=problem.tau * (1 + miss[2]),
+        )
+        return OneTimeObjective(moved, contrast=self.objective.contrast)
+
+
+def extended_problem(problem: Any) -> Any:
+    """The same data, the model with the unknowns of its instrument appended to its parameters."""
+    return replace(problem, model=with_instrument(problem.model), table=_extended(problem.table), layouts={})
+
+
+def _extended(table: ParameterTable) -> ParameterTable:
+    specs = instrument_parameters()
+    more = len(specs)
+    return ParameterTable(
+        table.mode,
+        (*table.names, *(spec.name for spec in specs)),
+        np.append(table.values, np.zeros(more)),
+        np.append(table.lower, [spec.lower for spec in specs]),
+        np.append(table.upper, [spec.upper for spec in specs]),
+        np.append(table.vary, np.ones(more, bool)),
+        (*table.tie, *(None,) * more),
+        (*table.prior, *(None,) * more),
+        (*table.units, *(spec.unit for spec in specs)),
+        np.append(table.given, np.zeros(more, bool)),
+    )
+
+
+def _laminar_columns(extended: FloatArray, wanted: IntArray, acting: IntArray) -> FloatArray:
+    """Columns by the wanted parameters and by the unknowns that act, from those by the equivalent parameters."""
+    p = len(extended) - 3
+    slopes = np.zeros((p, p + 3))
+    for i in range(p + 3):
+        step = np.zeros(p + 3)
+        step[i] = _EQUIVALENT_STEP * max(1.0, abs(extended[i]))
+        above, below = laminar_equivalent(extended + step), laminar_equivalent(extended - step)
+        slopes[:, i] = (above - below) / (2 * step[i])
+    chosen = np.concatenate([wanted, p + acting]).astype(np.int64)
+    back = np.zeros((len(chosen) + 3, p + 3))
+    back[: len(chosen), :p] = slopes[:, chosen].T
+    back[len(chosen) :, p:] = np.eye(3)
+    return back

@@ -1,0 +1,126 @@
+"""Run robust methods one after the other from the nominal answer; keep every answer, tell every failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.names import find_name, unknown_name
+from heterodyne_nb.optimize.strategies.strategy import settings_of
+from heterodyne_nb.robust.ellipsoidal import EllipsoidalRobust
+from heterodyne_nb.robust.scenario import ScenarioRobust
+from heterodyne_nb.robust.sequential import RobustStrategy
+from heterodyne_nb.robust.wasserstein import WassersteinDRO
+
+FloatArray = NDArray[np.float64]
+
+#: Robust methods by name.
+ROBUST_STRATEGIES: dict[str, type[RobustStrategy]] = {
+    s.name: s for s in (WassersteinDRO, ScenarioRobust, EllipsoidalRobust)
+}
+
+
+def robust_name(name: str) -> str:
+    """The method that `name` spells.
+
+    Raises
+    ------
+    ConfigurationError
+        No such method; the nearest is offered.
+    """
+    return find_name(name, ROBUST_STRATEGIES, "robust method")
+
+
+class RobustHeterodyneOptimizer:
+    """Minimise the worst case by one or several methods, from the answer of a nominal fit.
+
+    Parameters
+    ----------
+    methods : iterable of str
+        Of ``wasserstein``, ``scenario``, ``ellipsoidal``.
+    **settings
+        Constructor settings. Each goes to every method that knows it; a dict under a method's own name holds
+        settings for that method alone, e.g. ``wasserstein={"radius": 0.01}``.
+
+    Attributes
+    ----------
+    strategies : dict of str to RobustStrategy
+    failures : dict of str to str
+        After :meth:`optimize`: methods that gave no answer, and why.
+
+    Raises
+    ------
+    ConfigurationError
+        No method, or an unknown method, setting or value.
+    """
+
+    def __init__(
+        self, methods: Iterable[str] = ("wasserstein", "scenario", "ellipsoidal"), **settings: Any
+    ) -> None:
+        names = [robust_name(m) for m in ([methods] if isinstance(methods, str) else methods)]
+        if not names:
+            raise ConfigurationError("no robust method is given", expected=", ".join(ROBUST_STRATEGIES))
+        _check(settings, names)
+        self.strategies = {name: _made(name, settings) for name in names}
+        self.failures: dict[str, str] = {}
+
+    def optimize(self, objective_func: Any, initial_params: FloatArray) -> dict[str, OptimizeResult]:
+        """Run every method from the nominal answer.
+
+        Parameters
+        ----------
+        objective_func : Objective
+        initial_params : (p,)
+            The nominal answer, published.
+
+        Returns
+        -------
+        dict of str to OptimizeResult
+            By method, in the order they ran; each with ``robust``, its certificate (see
+            :meth:`RobustStrategy.optimize`).
+
+        Raises
+        ------
+        OptimizationError
+            Every method failed.
+
+        Warns
+        -----
+        FitWarning
+            A method failed; the others' answers stand.
+        """
+        self.failures = {}
+        results: dict[str, OptimizeResult] = {}
+        for name, strategy in self.strategies.items():
+            try:
+                results[name] = strategy.optimize(objective_func, initial_params)
+            except HeterodyneError as error:
+                self.failures[name] = str(error)
+        told = "".join(f"\n- {name}: {why}" for name, why in self.failures.items())
+        if not results:
+            raise OptimizationError(f"every robust method failed:{told}")
+        if told:
+            warn(f"these robust methods failed:{told}", FitWarning)
+        return results
+
+
+def _made(name: str, settings: Mapping[str, Any]) -> RobustStrategy:
+    cls = ROBUST_STRATEGIES[name]
+    known = settings_of(cls)
+    return cls(**{**{k: v for k, v in settings.items() if k in known}, **settings.get(name, {})})
+
+
+def _check(settings: Mapping[str, Any], names: list[str]) -> None:
+    common = {key for name in names for key in settings_of(ROBUST_STRATEGIES[name])}
+    for key, value in settings.items():
+        if key in ROBUST_STRATEGIES and isinstance(value, Mapping):
+            for inner in value:
+                if inner not in settings_of(ROBUST_STRATEGIES[key]):
+                    raise unknown_name(inner, settings_of(ROBUST_STRATEGIES[key]), f"setting of {key!r}:")
+        elif key not in common:
+            raise unknown_name(key, [*common, *names], "setting of the robust optimiser:")

@@ -1,0 +1,243 @@
+"""``fit_robust``: min-max fits of a dataset, each with its certificate."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.names import unknown_name
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result import FitResult
+from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES, RobustHeterodyneOptimizer, robust_name
+from heterodyne_nb.robust.robust_parts import RobustRun, path_dataset
+from heterodyne_nb.robust.robust_radius import allowance, chosen_radius, expected_rise
+
+METHODS = ("wasserstein", "scenario", "ellipsoidal")
+Radius = float | str
+
+
+def fit_robust(
+    dataset: xr.Dataset,
+    mode: str = "heterodyne",
+    *,
+    methods: str | Iterable[str] = METHODS,
+    radius: Radius | Mapping[str, Radius] = "auto",
+    price: float | str | None = "auto",
+    start: FitResult | Mapping[str, float] | None = None,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    contrast: str = "per_bin",
+    loss: str = "linear",
+    loss_scale: float | str = "auto",
+    calibration: Mapping[str, float] | None = None,
+    solver: str = "CLARABEL",
+    n_scenarios: int = 50,
+    cvar: float | None = None,
+    tolerance: float = 1e-9,
+    max_iterations: int | None = None,
+    multistart: int | None = None,
+    seed: int = 0,
+    gap: float | None = None,
+    time_limit: float | None = None,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> dict[str, FitResult]:
+    """Fit by minimising a worst case instead of χ² itself; all pixels used.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one.
+    mode : str
+        Analysis mode; see ``ModelFactory.names()``.
+    methods : str or iterable of str
+        ``wasserstein``: the worst law of the data near theirs; steadies what they hardly determine.
+        ``scenario``: the worst of many block-bootstrap samples of frames and bins (with ``cvar``, the mean of the
+        worst ones). ``ellipsoidal``: the worst instrument within its calibration tolerances.
+    radius : float, "auto", "cv" or mapping
+        Size of the set, by method if a mapping. 0 is the plain fit. "auto": by the profile rule for wasserstein;
+        1, the whole bootstrap, for scenario; 1 tolerance for ellipsoidal. "cv": by cross-validation over bins
+        (wasserstein and scenario).
+    price : float, "auto" or None
+        Most that the answer may fit worse than the nominal one, in units of what the truth itself is expected to fit
+        worse (in χ² the number of parameters where pixels are independent, more as they share frames): up to 1 the
+        data cannot tell the answer from the best fit, and of all such answers it has the lowest worst case. "auto": 1
+        for wasserstein; for the others, which move for safety alone, one error bar in any one direction (1 over the
+        number of parameters). None: no limit, the plain min-max.
+    start : FitResult or mapping, optional
+        The nominal fit, or its values; the nominal fit starts there. Without, it searches as ``fit`` does.
+    parameters, contrast, loss, loss_scale, multistart, seed, gap, time_limit, on_progress, stop
+        As for :func:`heterodyne_nb.fit`; the loss is that of the nominal and of the robust fits. Values stated in
+        ``parameters``, and prior means, are the centre that wasserstein leans on; where nothing is stated it is the
+        constant curve through the nominal one.
+    calibration : mapping, optional
+        Tolerances of the instrument for ellipsoidal, any of ``q_scale`` (relative), ``phi_zero_deg`` (degrees),
+        ``frame_time`` (relative), ``baseline`` (drift of c2 from the first to the last frame), ``frame_stripe``
+        (shift of c2 in a block of frames). What is not named counts as known. Default: q to 1 %, φ to 1°.
+    solver : str
+        Of the cone programs: CLARABEL, SCS, GUROBI (no ellipsoidal), MOSEK, COPT, CVXOPT, ECOS (no ellipsoidal).
+    n_scenarios : int
+        Number of bootstrap samples of scenario.
+    cvar : float, optional
+        Mean of this worst fraction of the scenarios instead of the worst alone.
+    tolerance : float
+        Relative decrease of the worst case at which it has converged.
+    max_iterations : int, optional
+        Most linearisations, default 100.
+
+    Returns
+    -------
+    dict of str to FitResult
+        By method. ``FitResult.robust`` holds nominal and worst-case reduced χ², radius and its rule, the
+        certificate (value of the cone program against the inner maximum found without it) and the worst case in
+        words.
+
+    Raises
+    ------
+    ConfigurationError
+        A name or value is wrong.
+    DataFormatError
+        The dataset lacks what the mode needs.
+    OptimizationError
+        The solver is not ready, or every method failed.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                                  # doctest: +SKIP
+    >>> answers = hnb.fit_robust(hnb.example_dataset(), radius={"ellipsoidal": 2})   # doctest: +SKIP
+    >>> print(answers["ellipsoidal"].robust["words"])                                # doctest: +SKIP
+    """
+    names = [robust_name(m) for m in ([methods] if isinstance(methods, str) else methods)]
+    radii = _by_method(radius, names)
+    run = RobustRun.begin(
+        dataset,
+        mode,
+        start,
+        names,
+        parameters=parameters,
+        contrast=contrast,
+        loss=loss,
+        loss_scale=loss_scale,
+        calibration=calibration,
+        solver=solver,
+        n_scenarios=n_scenarios,
+        cvar=cvar,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        price=price,
+        multistart=multistart,
+        seed=seed,
+        gap=gap,
+        time_limit=time_limit,
+        on_progress=on_progress,
+        stop=stop,
+    )
+    chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
+    settings = run.optimiser_settings(names)
+    for name, (value, _) in chosen.items():
+        settings[name] = {"radius": value, "allowance": allowance(run, name, price)}
+    found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
+    return {name: run.result(name, answer, *chosen[name]) for name, answer in found.items()}
+
+
+def radius_path(
+    dataset: xr.Dataset,
+    method: str,
+    radii: Sequence[float] | None = None,
+    *,
+    mode: str = "heterodyne",
+    price: float | str | None = None,
+    start: FitResult | Mapping[str, float] | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """The price of robustness: the answers of one method for a rising radius, each started from the last.
+
+    Parameters
+    ----------
+    dataset, mode, start
+        As for :func:`fit_robust`.
+    method : str
+        ``wasserstein``, ``scenario`` or ``ellipsoidal``.
+    price : float, "auto" or None
+        As for :func:`fit_robust`, but without a limit unless one is given: the path shows the whole price.
+    radii : sequence of float, optional
+        From 0 to twice the radius that "auto" chooses (scenario: to 1) when not given.
+    **settings
+        Further arguments of :func:`fit_robust`.
+
+    Returns
+    -------
+    Dataset
+        On ``radius``: ``nominal`` and ``worst_case`` (reduced χ² of the answer as it is and in its worst case),
+        ``worst_case_nominal`` (worst case of the nominal answer), ``relative_gap`` of the certificate,
+        ``parameters(radius, parameter)``, and each curve ``(radius, t)`` in its units. Attributes ``method``,
+        ``mode``, ``auto_radius`` and ``allowed``, the nominal value up to which the answer fits as well as the
+        truth is expected to.
+
+    Raises
+    ------
+    ConfigurationError, DataFormatError, OptimizationError
+        As for :func:`fit_robust`.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                                  # doctest: +SKIP
+    >>> path = hnb.radius_path(hnb.example_dataset(), "wasserstein")                 # doctest: +SKIP
+    """
+    name = robust_name(method)
+    defaults = {k: p.default for k, p in inspect.signature(fit_robust).parameters.items()}
+    allowed = set(defaults) - {"dataset", "mode", "methods", "radius", "price", "start"}
+    for key in settings:
+        if key not in allowed:
+            raise unknown_name(key, allowed, "argument of radius_path:")
+    run = RobustRun.begin(
+        dataset, mode, start, [name], **{k: defaults[k] for k in allowed} | settings, price=price
+    )
+    auto, _ = chosen_radius(run, name, "auto")
+    chosen = _radii(name, auto) if radii is None else _checked(name, radii)
+    limit = allowance(run, name, price)
+    strategy = ROBUST_STRATEGIES[name](**run.optimiser_settings([name]), allowance=limit)
+    nominal = run.nominal
+    answers = []
+    for answer in strategy.sweep(nominal.objective, nominal.theta, chosen):
+        answers.append(answer)
+        told = f"radius {answer.robust['radius']:.4g}"
+        run.options.on_progress(ProgressEvent("radius path", len(answers) / len(chosen), message=told))
+        if run.options.stop.reason:
+            break
+    objective = nominal.objective
+    allowed = answers[0].robust["nominal_before"] + objective.reduced(expected_rise(run))
+    return path_dataset(objective, name, answers).assign_attrs(auto_radius=auto, allowed=allowed)
+
+
+def _radii(method: str, auto: float) -> list[float]:
+    top = auto if method == "scenario" else 2.0 * auto
+    return [0.0, *(top * np.array([0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0]))]
+
+
+def _checked(method: str, radii: Sequence[float]) -> list[float]:
+    """Radii in rising order, each a valid one of the method."""
+    try:
+        values = sorted(float(radius) for radius in radii)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{radii!r}", where="radii", expected="numbers, 0 or more") from None
+    if not values:
+        raise ConfigurationError("no radius is given", where="radii", expected="numbers, 0 or more")
+    for value in values:
+        ROBUST_STRATEGIES[method](radius=value)
+    return values
+
+
+def _by_method(radius: Radius | Mapping[str, Radius], names: list[str]) -> dict[str, Radius]:
+    """The radius asked for each method; "auto" where a mapping names none."""
+    if not names:
+        raise ConfigurationError("no robust method is given", expected=f"any of {', '.join(METHODS)}")
+    if not isinstance(radius, Mapping):
+        return dict.fromkeys(names, radius)
+    asked = {robust_name(name): value for name, value in radius.items()}
+    return {name: asked.get(name, "auto") for name in names}

@@ -1,0 +1,272 @@
+"""Parameter errors that respect correlated pixels.
+
+Pixels (t1, t2) of a two-time map share frames with thousands of others, so (JᵀJ)⁻¹ understates errors. The
+covariance here is the dyadic cluster-robust one: frames are cut into clusters, a tile (k1, k2) is a dyad, and scores
+of tiles that share a cluster are taken as correlated (Aronow, Samii & Assenova 2015; Cameron & Miller 2014):
+
+    V = A⁻¹ [ sum_bk Ŝ_bk Ŝ_bkᵀ - sum_{b, k1 < k2} s_b,k1k2 s_b,k1k2ᵀ ] A⁻¹,   S_bk = sum of the scores of tiles with k
+
+in bin b, Ŝ corrected for what the fit took up (:mod:`heterodyne_nb.uncertainty.clusters`). Bins are separate sets of
+speckles and count as independent. What all frames of a bin have in common, such as the few speckles of a reference
+that never moves, scatters between bins only and is not seen.
+
+A parameter that rests on a bound counts as free here: as fixed it would make the others look better known than they
+are, since the bound was met by chance. Bands of curves then reach as far as the bounds let them
+(:mod:`heterodyne_nb.uncertainty.reach`). tests/benchmarks/coverage_study.py counts how often they hold the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heterodyne_nb.engine import NormalEquations, Objective
+from heterodyne_nb.uncertainty.clusters import corrected_meat, degrees_of_freedom
+from heterodyne_nb.uncertainty.reach import Reach
+from heterodyne_nb.uncertainty.tile_equations import (
+    TileEquations,
+    equations_from_products,
+    tile_equations,
+    tile_scores,
+)
+
+__all__ = [
+    "CLUSTERS",
+    "ERROR_CLUSTERS",
+    "Covariance",
+    "InternalCovariance",
+    "equations_from_products",
+    "estimate_covariance",
+    "internal_covariance",
+    "tile_equations",
+    "tile_scores",
+]
+
+FloatArray = NDArray[np.float64]
+
+#: Blocks of frames of bootstrap and jackknife.
+CLUSTERS = 12
+#: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
+#: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).
+ERROR_CLUSTERS = 6
+#: Directions with a relative eigenvalue below this hold no information: the rounding of the sums over pixels.
+_NULL = 1e-13
+#: So does a coordinate whose curvature is below this, relative to the largest.
+_NOTHING = 1e-24
+#: Least ratio of a dyadic variance to the naive one: frames in common make errors larger, not smaller.
+_LEAST = 0.25
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Covariance of the published parameters and what could not be estimated.
+
+    Attributes
+    ----------
+    covariance : (p, p)
+        Dyadic cluster-robust; a prior counts as a measurement.
+    noise : (p, p)
+        The part of it that the noise of the pixels makes.
+    naive : (p, p)
+        (JᵀJ)⁻¹ with the residual variance, for comparison.
+    at_bound : (p,) bool
+        Parameters that rest on a bound; their errors are those without it.
+    hessian : (p, p)
+        Gauss-Newton matrix of χ² by all varying published parameters.
+    tiles : (B, T, p, p)
+        Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
+    reach : Reach
+        Steps that the covariance allows, in coordinates that bounds confine.
+    moves : (p, n)
+        Published parameters by these coordinates.
+    linear : (B, 2)
+        Standard errors of contrast and offset of each bin.
+    pull : (B, 2)
+        How far from their limits they would go without them, in these errors; 0 where no limit holds them.
+    """
+
+    covariance: FloatArray
+    noise: FloatArray
+    naive: FloatArray
+    at_bound: NDArray[np.bool_]
+    hessian: FloatArray
+    tiles: FloatArray
+    reach: Reach
+    moves: FloatArray
+    linear: FloatArray
+    pull: FloatArray
+
+    @property
+    def inflation(self) -> float:
+        """How much more χ² scatters than that of independent pixels: dyadic over naive variance, at least 1."""
+        naive = np.diag(self.naive)
+        known = naive > 0
+        ratios = np.diag(self.noise)[known] / naive[known]
+        return max(1.0, float(np.median(ratios))) if known.any() else 1.0
+
+    def freedom(self, slopes: FloatArray) -> FloatArray:
+        """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
+        return degrees_of_freedom(np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True))
+
+    def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """How far such quantities go down and up in so many standard errors (m,) inside the bounds, (m,) each."""
+        return self.reach.extents(slopes @ self.moves, distances)
+
+
+def estimate_covariance(
+    objective: Objective, theta: FloatArray, *, clusters: int = ERROR_CLUSTERS
+) -> Covariance:
+    """Covariance of a fit's published parameters at its optimum.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : (p,)
+        The optimum, published.
+    clusters : int
+        Clusters of frames.
+    """
+    local = objective.equations(theta)
+    clusters = max(2, min(clusters, len(objective.problem.t) // 4))
+    equations = tile_equations(objective, theta, local, clusters)
+    jacobian = objective.coordinates.jacobian(theta)
+    inner = internal_covariance(objective, theta, equations, local.chi2)
+    prior = inner.inverse @ _prior_curvature(objective, jacobian) @ inner.inverse
+    every = np.flatnonzero(objective.problem.table.vary)
+    matrix, lower, upper = objective.coordinates.room(theta)
+    back = np.linalg.inv(matrix)
+    return Covariance(
+        jacobian @ (inner.dyadic + prior) @ jacobian.T,
+        jacobian @ inner.dyadic @ jacobian.T,
+        jacobian @ inner.naive @ jacobian.T,
+        _at_bound(objective, theta),
+        objective.equations(theta, wanted=every).hessian,
+        jacobian @ inner.tiles @ jacobian.T,
+        Reach(back @ (inner.dyadic + prior) @ back.T, lower, upper),
+        jacobian @ matrix,
+        inner.linear,
+        _pull(objective, local, equations, inner),
+    )
+
+
+def _pull(
+    objective: Objective, local: NormalEquations, equations: TileEquations, inner: InternalCovariance
+) -> FloatArray:
+    """How far contrast and offset would leave their limits in a step without them, in standard errors, (B, 2)."""
+    linear, n = objective.linear, objective.coordinates.size
+    step = -inner.full @ equations.scores.sum(axis=(0, 1))
+    moved = linear.design @ step[n:]
+    values = np.stack([local.contrast, local.offset], axis=1)
+    edge = 1e-9 * (linear.upper - linear.lower)
+    beyond = np.where(values >= linear.upper - edge, np.maximum(moved, 0.0), 0.0)
+    beyond += np.where(values <= linear.lower + edge, np.minimum(moved, 0.0), 0.0)
+    return np.divide(beyond, inner.linear, out=np.zeros_like(beyond), where=inner.linear > 0)
+
+
+@dataclass(frozen=True)
+class InternalCovariance:
+    """Covariances of the n internal coordinates; priors count in the curvature, not as noise.
+
+    Attributes
+    ----------
+    dyadic, naive, inverse : (n, n)
+        Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
+    tiles : (B, T, n, n)
+        Part of ``inverse`` that white noise in each tile makes up.
+    full : (n + m, n + m)
+        As ``inverse``, the m coefficients of contrast and offset included.
+    linear : (B, 2)
+        Standard errors of contrast and offset of each bin.
+    """
+
+    dyadic: FloatArray
+    naive: FloatArray
+    inverse: FloatArray
+    tiles: FloatArray
+    full: FloatArray
+    linear: FloatArray
+
+
+def internal_covariance(
+    objective: Objective, theta: FloatArray, equations: TileEquations, chi2: float
+) -> InternalCovariance:
+    """Covariances from the tiles' equations and χ² at an optimum."""
+    n, matrix = objective.coordinates.size, equations.matrix.copy()
+    matrix[:n, :n] += _prior_curvature(objective, objective.coordinates.jacobian(theta))
+    every = _pseudo_inverse(matrix)
+    bins, tiles = equations.scores.shape[:2]
+    total, shares = np.zeros_like(every), np.zeros((bins, tiles, n, n))
+    for b in range(bins):
+        acting, matrices = equations.of_bin(b)
+        root = _root(every[np.ix_(acting, acting)])[0]
+        leverage = root.T @ matrices @ root
+        meat = corrected_meat(equations.scores[b][:, acting] @ root, leverage)
+        mine = acting[acting < n]
+        here = root[: len(mine)]
+        total[np.ix_(acting, acting)] += root @ meat @ root.T
+        shares[b][:, mine[:, None], mine] = here @ leverage @ here.T
+    inverse = every[:n, :n]
+    noise = objective.reduced(chi2)
+    naive, design = noise * inverse, objective.linear.design
+    dyadic, least = (
+        np.einsum("bia,ac,bic->bi", design, part[n:, n:], design, optimize=True)
+        for part in (total, _LEAST * noise * every)
+    )
+    errors = np.sqrt(np.maximum(np.maximum(dyadic, least), 0.0))
+    return InternalCovariance(_at_least(total[:n, :n], naive), naive, inverse, shares, every, errors)
+
+
+def _root(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """R with R Rᵀ = matrix (positive semidefinite) and its pseudo-inverse; units are taken out first."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    unit = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(matrix / np.outer(unit, unit))
+    good = values > _NULL * np.max(values, initial=0.0)
+    values, vectors = values[good], vectors[:, good]
+    return scale[:, None] * vectors * np.sqrt(values), (vectors / np.sqrt(values)).T / unit
+
+
+def _at_least(dyadic: FloatArray, naive: FloatArray) -> FloatArray:
+    """The dyadic covariance, in no direction below ``_LEAST`` of the naive: few clusters can leave it negative."""
+    root, back = _root(naive)
+    values, vectors = np.linalg.eigh(back @ dyadic @ back.T)
+    half = root @ vectors * np.sqrt(np.maximum(values, _LEAST))
+    return half @ half.T
+
+
+def _at_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
+    """Parameters on a published bound, and those that set a coordinate on the edge of its box."""
+    z, (lower, upper) = objective.to_internal(theta), objective.internal_bounds(theta)
+    out = _on_a_bound(objective, theta)
+    for k in np.flatnonzero((z - lower < 1e-6) | (upper - z < 1e-6)):
+        out[list(objective.coordinates.sets[k])] = True
+    return out
+
+
+def _on_a_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
+    """Fitted parameters that rest on a published bound."""
+    near = 1e-9 * np.abs(theta)
+    out = np.zeros(len(theta), bool)
+    fitted = objective.coordinates.order
+    lower, upper = objective.bounds.T
+    out[fitted] = ((theta - lower <= near) | (upper - theta <= near))[fitted]
+    return out
+
+
+def _prior_curvature(objective: Objective, jacobian: FloatArray) -> FloatArray:
+    table = objective.problem.table
+    curvature = [0.0 if prior is None else 1.0 / prior[1] ** 2 for prior in table.prior]
+    return jacobian.T @ (np.array(curvature)[:, None] * jacobian)
+
+
+def _pseudo_inverse(matrix: FloatArray) -> FloatArray:
+    """Inverse on the directions that carry information, columns scaled first."""
+    diagonal = np.diag(matrix)
+    known = diagonal > _NOTHING * np.max(diagonal, initial=0.0)
+    scale = np.sqrt(np.where(known, diagonal, np.inf))
+    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    good = values > _NULL * np.max(values, initial=0.0)
+    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
+    return inverse / np.outer(scale, scale)

@@ -1,0 +1,142 @@
+"""Fits with several minima: the best is found with defaults, and what the data cannot tell apart is said."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from heterodyne_nb import fit
+from heterodyne_nb.data import make_dataset
+from heterodyne_nb.result import FitResult
+from heterodyne_nb.simulate import model_maps
+
+STEADY = dict.fromkeys(
+    ("alpha_ref", "D_offset_ref", "alpha_sample", "D_offset_sample", "beta", "v_offset", "f0", "f1", "f2"),
+    0.0,
+) | {"D0_ref": 30.0, "D0_sample": 500.0, "v0": 45.0, "f3": 0.35, "phi0": 20.0}
+SLOWING = STEADY | {
+    "D0_ref": 14.0, "alpha_ref": 0.3, "D_offset_ref": 16.0, "D0_sample": 330.0, "alpha_sample": -0.35,
+    "D_offset_sample": 50.0, "v0": 110.0, "beta": -0.12, "v_offset": 6.0, "f0": 0.24, "f1": -0.046, "f3": 0.4,
+    "phi0": 37.0,
+}  # fmt: skip
+CREEP = SLOWING | {
+    "D0_ref": 100.0, "D_offset_ref": 180.0, "D0_sample": 5000.0, "alpha_sample": -0.1, "D_offset_sample": -2850.0,
+    "v0": 470.0, "beta": -0.43, "v_offset": -57.0, "f0": 0.08, "f1": -0.052, "f2": 0.9, "f3": 0.63, "phi0": -2.0,
+}  # fmt: skip
+
+EXPERIMENTS: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
+    "angles 22.5 degrees apart, few slow fringes": (
+        SLOWING,
+        {"q": [0.0054], "phi": np.linspace(-67.5, 90, 8), "n_frames": 160, "dt": 0.12, "contrast": 0.16},
+    ),
+    "components of nearly the same J": (
+        CREEP,
+        {"q": [0.0054], "phi": [-5.8, 4.9, 30.0, 60.0, 90.0], "n_frames": 200, "dt": 0.5, "contrast": 0.05},
+    ),
+    "two angles": (STEADY, {"q": [0.01], "phi": [-50.0, 25.0], "n_frames": 90, "dt": 0.5, "contrast": 0.2}),
+    "four sectors": (
+        STEADY,
+        {"q": [0.01], "phi": [0.0, 90.0, 180.0, 270.0], "n_frames": 90, "dt": 0.5, "contrast": 0.2},
+    ),
+}
+
+
+@cache
+def measured(name: str, seed: int) -> xr.Dataset:
+    truth, grid = EXPERIMENTS[name]
+    return model_maps("heterodyne", truth, noise=0.01, seed=seed, **grid)
+
+
+@cache
+def found(name: str, seed: int = 0) -> FitResult:
+    return fit(measured(name, seed), "heterodyne")
+
+
+@cache
+def known(name: str, seed: int = 0) -> FitResult:
+    return fit(measured(name, seed), "heterodyne", parameters=EXPERIMENTS[name][0], multistart=0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_without_a_start_the_fit_is_as_good_as_from_the_truth(name: str, seed: int) -> None:
+    assert found(name, seed).chi2 < known(name, seed).chi2 + 3.0
+
+
+def test_a_rough_start_leads_as_far_as_none() -> None:
+    truth, _ = EXPERIMENTS["components of nearly the same J"]
+    ds = measured("components of nearly the same J", 0)
+    rng = np.random.default_rng(0)
+    start = {name: value * (1 + 0.3 * rng.choice([-1, 1])) for name, value in truth.items()}
+    rough = fit(ds, "heterodyne", parameters=start, multistart=0)
+    assert rough.chi2 < found("components of nearly the same J").chi2 + 3.0
+
+
+def test_two_angles_leave_two_flows_and_both_are_told() -> None:
+    """cos(phi0 - phi) v at both angles is the same for the twin, by geometry."""
+    result = found("two angles")
+    assert len(result.solutions) == 2
+    way = np.array([-50.0, 25.0])
+    rates = [
+        np.abs(np.cos(np.radians(s.values["phi0"] - way))) * s.curves(np.array([20.0]))["v"][0]
+        for s in result.solutions
+    ]
+    np.testing.assert_allclose(rates[0], rates[1], rtol=5e-3)
+    first, second = (s.values["phi0"] for s in result.solutions)
+    assert abs((first - second + 90) % 180 - 90) > 10
+    assert "several_answers" in [flag.code for flag in result.flags if flag.serious]
+    assert "another angle" in result.summary()
+    assert "answers" in result.identifiability().in_words()
+
+
+def test_bands_hold_every_answer() -> None:
+    result = found("two angles")
+    t = result.dataset["t"].values
+    band = result.curve("v")
+    for solution in result.solutions:
+        v = solution.curves(t)["v"]
+        assert np.all((band["lower"].values <= v + 1e-9) & (v - 1e-9 <= band["upper"].values))
+
+
+def test_four_sectors_leave_the_sign_of_the_direction_open() -> None:
+    directions = sorted(s.values["phi0"] for s in found("four sectors").solutions)
+    np.testing.assert_allclose(directions, [-20.0, 20.0], atol=0.3)
+
+
+def test_eight_angles_leave_one_answer_and_no_serious_flag_about_it() -> None:
+    result = found("angles 22.5 degrees apart, few slow fringes")
+    assert len(result.solutions) == 1
+    assert "several_answers" not in [flag.code for flag in result.flags]
+
+
+def test_the_answers_are_saved_with_the_result(tmp_path) -> None:
+    result = found("two angles")
+    for suffix in ("nc", "zarr"):
+        result.save(tmp_path / f"r.{suffix}")
+        assert FitResult.load(tmp_path / f"r.{suffix}").solutions == result.solutions
+
+
+def test_fringes_on_a_plateau_do_not_end_in_an_impossible_contrast() -> None:
+    lag = np.abs(np.subtract.outer(np.arange(120), np.arange(120)))
+    noise = np.random.default_rng(1).normal(0, 0.02, lag.shape)
+    c2 = 1.3 + 0.4 * np.exp(-lag / 50) * np.cos(2 * np.pi * lag / 30) + noise
+    ds = make_dataset(np.triu(c2)[None, None] + np.triu(c2, 1).T, q=[0.01], phi=[0.0], dt=1.0)
+    limited = fit(ds, "heterodyne", multistart=4)
+    assert 0 < limited.dataset["contrast"].item() <= 1
+    assert "is at its limit" in limited.summary()
+    assert "contrast_limit" in [flag.code for flag in limited.flags if flag.serious]
+
+
+def test_a_known_contrast_is_held() -> None:
+    ds = measured("two angles", 0)
+    held = fit(
+        ds, "heterodyne", parameters=STEADY | {"contrast": {"value": 0.21, "vary": False}}, multistart=0
+    )
+    np.testing.assert_allclose(held.dataset["contrast"].values, 0.21)
+    assert held.dataset.attrs["n_free"] == known("two angles").dataset.attrs["n_free"] - 2
+    assert np.all(known("two angles").dataset["contrast_error"].values > 0)
+    assert np.all(held.dataset["contrast_error"].values == 0)
