@@ -183,6 +183,31 @@ def test_flags_name_each_reason_for_doubt(make_result):
     assert codes(make_result(status=["free"] * 14, bins=poor)) == []
 
 
+def test_a_curve_at_0_is_no_bound_that_could_be_widened(make_result):
+    status = ["free"] * 14
+    status[0] = status[2] = "at bound"  # D0_ref = 100, D_offset_ref = 5: inside their bounds, J_ref touches 0
+    result = make_result(status=status)
+    (flag,) = result.flags
+    assert (flag.code, flag.serious) == ("at_limit", False)
+    assert "D0_ref, D_offset_ref" in flag.text
+    assert "Widen" not in result.summary()
+
+
+def test_contrast_and_offset_are_told_where_limits_hold_them_or_data_do_not(make_result):
+    def flags(**levels):
+        bins = parts()["bins"].assign({name: ("bin", values) for name, values in levels.items()})
+        return {flag.code: flag.serious for flag in make_result(status=["free"] * 14, bins=bins).flags}
+
+    known = {"contrast_error": [0.01] * 4, "offset_error": [0.01] * 4, "offset_pull": [0.0] * 4}
+    held = known | {"contrast": [1.0, 0.2, 0.2, 0.2]}
+    assert flags(**known, contrast_pull=[0.0] * 4) == {}
+    assert flags(**held, contrast_pull=[1.0, 0, 0, 0]) == {"contrast_limit": False}
+    assert flags(**held, contrast_pull=[5.0, 0, 0, 0]) == {"contrast_limit": True}
+    loose = known | {"contrast": [0.3] * 4, "contrast_error": [4.0] * 4}
+    assert flags(**loose, contrast_pull=[0.0] * 4) == {"loose_contrast": True}
+    assert flags(**known, contrast=[0.0, 0.2, 0.2, 0.2], contrast_pull=[0.0] * 4) == {"no_contrast": False}
+
+
 def test_a_small_chi2_is_no_serious_matter_where_errors_do_not_rest_on_sigma(make_result):
     naive = make_result(status=["free"] * 14, chi2=900.0, uncertainty="inverse of JᵀJ").flags[0]
     dyadic = make_result(status=["free"] * 14, chi2=900.0, uncertainty="dyadic cluster-robust").flags[0]
