@@ -145,7 +145,6 @@ class ContrastOffset:
             for ends in (np.array([s.lower for s in settings]), np.array([s.upper for s in settings]))
         )
         self.separate = mode != "smooth_phi"
-        self._group = np.argmax(_basis(mode, q, phi) != 0, axis=1) if self.separate else None
         self._priors = [
             (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / half)))
             for k, s in enumerate(settings)
@@ -157,15 +156,13 @@ class ContrastOffset:
         """Number of coefficients, n."""
         return self.design.shape[2]
 
-    def solve(self, products: FloatArray, *, limited: bool = True) -> Solution:
-        """Best contrast and offset.
+    def solve(self, products: FloatArray) -> Solution:
+        """Best contrast and offset inside their limits.
 
         Parameters
         ----------
         products : (B, P+3, P+3)
             Sums of z zᵀ/sigma², z = (derivatives, M, 1, data).
-        limited : bool
-            Whether limits are respected.
         """
         linear, by_data = products[:, -3:-1, -3:-1], products[:, -3:-1, -1]
         matrix = np.einsum("bia,bij,bjc->ac", self.design, linear, self.design)
@@ -177,7 +174,7 @@ class ContrastOffset:
         matrix = matrix + _FLOOR * (np.trace(matrix) / max(n, 1)) * np.eye(n)
         best = np.linalg.solve(matrix, right) if n else right
         free = np.eye(n)
-        if limited and n and not self._inside(best):
+        if n and not self._inside(best):
             best, free = self._boxed(matrix, right) if self.separate else self._cut(matrix, right, best)
         contrast, offset = (self.base + self.design @ best).T
         return Solution(contrast, offset, free, free.T @ matrix @ free, self._penalty(contrast, offset))

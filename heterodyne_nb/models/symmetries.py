@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 #: Angles closer than this (degrees) measure the same component of a velocity.
 _SAME_ANGLE = 0.5
+#: Directions of flow closer than this (degrees) are the same.
+SAME_DIRECTION = 2.0
 
 
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import OptimizationError
-from heterodyne_nb.models.symmetries import distinct_angles, near_twin
+from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.side_by_side import side_by_side
@@ -25,8 +25,6 @@ FloatArray = NDArray[np.float64]
 #: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
 #: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
 _WORTH = 250.0
-#: Directions of flow closer than this (degrees) are the same.
-_SAME_DIRECTION = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Found:
         if not np.isfinite(self.chi2) or abs(self.chi2 - other.chi2) > agree * abs(other.chi2):
             return False
         turned = (self.directions - other.directions + 90.0) % 180.0 - 90.0
-        return bool(np.all(np.abs(turned) < _SAME_DIRECTION))
+        return bool(np.all(np.abs(turned) < SAME_DIRECTION))
 
 
 def _distinct(fits: list[Found], agree: float) -> list[Found]:

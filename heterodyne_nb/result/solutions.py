@@ -18,16 +18,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.models.symmetries import distinct_angles
+from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles
 from heterodyne_nb.text.numbers import number
 
 FloatArray = NDArray[np.float64]
 
 #: Rise of χ² in units of its scatter up to which a basin is left over: 3.5 standard errors.
 LEFT_OVER = 12.0
-#: Directions of flow closer than this (degrees) are the same answer, whatever their errors.
-_SAME_DIRECTION = 2.0
-#: A curve is another one when it leaves the band of the best at more than this share of the times.
+#: Two curves differ when they are farther apart than the band of the best is wide, at more than this share of the times.
 _ELSEWHERE = 0.25
 
 Bands = dict[str, tuple[FloatArray, FloatArray]]
@@ -112,7 +110,7 @@ def _same(
         if (
             directed
             and name.startswith("phi0")
-            and turned > max(_SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i]))
+            and turned > max(SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i]))
         ):
             return False
     first, second = model.curves(one, t), model.curves(other, t)
@@ -157,7 +155,7 @@ def in_words(record: xr.Dataset) -> str:
         for name in every[0].values
         if directed
         and name.startswith("phi0")
-        and np.ptp([one.values[name] for one in every]) > _SAME_DIRECTION
+        and np.ptp([one.values[name] for one in every]) > SAME_DIRECTION
     ]
     answers = []
     for one, curve in zip(every, curves, strict=True):

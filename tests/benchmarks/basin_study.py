@@ -6,7 +6,7 @@ Ten kinds of experiment; angles, lengths, sizes, noise and curves are drawn anew
 of the default fit and of a fit from the truth. An answer counts as
 
     best     its χ² is the best known, within 3 units of the noise of one pixel (or 1e-5 of it);
-    listed   the best known is another one, within LEFT_OVER of result.solutions or told by a serious flag;
+    listed   it is not, and a serious flag says that answers are left or that something is wrong;
     wrong    neither: a worse answer without a word.
 
 The table also counts how often the flow of the truth is among the answers: phi0 within 2° or its error times 4.
