@@ -1,7 +1,13 @@
 """Figures: each a pure function of a Dataset or a FitResult that returns a plotly Figure."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from heterodyne_nb import old_paths
 from heterodyne_nb.plots.batch import parameters_against
 from heterodyne_nb.plots.batch_curves import curves_against
+from heterodyne_nb.plots.canvas import template_name
 from heterodyne_nb.plots.compare import compare_bands, compare_results
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.criticised import criticism
@@ -61,9 +67,16 @@ __all__ = [
     "report",
     "save_html",
     "save_png",
+    "template_name",
     "velocity_polar",
     "worst_case",
     "worst_case_maps",
     "zoom_c2",
     "zoom_comparison",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if f"{__name__}.{name}" in old_paths.MODULES:
+        return old_paths.moved_module(f"plots.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

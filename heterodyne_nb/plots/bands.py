@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 
 _HATCH = {"light": ("rgba(120, 126, 138, 0.55)", "#FFFFFF"), "dark": ("rgba(120, 128, 140, 0.55)", "#14181D")}
 
@@ -61,7 +61,7 @@ def trace_bands(
 
 
 def _hatched(theme: str) -> dict:
-    background, stripes = _HATCH[look.check_theme(theme)]
+    background, stripes = _HATCH[canvas.check_theme(theme)]
     return {
         "name": "masked frames",
         "legendgroup": "masked frames",
@@ -71,24 +71,3 @@ def _hatched(theme: str) -> dict:
         "fillpattern": {"shape": "/", "bgcolor": background, "fgcolor": stripes, "size": 6, "solidity": 0.25},
         "hoverinfo": "skip",
     }
-
-
-def band(
-    x: np.ndarray, lower: np.ndarray, upper: np.ndarray, *, colour: str, name: str, group: str
-) -> go.Scatter | None:
-    """Shaded area between two curves where both are known; None where nothing is."""
-    known = np.isfinite(lower) & np.isfinite(upper) & np.isfinite(x)
-    if not known.any():
-        return None
-    return go.Scatter(
-        x=np.concatenate([x[known], x[known][::-1]]),
-        y=np.concatenate([upper[known], lower[known][::-1]]),
-        name=name,
-        legendgroup=group,
-        showlegend=False,
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=look.band_colour(colour),
-        hoverinfo="skip",
-    )

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.mapview import (
     Limits,
@@ -19,7 +19,6 @@ from heterodyne_nb.plots.mapview import (
     style_map_axes,
 )
 from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
-from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import Choice, fit_result, frame_times, need, one_bin, used_frames
 
 _BEYOND = 99.0
@@ -136,7 +135,7 @@ def _symmetric(difference: MapView, least: float) -> float:
 
 
 def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str) -> go.Figure:
-    figure = panels(
+    figure = canvas.panels(
         title,
         note,
         theme=theme,
@@ -146,7 +145,7 @@ def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str
         cols=3,
         subplot_titles=list(names),
     )
-    legend_below(figure, 46)
+    canvas.legend_below(figure, 46)
     figure.update_xaxes(title_text="t<sub>1</sub> (s)")
     figure.update_yaxes(showticklabels=False)
     figure.update_yaxes(title_text="t<sub>2</sub> (s)", showticklabels=True, col=1)
@@ -159,8 +158,8 @@ def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str
 
 
 def _colour(figure: go.Figure, span: Limits, residual: float, theme: str) -> None:
-    maps = {"colorscale": look.MAP_SCALE, "cmin": span[0], "cmax": span[1]}
-    rest = {"colorscale": look.diverging_scale(theme), "cmin": -residual, "cmax": residual}
+    maps = {"colorscale": canvas.MAP_SCALE, "cmin": span[0], "cmax": span[1]}
+    rest = {"colorscale": canvas.diverging_scale(theme), "cmin": -residual, "cmax": residual}
     after_model, after_residual = (_PANEL_DOMAINS[k][1] + 0.005 for k in (1, 2))
     figure.update_layout(
         coloraxis={**maps, "colorbar": {"title": {"text": "c₂"}, "x": after_model}},

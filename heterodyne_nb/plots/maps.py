@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.mapview import (
     Limits,
@@ -18,7 +18,6 @@ from heterodyne_nb.plots.mapview import (
     reduction_note,
     style_map_axes,
 )
-from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import Bin, Choice, find_bins, frame_times, need, used_frames
 
 _MOST_PANELS = 36
@@ -79,7 +78,7 @@ def c2(
     title = "log₁₀(c₂ − 1)" if log else "c₂"
     figure.update_layout(
         coloraxis={
-            "colorscale": look.MAP_SCALE,
+            "colorscale": canvas.MAP_SCALE,
             "cmin": span[0],
             "cmax": span[1],
             "colorbar": {"title": {"text": title}},
@@ -89,8 +88,8 @@ def c2(
 
 
 def _single(chosen: Bin, note: str, theme: str) -> go.Figure:
-    figure = panels(f"Two-time correlation, {chosen.label}", note, theme=theme, width=680, height=660)
-    legend_below(figure, 46)
+    figure = canvas.panels(f"Two-time correlation, {chosen.label}", note, theme=theme, width=680, height=660)
+    canvas.legend_below(figure, 46)
     figure.update_xaxes(title_text="t<sub>1</sub> (s)")
     figure.update_yaxes(title_text="t<sub>2</sub> (s)")
     return figure
@@ -102,7 +101,7 @@ def _grid(bins: list[Bin], views: list[MapView], note: str, theme: str) -> go.Fi
     rows = -(-len(bins) // columns)
     panel = 240 if columns <= 4 else 1040 // columns
     width, height = 140 + panel * columns, 170 + (panel + 20) * rows
-    figure = panels(
+    figure = canvas.panels(
         f"Two-time correlation, {bins[0].q_label}" if same_q else "Two-time correlation",
         note,
         theme=theme,
@@ -114,7 +113,7 @@ def _grid(bins: list[Bin], views: list[MapView], note: str, theme: str) -> go.Fi
         horizontal_spacing=22 / width,
         vertical_spacing=min(36 / (height - 170), 0.9 / rows),
     )
-    legend_below(figure, 46)
+    canvas.legend_below(figure, 46)
     _outer_axes(figure, rows, [f"{bins[k * columns].q_label}<br>" if by_q else "" for k in range(rows)])
     for k, view in enumerate(views):
         if not np.isfinite(view.values).any():
@@ -132,7 +131,7 @@ def _outer_axes(figure: go.Figure, rows: int, heads: list[str]) -> None:
 
 def _say_no_data(figure: go.Figure, view: MapView, row: int, col: int, theme: str) -> None:
     middle = float(view.t1.mean())
-    figure.add_annotation(text="no data", x=middle, y=middle, bgcolor=look.paper(theme), row=row, col=col)
+    figure.add_annotation(text="no data", x=middle, y=middle, bgcolor=canvas.paper(theme), row=row, col=col)
 
 
 def _rectangular(bins: list[Bin]) -> bool:

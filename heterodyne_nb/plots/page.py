@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.export import TOOLBAR
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -70,12 +70,12 @@ def page(title: str, body: Iterable[str], *, theme: str, interactive: bool = Tru
     """
     return _PAGE.substitute(
         title=escape(title),
-        theme=look.check_theme(theme),
-        paper=look.paper(theme),
-        ink=look.ink(theme),
-        faint=look.faint(theme),
-        grid=look.grid(theme),
-        warn=look.line_colour(1, theme),
+        theme=canvas.check_theme(theme),
+        paper=canvas.paper(theme),
+        ink=canvas.ink(theme),
+        faint=canvas.faint(theme),
+        grid=canvas.grid(theme),
+        warn=canvas.line_colour(1, theme),
         library=f"<script>{get_plotlyjs()}</script>" if interactive else "",
         body="\n".join(body),
     )

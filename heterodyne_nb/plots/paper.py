@@ -8,8 +8,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.export import write_picture
-from heterodyne_nb.plots.panels import broken
 from heterodyne_nb.plots.stretch import Stretch, column_spans, polar_panels, row_spans
 
 _MM, _POINT, _FONT = 96 / 25.4, 96 / 72, 12
@@ -134,7 +134,7 @@ def _top(paper: go.Figure, width: float, title: bool) -> float:
         paper.layout.title = None
         return _NAMES_ABOVE if named else _EDGE
     head, note = paper.layout.title.text or "", paper.layout.title.subtitle.text or ""
-    head, note = broken(head, width, 8.4), broken(note, width)
+    head, note = canvas.broken(head, width, 8.4), canvas.broken(note, width)
     top = 34 + 20 * head.count("<br>") + (22 + 17 * note.count("<br>") if note else 0)
     paper.update_layout(
         title={"text": head, "subtitle": {"text": note}, "font": {"size": 15}, "y": 1, "pad": {"t": 10}}

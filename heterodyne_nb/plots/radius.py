@@ -7,9 +7,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import symbol
-from heterodyne_nb.plots.panels import cell, legend_below, panels
 from heterodyne_nb.plots.select import need
 from heterodyne_nb.plots.worst import room_around
 
@@ -54,7 +53,7 @@ def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:
     names = [str(name) for name in path.data_vars if path[name].dims == ("radius", "t")]
     columns = 1 if not names else min(3, len(names) + 1)
     rows = -(-(len(names) + 1) // columns)
-    figure = panels(
+    figure = canvas.panels(
         f"Price of robustness, {method} fits",
         _note(path),
         theme=theme,
@@ -70,9 +69,9 @@ def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:
     drawn = np.concatenate([path[name].values for name, *_ in _CHI2 if name in path])
     figure.update_yaxes(title_text="reduced χ²", **room_around(drawn), row=1, col=1)
     for k, name in enumerate(names, start=1):
-        _add_changes(figure, path, name, cell(k, columns), theme, first=k == 1)
-        figure.update_xaxes(title_text="t (s)", **cell(k, columns))
-    return legend_below(figure, 52)
+        _add_changes(figure, path, name, canvas.cell(k, columns), theme, first=k == 1)
+        figure.update_xaxes(title_text="t (s)", **canvas.cell(k, columns))
+    return canvas.legend_below(figure, 52)
 
 
 def _note(path: xr.Dataset) -> str:
@@ -94,7 +93,7 @@ def _add_chi2(figure: go.Figure, path: xr.Dataset, theme: str) -> None:
     for name, label, dash, colour in _CHI2:
         if name not in path:
             continue
-        line = {"color": look.line_colour(colour, theme), "dash": dash, "width": 2}
+        line = {"color": canvas.line_colour(colour, theme), "dash": dash, "width": 2}
         figure.add_trace(
             go.Scatter(
                 x=radius, y=path[name].values, name=label, mode="lines+markers", line=line,
@@ -104,7 +103,7 @@ def _add_chi2(figure: go.Figure, path: xr.Dataset, theme: str) -> None:
             col=1,
         )  # fmt: skip
     if _reached(path):
-        line = {"dash": "dash", "width": 1, "color": look.faint(theme)}
+        line = {"dash": "dash", "width": 1, "color": canvas.faint(theme)}
         figure.add_vline(x=float(path.attrs["auto_radius"]), line=line, row=1, col=1)
 
 
@@ -113,7 +112,7 @@ def _add_changes(
 ) -> None:
     radius = np.asarray(path["radius"].values, dtype=float)
     changes = relative_changes(path[name].transpose("radius", "t").values)
-    for k, colour in enumerate(look.ordered_colours(radius.size - 1, theme), start=1):
+    for k, colour in enumerate(canvas.ordered_colours(radius.size - 1, theme), start=1):
         label = f"radius {radius[k]:.3g}"
         figure.add_trace(
             go.Scatter(

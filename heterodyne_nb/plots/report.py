@@ -13,7 +13,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.files import write_text
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
@@ -78,7 +78,7 @@ def report(
     ConfigurationError
         If the folder does not exist or the theme is unknown.
     """
-    look.check_theme(theme)
+    canvas.check_theme(theme)
     fit_result(result)
     head = title or parts.title(result.dataset)
     source = _source(result, ds)

@@ -11,11 +11,10 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.curves import quality
 from heterodyne_nb.plots.mapview import style_map_axes
-from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import Bin, Choice, all_bins, find_bins, fit_result, frame_times, used_frames
 from heterodyne_nb.uncertainty.tile_record import tile_record
 
@@ -77,7 +76,7 @@ def chi2_by_tile(
     tiles = tile_statistics(fit_result(result), dataset, q=q, phi=phi, bin=bin)
     once = np.tril(tiles.pixels)
     mean = float(np.nansum(tiles.chi2 * once) / once.sum())
-    figure = panels(
+    figure = canvas.panels(
         "Where the model fails, tile by tile",
         f"{tiles.bins} · mean reduced χ² of the tiles {mean:.3g} · whole fit: {quality(result)}",
         theme=theme,
@@ -99,7 +98,7 @@ def chi2_by_tile(
         figure.add_trace(_map(tiles, values, end, bar, theme), row=1, col=column)
         _add_frames(figure, result, dataset, column, theme)
     _place(figure)
-    return legend_below(figure, 46)
+    return canvas.legend_below(figure, 46)
 
 
 def tile_statistics(
@@ -182,7 +181,7 @@ def _map(tiles: Tiles, values: np.ndarray, reach: float, bar: dict[str, Any], th
         z=values.astype(np.float32),
         zmin=-reach,
         zmax=reach,
-        colorscale=look.diverging_scale(theme),
+        colorscale=canvas.diverging_scale(theme),
         colorbar=bar,
         customdata=text,
         hovertemplate="t<sub>1</sub> near %{x:.4g} s, t<sub>2</sub> near %{y:.4g} s<br>reduced χ² %{customdata[0]:.3g}"

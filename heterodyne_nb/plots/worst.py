@@ -8,8 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import legend_below, panels
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import fit_result
 
 _DATA, _WORST = "data as they are", "worst case"
@@ -45,7 +44,7 @@ def worst_case(result: Any, *, theme: str = "light") -> go.Figure:
         If the result is of a plain fit.
     """
     robust = robust_record(result)
-    figure = panels(
+    figure = canvas.panels(
         f"Worst case of the {robust['method']} fit, radius {robust['radius']:.3g}",
         f"{robust['words']}<br>certificate: the inner maximum, found without the program, agrees with it to "
         f"{robust['relative_gap']:.1g}",
@@ -62,7 +61,7 @@ def worst_case(result: Any, *, theme: str = "light") -> go.Figure:
     draw = _WHAT.get(robust["method"])
     if draw is not None:
         draw(figure, robust, theme)
-    return legend_below(figure)
+    return canvas.legend_below(figure)
 
 
 def room_around(values: np.ndarray) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def robust_record(result: Any) -> dict[str, Any]:
 def _add_price(figure: go.Figure, robust: dict[str, Any], label: str, index: int, theme: str) -> list[float]:
     key = "nominal" if label == _DATA else "worst_case"
     values = [float(robust[f"{key}_before"]), float(robust[key])]
-    colour = look.line_colour(index, theme)
+    colour = canvas.line_colour(index, theme)
     figure.add_trace(
         go.Scatter(
             x=["plain fit", "robust fit"],
@@ -129,7 +128,7 @@ def _instrument(figure: go.Figure, robust: dict[str, Any], theme: str) -> None:
     figure.update_xaxes(
         title_text="worst error of the instrument (tolerances)", range=[-reach, reach], row=1, col=2
     )
-    figure.add_vline(x=0, line={"width": 1, "color": look.faint(theme)}, row=1, col=2)
+    figure.add_vline(x=0, line={"width": 1, "color": canvas.faint(theme)}, row=1, col=2)
 
 
 def _directions(figure: go.Figure, robust: dict[str, Any], theme: str) -> None:
@@ -144,7 +143,7 @@ def _bars(figure: go.Figure, names: list[str], values: list[float], hover: list[
     figure.add_trace(
         go.Bar(
             x=values, y=names, orientation="h", showlegend=False, width=min(0.6, 0.12 * len(names)),
-            marker={"color": look.line_colour(1, theme)},
+            marker={"color": canvas.line_colour(1, theme)},
             customdata=hover, hovertemplate="%{customdata}<extra></extra>",
         ),
         row=1,
@@ -168,7 +167,7 @@ def _samples(figure: go.Figure, robust: dict[str, Any], theme: str) -> None:
                 name=label,
                 mode="markers",
                 marker={
-                    "color": look.line_colour(1 if held else 2, theme),
+                    "color": canvas.line_colour(1 if held else 2, theme),
                     "size": 9 if held else 6,
                     "symbol": "diamond" if held else "circle",
                 },
@@ -178,7 +177,7 @@ def _samples(figure: go.Figure, robust: dict[str, Any], theme: str) -> None:
             row=1,
             col=2,
         )
-    line = {"dash": "dash", "width": 1, "color": look.faint(theme)}
+    line = {"dash": "dash", "width": 1, "color": canvas.faint(theme)}
     figure.add_hline(y=robust["nominal"], line=line, row=1, col=2)
     figure.update_xaxes(title_text="bootstrap samples, in order", row=1, col=2)
     figure.update_yaxes(title_text="reduced χ² of the sample", row=1, col=2)

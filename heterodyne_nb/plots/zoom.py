@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import HeterodyneError
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.comparison import comparison, comparison_note, residual_of
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.mapview import MapView, read_map, reduction_note
 from heterodyne_nb.plots.paired import paired_maps, pixel_noise
-from heterodyne_nb.plots.panels import broken
 from heterodyne_nb.plots.select import frame_times, one_bin
 
 #: Longest side of a map sent to the browser: its pixels travel as text.
@@ -124,7 +124,7 @@ def _live(figure: go.Figure, times: np.ndarray, read: Read, note: Callable[[MapV
         with live.batch_update():
             for trace, view, places in zip(_maps(live), views, digits, strict=True):
                 trace.update(x=view.t1, y=view.t2, z=_short(view.values.T, places))
-            live.layout.title.subtitle.text = broken(note(views[0]), live.layout.width)
+            live.layout.title.subtitle.text = canvas.broken(note(views[0]), live.layout.width)
 
     live.layout.on_change(refine, "xaxis.range", "yaxis.range")
     return live
