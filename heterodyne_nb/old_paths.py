@@ -72,6 +72,7 @@ _NAMES: dict[str, dict[str, str]] = {
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
     "plots.canvas": "plots.panels plots.theme",
+    "plots.maps": "plots.bands plots.mapview plots.reduce",
 }
 _ROOT = "heterodyne_nb."
 

@@ -19,14 +19,12 @@ from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.influence import influence
 from heterodyne_nb.plots.intensity import intensity
-from heterodyne_nb.plots.maps import c2
-from heterodyne_nb.plots.mapview import MapView, map_view
+from heterodyne_nb.plots.maps import MapView, c2, map_view, reduce_map
 from heterodyne_nb.plots.models_compared import model_comparison
 from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.radius import radius_path
-from heterodyne_nb.plots.reduce import reduce_map
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.stills import keep_stills
 from heterodyne_nb.plots.tiles import chi2_by_tile

@@ -9,8 +9,7 @@ import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, SeparableModel
-from heterodyne_nb.plots.mapview import blank
-from heterodyne_nb.plots.reduce import reduce_strips
+from heterodyne_nb.plots.maps import blank, reduce_strips
 from heterodyne_nb.plots.select import Bin, one_bin
 
 #: Pixels of a model computed at once.

@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.bands import map_bands
-from heterodyne_nb.plots.mapview import (
+from heterodyne_nb.plots.maps import (
     Limits,
     MapView,
+    add_map,
     colour_limits,
+    hatched,
     heatmap,
     reduction_note,
-    style_map_axes,
 )
 from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
 from heterodyne_nb.plots.select import Choice, fit_result, frame_times, need, one_bin, used_frames
@@ -108,13 +108,9 @@ def three_maps(
     """
     figure = _three_panels(title, note, names, theme)
     times = frame_times(ds)
-    bands = map_bands(used_frames(ds), times, theme=theme)
+    hatching = hatched(used_frames(ds), times, theme=theme)
     for column, (view, axis) in enumerate(zip(views, _COLOUR_AXES, strict=True), start=1):
-        figure.add_trace(heatmap(view, coloraxis=axis), row=1, col=column)
-        if bands is not None:
-            figure.add_trace(bands, row=1, col=column)
-            figure.data[-1].showlegend = column == 1
-        style_map_axes(figure, 1, column, times)
+        add_map(figure, heatmap(view, coloraxis=axis), times, hatching, row=1, col=column)
     _colour(figure, colour_limits([views[0]], *colours), _symmetric(views[2], least), theme)
     return figure
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.bands import trace_bands
+from heterodyne_nb.plots.maps import hatched
 from heterodyne_nb.plots.select import Bin, Choice, find_bins, frame_times, need, used_frames
 
 _STRIP = 512
@@ -51,9 +51,9 @@ def intensity(
     note = f"{trace.place} · {int((~used).sum())} of {used.size} frames masked"
     figure = canvas.panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
     span = _span(values, used)
-    bands = trace_bands(used, times, span, theme=theme)
-    if bands is not None:
-        figure.add_trace(bands)
+    hatching = hatched(used, times, theme=theme, heights=span)
+    if hatching is not None:
+        figure.add_trace(hatching)
     line = {"color": canvas.line_colour(0, theme), "width": 1.3}
     frames = ds["frame"].values if "frame" in ds.variables else np.arange(1, times.size + 1)
     figure.add_trace(

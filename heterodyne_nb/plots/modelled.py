@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.plots.select import Bin, one_bin
+from heterodyne_nb.plots.select import Bin, frame_step, one_bin
 from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
 
 #: Most pairs of times that a model is averaged over at each lag.
@@ -103,7 +103,7 @@ def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple
     age - width/2 (in) to age + width/2 (out); of many frames some, evenly spread, stand for all.
     """
     lag = np.asarray(tau, dtype=float)
-    step = float(np.median(np.diff(times)))
+    step = frame_step(times)
     if window.age is None:
         first = np.repeat(_some(times)[:, None], lag.size, axis=1)
     else:

@@ -10,7 +10,7 @@ import xarray as xr
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.binmodel import BinModel
-from heterodyne_nb.plots.mapview import MapView, read_map
+from heterodyne_nb.plots.maps import MapView, read_map
 from heterodyne_nb.plots.select import Bin, frame_times, used_frames
 
 #: Frames along the side of the middle of a map that its noise is estimated from.

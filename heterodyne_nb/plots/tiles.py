@@ -12,10 +12,18 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.bands import map_bands
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.mapview import style_map_axes
-from heterodyne_nb.plots.select import Bin, Choice, all_bins, find_bins, fit_result, frame_times, used_frames
+from heterodyne_nb.plots.maps import add_map, hatched
+from heterodyne_nb.plots.select import (
+    Bin,
+    Choice,
+    all_bins,
+    find_bins,
+    fit_result,
+    frame_step,
+    frame_times,
+    used_frames,
+)
 from heterodyne_nb.uncertainty.tile_record import tile_record
 
 _DOMAINS = ((0.0, 0.38), (0.58, 0.96))
@@ -91,12 +99,13 @@ def chi2_by_tile(
     ratio[~np.isfinite(ratio)] = np.nan
     reach = max(np.log2(_LEAST_RATIO), float(np.nanmax(np.abs(ratio))))
     shift = max(_LEAST_SHIFT, float(np.nanmax(np.abs(tiles.shift))))
+    times = frame_times(result.dataset if dataset is None else dataset)
+    hatching = None if dataset is None else hatched(used_frames(dataset), times, theme=theme)
     for column, (values, end, bar) in enumerate(
         ((ratio, reach, _ratio_bar(reach)), (tiles.shift, shift, {"title": {"text": "σ"}})), start=1
     ):
         bar = {**bar, "x": _DOMAINS[column - 1][1] + 0.01}
-        figure.add_trace(_map(tiles, values, end, bar, theme), row=1, col=column)
-        _add_frames(figure, result, dataset, column, theme)
+        add_map(figure, _map(tiles, values, end, bar, theme), times, hatching, row=1, col=column)
     _place(figure)
     return canvas.legend_below(figure, 46)
 
@@ -123,7 +132,7 @@ def tile_statistics(
     chi2, shift, count = (values + np.tril(values, -1).T for values in sums)
     mean = np.full((2, *count.shape), np.nan)
     np.divide(np.stack([chi2, shift]), count, out=mean, where=count > 0)
-    step = float(np.median(np.diff(kept["t"].values)))
+    step = frame_step(kept["t"].values)
     edges = np.append(kept["block_start"].values, kept["block_end"].values[-1] + step) - step / 2
     return Tiles(mean[0], mean[1], count, edges, words)
 
@@ -148,17 +157,6 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         objective = objective_of(result, dataset)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
     return kept.assign(tile_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
-
-
-def _add_frames(figure: go.Figure, result: Any, dataset: xr.Dataset | None, column: int, theme: str) -> None:
-    """Axes of all frames, masked ones hatched where they are known."""
-    source = result.dataset if dataset is None else dataset
-    times = frame_times(source)
-    hatched = None if dataset is None else map_bands(used_frames(source), times, theme=theme)
-    if hatched is not None:
-        figure.add_trace(hatched, row=1, col=column)
-        figure.data[-1].showlegend = column == 1
-    style_map_axes(figure, 1, column, times)
 
 
 def _among(q: float, phi: float, bins: list[Bin]) -> bool:

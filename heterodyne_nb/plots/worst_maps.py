@@ -12,9 +12,8 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.binmodel import BinModel
 from heterodyne_nb.plots.comparison import residual_of, three_maps
-from heterodyne_nb.plots.mapview import Limits, MapView, read_map
+from heterodyne_nb.plots.maps import Limits, MapView, read_map, reduced_curve
 from heterodyne_nb.plots.paired import pixel_noise
-from heterodyne_nb.plots.reduce import reduced_curve
 from heterodyne_nb.plots.select import Choice, frame_times, need, one_bin, used_frames
 from heterodyne_nb.plots.worst import robust_record
 
