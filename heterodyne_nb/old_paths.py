@@ -72,7 +72,10 @@ _NAMES: dict[str, dict[str, str]] = {
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
     "plots.canvas": "plots.panels plots.theme",
+    "plots.export": "plots.stills",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
+    "plots.paper": "plots.stretch",
+    "plots.report": "plots.page",
 }
 _ROOT = "heterodyne_nb."
 

@@ -14,7 +14,7 @@ from heterodyne_nb.plots.criticised import criticism
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.dispersion import dispersion
-from heterodyne_nb.plots.export import FigureExportError, save_html, save_png
+from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png
 from heterodyne_nb.plots.fringes import fringe_spectrum
 from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.influence import influence
@@ -26,7 +26,6 @@ from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.radius import radius_path
 from heterodyne_nb.plots.report import report
-from heterodyne_nb.plots.stills import keep_stills
 from heterodyne_nb.plots.tiles import chi2_by_tile
 from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.plots.worst import worst_case

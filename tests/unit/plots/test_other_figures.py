@@ -14,8 +14,7 @@ from plot_samples import make_experiment, make_result
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.page import flattened
-from heterodyne_nb.plots.report import telling_bins
+from heterodyne_nb.plots.report import flattened, telling_bins
 from heterodyne_nb.result import FitResult
 
 
