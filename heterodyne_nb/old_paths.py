@@ -71,10 +71,13 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
+    "plots.comparison": "plots.paired",
     "plots.export": "plots.stills",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
     "plots.paper": "plots.stretch",
+    "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
 }
 _ROOT = "heterodyne_nb."

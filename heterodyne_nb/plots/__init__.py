@@ -24,12 +24,10 @@ from heterodyne_nb.plots.models_compared import model_comparison
 from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
-from heterodyne_nb.plots.radius import radius_path
 from heterodyne_nb.plots.report import report
+from heterodyne_nb.plots.robust import radius_path, worst_case, worst_case_maps
 from heterodyne_nb.plots.tiles import chi2_by_tile
 from heterodyne_nb.plots.velocity import velocity_polar
-from heterodyne_nb.plots.worst import worst_case
-from heterodyne_nb.plots.worst_maps import worst_case_maps
 from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [

@@ -7,6 +7,7 @@ viridis, residuals run from blue over the background's neutral to vermillion.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,13 @@ def legend_below(figure: go.Figure, gap: int = 50) -> go.Figure:
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": -gap / inner, "yanchor": "top"}
     )
     return figure
+
+
+def place_columns(figure: go.Figure, domains: Sequence[tuple[float, float]]) -> None:
+    """Move the panels of a single row, and the names above them, to parts (from, to) of the width."""
+    for axis, name, domain in zip(figure.select_xaxes(), figure.layout.annotations, domains, strict=True):
+        axis.domain = domain
+        name.x = sum(domain) / 2
 
 
 def cell(number: int, columns: int) -> dict[str, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from heterodyne_nb.data.prepare import estimate_sigma
+from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.bin_model import BinModel
 from heterodyne_nb.plots.maps import (
     Limits,
     MapView,
@@ -16,11 +19,13 @@ from heterodyne_nb.plots.maps import (
     colour_limits,
     hatched,
     heatmap,
+    read_map,
     reduction_note,
 )
-from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
-from heterodyne_nb.plots.select import Choice, fit_result, frame_times, need, one_bin, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
+#: Frames along the side of the middle of a map that its noise is estimated from.
+_MIDDLE = 1000
 _BEYOND = 99.0
 _COLOUR_AXES = ("coloraxis", "coloraxis", "coloraxis2")
 #: Data and model share the colour bar between them and the residual.
@@ -145,11 +150,7 @@ def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str
     figure.update_xaxes(title_text="t<sub>1</sub> (s)")
     figure.update_yaxes(showticklabels=False)
     figure.update_yaxes(title_text="t<sub>2</sub> (s)", showticklabels=True, col=1)
-    for axis, name, domain in zip(
-        figure.select_xaxes(), figure.layout.annotations, _PANEL_DOMAINS, strict=True
-    ):
-        axis.domain = domain
-        name.x = sum(domain) / 2
+    canvas.place_columns(figure, _PANEL_DOMAINS)
     return figure
 
 
@@ -161,3 +162,52 @@ def _colour(figure: go.Figure, span: Limits, residual: float, theme: str) -> Non
         coloraxis={**maps, "colorbar": {"title": {"text": "c₂"}, "x": after_model}},
         coloraxis2={**rest, "colorbar": {"title": {"text": "σ"}, "x": after_residual}},
     )
+
+
+class Noise(NamedTuple):
+    """Standard deviation of one c2 pixel, and how it is known."""
+
+    sigma: float
+    origin: str
+
+
+def paired_maps(
+    ds: xr.Dataset,
+    result: Any,
+    chosen: Bin,
+    max_size: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> tuple[MapView, MapView]:
+    """Data and model of one bin, or of a window of its frames, reduced alike, without the diagonal.
+
+    The model is blank wherever the data are.
+    """
+    data = read_map(ds, chosen, max_size, rows, columns, diagonal=False)
+    times, used = frame_times(ds), used_frames(ds)
+    frames = np.arange(times.size)
+    model = BinModel.of(result, chosen).reduced(times, used, frames[rows], frames[columns], data.factor)
+    return data, data.with_values(np.where(np.isfinite(data.values), model, np.nan))
+
+
+def pixel_noise(ds: xr.Dataset, chosen: Bin) -> Noise:
+    """Noise of one pixel of a bin: the dataset's ``sigma``, or an estimate from the middle of the map.
+
+    Raises
+    ------
+    ConfigurationError
+        If the bin has no usable pixel.
+    """
+    if "sigma" in ds.variables:
+        known = ds["sigma"].isel({dim: k for dim, k in chosen.place.items() if dim in ds["sigma"].dims})
+        if known.ndim == 0 and 0 < float(known) < np.inf:
+            return Noise(float(known), "from the dataset")
+    size = ds.sizes["t1"]
+    middle = slice(max(0, (size - _MIDDLE) // 2), (size + _MIDDLE) // 2)
+    part = ds[["c2", "mask"]] if "mask" in ds.variables else ds[["c2"]]
+    part = part.isel({dim: [k] for dim, k in chosen.place.items()})
+    part = part.isel({dim: middle for dim in ("t", "t1", "t2") if dim in part.dims})
+    sigma = float(estimate_sigma(part).values.ravel()[0])
+    if not np.isfinite(sigma):
+        raise ConfigurationError(f"the bin {chosen.label} has no data", where="bin")
+    return Noise(sigma if sigma > 0 else 1.0, "estimated from the data" if sigma > 0 else "unknown")

@@ -13,8 +13,8 @@ import xarray as xr
 from heterodyne_nb.data.prepare import g2_cuts as g2_at_ages
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.bin_model import Window, model_cut
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.modelled import Window, model_cut
 from heterodyne_nb.plots.select import Bin, Choice, need, one_bin
 from heterodyne_nb.text.escaping import in_figure
 

@@ -106,7 +106,9 @@ def chi2_by_tile(
     ):
         bar = {**bar, "x": _DOMAINS[column - 1][1] + 0.01}
         add_map(figure, _map(tiles, values, end, bar, theme), times, hatching, row=1, col=column)
-    _place(figure)
+    figure.update_xaxes(title_text="t<sub>1</sub> (s)")
+    figure.update_yaxes(title_text="t<sub>2</sub> (s)")
+    canvas.place_columns(figure, _DOMAINS)
     return canvas.legend_below(figure, 46)
 
 
@@ -186,11 +188,3 @@ def _map(tiles: Tiles, values: np.ndarray, reach: float, bar: dict[str, Any], th
         "<br>mean residual %{customdata[1]:+.2g} σ<br>%{customdata[2]:.0f} pixels<extra></extra>",
         hoverongaps=False,
     )
-
-
-def _place(figure: go.Figure) -> None:
-    figure.update_xaxes(title_text="t<sub>1</sub> (s)")
-    figure.update_yaxes(title_text="t<sub>2</sub> (s)")
-    for axis, name, domain in zip(figure.select_xaxes(), figure.layout.annotations, _DOMAINS, strict=True):
-        axis.domain = domain
-        name.x = sum(domain) / 2

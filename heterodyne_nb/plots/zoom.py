@@ -12,9 +12,8 @@ import xarray as xr
 
 from heterodyne_nb.errors import HeterodyneError
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.comparison import comparison, comparison_note, residual_of
+from heterodyne_nb.plots.comparison import comparison, comparison_note, paired_maps, pixel_noise, residual_of
 from heterodyne_nb.plots.maps import MapView, c2, read_map, reduction_note
-from heterodyne_nb.plots.paired import paired_maps, pixel_noise
 from heterodyne_nb.plots.select import frame_step, frame_times, one_bin
 
 #: Longest side of a map sent to the browser: its pixels travel as text.
