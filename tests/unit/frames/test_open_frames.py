@@ -244,8 +244,8 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "a.bin.000").write_bytes(bytes(8))
     with pytest.raises(DataFormatError, match=r"a\.bin\.001.* missing"):
         hnb.open_frames(tmp_path / "a.bin.000", partition=part, dt=1.0)
-    with pytest.raises(ConfigurationError, match="layout of a.txt is not known"):
-        (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(ConfigurationError, match=r"layout of a\.txt is not known"):
         hnb.open_frames(tmp_path / "a.txt", partition=part, dt=1.0)
     with h5py.File(tmp_path / "two.h5", "w") as h5file:
         h5file["a"], h5file["b"] = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
