@@ -24,6 +24,8 @@ _PUBLIC: dict[str, str] = {
     "OptimizationError": "errors",
     "ConfigManager": "config",
     "open_dataset": "data",
+    "open_frames": "frames",
+    "FrameSet": "frames",
     "LazyDataLoader": "data",
     "ChunkedDataProcessor": "data",
     "monitor_memory_usage": "data",
