@@ -38,7 +38,7 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles subset",
+    ("results.", "assess."): "bootstrap draws jackknife profile profiles subset",
     ("results.", "uncertainty."): (
         "clusters curve_step delta derived families identifiability identifiability_words one_step "
         "reach targets tile_equations tile_record uncertainty"
@@ -57,7 +57,7 @@ _FILES: dict[tuple[str, str], str] = {
 #: Old folder: {new folder: names that the old one handed on}.
 _NAMES: dict[str, dict[str, str]] = {
     "results": {
-        "assess": "Bootstrap Criticism Jackknife Profiles bootstrap criticise jackknife profile",
+        "assess": "Bootstrap Jackknife Profiles bootstrap criticise jackknife profile",
         "fitting": "objective_of",
         "result": "FitResult batch_table collect_provenance",
         "uncertainty": "Identifiability identifiability",
@@ -71,6 +71,7 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "assess.goodness_of_fit": "assess.criticism results.criticism",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
     "plots.comparison": "plots.paired",

@@ -30,6 +30,7 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
+from heterodyne_nb.uncertainty.goodness import Goodness, goodness
 from heterodyne_nb.uncertainty.tile_record import tile_record
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
@@ -90,7 +91,10 @@ def fit_two_time(
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
-    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+    provenance = collect_provenance(dataset, asked, seed=options.seed)
+    tested = options.loss == "linear" and not options.stop.reason
+    tests = goodness(solved.objective, solved.theta, seed=options.seed) if tested else None
+    return result_of(solved, options, provenance, tests=tests)
 
 
 @dataclass(frozen=True)
@@ -184,11 +188,17 @@ def _robust(
 
 
 def result_of(
-    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved,
+    options: FitOptions,
+    provenance: dict[str, Any],
+    *,
+    extra_covariance: Any = None,
+    tests: Goodness | None = None,
 ) -> FitResult:
     """Put the result of a two-time fit together, its errors estimated.
 
-    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters.
+    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters; ``tests`` is
+    what is known of the goodness of fit.
     """
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
     local = objective.equations(theta, derivatives=False)
@@ -210,7 +220,8 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(tile_record(objective, theta)),
+        bins=_bins(problem, local, spread, tests).merge(tile_record(objective, theta)),
+        goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -257,9 +268,9 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     return bands
 
 
-def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
+def _bins(problem: Problem, local: Any, spread: Any, tests: Goodness | None) -> xr.Dataset:
     freedom = np.maximum(problem.count - 2, 1)
-    return xr.Dataset(
+    bins = xr.Dataset(
         {
             "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
             "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
@@ -275,6 +286,12 @@ def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
             "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
         },
         coords={"q": ("bin", problem.q, {"units": "1/Å"}), "phi": ("bin", problem.phi, {"units": "deg"})},
+    )
+    if tests is None or np.isnan(tests.chance):
+        return bins
+    return bins.assign(
+        speckle_ratio=("bin", tests.ratio, {"units": "1", "long_name": "residuals over those of speckle"}),
+        speckle_chance=("bin", tests.bin_chance, {"units": "1", "long_name": "chance of such residuals"}),
     )
 
 

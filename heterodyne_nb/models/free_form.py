@@ -73,7 +73,9 @@ class FreeFormModel(SeparableModel):
         out.d_amplitude[:, :own], out.d_decay[:, :own] = base.d_amplitude, base.d_decay
         out.d_displacement[:, :own], out.d_weight[:, :, :own] = base.d_displacement, base.d_weight
         since, lag = t - self.first, float(t[-1] - t[0])
-        for i, ((_, waves), size, level) in enumerate(zip(self.shapes, self.sizes, self._level, strict=True), own):
+        for i, ((_, waves), size, level) in enumerate(
+            zip(self.shapes, self.sizes, self._level, strict=True), own
+        ):
             rate = np.pi * waves / self.span
             path = size * (np.sin(rate * since) - np.sin(rate * since[0])) / rate
             out.d_amplitude[:, i] = base.d_amplitude[:, level] * size * np.cos(rate * since)

@@ -177,7 +177,13 @@ def _residuals(objective: Objective, theta: FloatArray, seed: int) -> tuple[Floa
     measured = np.log(_over(problem, objective, theta, problem.data, problem.data - level))
     simulated = np.log(
         [
-            _over(problem, objective, theta, (1.0 + contrast[:, None, None] * maps + one).astype(np.float32), one)
+            _over(
+                problem,
+                objective,
+                theta,
+                (1.0 + contrast[:, None, None] * maps + one).astype(np.float32),
+                one,
+            )
             for one in noise
         ]
     )
@@ -214,7 +220,9 @@ def _speckle_noise(
         for run in range(runs):
             intensity = np.zeros((len(problem.t), _PIXELS))
             for weight in share:
-                white = rng.standard_normal((len(root), _PIXELS)) + 1j * rng.standard_normal((len(root), _PIXELS))
+                white = rng.standard_normal((len(root), _PIXELS)) + 1j * rng.standard_normal(
+                    (len(root), _PIXELS)
+                )
                 intensity += 0.5 * weight * np.abs(root @ white) ** 2
             relative = intensity / intensity.mean(axis=1, keepdims=True)
             out[run, b] = relative @ relative.T / _PIXELS - 1.0 - contrast[b] * maps[b]
