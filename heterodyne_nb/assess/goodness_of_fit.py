@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import Objective, residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.result.fit_result import FitResult
@@ -24,7 +24,6 @@ from heterodyne_nb.result.trust import BIN_CHANCE, CURVE_CHANCE, SIZE_CHANCE
 from heterodyne_nb.text.html import bullets, heading, page
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.goodness import goodness
-from heterodyne_nb.uncertainty.tile_record import tile_record
 
 FloatArray = NDArray[np.float64]
 
@@ -162,7 +161,7 @@ def _with_tests(result: FitResult, dataset: xr.Dataset | Objective | None, seed:
     objective, theta = objective_of(result, dataset), optimum(result)
     if not complete:
         ds = ds.drop_vars(["residual_tile", "chi2_tile", "pixels_tile"], errors="ignore")
-        ds = ds.merge(tile_record(objective, theta), compat="override")
+        ds = ds.merge(residual_record(objective, theta), compat="override")
     found = goodness(objective, theta, seed=seed)
     ds = ds.assign(speckle_ratio=("bin", found.ratio), speckle_chance=("bin", found.bin_chance))
     return ds.assign_attrs(goodness=json.dumps({"curves": found.curves, "chance": found.chance}))

@@ -19,6 +19,7 @@ from heterodyne_nb.engine import (
     get_loss,
     kernels_ready,
     problem_from_dataset,
+    residual_record,
     residual_scale,
 )
 from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
@@ -31,7 +32,6 @@ from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
 from heterodyne_nb.uncertainty.goodness import Goodness, goodness
-from heterodyne_nb.uncertainty.tile_record import tile_record
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
@@ -220,7 +220,7 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread, tests).merge(tile_record(objective, theta)),
+        bins=_bins(problem, local, spread, tests).merge(residual_record(objective, theta, local=local)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
         chi2=local.chi2,
         n_data=problem.n_data,

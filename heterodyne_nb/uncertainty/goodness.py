@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from heterodyne_nb.config.resolve import build_table
-from heterodyne_nb.engine import Objective, Problem
+from heterodyne_nb.engine import Objective, Problem, Tiles
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
@@ -31,9 +31,8 @@ from heterodyne_nb.models.free_form import FreeFormModel
 from heterodyne_nb.simulate.components import components
 from heterodyne_nb.simulate.fields import mode_weights
 from heterodyne_nb.simulate.inputs import Axes
-from heterodyne_nb.uncertainty.clusters import corrected_meat, degrees_of_freedom
-from heterodyne_nb.uncertainty.tile_equations import tile_equations
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS, _pseudo_inverse, _root
+from heterodyne_nb.uncertainty.clusters import degrees_of_freedom
+from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS, LEAST_DYADIC, dyadic_parts, pseudo_inverse
 
 FloatArray = NDArray[np.float64]
 
@@ -45,8 +44,6 @@ WAVES = 6
 _SIMULATED, _PIXELS = 64, 200
 #: Least contrast that is simulated: a mode more for each share of it.
 _LEAST_CONTRAST = 0.15
-#: Least ratio of a dyadic variance to the naive one, as in :mod:`uncertainty`.
-_LEAST = 0.25
 
 
 @dataclass(frozen=True)
@@ -98,29 +95,19 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
     model = FreeFormModel(base, theta, problem.t, WAVES)
     free = Objective(_with_model(problem, model), contrast=objective.contrast)
     point = np.concatenate([theta, np.zeros(len(model.shapes))])
-    equations = tile_equations(free, point, free.equations(point), _clusters(problem))
+    sums = Tiles.at(free, point, ERROR_CLUSTERS)
     n, added = free.coordinates.size, len(model.shapes)
-    size = len(equations.matrix)
     place = np.arange(n - added, n)
-    matrix = equations.matrix.copy()
+    matrix = sums.joint_matrix.copy()
     matrix[place, place] += free.coordinates.scale[place] ** 2  # a bend as large as the curve is far
     z, (lower, upper) = free.to_internal(point), free.internal_bounds(point)
     held = np.flatnonzero((z - lower < 1e-6) | (upper - z < 1e-6))
-    open_ = np.setdiff1d(np.arange(size), held)
+    moves = np.setdiff1d(np.arange(len(matrix)), held)
     inverse = np.zeros_like(matrix)
-    inverse[np.ix_(open_, open_)] = _pseudo_inverse(matrix[np.ix_(open_, open_)])
-    step = -inverse @ equations.scores.sum(axis=(0, 1))
-    bins, tiles = equations.scores.shape[:2]
-    noise, shares = np.zeros((added, added)), np.zeros((bins, tiles, added, added))
-    for b in range(bins):
-        acting, matrices = equations.of_bin(b)
-        root = _root(inverse[np.ix_(acting, acting)])[0]
-        scores = equations.scores[b][:, acting] + matrices @ step[acting]
-        leverage = root.T @ matrices @ root
-        at, inside = np.nonzero(acting[None] == place[:, None])
-        here = root[inside]
-        noise[np.ix_(at, at)] += here @ corrected_meat(scores @ root, leverage) @ here.T
-        shares[b][:, at[:, None], at] = here @ leverage @ here.T
+    inverse[np.ix_(moves, moves)] = pseudo_inverse(matrix[np.ix_(moves, moves)])
+    step = -inverse @ sums.joint_scores.sum(axis=(0, 1))
+    total, shares = dyadic_parts(sums, inverse, step)
+    noise, shares = total[np.ix_(place, place)], shares[:, :, place[:, None], place]
     naive = inverse[np.ix_(place, place)]
     unit = objective.reduced(objective.equations(theta, derivatives=False).chi2)
     found = {}
@@ -129,7 +116,7 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
         part = np.ix_(own, own)
         _, turn = np.linalg.eigh(naive[part])
         size_of = turn.T @ step[place][own]
-        least = _LEAST * unit * np.einsum("ij,ik,kj->j", turn, naive[part], turn)
+        least = LEAST_DYADIC * unit * np.einsum("ij,ik,kj->j", turn, naive[part], turn)
         variance = np.maximum(np.einsum("ij,ik,kj->j", turn, noise[part], turn), least)
         tiled = shares[:, :, own[:, None], own]
         freedom = np.maximum(degrees_of_freedom(np.einsum("ij,btik,kj->btj", turn, tiled, turn)), 1.0)
@@ -143,10 +130,6 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
         at = int(np.argmax(np.abs(shape)))
         found[name] = (min(1.0, float(chances[k]) * added), float(problem.t[at]), float(shape[at]))
     return found
-
-
-def _clusters(problem: Problem) -> int:
-    return max(2, min(ERROR_CLUSTERS, len(problem.t) // 4))
 
 
 def _with_model(problem: Problem, model: Any) -> Problem:
@@ -257,7 +240,7 @@ def _over(
     local = normal_equations(weighted, objective.linear)
     jacobian = objective.coordinates.jacobian(theta)[objective.moving]
     hessian = jacobian.T @ local.hessian @ jacobian
-    step = -_pseudo_inverse(hessian) @ (jacobian.T @ local.gradient) if hessian.size else np.zeros(0)
+    step = -pseudo_inverse(hessian) @ (jacobian.T @ local.gradient) if hessian.size else np.zeros(0)
     left = []
     for b, one in enumerate(products):
         inner = np.concatenate([local.contrast[b] * (jacobian @ step), [0.0, 0.0, -1.0]])
