@@ -136,12 +136,12 @@ def _with_model(problem: Problem, model: Any) -> Problem:
     """The problem with further parameters, free and without priors."""
     old = problem.table
     more = build_table(model.name, model.parameters[len(old) :], {}, [])
-    arrays = {
+    joined: dict[str, Any] = {
         name: np.concatenate([getattr(old, name), getattr(more, name)])
         for name in ("values", "lower", "upper", "vary", "given")
     }
-    rest = {name: getattr(old, name) + getattr(more, name) for name in ("names", "tie", "prior", "units")}
-    return replace(problem, model=model, table=replace(old, **arrays, **rest), layouts={})
+    joined |= {name: getattr(old, name) + getattr(more, name) for name in ("names", "tie", "prior", "units")}
+    return replace(problem, model=model, table=replace(old, **joined), layouts={})
 
 
 def _residuals(objective: Objective, theta: FloatArray, seed: int) -> tuple[FloatArray, float, FloatArray]:

@@ -7,27 +7,34 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb import plots
-from heterodyne_nb.assess import Criticism
+from heterodyne_nb.assess import GoodnessOfFit
 from heterodyne_nb.errors import ConfigurationError
 
 
 @pytest.fixture
-def found() -> Criticism:
+def found() -> GoodnessOfFit:
     shared = np.array([[1.0, np.nan, np.nan], [-4.0, 0.5, np.nan], [2.0, 0.0, 1.5]])
     data = {
         "shared": (("block2", "block1"), shared),
         "shared_by_age": ("age", [1.0, -4.0, 1.5, 0.0, 1.5]),
         "block_start": ("block1", [0.5, 10.5, 20.5]),
         "block_end": ("block1", [10.0, 20.0, 30.0]),
-        "chi2_reduced": ("angle", [1.0, 1.1, 0.9, 2.0]),
-        "chi2_score": ("angle", [0.0, 0.5, -0.5, 9.0]),
-        "worse_by": ("angle", [1.0, 1.1, 0.9, 2.0]),
+        "speckle_ratio": ("bin", [1.0, 1.1, 0.9, 3.0]),
+        "speckle_chance": ("bin", [1.0, 1.0, 1.0, 0.001]),
     }
-    coords = {"age": [5.0, 10.0, 15.0, 20.0, 25.0], "angle": [0.0, 30.0, 60.0, 90.0]}
-    return Criticism(xr.Dataset(data, coords=coords, attrs={"p_structure": 0.001, "p_runs": 0.4, "bins": 9}))
+    coords = {
+        "age": [5.0, 10.0, 15.0, 20.0, 25.0],
+        "q": ("bin", [0.01] * 4),
+        "phi": ("bin", [0.0, 30.0, 60.0, 90.0]),
+    }
+    return GoodnessOfFit(
+        xr.Dataset(
+            data, coords=coords, attrs={"p_structure": 0.001, "p_size": 0.4, "curves": "{}", "bins": 9}
+        )
+    )
 
 
-def test_the_shared_residual_is_a_symmetric_map_in_errors(found: Criticism) -> None:
+def test_the_shared_residual_is_a_symmetric_map_in_errors(found: GoodnessOfFit) -> None:
     tiles = plots.criticism(found).data[0]
     np.testing.assert_allclose(tiles.z, tiles.z.T)
     assert tiles.z[1, 0] == -4.0
@@ -35,7 +42,7 @@ def test_the_shared_residual_is_a_symmetric_map_in_errors(found: Criticism) -> N
     np.testing.assert_allclose(tiles.x, [0.5, 10.5, 20.5, 30.0])
 
 
-def test_findings_stand_above_and_the_course_along_the_age_below(found: Criticism) -> None:
+def test_findings_stand_above_and_the_course_along_the_age_below(found: GoodnessOfFit) -> None:
     figure = plots.criticism(found)
     assert figure.layout.title.text == found.verdict()
     words = figure.layout.title.subtitle.text.replace("<br>", " ")
@@ -45,6 +52,6 @@ def test_findings_stand_above_and_the_course_along_the_age_below(found: Criticis
     assert figure.layout.yaxis2.title.text == "shared residual (errors)"
 
 
-def test_something_else_is_refused(found: Criticism) -> None:
+def test_something_else_is_refused(found: GoodnessOfFit) -> None:
     with pytest.raises(ConfigurationError, match="no criticism"):
         plots.criticism(found.dataset)
