@@ -20,7 +20,6 @@ from typing import Any
 _FILES: dict[tuple[str, str], str] = {
     ("analysis.", "robust."): "bad_bins cross_validation robust_fit robust_parts robust_radius",
     ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
-    ("analysis.", "assess."): "comparison_table model_comparison",
     ("analysis.session.", "app.session."): (
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
@@ -38,7 +37,7 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles",
+    ("results.", "assess."): "bootstrap criticism jackknife profile",
     ("results.", "uncertainty."): (
         "clusters delta derived families identifiability identifiability_words reach targets uncertainty"
     ),
@@ -70,6 +69,9 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "assess.bootstrap": "results.draws",
+    "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
+    "assess.profile": "results.profiles",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
     "plots.comparison": "plots.paired",
