@@ -38,10 +38,9 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles subset",
+    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles",
     ("results.", "uncertainty."): (
-        "clusters curve_step delta derived identifiability identifiability_words one_step "
-        "reach targets tile_equations tile_record uncertainty"
+        "clusters delta derived identifiability identifiability_words reach targets uncertainty"
     ),
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
@@ -77,6 +76,18 @@ _NAMES: dict[str, dict[str, str]] = {
         "robust": "detect_bad_bins fit_robust radius_path",
     },
 }
+#: New file: old files that became part of it.
+_MERGED: dict[str, str] = {
+    "plots.bin_model": "plots.binmodel plots.modelled",
+    "plots.canvas": "plots.panels plots.theme",
+    "plots.comparison": "plots.paired",
+    "plots.export": "plots.stills",
+    "plots.maps": "plots.bands plots.mapview plots.reduce",
+    "plots.paper": "plots.stretch",
+    "plots.robust": "plots.radius plots.worst plots.worst_maps",
+    "plots.report": "plots.page",
+    "uncertainty.reweighting": "results.curve_step results.one_step",
+}
 _ROOT = "heterodyne_nb."
 
 #: Old module: new module.
@@ -91,6 +102,7 @@ MODULES: dict[str, str] = {
         for (old, new), files in _FILES.items()
         for file in files.split()
     },
+    **{f"{_ROOT}{old}": f"{_ROOT}{new}" for new, files in _MERGED.items() for old in files.split()},
 }
 #: Old folder: {name that it handed on: new folder}.
 NAMES: dict[str, dict[str, str]] = {
@@ -123,9 +135,9 @@ def moved_name(folder: str, name: str) -> Any:
     return getattr(importlib.import_module(_ROOT + home), name)
 
 
-def moved_folder(folder: str) -> ModuleType:
-    """The folder that took the place of ``heterodyne_nb.<folder>``: for the ``__getattr__`` of the package."""
-    old = f"{_ROOT}{folder}"
+def moved_module(name: str) -> ModuleType:
+    """The module that took the place of ``heterodyne_nb.<name>``: for the ``__getattr__`` of the package it was in."""
+    old = f"{_ROOT}{name}"
     _warn(old, MODULES[old], stacklevel=4)
     return importlib.import_module(MODULES[old])
 

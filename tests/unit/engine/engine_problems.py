@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from random_models import GAP, draw
-from reference_products import products, separable_maps
+from reference_sums import products, separable_maps
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
 from heterodyne_nb.engine import Problem

@@ -16,7 +16,7 @@ from engine_problems import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_models import SEPARABLE
-from reference_products import separable_maps
+from reference_sums import separable_maps
 
 from heterodyne_nb.engine import products_at
 
