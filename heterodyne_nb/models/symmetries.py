@@ -157,13 +157,13 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     table : ParameterTable
         Bounds and roles, which an equivalent vector must respect.
     """
-    theta = np.array(theta, float)
+    out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
     for symmetry in model.symmetries:
-        candidate = symmetry.reported(model, theta, middle)
-        if candidate is not None and _allowed(candidate, theta, table):
-            theta = candidate
-    return theta
+        candidate = symmetry.reported(model, out, middle)
+        if candidate is not None and _allowed(candidate, out, table):
+            out = candidate
+    return out
 
 
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
@@ -179,19 +179,20 @@ def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     (p,) or None
         Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
     """
-    theta, middle = np.array(theta, float), 0.5 * float(t[0] + t[-1])
+    here: FloatArray = np.array(theta, float)
+    middle = 0.5 * float(t[0] + t[-1])
     for swap in model.symmetries:
         if not isinstance(swap, Swap) or swap.larger is None:
             continue
-        swapped = swap.image(model, theta)
-        if _allowed(swapped, theta, table):
+        swapped = swap.image(model, here)
+        if _allowed(swapped, here, table):
             continue
-        out = np.where(table.vary, swapped, theta)
+        out: FloatArray = np.where(table.vary, swapped, here)
         for curve in (c for pair in swap.curves(model) for c in pair if c.form == "power_law"):
             i, j, k = curve.parameters  # at mid-time it is that of the other component whatever else is fixed
             if table.vary[i]:
                 out[i] = (curve.at(swapped, middle) - out[k]) * middle ** -out[j]
-        return np.clip(out, table.lower, table.upper)
+        return np.asarray(np.clip(out, table.lower, table.upper))
     return None
 
 

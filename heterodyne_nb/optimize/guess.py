@@ -94,9 +94,8 @@ class StartSampler:
         self.curves = searched_curves(problem.model)
         self.transports = [curve for curve in self.curves if curve.role == "transport"]
         self.ranges = start_ranges(problem.model, problem.table, problem.q, self.step, self.span)
-        for curve in self.curves:
-            for i in (*curve.parameters, curve.direction):
-                self.ranges.pop(i, None)
+        drawn = {i for curve in self.curves for i in (*curve.parameters, curve.direction)}
+        self.ranges = {i: ends for i, ends in self.ranges.items() if i not in drawn}
         self.keep_given = not np.all(problem.table.given[objective.free])
         self.middle = float(np.sqrt(problem.t[0] * problem.t[-1]))
         has_flow = any(curve.role == "velocity" for curve in self.curves)
