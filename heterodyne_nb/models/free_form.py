@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.config.parameters import ParameterSpec
-from heterodyne_nb.models.base import Parameters, SeparableModel
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 
 FloatArray = NDArray[np.float64]
 _FAR = 1e3
@@ -25,7 +24,7 @@ class FreeFormModel(SeparableModel):
     Parameters
     ----------
     base : SeparableModel
-        Every curve has a block of three parameters, of which the last is added to the curve.
+        Curves that have an offset among their parameters can bend.
     params : (p,)
         Published parameters that set the curves' sizes.
     t : (N,)
@@ -44,14 +43,15 @@ class FreeFormModel(SeparableModel):
     def __init__(self, base: Any, params: Parameters, t: FloatArray, waves: int) -> None:
         self.base, self.first, self.span = base, float(t[0]), float(t[-1] - t[0])
         curves = base.curves(params, t)
-        self.shapes = tuple((name, k) for name in curves for k in range(1, waves + 1))
+        parts = {curve.name: curve.parts.items() for curve in base.curve_specs if curve.name in curves}
+        levels = {name: [i for i, part in known if part == "offset"] for name, known in parts.items()}
+        self.shapes = tuple((name, k) for name in levels if levels[name] for k in range(1, waves + 1))
         size = {name: max(float(np.sqrt(np.mean(curve**2))), 1e-12) for name, curve in curves.items()}
         self.sizes = np.array([size[name] for name, _ in self.shapes])
-        levels = {name: block.indices[2] for name, block in zip(curves, base.blocks, strict=True)}
-        self._level = [levels[name] for name, _ in self.shapes]
+        self._level = [levels[name][0] for name, _ in self.shapes]
         added = (ParameterSpec(f"{name} wave {k}", "1", 0.0, -_FAR, _FAR, "") for name, k in self.shapes)
         self.name, self.parameters = f"{base.name}, free form", (*base.parameters, *added)
-        self.blocks, self.curve_units = base.blocks, base.curve_units
+        self.curve_specs = base.curve_specs
 
     def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """The curves of the base and what is added to them."""

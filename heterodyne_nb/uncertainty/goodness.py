@@ -90,9 +90,11 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
     problem = objective.problem
     base = problem.model
     curves = base.curves(theta, problem.t)
-    if not isinstance(base, SeparableModel) or len(base.blocks) != len(curves):
+    if not isinstance(base, SeparableModel):
         return {}
     model = FreeFormModel(base, theta, problem.t, WAVES)
+    if not model.shapes:
+        return {}
     free = Objective(_with_model(problem, model), contrast=objective.contrast)
     point = np.concatenate([theta, np.zeros(len(model.shapes))])
     sums = Tiles.at(free, point, ERROR_CLUSTERS)
@@ -111,7 +113,7 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
     naive = inverse[np.ix_(place, place)]
     unit = objective.reduced(objective.equations(theta, derivatives=False).chi2)
     found = {}
-    for name in curves:
+    for name in dict(model.shapes):
         own = np.array([i for i, (curve, _) in enumerate(model.shapes) if curve == name])
         part = np.ix_(own, own)
         _, turn = np.linalg.eigh(naive[part])
