@@ -4,10 +4,12 @@ from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.models.base import Model, ModelPlugin, OneTimeModel, SeparableModel, TwoTimeModel
 from heterodyne_nb.models.check import check_model
 from heterodyne_nb.models.functional import heterodyne_model
+from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.registry import ModelFactory
 from heterodyne_nb.models.terms import Terms
 
 __all__ = [
+    "HeterodyneModel",
     "Model",
     "ModelFactory",
     "ModelPlugin",
