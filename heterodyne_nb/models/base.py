@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import Block
+from heterodyne_nb.models.plugin_parameters import PluginParameters, plugin_parameters
 from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]
@@ -180,12 +181,27 @@ class OneTimeModel(Model):
 class ModelPlugin(ABC):
     """A user's own model without curves: a name and a function.
 
-    Set ``parameters`` (a tuple of :class:`ParameterSpec`) for names, units and bounds. A two-time plugin
-    sets ``two_time = True``; ``tau`` is then a pair of arrays (t1, t2) that broadcast. Derivatives are
-    taken by finite differences.
+    A two-time plugin sets ``two_time = True``; ``tau`` is then a pair of arrays (t1, t2) that broadcast. Derivatives
+    are taken by finite differences.
+
+    The parameters, with units and limits, are those of the attribute ``parameters`` or those given at registration
+    (:meth:`ModelFactory.register`), and else the names that the code of ``compute_correlation`` gives to the entries
+    of ``params``: ``D, v = params`` or ``D = params[0]``. A name alone starts at 1, limits 0.001 to 1000.
+
+    Examples
+    --------
+    >>> class CustomFlowModel(ModelPlugin):
+    ...     parameters = {"D": 1000.0, "v": {"value": 0.0, "min": -50.0, "max": 50.0, "unit": "Å/s"}}
+    ...     def get_model_name(self):
+    ...         return "custom_flow"
+    ...     def compute_correlation(self, tau, params, q, phi=None):
+    ...         D, v = params
+    ...         return np.exp(-2 * D * q**2 * tau) * np.cos(q * v * tau)
+    >>> adapt_plugin(CustomFlowModel()).parameter_names
+    ('D', 'v')
     """
 
-    parameters: tuple[ParameterSpec, ...] = ()
+    parameters: PluginParameters = ()
     two_time: bool = False
 
     @abstractmethod
@@ -201,7 +217,7 @@ def _with_parameters(model: Any) -> Any:
     specs = getattr(model, "parameters", ())
     if not specs or not all(isinstance(spec, ParameterSpec) for spec in specs):
         raise ConfigurationError(
-            f"model plugin {model.name!r} names no parameters",
+            f"model {model.name!r} names no parameters",
             expected="a class attribute `parameters`, a tuple of ParameterSpec",
         )
     return model
@@ -210,11 +226,11 @@ def _with_parameters(model: Any) -> Any:
 class _PluginCheck:
     """The one place where a plugin's answer is checked before anything else sees it."""
 
-    def __init__(self, plugin: ModelPlugin) -> None:
+    def __init__(self, plugin: ModelPlugin, parameters: PluginParameters | None = None) -> None:
         self.plugin = plugin
         self.name = plugin.get_model_name()
-        self.parameters = tuple(plugin.parameters)
-        _with_parameters(self)
+        given = plugin.parameters if parameters is None else parameters
+        self.parameters = plugin_parameters(self.name, given, plugin.compute_correlation)
 
     def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
         try:
@@ -250,8 +266,12 @@ class PluginOneTimeModel(_PluginCheck, OneTimeModel):
         return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
 
 
-def adapt_plugin(plugin: ModelPlugin | Model) -> Model:
+def adapt_plugin(plugin: ModelPlugin | Model, parameters: PluginParameters | None = None) -> Model:
     """Wrap a plugin so that it looks like any other model; a model stays as it is."""
-    if isinstance(plugin, Model):
-        return _with_parameters(plugin)
-    return PluginTwoTimeModel(plugin) if plugin.two_time else PluginOneTimeModel(plugin)
+    if not isinstance(plugin, Model):
+        return (PluginTwoTimeModel if plugin.two_time else PluginOneTimeModel)(plugin, parameters)
+    if parameters is not None:
+        raise ConfigurationError(
+            f"model {plugin.name!r} has parameters of its own", where="parameters", hint="leave them out"
+        )
+    return _with_parameters(plugin)
