@@ -11,7 +11,7 @@ import pytest
 import heterodyne_nb
 from heterodyne_nb import HeterodyneModel, ModelFactory, ModelPlugin, heterodyne_model
 from heterodyne_nb.data import make_dataset
-from heterodyne_nb.models import functional
+from heterodyne_nb.models import one_time
 
 
 class CustomFlowModel(ModelPlugin):
@@ -74,7 +74,7 @@ def test_repeated_evaluations_are_answered_from_a_cache(
 ) -> None:
     tau, _ = synthetic_data
     params = (0.3, 80.0, 900.0, 1500.0, 20.0)
-    functional._correlation.cache_clear()
+    one_time._correlation.cache_clear()
     first = heterodyne_model(tau, params, 0.03, 10.0)
     kept = first.copy()
     first[:] = 0.0  # the caller's own copy
@@ -82,7 +82,7 @@ def test_repeated_evaluations_are_answered_from_a_cache(
     def again(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr(functional.HeterodyneEquilibriumModel, "correlation", again)
+    monkeypatch.setattr(one_time.HeterodyneEquilibriumModel, "correlation", again)
     np.testing.assert_array_equal(heterodyne_model(tau, params, 0.03, 10.0), kept)
     np.testing.assert_array_equal(heterodyne_model(tau, params, 0.03, 10.0, contrast=0.2), 1.0 + 0.2 * kept)
     with pytest.raises(AssertionError, match="evaluated again"):
@@ -90,6 +90,6 @@ def test_repeated_evaluations_are_answered_from_a_cache(
 
 
 def test_what_is_large_is_not_kept() -> None:
-    functional._correlation.cache_clear()
+    one_time._correlation.cache_clear()
     heterodyne_model(np.linspace(0.1, 1, 300), (0.3, 80.0, 900.0, 1500.0, 20.0), np.full(300, 0.03), 10.0)
-    assert functional._correlation.cache_info().currsize == 0
+    assert one_time._correlation.cache_info().currsize == 0
