@@ -71,9 +71,11 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "plots.batch": "plots.batch_curves",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
     "plots.comparison": "plots.paired",
+    "plots.curves": "plots.compare",
     "plots.export": "plots.stills",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
     "plots.paper": "plots.stretch",

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from heterodyne_nb import old_paths
-from heterodyne_nb.plots.batch import parameters_against
-from heterodyne_nb.plots.batch_curves import curves_against
+from heterodyne_nb.plots.batch import curves_against, parameters_against
 from heterodyne_nb.plots.canvas import template_name
-from heterodyne_nb.plots.compare import compare_bands, compare_results
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.criticised import criticism
-from heterodyne_nb.plots.curves import curves
+from heterodyne_nb.plots.curves import compare_bands, compare_results, curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.dispersion import dispersion
 from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png

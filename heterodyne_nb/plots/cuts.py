@@ -75,8 +75,7 @@ def g2_cuts(
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     cuts = read_cuts(*_cut_at(ds, chosen, ages, width, cut))
     figure = canvas.panels(f"g₂, {chosen.label}", _note(cuts, result), theme=theme, height=480)
-    colours = _colours(cuts, theme)
-    for k, (one, colour) in enumerate(zip(cuts, colours, strict=True)):
+    for k, (one, colour) in enumerate(zip(cuts, canvas.series_colours(len(cuts), theme), strict=True)):
         label = "all ages" if one.window.age is None else f"{one.window.age:.4g} s"
         if result is not None:
             _add_model(figure, ds, result, chosen, one, colour, f"cut {k}")
@@ -89,7 +88,7 @@ def g2_cuts(
 
 def _log_ticks(cuts: list[Cut]) -> dict:
     decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
-    return {"type": "log", "dtick": "D2" if decades < 3 else 1, "tickformat": "~g"}
+    return canvas.log_axis(few=decades < 3)
 
 
 def _cut_at(
@@ -156,10 +155,6 @@ def thinned(tau: np.ndarray) -> np.ndarray:
         return np.arange(tau.size)
     wanted = np.geomspace(tau[0], tau[-1], _MOST_POINTS)
     return np.unique(np.abs(np.searchsorted(tau, wanted * (1 - 1e-12))).clip(0, tau.size - 1))
-
-
-def _colours(cuts: list[Cut], theme: str) -> list[str]:
-    return [canvas.line_colour(0, theme)] if len(cuts) == 1 else canvas.ordered_colours(len(cuts), theme)
 
 
 def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:

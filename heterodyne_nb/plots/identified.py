@@ -62,7 +62,7 @@ def identifiability(result: Any, *, theme: str = "light") -> go.Figure:
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], type="category", showgrid=False)
     figure.update_yaxes(title_text="combination", row=1, col=1)
     figure.update_xaxes(
-        title_text="standard error / scale of the parameters", type="log", tickformat="~g", dtick=1,
+        title_text="standard error / scale of the parameters", **canvas.log_axis(),
         range=np.log10(ends).tolist(), showgrid=True, row=1, col=2,
     )  # fmt: skip
     figure.add_vline(x=_WEAK, line={"dash": "dash", "width": 1, "color": canvas.faint(theme)}, row=1, col=2)

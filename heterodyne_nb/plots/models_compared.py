@@ -118,5 +118,5 @@ def _scale(values: np.ndarray) -> dict[str, Any]:
     """Logarithmic where values differ several-fold."""
     finite = values[np.isfinite(values) & (values > 0)]
     if finite.size and finite.max() > 4 * finite.min():
-        return {"type": "log", "tickformat": "~g", "dtick": "D2" if finite.max() < 100 * finite.min() else 1}
+        return canvas.log_axis(few=finite.max() < 100 * finite.min())
     return {}

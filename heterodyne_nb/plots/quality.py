@@ -111,8 +111,7 @@ def convergence(result: Any, *, theme: str = "light") -> go.Figure:
     figure.update_xaxes(title_text="iteration", rangemode="tozero")
     decades = _decades(values)
     if decades > 1:
-        ticks = {"dtick": "D2"} if decades < 3 else {"dtick": 1}
-        figure.update_yaxes(type="log", tickformat="~g", **ticks)
+        figure.update_yaxes(**canvas.log_axis(few=decades < 3))
     figure.update_yaxes(title_text="reduced χ²")
     return canvas.legend_below(figure)
 

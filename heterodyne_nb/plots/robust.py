@@ -87,7 +87,7 @@ def room_around(values: np.ndarray) -> dict[str, Any]:
     """Axis that holds the values, logarithmic where they are far apart."""
     if values.max() > _WIDE * values.min():
         ends = np.log10(values.min()), np.log10(values.max())
-        style: dict[str, Any] = {"type": "log", "tickformat": "~g", "dtick": "D2"}
+        style = canvas.log_axis(few=True)
     else:
         ends, style = (values.min(), values.max()), {}
     margin = 0.2 * (ends[1] - ends[0]) or 0.1
