@@ -77,6 +77,7 @@ _MERGED: dict[str, str] = {
     "plots.comparison": "plots.paired",
     "plots.curves": "plots.compare",
     "plots.export": "plots.stills",
+    "plots.fringes": "plots.velocity",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
     "plots.paper": "plots.stretch",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",

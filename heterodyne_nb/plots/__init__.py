@@ -11,9 +11,8 @@ from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.criticised import criticism
 from heterodyne_nb.plots.curves import compare_bands, compare_results, curves
 from heterodyne_nb.plots.cuts import g2_cuts
-from heterodyne_nb.plots.dispersion import dispersion
 from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png
-from heterodyne_nb.plots.fringes import fringe_spectrum
+from heterodyne_nb.plots.fringes import dispersion, fringe_spectrum, velocity_polar
 from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.influence import influence
 from heterodyne_nb.plots.intensity import intensity
@@ -25,7 +24,6 @@ from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.robust import radius_path, worst_case, worst_case_maps
 from heterodyne_nb.plots.tiles import chi2_by_tile
-from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [

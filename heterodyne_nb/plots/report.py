@@ -20,12 +20,12 @@ from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import TOOLBAR
+from heterodyne_nb.plots.fringes import velocity_polar
 from heterodyne_nb.plots.identified import identifiability
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
-from heterodyne_nb.plots.velocity import velocity_polar
 from heterodyne_nb.result import report_parts as parts
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text import html
@@ -206,7 +206,7 @@ def _plan(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[tuple[str,
         ],
     )
     if "v" in {*result.curve_names, *result.parameter_names}:
-        yield "Fringes", [lambda: velocity_polar(result, theme=theme)]
+        yield "Fringes", [lambda: velocity_polar(result=result, theme=theme)]
 
 
 def _plan_with_data(result: Any, ds: xr.Dataset, theme: str) -> Iterator[tuple[str, list[Draw]]]:
