@@ -249,6 +249,19 @@ def legend_below(figure: go.Figure, gap: int = 50) -> go.Figure:
     return figure
 
 
+def diverging_map(x: Any, y: Any, values: np.ndarray, reach: float, theme: str, **style: Any) -> go.Heatmap:
+    """Trace of a map of values on either side of zero, coloured from -`reach` to `reach`."""
+    return go.Heatmap(
+        x=x,
+        y=y,
+        z=values.astype(np.float32),
+        zmin=-reach,
+        zmax=reach,
+        colorscale=diverging_scale(theme),
+        **style,
+    )
+
+
 def place_columns(figure: go.Figure, domains: Sequence[tuple[float, float]]) -> None:
     """Move the panels of a single row, and the names above them, to parts (from, to) of the width."""
     for axis, name, domain in zip(figure.select_xaxes(), figure.layout.annotations, domains, strict=True):

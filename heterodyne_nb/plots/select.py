@@ -136,11 +136,7 @@ def listing(bins: list[Bin]) -> str:
 def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
     """Return a variable of `ds`, or raise ConfigurationError saying what it is needed for."""
     if not isinstance(ds, xr.Dataset):
-        raise ConfigurationError(
-            f"a {type(ds).__name__} is no dataset",
-            where="dataset",
-            expected="a Dataset, as open_dataset returns it",
-        )
+        raise not_a("dataset", ds, where="dataset", expected="a Dataset, as open_dataset returns it")
     if variable not in ds.variables:
         raise ConfigurationError(
             f"the dataset has no {variable!r}, needed for {what}",
@@ -150,14 +146,15 @@ def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
     return ds[variable]
 
 
+def not_a(what: str, found: object, *, where: str, expected: str) -> ConfigurationError:
+    """The error of an argument that is something else than what it should be."""
+    return ConfigurationError(f"a {type(found).__name__} is no {what}", where=where, expected=expected)
+
+
 def fit_result(result: Any) -> Any:
     """Return `result`, or raise ConfigurationError if it is something else than the result of a fit."""
     if not hasattr(result, "curve_names"):
-        raise ConfigurationError(
-            f"a {type(result).__name__} is no result of a fit",
-            where="result",
-            expected="a FitResult, as fit returns it",
-        )
+        raise not_a("result of a fit", result, where="result", expected="a FitResult, as fit returns it")
     return result
 
 
