@@ -80,6 +80,7 @@ _MERGED: dict[str, str] = {
     "plots.fringes": "plots.velocity",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
     "plots.paper": "plots.stretch",
+    "plots.quality": "plots.tiles",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
 }

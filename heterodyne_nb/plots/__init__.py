@@ -12,14 +12,12 @@ from heterodyne_nb.plots.curves import compare_bands, compare_results, curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png
 from heterodyne_nb.plots.fringes import dispersion, fringe_spectrum, velocity_polar
-from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import MapView, c2, map_view, reduce_map
 from heterodyne_nb.plots.paper import for_paper
-from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
+from heterodyne_nb.plots.quality import chi2_by_angle, chi2_by_tile, convergence, correlation, intensity
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.robust import radius_path, worst_case, worst_case_maps
 from heterodyne_nb.plots.statistics import criticism, identifiability, influence, model_comparison, profile
-from heterodyne_nb.plots.tiles import chi2_by_tile
 from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [

@@ -21,9 +21,8 @@ from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import TOOLBAR
 from heterodyne_nb.plots.fringes import velocity_polar
-from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import c2
-from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
+from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation, intensity
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
 from heterodyne_nb.plots.statistics import identifiability
 from heterodyne_nb.result import report_parts as parts

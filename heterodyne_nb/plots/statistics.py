@@ -16,9 +16,12 @@ from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
 from heterodyne_nb.uncertainty.identifiability_words import headline
 
-_WORDS = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
-_SYMBOLS = {"determined": "circle", "weak": "diamond", "null": "x"}
-_COLOURS = {"determined": 0, "weak": 4, "null": 1}
+#: Kind of a combination of parameters: its words, symbol, and colour.
+_KINDS = {
+    "determined": ("determined", "circle", 0),
+    "weak": ("hardly determined", "diamond", 4),
+    "null": ("not determined", "x", 1),
+}
 #: A combination counts as weak from this standard error on, as a part of its scale.
 _WEAK = 0.5
 #: Directions said in words above the panels.
@@ -96,7 +99,7 @@ def identifiability(result: Any, *, theme: str = "light") -> go.Figure:
 def _in_words(found: Identifiability) -> str:
     """Headline, and what is open, the worst first."""
     open_ones = [d for d in reversed(found.directions) if d.kind != "determined"]
-    lines = [f"{_WORDS[d.kind]}: {d.text}" for d in open_ones[:_SAID]]
+    lines = [f"{_KINDS[d.kind][0]}: {d.text}" for d in open_ones[:_SAID]]
     if len(open_ones) > _SAID:
         lines.append(f"… and {len(open_ones) - _SAID} more")
     return "<br>".join([headline(found.names, found.directions), *lines])
@@ -131,14 +134,14 @@ def _precisions(
     directions: tuple[Direction, ...], rows: list[str], end: float, theme: str
 ) -> list[go.Scatter]:
     traces = []
-    for kind, words in _WORDS.items():
+    for kind, (words, symbol, colour) in _KINDS.items():
         mine = [k for k, direction in enumerate(directions) if direction.kind == kind]
         if not mine:
             continue
         precision = np.array([directions[k].precision for k in mine])
         marker = {
-            "color": canvas.line_colour(_COLOURS[kind], theme),
-            "symbol": _SYMBOLS[kind],
+            "color": canvas.line_colour(colour, theme),
+            "symbol": symbol,
             "size": 10,
         }
         traces.append(

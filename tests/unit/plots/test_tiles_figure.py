@@ -11,7 +11,7 @@ import heterodyne_nb as hnb
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.plots.tiles import tile_statistics
+from heterodyne_nb.plots.quality import tile_statistics
 from heterodyne_nb.result import FitResult
 
 #: Tiles of 10 frames where something was added.
