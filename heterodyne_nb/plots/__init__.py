@@ -17,7 +17,13 @@ from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.quality import chi2_by_angle, chi2_by_tile, convergence, correlation, intensity
 from heterodyne_nb.plots.report import report
 from heterodyne_nb.plots.robust import radius_path, worst_case, worst_case_maps
-from heterodyne_nb.plots.statistics import criticism, identifiability, influence, model_comparison, profile
+from heterodyne_nb.plots.statistics import (
+    goodness_of_fit,
+    identifiability,
+    jackknife,
+    model_comparison,
+    profile,
+)
 from heterodyne_nb.plots.zoom import ZoomError, zoom_c2, zoom_comparison
 
 __all__ = [
@@ -32,16 +38,16 @@ __all__ = [
     "comparison",
     "convergence",
     "correlation",
-    "criticism",
     "curves",
     "curves_against",
     "dispersion",
     "for_paper",
     "fringe_spectrum",
     "g2_cuts",
+    "goodness_of_fit",
     "identifiability",
-    "influence",
     "intensity",
+    "jackknife",
     "keep_stills",
     "map_view",
     "model_comparison",
@@ -62,6 +68,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if f"{__name__}.{name}" in old_paths.MODULES:
-        return old_paths.moved_module(f"plots.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return old_paths.renamed("plots", name)

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import Choice, all_bins, need, one_bin
 
@@ -88,6 +89,7 @@ def fringe_spectrum(
     return _curve(figure, one, theme) if one.sizes["age"] == 1 else _map(figure, one, theme)
 
 
+@formerly("result", "frequencies")
 def velocity_polar(
     frequencies: xr.Dataset | None = None,
     result: Any = None,

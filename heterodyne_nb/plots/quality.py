@@ -11,6 +11,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import quality
 from heterodyne_nb.plots.maps import add_map, hatched
@@ -43,8 +44,9 @@ class Trace(NamedTuple):
     values: np.ndarray
 
 
+@formerly(ds="dataset")
 def intensity(
-    ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None, theme: str = "light"
+    dataset: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None, theme: str = "light"
 ) -> go.Figure:
     """Mean intensity of each frame, masked frames hatched.
 
@@ -54,7 +56,7 @@ def intensity(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``intensity(t)`` (or per bin), or ``c2``.
     q, phi, bin : optional
         Which bin, as in :func:`c2`; the first where several fit.
@@ -65,9 +67,9 @@ def intensity(
     ConfigurationError
         If there is no such bin, or neither intensity nor maps.
     """
-    chosen = find_bins(ds, q=q, phi=phi, bin=bin)[0]
-    times, used = frame_times(ds), used_frames(ds)
-    trace = _intensity_trace(ds, chosen, used)
+    chosen = find_bins(dataset, q=q, phi=phi, bin=bin)[0]
+    times, used = frame_times(dataset), used_frames(dataset)
+    trace = _intensity_trace(dataset, chosen, used)
     name, values = trace.name, trace.values
     note = f"{trace.place} · {int((~used).sum())} of {used.size} frames masked"
     figure = canvas.panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
@@ -76,7 +78,7 @@ def intensity(
     if hatching is not None:
         figure.add_intensity_trace(hatching)
     line = {"color": canvas.line_colour(0, theme), "width": 1.3}
-    frames = ds["frame"].values if "frame" in ds.variables else np.arange(1, times.size + 1)
+    frames = dataset["frame"].values if "frame" in dataset.variables else np.arange(1, times.size + 1)
     figure.add_intensity_trace(
         go.Scatter(
             x=times,
@@ -94,14 +96,14 @@ def intensity(
     return canvas.legend_below(figure, 50)
 
 
-def _intensity_trace(ds: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:
-    if "intensity" in ds.variables:
-        array = ds["intensity"]
+def _intensity_trace(dataset: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:
+    if "intensity" in dataset.variables:
+        array = dataset["intensity"]
         own = {dim: k for dim, k in chosen.place.items() if dim in array.dims}
         values = np.asarray(array.isel(own).values, dtype=float)
         unit = str(array.attrs.get("units", "counts"))
         return Trace("intensity", unit, chosen.label if own else "whole detector", values)
-    maps = need(ds, "c2", "a trace of the frames").isel(chosen.place)
+    maps = need(dataset, "c2", "a trace of the frames").isel(chosen.place)
     return Trace("mean c₂", "1", chosen.label, frame_means(maps, used))
 
 
@@ -329,10 +331,11 @@ class Tiles(NamedTuple):
     bins: str
 
 
+@formerly("result", "dataset")
 def chi2_by_tile(
     result: Any,
-    dataset: xr.Dataset | None = None,
     *,
+    dataset: xr.Dataset | None = None,
     q: Choice = None,
     phi: Choice = None,
     bin: int | None = None,

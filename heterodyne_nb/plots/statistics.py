@@ -165,12 +165,12 @@ def _relative(precision: float) -> str:
     return f"known to {precision:.2g} of its scale" if np.isfinite(precision) else "not known at all"
 
 
-def influence(jackknife: Any, *, theme: str = "light") -> go.Figure:
+def jackknife(found: Any, *, theme: str = "light") -> go.Figure:
     """Shift of each number when one group of bins is left out, in standard errors of the whole fit.
 
     Parameters
     ----------
-    jackknife : Jackknife
+    found : Jackknife
         As :func:`heterodyne_nb.jackknife` returns it.
     theme : {"light", "dark"}
 
@@ -179,16 +179,16 @@ def influence(jackknife: Any, *, theme: str = "light") -> go.Figure:
     ConfigurationError
         If this is no jackknife.
     """
-    table = getattr(jackknife, "influence", None)
+    table = getattr(found, "influence", None)
     if table is None:
-        raise not_a("jackknife", jackknife, where="found", expected="what jackknife returns")
+        raise not_a("jackknife", found, where="found", expected="what jackknife returns")
     pull = np.asarray(table.values, dtype=float)
     reach = max(1.0, float(np.nanmax(np.abs(pull), initial=0.0)))
     rows, columns = ([str(name) for name in axis] for axis in (table.index, table.columns))
-    over = str(jackknife.dataset.attrs.get("over", "bin"))
+    over = str(found.dataset.attrs.get("over", "bin"))
     figure = canvas.panels(
         f"Influence of each {_OVER.get(over, over)}",
-        jackknife.verdict(),
+        found.verdict(),
         theme=theme,
         height=240 + 30 * len(rows),
     )
@@ -301,7 +301,7 @@ def _add_profile(
     figure.add_hline(y=threshold, line={"dash": "dash", "width": 1, "color": faint}, **place)
 
 
-def criticism(found: Any, *, theme: str = "light") -> go.Figure:
+def goodness_of_fit(found: Any, *, theme: str = "light") -> go.Figure:
     """Residuals that all bins share, as a map of tiles and along the age, in their errors; findings in words.
 
     Bins are separate speckles: what their residuals have in common is no noise.

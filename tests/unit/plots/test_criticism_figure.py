@@ -28,7 +28,7 @@ def found() -> Criticism:
 
 
 def test_the_shared_residual_is_a_symmetric_map_in_errors(found: Criticism) -> None:
-    tiles = plots.criticism(found).data[0]
+    tiles = plots.goodness_of_fit(found).data[0]
     np.testing.assert_allclose(tiles.z, tiles.z.T)
     assert tiles.z[1, 0] == -4.0
     assert (tiles.zmin, tiles.zmax) == (-4.0, 4.0)
@@ -36,7 +36,7 @@ def test_the_shared_residual_is_a_symmetric_map_in_errors(found: Criticism) -> N
 
 
 def test_findings_stand_above_and_the_course_along_the_age_below(found: Criticism) -> None:
-    figure = plots.criticism(found)
+    figure = plots.goodness_of_fit(found)
     assert figure.layout.title.text == found.verdict()
     words = figure.layout.title.subtitle.text.replace("<br>", " ")
     assert all(finding in words for finding in found.findings)
@@ -47,4 +47,4 @@ def test_findings_stand_above_and_the_course_along_the_age_below(found: Criticis
 
 def test_something_else_is_refused(found: Criticism) -> None:
     with pytest.raises(ConfigurationError, match="no criticism"):
-        plots.criticism(found.dataset)
+        plots.goodness_of_fit(found.dataset)

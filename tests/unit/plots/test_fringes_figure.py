@@ -72,7 +72,7 @@ def test_a_bin_without_a_spectrum_and_a_dataset_without_one_are_errors(
 
 
 def test_the_polar_view_takes_the_peaks_at_the_age_asked_for(spectrum: xr.Dataset) -> None:
-    figure = plots.velocity_polar(make_result(), spectrum, t=19.0)
+    figure = plots.velocity_polar(spectrum, make_result(), t=19.0)
     assert "points: measured fringes at age 20 s" in figure.layout.title.subtitle.text
     points = next(trace for trace in figure.data if trace.mode == "markers")
     expected = spectrum["peak_frequency"].sel(q=0.005, age=20.0).values
@@ -92,7 +92,7 @@ def test_a_peak_of_fewer_than_two_fringes_a_cut_is_open(spectrum: xr.Dataset) ->
 
 
 def test_the_velocity_is_taken_at_the_age_of_the_points(spectrum: xr.Dataset) -> None:
-    figure = plots.velocity_polar(make_result(), spectrum)
+    figure = plots.velocity_polar(spectrum, make_result())
     assert "at t = 30 s" in figure.layout.title.subtitle.text
     assert "at age 30 s" in figure.layout.title.subtitle.text
 

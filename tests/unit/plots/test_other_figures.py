@@ -159,7 +159,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
     notes = ["dataset <made up> & small"]
     fitted = make_result(hessian=np.diag(np.geomspace(1.0, 1e4, 14)))
-    return plots.report(fitted, make_experiment(), path, notes=notes).read_text(encoding="utf-8")
+    return plots.report(make_experiment(), fitted, path, notes=notes).read_text(encoding="utf-8")
 
 
 def test_the_report_is_one_page_with_plotly_in_it_once(written: str) -> None:
@@ -187,13 +187,13 @@ def test_text_in_the_report_is_escaped(written: str) -> None:
 
 def test_what_cannot_be_shown_is_named_with_its_reason(tmp_path: Path) -> None:
     bare = make_result(covariance=None, bands=None, path=None)
-    page = plots.report(bare, None, tmp_path / "report.html").read_text(encoding="utf-8")
+    page = plots.report(None, bare, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Quality of the fit: this result holds no covariance" in page
     assert "<h2>Data against model</h2>" not in page
 
 
 def test_a_report_without_figures_is_small(tmp_path: Path) -> None:
-    path = plots.report(make_result(), None, tmp_path / "report.html", figures=False)
+    path = plots.report(None, make_result(), tmp_path / "report.html", figures=False)
     assert path.stat().st_size < 50_000
     assert "<script" not in path.read_text(encoding="utf-8")
 
@@ -207,7 +207,7 @@ def test_a_failed_report_leaves_the_old_one_alone(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Path, "write_text", fail)
     with pytest.raises(OSError, match="disk full"):
-        plots.report(make_result(), None, path, figures=False)
+        plots.report(None, make_result(), path, figures=False)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 

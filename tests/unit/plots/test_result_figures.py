@@ -200,7 +200,7 @@ def frequencies(v: float, phi0: float) -> xr.Dataset:
 
 
 def test_all_q_fall_on_one_velocity_curve(result: FitResult) -> None:
-    figure = plots.velocity_polar(result, frequencies(70.0, 20.0))
+    figure = plots.velocity_polar(frequencies(70.0, 20.0), result)
     right = [trace for trace in figure.data if trace.subplot == "polar2"]
     line = right[-1]
     for points in right[:-1]:
@@ -212,7 +212,7 @@ def test_all_q_fall_on_one_velocity_curve(result: FitResult) -> None:
 
 
 def test_the_fringe_lines_of_a_result_are_q_v_cos_over_two_pi(result: FitResult) -> None:
-    figure = plots.velocity_polar(result, t=30.0)
+    figure = plots.velocity_polar(result=result, t=30.0)
     left = [trace for trace in figure.data if trace.subplot != "polar2"]
     assert len(left) == 2
     speed = float(np.interp(30.0, result.dataset["t"], result.dataset["v"]))
@@ -221,13 +221,13 @@ def test_the_fringe_lines_of_a_result_are_q_v_cos_over_two_pi(result: FitResult)
 
 
 def test_a_bin_without_a_frequency_is_left_out() -> None:
-    figure = plots.velocity_polar(None, frequencies(70.0, 20.0))
+    figure = plots.velocity_polar(frequencies(70.0, 20.0))
     assert len(figure.data[0].theta) == 7
     assert 0.0 not in figure.data[0].theta
 
 
 def test_the_polar_view_needs_a_velocity() -> None:
     with pytest.raises(ConfigurationError, match="no velocity"):
-        plots.velocity_polar(make_result("static_isotropic"))
+        plots.velocity_polar(result=make_result("static_isotropic"))
     with pytest.raises(ConfigurationError, match="nothing to draw"):
         plots.velocity_polar()

@@ -61,7 +61,7 @@ def test_all_tiles_together_are_the_chi_square_of_the_fit(spoiled: xr.Dataset, h
 
 
 def test_the_corner_where_data_were_changed_stands_out(spoiled: xr.Dataset, held: FitResult) -> None:
-    chi2, shift = (t for t in plots.chi2_by_tile(held, spoiled).data if t.type == "heatmap")
+    chi2, shift = (t for t in plots.chi2_by_tile(held, dataset=spoiled).data if t.type == "heatmap")
     assert np.unravel_index(np.argmax(chi2.z), chi2.z.shape) in CORNER
     assert np.unravel_index(np.argmax(shift.z), shift.z.shape) in CORNER
     np.testing.assert_allclose(chi2.z, chi2.z.T)
@@ -69,7 +69,7 @@ def test_the_corner_where_data_were_changed_stands_out(spoiled: xr.Dataset, held
 
 
 def test_both_maps_carry_units_and_the_masked_frames(spoiled: xr.Dataset, held: FitResult) -> None:
-    figure = plots.chi2_by_tile(held, spoiled)
+    figure = plots.chi2_by_tile(held, dataset=spoiled)
     assert {axis.title.text for axis in figure.select_xaxes()} == {"t<sub>1</sub> (s)"}
     (band,) = (t for t in figure.data if t.name == "masked frames" and t.showlegend)
     t = frame_times(120)
@@ -86,7 +86,7 @@ def test_a_result_that_keeps_no_tiles_gets_them_from_the_data(spoiled: xr.Datase
         plots.chi2_by_tile(bare)
     other = spoiled.assign(c2=spoiled["c2"] + 0.01 * CONTRAST * (spoiled["t1"] > 10))
     with pytest.raises(ConfigurationError, match="data that were fitted"):
-        plots.chi2_by_tile(bare, other)
+        plots.chi2_by_tile(bare, dataset=other)
 
 
 def test_without_data_the_tiles_are_drawn_without_hatching(held: FitResult) -> None:
@@ -98,4 +98,4 @@ def test_without_data_the_tiles_are_drawn_without_hatching(held: FitResult) -> N
 def test_a_dead_bin_is_an_error(spoiled: xr.Dataset, held: FitResult) -> None:
     q, phi = float(spoiled["q"][DEAD[0]]), float(spoiled["phi"][DEAD[1]])
     with pytest.raises(ConfigurationError, match="none of these bins"):
-        plots.chi2_by_tile(held, spoiled, q=q, phi=phi)
+        plots.chi2_by_tile(held, dataset=spoiled, q=q, phi=phi)

@@ -122,7 +122,7 @@ def test_the_pull_of_every_group_is_drawn_with_the_verdict_above() -> None:
         verdict=lambda: "phi = 0° pulls phi0",
         dataset=xr.Dataset(attrs={"over": "phi"}),
     )
-    figure = plots.influence(jackknife)
+    figure = plots.jackknife(jackknife)
     (pulls,) = figure.data
     np.testing.assert_allclose(pulls.z, table.values, rtol=1e-6)
     assert (pulls.zmin, pulls.zmax) == (-3.0, 3.0)
@@ -130,7 +130,7 @@ def test_the_pull_of_every_group_is_drawn_with_the_verdict_above() -> None:
     assert figure.layout.yaxis.title.text == "angle left out"
 
 
-@pytest.mark.parametrize("draw", [plots.profile, plots.influence])
+@pytest.mark.parametrize("draw", [plots.profile, plots.jackknife])
 def test_what_is_something_else_is_refused_with_what_is_expected(draw) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
         draw({"phi0": 1.0})
