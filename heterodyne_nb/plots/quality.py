@@ -76,10 +76,10 @@ def intensity(
     span = _intensity_limits(values, used)
     hatching = hatched(used, times, theme=theme, heights=span)
     if hatching is not None:
-        figure.add_intensity_trace(hatching)
+        figure.add_trace(hatching)
     line = {"color": canvas.line_colour(0, theme), "width": 1.3}
     frames = dataset["frame"].values if "frame" in dataset.variables else np.arange(1, times.size + 1)
-    figure.add_intensity_trace(
+    figure.add_trace(
         go.Scatter(
             x=times,
             y=values,
