@@ -39,10 +39,9 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles subset",
+    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles",
     ("results.", "uncertainty."): (
-        "clusters curve_step delta derived families identifiability identifiability_words one_step "
-        "reach targets tile_equations tile_record uncertainty"
+        "clusters delta derived families identifiability identifiability_words reach targets uncertainty"
     ),
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
@@ -84,6 +83,7 @@ _MERGED: dict[str, str] = {
     "plots.quality": "plots.tiles",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
+    "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 #: Old name in a folder: new one.
 RENAMED: dict[str, dict[str, str]] = {

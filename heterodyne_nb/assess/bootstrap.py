@@ -3,7 +3,7 @@
 Pixels of a map share frames, so single tiles must not be drawn: a block k of frames gets a random weight w_k of mean
 1 and variance 1, and tile (k1, k2) the weight w_k1 w_k2 (a tile of one block w_k), as in the multiplicative ("pigeonhole")
 bootstrap for data with two crossed factors (Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021). Every draw is the
-one-step estimate of :mod:`heterodyne_nb.uncertainty.one_step`, so a thousand draws cost no pass over the pixels.
+one-step estimate of :mod:`heterodyne_nb.uncertainty.reweighting`, so a thousand draws cost no pass over the pixels.
 
 Product weights count noise that is *not* shared by the pixels of a frame up to three times (Owen 2007, Menzel 2021):
 with score sums S_k of the tiles that hold block k and s_k1k2 of single tiles, their score has the covariance
@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from heterodyne_nb.assess.draws import Bootstrap
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import BLOCKS, Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.delta import NORMAL_95
-from heterodyne_nb.uncertainty.one_step import Tiles, priors_of, refined, tiles_at
-from heterodyne_nb.uncertainty.uncertainty import CLUSTERS
+from heterodyne_nb.uncertainty.reweighting import Reweighting
 
 FloatArray = NDArray[np.float64]
 
@@ -49,7 +48,7 @@ def bootstrap(
     n: int = 500,
     seed: int = 0,
     kind: str = "blocks",
-    blocks: int = CLUSTERS,
+    blocks: int = BLOCKS,
     weights: str = "exponential",
     match: bool = True,
     common_frames: bool = False,
@@ -107,12 +106,12 @@ def bootstrap(
     """
     _check(n, seed, kind, weights, steps, blocks)
     objective = objective_of(result, dataset)
-    bins, frames = objective.problem.n_bins, len(objective.problem.t)
+    bins = objective.problem.n_bins
     if kind != "blocks" and bins < 2:
         raise ConfigurationError(f"{bins} bin cannot be drawn from", where="kind", expected="'blocks'")
     if kind != "blocks" and bins < _FEW_BINS:
         warn(f"{bins} bins say little about their own scatter; kind='blocks' is safer", FitWarning)
-    tiles = tiles_at(objective, optimum(result), max(2, min(blocks, frames // 4)))
+    tiles = Reweighting.at(objective, optimum(result), blocks)
     matched = match and kind == "blocks" and not common_frames
     match_to = _Matched(tiles) if matched else None
     rng = np.random.default_rng(seed)
@@ -123,26 +122,30 @@ def bootstrap(
         drawn = tile_weights(rng, tiles, kind, weights, common_frames)
         means = _prior_means(objective, rng)
         if match_to is None:
-            found.append(refined(tiles, drawn, means, None, steps))
+            found.append(tiles.step(drawn, means, steps=steps))
         else:
-            found.append(refined(tiles, None, means, match_to.tilt(drawn), steps))
+            found.append(tiles.step(None, means, match_to.tilt(drawn), steps))
         if k % 20 == 0 or k == n - 1:
             on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
     if len(found) < 2:
         raise OptimizationError(f"stopped after {len(found)} draws", expected="at least 2")
-    told = _in_words(kind, tiles.clusters, common_frames, matched, steps)
+    told = _in_words(kind, tiles.blocks, common_frames, matched, steps)
     return Bootstrap(_dataset(result, np.array(found), told, seed=seed, asked=n))
 
 
 def tile_weights(
-    rng: np.random.Generator, tiles: Tiles, kind: str, law: str = "exponential", common_frames: bool = False
+    rng: np.random.Generator,
+    tiles: Reweighting,
+    kind: str,
+    law: str = "exponential",
+    common_frames: bool = False,
 ) -> FloatArray:
     """Weights (B, T) of one draw."""
     bins, count = tiles.products.shape[:2]
     weights = np.ones((bins, count))
     if kind != "bins":
         late, early = tiles.places
-        block = _law(rng, law, (1 if common_frames else bins, tiles.clusters))
+        block = _law(rng, law, (1 if common_frames else bins, tiles.blocks))
         weights = weights * np.where(late == early, block[:, late], block[:, late] * block[:, early])
     if kind != "blocks":
         weights = weights * _law(rng, law, (bins, 1))
@@ -161,7 +164,7 @@ class _Matched:
     The map is the optimal transport of normal laws, D^½ (D^½ C D^½)^-½ D^½ for covariances C of the draws and D wanted.
     """
 
-    def __init__(self, tiles: Tiles) -> None:
+    def __init__(self, tiles: Reweighting) -> None:
         self.tiles = tiles
         self.start, hessian = tiles.internal(tiles.equations())
         curvature = 0.5 * hessian
@@ -178,7 +181,7 @@ class _Matched:
         return self.map @ (gradient - self.start)
 
 
-def _widened(tiles: Tiles) -> FloatArray:
+def _widened(tiles: Reweighting) -> FloatArray:
     """Dyadic covariance (n, n) widened so that normal draws have about Student's 95 % intervals.
 
     Every coordinate by t_nu / 1.96 with its own degrees of freedom; their correlations stay.
@@ -190,12 +193,12 @@ def _widened(tiles: Tiles) -> FloatArray:
     return factor[:, None] * tiles.noise * factor
 
 
-def _drawn_meat(tiles: Tiles) -> FloatArray:
+def _drawn_meat(tiles: Reweighting) -> FloatArray:
     """Covariance of the score under product weights of variance 1, (n, n)."""
     scores, (late, early) = tiles.scores(), tiles.places
     total = np.zeros((scores.shape[2], scores.shape[2]))
     for s in scores:
-        for k in range(tiles.clusters):
+        for k in range(tiles.blocks):
             own = s[(late == k) | (early == k)].sum(axis=0)
             total += np.outer(own, own)
         off = s[late != early]
@@ -211,10 +214,8 @@ def _power(matrix: FloatArray, exponent: float) -> FloatArray:
 
 
 def _prior_means(objective: Objective, rng: np.random.Generator) -> FloatArray | None:
-    priors = priors_of(objective)
-    if not priors:
-        return None
-    return np.array([mean + width * rng.standard_normal() for _, mean, width in priors])
+    priors = objective.priors
+    return priors.mean + priors.width * rng.standard_normal(len(priors.mean)) if len(priors.mean) else None
 
 
 def _check(n: Any, seed: Any, kind: str, weights: str, steps: Any, blocks: Any) -> None:

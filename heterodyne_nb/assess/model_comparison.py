@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.assess.comparison_table import ModelComparison
 from heterodyne_nb.assess.jackknife import groups_of
-from heterodyne_nb.assess.subset import keep_bins
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -36,7 +35,7 @@ from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.uncertainty.clusters import corrected_meat
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS, tile_equations
+from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
@@ -143,15 +142,14 @@ def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) 
 
 def _trace(objective: Objective, theta: FloatArray) -> float:
     """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
-    clusters = max(2, min(ERROR_CLUSTERS, len(objective.problem.t) // 4))
-    equations = tile_equations(objective, theta, objective.equations(theta), clusters)
-    scale = np.sqrt(np.maximum(np.diag(equations.matrix), 1e-300))
-    values, vectors = np.linalg.eigh(equations.matrix / np.outer(scale, scale))
+    tiles = Tiles.at(objective, theta, ERROR_CLUSTERS, local=objective.equations(theta))
+    scale = np.sqrt(np.maximum(np.diag(tiles.joint_matrix), 1e-300))
+    values, vectors = np.linalg.eigh(tiles.joint_matrix / np.outer(scale, scale))
     kept = values > 1e-11 * values[-1]
     white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
     total = 0.0
-    for b, scores in enumerate(equations.scores):
-        acting, matrices = equations.of_bin(b)
+    for b, scores in enumerate(tiles.joint_scores):
+        acting, matrices = tiles.of_bin(b)
         half = white[acting]
         total += float(np.trace(corrected_meat(scores[:, acting] @ half, half.T @ matrices @ half)))
     return max(total, 0.0)
@@ -168,7 +166,7 @@ def _held_out(objective: Objective, theta: FloatArray, folds: int, stop: StopTok
         _go_on(stop)
         left = member % count == fold
         strategy = GaussNewtonStrategy(max_iterations=_REFIT, ftol=1e-7, stop=stop)
-        found = strategy.optimize(keep_bins(objective, ~left), theta)
+        found = strategy.optimize(objective.subset(~left), theta)
         out.append(float(objective.equations(found.x, derivatives=False).chi2_bin[left].sum()))
     return np.array(out)
 

@@ -30,7 +30,7 @@ from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
-from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
+from heterodyne_nb.uncertainty.reweighting import Reweighting
 from heterodyne_nb.uncertainty.targets import Target, TargetName, target
 from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
 
@@ -102,7 +102,7 @@ def profile(
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.t
     targets = [target(objective.problem.model, name, t) for name in wanted]
-    tiles = tiles_at(objective, theta, max(2, min(ERROR_CLUSTERS, len(t) // 4)))
+    tiles = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
     lines = []
     for k, one in enumerate(targets):
@@ -166,7 +166,7 @@ class _Held:
 class _Walk:
     """Steps along one number, both ways from the optimum."""
 
-    def __init__(self, tiles: Tiles, target: Target, strategy: GaussNewtonStrategy) -> None:
+    def __init__(self, tiles: Reweighting, target: Target, strategy: GaussNewtonStrategy) -> None:
         self.objective, self.target, self.strategy = tiles.objective, target, strategy
         self.theta, self.value = tiles.theta, target.compute(tiles.theta)
         self.base = self.objective(self.theta)

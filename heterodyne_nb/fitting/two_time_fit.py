@@ -19,6 +19,7 @@ from heterodyne_nb.engine import (
     get_loss,
     kernels_ready,
     problem_from_dataset,
+    residual_record,
     residual_scale,
 )
 from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
@@ -30,7 +31,6 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
-from heterodyne_nb.uncertainty.tile_record import tile_record
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
@@ -210,7 +210,7 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(tile_record(objective, theta)),
+        bins=_bins(problem, local, spread).merge(residual_record(objective, theta, local=local)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,

@@ -9,6 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from heterodyne_nb.data.bins import levels
+from heterodyne_nb.engine import residual_record
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.old_paths import formerly
@@ -26,7 +28,6 @@ from heterodyne_nb.plots.select import (
     need,
     used_frames,
 )
-from heterodyne_nb.uncertainty.tile_record import tile_record
 
 _NUMBERS_UP_TO = 16
 _TILE_DOMAINS = ((0.0, 0.38), (0.58, 0.96))
@@ -154,10 +155,11 @@ def chi2_by_angle(result: Any, *, theme: str = "light") -> go.Figure:
     q, phi = (np.atleast_1d(data[name].values).astype(float) for name in ("q", "phi"))
     chi2 = np.atleast_1d(data["chi2_reduced_bin"].values).astype(float)
     figure = canvas.panels("Reduced χ² by angle", quality(result), theme=theme, height=420)
-    rings = np.unique(q)
+    rings, ring_of = levels(q)
     colours = canvas.ordered_colours(rings.size, theme)
-    for ring, colour in zip(rings, colours, strict=True):
-        order = np.flatnonzero(q == ring)[np.argsort(phi[q == ring])]
+    for k, (ring, colour) in enumerate(zip(rings, colours, strict=True)):
+        inside = np.flatnonzero(ring_of == k)
+        order = inside[np.argsort(phi[inside])]
         figure.add_trace(_points(phi[order], chi2[order], f"q = {ring:.4g} Å⁻¹", colour))
     figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": canvas.faint(theme)})
     figure.update_xaxes(title_text="φ (°)", dtick=45 if np.ptp(phi) >= 135 else None)
@@ -439,7 +441,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
         objective = objective_of(result, dataset)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
-    return kept.assign(tile_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
+    return kept.assign(residual_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 
 
 def _among(q: float, phi: float, bins: list[Bin]) -> bool:
