@@ -16,8 +16,8 @@ from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
-from heterodyne_nb.text.html import heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.clusters import dyadic_meat
 from heterodyne_nb.uncertainty.reweighting import Reweighting
 from heterodyne_nb.uncertainty.targets import Target, middle_targets
@@ -30,7 +30,7 @@ SURPRISING = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Jackknife:
+class Jackknife(Tabular):
     """Fits without one group of bins each; made by :func:`heterodyne_nb.jackknife`.
 
     Attributes
@@ -71,15 +71,21 @@ class Jackknife:
             )
         return "; ".join(lines) + ". Look at the residuals there."
 
-    def __repr__(self) -> str:
-        rows = _rows(self.dataset)
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([_title(self.dataset), *lines, self.verdict()])
-
-    def _repr_html_(self) -> str:
-        head, *rows = _rows(self.dataset)
-        return page(heading(_title(self.dataset)) + table(head, rows) + heading(self.verdict()))
+    def _printed(self) -> Printed:
+        ds = self.dataset
+        rows = [["left out", *ds["quantity"].values.tolist()]]
+        for k, label in enumerate(ds["label"].values.tolist()):
+            both = zip(ds["pull"].values[k], ds["surprise"].values[k], strict=True)
+            rows.append(
+                [label, *(_signed(float(p)) + (" !" if abs(s) > SURPRISING else "") for p, s in both)]
+            )
+        both = zip(ds["value"].values, ds["stderr"].values, strict=True)
+        rows.append(["value ± jackknife error", *(value_with_error(float(v), float(e)) for v, e in both)])
+        way = "fitted again" if ds.attrs["refit"] else "one step"
+        title = (
+            f"{ds.attrs['mode']} without one {ds.attrs['over']} at a time ({way}): shift in standard errors"
+        )
+        return Printed(title, rows, self.verdict())
 
 
 def jackknife(
@@ -241,24 +247,6 @@ def _expected(
         noise = np.einsum("qi,ij,qj->q", slopes, rest @ meat @ rest, slopes)
         out.append(np.sqrt(np.maximum((part - whole) / part * noise, 0.0)))
     return np.array(out)
-
-
-def _title(ds: xr.Dataset) -> str:
-    way = "fitted again" if ds.attrs["refit"] else "one step"
-    return f"{ds.attrs['mode']} without one {ds.attrs['over']} at a time ({way}): shift in standard errors"
-
-
-def _rows(ds: xr.Dataset) -> list[list[str]]:
-    names = ds["quantity"].values.tolist()
-    rows = [["left out", *names]]
-    for k, label in enumerate(ds["label"].values.tolist()):
-        cells = []
-        for pull, surprise in zip(ds["pull"].values[k], ds["surprise"].values[k], strict=True):
-            cells.append(_signed(float(pull)) + (" !" if abs(surprise) > SURPRISING else ""))
-        rows.append([label, *cells])
-    both = zip(ds["value"].values, ds["stderr"].values, strict=True)
-    rows.append(["value ± jackknife error", *(value_with_error(float(v), float(e)) for v, e in both)])
-    return rows
 
 
 def _signed(value: float) -> str:

@@ -28,13 +28,14 @@ from heterodyne_nb.engine import (
 from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.symmetries import canonical
-from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
+from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
+from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
-from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
+from heterodyne_nb.uncertainty.delta import curve_bands
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
@@ -47,7 +48,7 @@ _COMPILING = "preparing the kernels: half a minute at the first fit after instal
 class FitOptions:
     """How to fit; see :func:`heterodyne_nb.fit`."""
 
-    method: str = "gauss_newton"
+    method: str | OptimizationStrategy = "gauss_newton"
     contrast: str = "per_bin"
     loss: str = "linear"
     loss_scale: float | str = "auto"
@@ -69,7 +70,12 @@ class FitOptions:
 
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
-        return create_strategy(self.method, **self.options)
+        return made_strategy(self.method, self.options)
+
+    @property
+    def method_name(self) -> str:
+        """The method in a word, for results and records."""
+        return self.method if isinstance(self.method, str) else made_strategy(self.method).name
 
     def search(self, table: ParameterTable) -> MultistartSettings:
         """How wide to search: not at all when multistart is 0."""
@@ -253,7 +259,7 @@ def result_of(
         n_free=objective.n_free,
         success=solved.success and not stopped,
         message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method,
+        method=options.method_name,
         provenance=provenance,
         path=solved.path,
         bounds=problem.table.bounds,
@@ -294,7 +300,7 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     more = curve_bands(problem.model, theta, extra, problem.t)
     for name, curve in problem.model.curves(theta, problem.t).items():
         (low, high), (lower, upper) = bands[name], more[name]
-        least, most = physical_range(name)
+        least, most = problem.model.curve(name).range
         lower = np.maximum(curve - np.hypot(curve - low, curve - lower), least)
         upper = np.minimum(curve + np.hypot(high - curve, upper - curve), most)
         bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)
