@@ -18,6 +18,7 @@ from heterodyne_nb.data.quality import check_maps, tidy_map
 from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
+ENDINGS = (".npz", ".npy")
 _NAMES = {
     "c2": ("c2", "c2_exp", "C2", "twotime"),
     "g2": ("g2",),
