@@ -232,7 +232,9 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
         values = values.reshape(shape)
     if values.shape != shape:
         raise DataFormatError(
-            f"the shape is {values.shape}", where=place(group, key), expected=f"{shape}: {expected}"
+            f"the shape is {values.shape}",
+            where=place(group, key),
+            expected=expected if str(shape[0]) in expected else f"{shape}: {expected}",
         )
     return values
 
