@@ -24,6 +24,9 @@ _PUBLIC: dict[str, str] = {
     "OptimizationError": "errors",
     "ConfigManager": "config",
     "open_dataset": "data",
+    "open_frames": "frames",
+    "FrameSet": "frames",
+    "correlate": "frames",
     "LazyDataLoader": "data",
     "ChunkedDataProcessor": "data",
     "monitor_memory_usage": "data",
@@ -72,7 +75,7 @@ old_paths.install()
 
 def __getattr__(name: str) -> Any:
     if name == "widgets":
-        return old_paths.moved_folder(name)
+        return old_paths.moved_module(name)
     if name not in _PUBLIC:
         raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; {_offer(name)}")
     home = _PUBLIC[name]
