@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import h5py
 import numpy as np
@@ -92,7 +93,7 @@ class ApsU(Layout):
         results, qmap = hdf.follow(root, "output_data", root), root["qmap"]
         places = {key: path.replace("xpcs/", f"{name}/") for key, path in _METADATA.items()}
         known = hdf.metadata(h5file, places)
-        bins = _bins(qmap, known)
+        bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
             dt=_frame_time(h5file, results, "twotime" if _MAPS in results else "multitau"),
@@ -155,9 +156,10 @@ def _axes(qmap: h5py.Group) -> list[Axis]:
     return axes
 
 
-def _bins(qmap: h5py.Group, geometry: dict) -> Bins:
+def bins_of_qmap(qmap: h5py.Group, geometry: dict[str, Any] | None = None) -> Bins:
+    """q, phi and other coordinates of each label (from 1) of a partition, by the names and units of its axes."""
     axes = _axes(qmap)
-    return bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), geometry)
+    return bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), geometry or {})
 
 
 def _cells(qmap: h5py.Group, n_0: int, n_1: int) -> np.ndarray:

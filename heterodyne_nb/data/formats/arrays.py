@@ -69,7 +69,7 @@ def read_plain(
         q or dt is given nowhere, arrays do not fit together, or the file is not NumPy's.
     """
     check_readable(path)
-    found, said = _load(path), {}
+    found, said = _load(path), dict[str, str]()
     for values in (found, beside := _sidecar(path)):
         said |= _units_of(values, path)
     found = _renamed(found, path) | _renamed(beside, path.with_suffix(".json"))
@@ -158,7 +158,7 @@ def _units_of(values: dict[str, Any], path: Path) -> dict[str, str]:
     said = values.pop("units", {})
     if not isinstance(said, dict):
         raise DataFormatError("units is not a mapping", where=str(path), expected='{"q": "1/nm", "dt": "ms"}')
-    found = {_KNOWN.get(name, name): str(unit) for name, unit in said.items()}
+    found: dict[str, str] = {_KNOWN.get(str(n), str(n)): str(unit) for n, unit in said.items()}
     for name, key in _KNOWN.items():
         for word in ("units", "unit"):
             if f"{name}_{word}" in values:
