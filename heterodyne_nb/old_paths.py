@@ -95,6 +95,8 @@ _ROOT = "heterodyne_nb."
 
 #: Old module: new module.
 MODULES: dict[str, str] = {
+    f"{_ROOT}data.own": f"{_ROOT}data.formats.native",
+    f"{_ROOT}data.plain": f"{_ROOT}data.formats.arrays",
     f"{_ROOT}data.writers": f"{_ROOT}data.formats",
     f"{_ROOT}analysis.session": f"{_ROOT}app.session",
     f"{_ROOT}optimize.robust": f"{_ROOT}robust",

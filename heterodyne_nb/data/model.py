@@ -107,10 +107,7 @@ def make_dataset(
         Shapes do not fit together, maps are not square, dt is not positive, a unit is not known, or a q is not
         possible (above 10 1/Å).
     """
-    if units:
-        with reading(units):
-            q, phi, dt, tau = (number(v, n) for n, v in (("q", q), ("phi", phi), ("dt", dt), ("tau", tau)))
-    else:
+    with reading(units):
         q, phi, dt, tau = (number(v, n) for n, v in (("q", q), ("phi", phi), ("dt", dt), ("tau", tau)))
     q, phi = _axis(q, "q", unknown=bool(others)), _axis(phi, "phi")
     check_q(q, "make_dataset")

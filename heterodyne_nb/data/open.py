@@ -11,9 +11,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data import own, plain
 from heterodyne_nb.data.assemble import assemble
-from heterodyne_nb.data.formats import LAYOUTS, Layout, hdf
+from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
 from heterodyne_nb.data.units import reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
@@ -37,7 +36,7 @@ def open_dataset(
     Parameters
     ----------
     path : str or path
-        An HDF5 result file, ``.npz`` or ``.npy`` arrays, or this package's netCDF or Zarr.
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -78,12 +77,12 @@ def open_dataset(
     path = Path(path)
     recover(path)
     with reading(units) as read:
-        if path.suffix.lower() in plain.ENDINGS:
+        if path.suffix.lower() in arrays.ENDINGS:
             _no_analysis(analysis, path)
-            ds, q, phi = plain.read_plain(path, q=q, phi=phi, dt=dt)
-        elif own.is_zarr(path):
+            ds, q, phi = arrays.read_plain(path, q=q, phi=phi, dt=dt)
+        elif native.is_zarr(path):
             _no_analysis(analysis, path)
-            ds = own.open_own(path, dt=dt)
+            ds = native.open_own(path, dt=dt)
         else:
             ds = read_h5(path, layout=layout, dt=dt, analysis=analysis, keep_empty=keep_empty)
     if read.assumed:
@@ -105,9 +104,9 @@ def read_h5(
 ) -> xr.Dataset:
     """Read one HDF5 file of any layout; the maps stay on disk."""
     with hdf.open_h5(path) as h5file:
-        if layout in (None, own.NAME) and own.is_own(h5file):
+        if layout in (None, native.NAME) and native.is_own(h5file):
             _no_analysis(analysis, Path(path))
-            return own.open_own(Path(path), dt=dt)
+            return native.open_own(Path(path), dt=dt)
         reader = find_layout(h5file, layout)
         names = reader.analyses(h5file)
         if not names:
@@ -142,7 +141,7 @@ def list_analyses(path: str | os.PathLike[str], *, layout: str | None = None) ->
         As for :func:`open_dataset`.
     """
     with hdf.open_h5(path) as h5file:
-        return [] if own.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
+        return [] if native.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
 
 
 def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
@@ -162,7 +161,7 @@ def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
     for key, missing in tried.items():
         if not missing:
             return known[key]
-    tried[own.NAME] = [f"root attribute {own.ATTRIBUTE}"]
+    tried[native.NAME] = [f"root attribute {native.ATTRIBUTE}"]
     lines = "\n".join(f"    {key}: lacks {', '.join(missing)}" for key, missing in tried.items())
     raise DataFormatError(
         f"the layout of this file is not known; it holds {_contents(h5file)}. Layouts tried:\n{lines}",
@@ -174,7 +173,7 @@ def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
 def _named(h5file: h5py.File, name: str, known: dict[str, Layout]) -> Layout:
     if name not in known:
         raise ConfigurationError(
-            f"layout {name!r} is not known", expected=f"one of {sorted([*known, own.NAME])}"
+            f"layout {name!r} is not known", expected=f"one of {sorted([*known, native.NAME])}"
         )
     missing = known[name].lacks(h5file)
     if missing:

@@ -35,7 +35,7 @@ class Quantity(NamedTuple):
     expected: str
 
 
-_Q = Quantity("1/Å", "1/angstrom", "a unit of 1/length: 1/Å, 1/nm, 1/m, …")
+_Q = Quantity("1/Å", "1/angstrom", "1/Å or 1/nm, or another unit of 1/length")
 _ANGLE = Quantity("degrees", "degree", "a unit of angle: degrees, rad, …")
 _TIME = Quantity("s", "second", "a unit of time: s, ms, µs, ns, …")
 _DELAY = Quantity("s", "second", "a unit of time (s, ms, µs, ns, …), or frames")
@@ -260,20 +260,25 @@ def standard_units(ds: xr.Dataset) -> xr.Dataset:
     DataFormatError
         An unknown unit, a q that is not possible, or no q at all.
     """
-    for name in ("q", "phi", "t", "t1", "t2", "tau"):
-        if name not in ds.coords:
-            continue
-        old, unit = ds[name], ds[name].attrs.get("units")
-        if unit is not None and unit != QUANTITIES[name].unit:
-            values = convert(old.values, str(unit), name, name)
-            new = (old.dims, values, {**old.attrs, "units": QUANTITIES[name].unit})
-            ds = ds.assign_coords({name: new})
+    ds = converted(ds)
     if "q" in ds.coords:
         if not np.isfinite(ds["q"].values).all():
             raise DataFormatError(
                 "the q of some bins is not known", where="q", hint='give it: ds.assign_coords(q=("bin", […]))'
             )
         check_q(ds["q"].values, "q")
+    return ds
+
+
+def converted(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with its coordinates in the units that the package uses; the data are not touched."""
+    for name in ("q", "phi", "t", "t1", "t2", "tau"):
+        unit = ds[name].attrs.get("units") if name in ds.coords else None
+        if unit is not None and unit != QUANTITIES[name].unit:
+            old = ds[name]
+            values = convert(old.values, str(unit), name, name)
+            new = (old.dims, values, {**old.attrs, "units": QUANTITIES[name].unit})
+            ds = ds.assign_coords({name: new})
     return ds
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import h5py
 import numpy as np
@@ -92,7 +93,7 @@ class ApsU(Layout):
         results, qmap = hdf.follow(root, "output_data", root), root["qmap"]
         places = {key: path.replace("xpcs/", f"{name}/") for key, path in _METADATA.items()}
         known = hdf.metadata(h5file, places)
-        bins = _bins(qmap, known)
+        bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
             dt=_frame_time(h5file, results, "twotime" if _MAPS in results else "multitau"),
@@ -139,12 +140,14 @@ def _axes(qmap: h5py.Group) -> list[Axis]:
     """The two axes of the partition by the names and units that the file gives them."""
     names, units = hdf.strings(qmap, "map_names"), hdf.strings(qmap, "map_units")
     axes = []
-    for i, usual in enumerate(("q", "phi")):
+    for i, (usual, usual_unit) in enumerate((("q", "1/Å"), ("phi", "degrees"))):
         key = f"dynamic_v_list_dim{i}"
-        if i == 1 and key not in qmap:
+        if i == 1 and key not in qmap and (names[1:] or [""])[0].lower() in ("", "none") and names:
             axes.append(Axis("none", np.zeros(1), None, hdf.place(qmap, key)))
             continue
-        values = hdf.vector(qmap, key, f"the values along axis {i} of the partition, {usual} unless named")
+        values = hdf.vector(
+            qmap, key, f"the {usual} values of the map, {usual_unit}, unless map_names says other"
+        )
         node = qmap[key]
         own = next((hdf.text(node.attrs[a]) for a in ("name", "map_name", "axis") if a in node.attrs), None)
         name = own or (names[i] if i < len(names) else usual)
@@ -153,9 +156,10 @@ def _axes(qmap: h5py.Group) -> list[Axis]:
     return axes
 
 
-def _bins(qmap: h5py.Group, geometry: dict) -> Bins:
+def bins_of_qmap(qmap: h5py.Group, geometry: dict[str, Any] | None = None) -> Bins:
+    """q, phi and other coordinates of each label (from 1) of a partition, by the names and units of its axes."""
     axes = _axes(qmap)
-    return bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), geometry)
+    return bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), geometry or {})
 
 
 def _cells(qmap: h5py.Group, n_0: int, n_1: int) -> np.ndarray:
@@ -228,7 +232,7 @@ def _read_g2(results: h5py.Group, found: Ingredients, n_cell: int, qmap: h5py.Gr
             cells = hdf.vector(qmap, "dynamic_index_mapping", "the grid place of each label").astype(int)
             setattr(found, name, hdf.array(group, key, "(delays, bins)")[:, cells])
         else:
-            setattr(found, name, hdf.table(group, key, shape, f"{shape[0]} delays, {n_label} bins"))
+            setattr(found, name, hdf.table(group, key, shape, f"({shape[0]} delays, {n_label} bins)"))
 
 
 def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, str]:

@@ -355,7 +355,7 @@ def _loose_table(bins: xr.Dataset, partition: np.ndarray | None) -> BinTable:
     if grid is not None:
         return BinTable(bins, _q_phi(*grid[:2]), grid[2], partition)
     names = [*(names or ["q", "phi"]), "none"][:2]
-    found = [levels(bins[n].values) if n in bins.coords else (np.zeros(1), 0) for n in names]
+    found = [levels(bins[n].values) if n in bins.coords else (np.zeros(1), np.zeros(1, int)) for n in names]
     units = [str(bins[n].attrs.get("units", "1")) if n in bins.coords else "1" for n in names]
     first, second = ((n, values, u) for n, (values, _), u in zip(names, found, units, strict=True))
     return BinTable(bins, (first, second), found[0][1] * second[1].size + found[1][1], partition)

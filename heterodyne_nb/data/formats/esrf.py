@@ -100,6 +100,13 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     if lag.size < 2 or np.any(np.diff(lag) <= 0) or np.any(np.diff(age) <= 0):
         raise DataFormatError("lags or ages do not rise", where=hdf.place(node), expected="rising axes, s")
     step = float(np.diff(lag).min())
+    if age.size > 1 and not 0.01 < np.diff(age).min() / step < 100:
+        raise DataFormatError(
+            f"the lags step by {step:g} s, the ages by {np.diff(age).min():g} s",
+            where=hdf.place(node),
+            expected="one unit of time for both",
+            hint="say which: units={'tau': …, 'age': …}",
+        )
     found.dt = step
     lag_of, age_of = _axes(lag, age, step)
     if _is_binned(lag, age, step):

@@ -232,7 +232,9 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
         values = values.reshape(shape)
     if values.shape != shape:
         raise DataFormatError(
-            f"the shape is {values.shape}", where=place(group, key), expected=f"{shape}: {expected}"
+            f"the shape is {values.shape}",
+            where=place(group, key),
+            expected=expected if str(shape[0]) in expected else f"{shape}: {expected}",
         )
     return values
 
@@ -326,8 +328,9 @@ def present(group: h5py.Group, paths: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, key in paths.items():
         node = group.get(key) if has(group, key) else None
-        real = isinstance(node, h5py.Dataset) and node.size and node.dtype.kind in "iufb"
-        if real and text(node.attrs.get("comment", "")) != NOT_THE_DETECTOR:
+        if not isinstance(node, h5py.Dataset) or not node.size or node.dtype.kind not in "iufb":
+            continue
+        if text(node.attrs.get("comment", "")) != NOT_THE_DETECTOR:
             found[name] = str(node.name)
     return found
 

@@ -104,7 +104,8 @@ def _attribute(node: h5py.Group, *names: str) -> str | None:
 
 def _metadata(h5file: h5py.File) -> dict[str, Any]:
     """What /md says of the run; numbers with their ``… units`` attribute, or in the unit of the beamline."""
-    md, where, found = h5file["md"], hdf.place(h5file, "md"), {}
+    md, where = h5file["md"], hdf.place(h5file, "md")
+    found: dict[str, Any] = {}
     for name, keys in _METADATA.items():
         name, _, assumed = name.partition("@")
         key = next((key for key in keys if key in md.attrs), None)
