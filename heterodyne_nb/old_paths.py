@@ -18,7 +18,7 @@ from typing import Any
 
 #: (old folder, new folder): files that went from the one to the other.
 _FILES: dict[tuple[str, str], str] = {
-    ("analysis.", "robust."): "bad_bins cross_validation robust_fit robust_parts robust_radius",
+    ("analysis.", "robust."): "bad_bins robust_fit robust_parts",
     ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
     ("analysis.session.", "app.session."): (
         "actions configuration entries origin parameters preview running script selection session "
@@ -30,9 +30,7 @@ _FILES: dict[tuple[str, str], str] = {
         "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
         "scipy_strategies start strategy trf"
     ),
-    ("optimize.robust.", "robust."): (
-        "ellipsoidal inner optimizer programs radius scenario sequential solvers violation wasserstein words"
-    ),
+    ("optimize.robust.", "robust."): ("ellipsoidal optimizer radius scenario sequential solvers wasserstein"),
     ("results.", "result."): (
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
@@ -80,6 +78,11 @@ _MERGED: dict[str, str] = {
     "plots.paper": "plots.stretch",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
+    "robust.ellipsoidal": "optimize.robust.inner",
+    "robust.instrument": "optimize.robust.words",
+    "robust.radius": "analysis.cross_validation analysis.robust_radius",
+    "robust.scenario": "optimize.robust.violation",
+    "robust.solvers": "optimize.robust.programs",
     "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 _ROOT = "heterodyne_nb."

@@ -34,6 +34,12 @@ IntArray = NDArray[np.int64]
 
 #: What may be mis-set, with its unit.
 TOLERANCES = {"q_scale": "1", "phi_zero_deg": "deg", "frame_time": "1", "baseline": "1", "frame_stripe": "1"}
+_SHAPES = {
+    "q_scale": ("q", 100.0, " %"),
+    "phi_zero_deg": ("φ", 1.0, "°"),
+    "frame_time": ("the time between frames", 100.0, " %"),
+    "baseline": ("the baseline drifts by", 1.0, " from the first frame to the last"),
+}
 _EQUIVALENT_STEP = 1e-6
 
 
@@ -103,6 +109,24 @@ class Instrument:
         if "frame_stripe" in used:
             rows += [used["frame_stripe"] * ((late == k) | (early == k)).astype(float) for k in range(count)]
         return np.array(rows).reshape(-1, len(late))
+
+    def words(self, u: FloatArray) -> str:
+        """``"the worst case is q + 0.8 % and φ − 0.6°"``: errors below a hundredth of their tolerance are left out."""
+        parts, stripes = [], []
+        for (name, tolerance), x in zip(self.unknowns, u, strict=True):
+            if name == "frame_stripe":
+                stripes.append(float(x * tolerance))
+            elif abs(x) >= 0.01:
+                what, factor, unit = _SHAPES[name]
+                parts.append(f"{what} {_signed(factor * x * tolerance)}{unit}")
+        if stripes and max(map(abs, stripes)) > 0:
+            k = int(np.argmax(np.abs(stripes)))
+            parts.append(
+                f"c2 {_signed(stripes[k])} in {self.objective.problem.block_name(k, self.clusters)} (and less in others)"
+            )
+        if not parts:
+            return "the worst case is the instrument as it is"
+        return "the worst case is " + " and ".join(parts)
 
     # -- normal equations ------------------------------------------------------------------------
 
@@ -218,6 +242,11 @@ class Instrument:
             tau=problem.tau * (1 + miss[2]),
         )
         return OneTimeObjective(moved, contrast=self.objective.contrast)
+
+
+def _signed(value: float) -> str:
+    """``+ 0.8`` or ``− 0.8``, three digits."""
+    return f"{'+' if value >= 0 else '−'} {abs(value):.3g}"
 
 
 def extended_problem(problem: Any) -> Any:
