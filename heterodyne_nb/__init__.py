@@ -26,6 +26,7 @@ _PUBLIC: dict[str, str] = {
     "open_dataset": "data",
     "open_frames": "frames",
     "FrameSet": "frames",
+    "correlate": "frames",
     "LazyDataLoader": "data",
     "ChunkedDataProcessor": "data",
     "monitor_memory_usage": "data",

@@ -37,7 +37,7 @@ _FILES: dict[tuple[str, str], str] = {
     ),
     ("results.", "assess."): "bootstrap criticism jackknife profile",
     ("results.", "uncertainty."): (
-        "clusters delta derived families identifiability identifiability_words reach targets uncertainty"
+        "clusters delta derived identifiability identifiability_words reach targets uncertainty"
     ),
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
@@ -49,6 +49,14 @@ _FILES: dict[tuple[str, str], str] = {
         "parameter_editor parameter_row result_panel result_views robust_form robust_panel run_bar "
         "settings_form trace_strip value_slider"
     ),
+}
+#: Files that have another name now.
+_RENAMED = {
+    "models.base": "models.model",
+    "models.charts": "models.parametrisations",
+    "models.check": "models.plugin",
+    "models.functional": "models.one_time",
+    "models.terms": "models.model",
 }
 #: Old folder: {new folder: names that the old one handed on}.
 _NAMES: dict[str, dict[str, str]] = {
@@ -93,6 +101,7 @@ MODULES: dict[str, str] = {
     f"{_ROOT}optimize.robust": f"{_ROOT}robust",
     f"{_ROOT}results.files": f"{_ROOT}result.files",
     f"{_ROOT}widgets": f"{_ROOT}app",
+    **{f"{_ROOT}{old}": f"{_ROOT}{new}" for old, new in _RENAMED.items()},
     **{
         f"{_ROOT}{old}{file}": f"{_ROOT}{new}{file}"
         for (old, new), files in _FILES.items()

@@ -66,7 +66,7 @@ class Objective:
         self.free = np.array(table.vary)
         self.x0 = np.array(table.values)
         self.linear = ContrastOffset(contrast, problem.q, problem.phi, table, problem.scale)
-        self.coordinates = Coordinates(table, problem.model.blocks, *problem.ends)
+        self.coordinates = Coordinates(table, problem.model.curve_specs, *problem.ends)
         self.moving = np.flatnonzero(np.any(self.coordinates.jacobian(self.x0) != 0, axis=1))
         self.evaluations = 0
         self.priors = Priors(table)
@@ -79,16 +79,8 @@ class Objective:
         return self.equations(theta, derivatives=False).chi2
 
     def physical(self, theta: FloatArray) -> bool:
-        """Whether fractions stay in [0, 1] and transport coefficients above 0 at all times, to rounding."""
-        if not np.all(np.isfinite(theta)):
-            return False
-        ends = np.array(self.problem.ends)
-        for name, curve in self.problem.model.curves(theta, ends).items():
-            if name.startswith("x_") and (np.min(curve) < -1e-9 or np.max(curve) > 1 + 1e-9):
-                return False
-            if name.startswith("J") and np.min(curve) < -1e-9 * (1.0 + np.max(np.abs(curve))):
-                return False
-        return True
+        """Whether all curves stay inside their limits at all times, to rounding."""
+        return bool(np.all(np.isfinite(theta))) and self.problem.model.physical(theta, *self.problem.ends)
 
     def equations(
         self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None

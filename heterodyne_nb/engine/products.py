@@ -186,17 +186,21 @@ def _laminar_curves(
     """Rows (derivatives of F or X, sin X, cos X, X) per bin, the decay F (B, 1, N), and which act on X."""
     t, q = problem.t, problem.q
     assert problem.gap is not None
-    angle = np.radians(theta[6] - problem.phi)
+    (transport,), (shear,) = (problem.model.of_role(role) for role in ("transport", "shear_rate"))
+    falls, moves, way = list(transport.parameters), list(shear.parameters), shear.direction
+    angle = np.radians(theta[way] - problem.phi)
     kappa = 0.5 * q * problem.gap
-    strain = power_cumulative(t, *theta[3:6])
-    gradient = np.zeros((len(q), 7, len(t)))
-    gradient[:, :3] = q[:, None, None] ** 2 * power_cumulative_gradient(t, *theta[:2])
-    gradient[:, 3:6] = (kappa * np.cos(angle))[:, None, None] * power_cumulative_gradient(t, *theta[3:5])
-    gradient[:, 6] = (-kappa * np.sin(angle) * np.pi / 180.0)[:, None] * strain
+    strain = power_cumulative(t, *theta[moves])
+    gradient = np.zeros((len(q), len(theta), len(t)))
+    gradient[:, falls] = q[:, None, None] ** 2 * power_cumulative_gradient(t, *theta[falls[:2]])
+    gradient[:, moves] = (kappa * np.cos(angle))[:, None, None] * power_cumulative_gradient(
+        t, *theta[moves[:2]]
+    )
+    gradient[:, way] = (-kappa * np.sin(angle) * np.pi / 180.0)[:, None] * strain
     x = (kappa * np.cos(angle))[:, None] * strain
-    f = (q[:, None] ** 2 * power_cumulative(t, *theta[:3]))[:, None]
+    f = (q[:, None] ** 2 * power_cumulative(t, *theta[falls]))[:, None]
     curves = np.stack([np.sin(x), np.cos(x), x], axis=1)
-    return np.concatenate([gradient[:, wanted], curves], axis=1), f, np.asarray(wanted) >= 3
+    return np.concatenate([gradient[:, wanted], curves], axis=1), f, ~np.isin(wanted, falls)
 
 
 def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:

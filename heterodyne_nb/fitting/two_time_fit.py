@@ -30,7 +30,7 @@ from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
-from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
+from heterodyne_nb.uncertainty.delta import curve_bands
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
@@ -250,7 +250,7 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     more = curve_bands(problem.model, theta, extra, problem.t)
     for name, curve in problem.model.curves(theta, problem.t).items():
         (low, high), (lower, upper) = bands[name], more[name]
-        least, most = physical_range(name)
+        least, most = problem.model.curve(name).range
         lower = np.maximum(curve - np.hypot(curve - low, curve - lower), least)
         upper = np.minimum(curve + np.hypot(high - curve, upper - curve), most)
         bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)

@@ -1,5 +1,6 @@
 """Detector frames: photon lists by bin, read from what detectors write, and correlated without a map in memory."""
 
+from heterodyne_nb.frames.correlation import correlate
 from heterodyne_nb.frames.frameset import FrameSet, open_frames, write_frames
 from heterodyne_nb.frames.partition import (
     Partition,
@@ -12,6 +13,7 @@ from heterodyne_nb.frames.partition import (
 __all__ = [
     "FrameSet",
     "Partition",
+    "correlate",
     "open_frames",
     "partition_from_poni",
     "read_qmap",

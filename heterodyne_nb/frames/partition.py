@@ -31,6 +31,14 @@ class Partition:
         1/Å and degrees of bins 1 ... B.
     static : (rows, columns) int, optional
         Finer regions over whose mean in time a correlator smooths the intensity; 0: none.
+
+    Attributes
+    ----------
+    pixel : (P,) int
+        Used detector pixels, row * columns + column, bin by bin; those of a bin in such an order that consecutive ones
+        are neighbours.
+    first : (B + 1,) int
+        Where the pixels of each bin begin.
     """
 
     labels: IntArray
@@ -70,7 +78,7 @@ class Partition:
             raise ConfigurationError(
                 f"the static map has shape {static.shape}", where="partition", expected=f"{labels.shape}"
             )
-        order = np.argsort(labels, axis=None, kind="stable")
+        order = np.lexsort((_along_curve(labels.shape), labels.ravel()))
         made = {
             "labels": labels, "q": q, "phi": phi, "static": static,
             "first": np.concatenate([[0], np.cumsum(count)]),
@@ -137,6 +145,22 @@ def _label_image(values: Any, name: str) -> IntArray:
             f"{name} has the label {image.min()}", where="partition", expected="0, 1, 2, …"
         )
     return image.astype(np.int64)
+
+
+def _along_curve(shape: tuple[int, int]) -> IntArray:
+    """Place of each pixel on a Hilbert curve over the detector: what is near along it is near on the detector."""
+    y, x = (part.ravel().astype(np.int64) for part in np.indices(shape))
+    side = 1 << max(1, int(np.ceil(np.log2(max(shape)))))
+    place, step = np.zeros(y.size, np.int64), side // 2
+    while step:
+        right, down = (x & step > 0).astype(np.int64), (y & step > 0).astype(np.int64)
+        place += step * step * ((3 * right) ^ down)
+        turned = (down == 0) & (right == 1)
+        x, y = np.where(turned, side - 1 - x, x), np.where(turned, side - 1 - y, y)
+        swapped = down == 0
+        x, y = np.where(swapped, y, x), np.where(swapped, x, y)
+        step //= 2
+    return place
 
 
 def as_partition(given: Any) -> Partition:

@@ -202,8 +202,8 @@ class Instrument:
         extended = np.concatenate([theta, miss])
         if isinstance(problem.model, LaminarFlowModel):
             every = np.arange(p)
-            tiles = self._tiles(problem, laminar_equivalent(extended), every, weighting)
-            back = _laminar_columns(extended, wanted, self.acting)
+            tiles = self._tiles(problem, laminar_equivalent(problem.model, extended), every, weighting)
+            back = _laminar_columns(problem.model, extended, wanted, self.acting)
             return np.einsum("ij,btjk,lk->btil", back, tiles, back)
         if self._problem is None:
             self._problem = extended_problem(problem)
@@ -271,14 +271,16 @@ def _extended(table: ParameterTable) -> ParameterTable:
     )
 
 
-def _laminar_columns(extended: FloatArray, wanted: IntArray, acting: IntArray) -> FloatArray:
+def _laminar_columns(
+    model: LaminarFlowModel, extended: FloatArray, wanted: IntArray, acting: IntArray
+) -> FloatArray:
     """Columns by the wanted parameters and by the unknowns that act, from those by the equivalent parameters."""
     p = len(extended) - 3
     slopes = np.zeros((p, p + 3))
     for i in range(p + 3):
         step = np.zeros(p + 3)
         step[i] = _EQUIVALENT_STEP * max(1.0, abs(extended[i]))
-        above, below = laminar_equivalent(extended + step), laminar_equivalent(extended - step)
+        above, below = (laminar_equivalent(model, extended + sign * step) for sign in (1, -1))
         slopes[:, i] = (above - below) / (2 * step[i])
     chosen = np.concatenate([wanted, p + acting]).astype(np.int64)
     back = np.zeros((len(chosen) + 3, p + 3))

@@ -97,8 +97,8 @@ class CurveStep:
 
     @cached_property
     def _alone(self) -> NDArray[np.int64]:
-        """Coordinates of parameters in no curve block."""
-        inside = sum(len(block.indices) for block in self.objective.coordinates.blocks)
+        """Coordinates of parameters in no curve with a parametrisation."""
+        inside = sum(len(curve.indices) for curve in self.objective.coordinates.curves)
         return np.arange(inside, self.objective.coordinates.size)
 
     @cached_property
