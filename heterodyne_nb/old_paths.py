@@ -1,6 +1,6 @@
 """Import paths of before the folders became the flow: the same objects, for one version, with a warning.
 
-``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.reach`, and ``from heterodyne_nb.results
+``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.bands`, and ``from heterodyne_nb.results
 import bootstrap`` what :mod:`heterodyne_nb.assess` has. To be taken out again: this file, its lines in
 ``heterodyne_nb/__init__.py`` and ``heterodyne_nb/analysis/__init__.py``, and its test.
 """
@@ -36,9 +36,7 @@ _FILES: dict[tuple[str, str], str] = {
         "report_text result_values schema script solutions trust"
     ),
     ("results.", "assess."): "bootstrap criticism jackknife profile",
-    ("results.", "uncertainty."): (
-        "clusters delta derived identifiability identifiability_words reach targets uncertainty"
-    ),
+    ("results.", "uncertainty."): "derived identifiability identifiability_words",
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
     ("results.", "fitting."): "same_fit",
@@ -91,6 +89,9 @@ _MERGED: dict[str, str] = {
     "robust.radius": "analysis.cross_validation analysis.robust_radius",
     "robust.scenario": "optimize.robust.violation",
     "robust.solvers": "optimize.robust.programs",
+    "uncertainty.bands": "results.delta results.reach",
+    "uncertainty.covariance": "results.clusters results.uncertainty",
+    "uncertainty.derived": "results.targets",
     "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 _ROOT = "heterodyne_nb."

@@ -36,8 +36,7 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.text.tables import Printed, Tabular
-from heterodyne_nb.uncertainty.clusters import corrected_meat
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
+from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat
 
 FloatArray = NDArray[np.float64]
 

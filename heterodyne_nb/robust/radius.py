@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
-from heterodyne_nb.uncertainty.clusters import dyadic_meat, dyadic_sum
+from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum
 
 if TYPE_CHECKING:
     from heterodyne_nb.robust.robust_parts import RobustRun
