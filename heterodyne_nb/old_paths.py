@@ -36,7 +36,7 @@ _FILES: dict[tuple[str, str], str] = {
         "report_text result_values schema script solutions trust"
     ),
     ("results.", "assess."): "bootstrap criticism jackknife profile",
-    ("results.", "uncertainty."): "derived identifiability identifiability_words",
+    ("results.", "uncertainty."): "derived identifiability",
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
     ("results.", "fitting."): "same_fit",
@@ -92,6 +92,7 @@ _MERGED: dict[str, str] = {
     "uncertainty.bands": "results.delta results.reach",
     "uncertainty.covariance": "results.clusters results.uncertainty",
     "uncertainty.derived": "results.targets",
+    "uncertainty.identifiability": "results.identifiability_words",
     "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 _ROOT = "heterodyne_nb."

@@ -34,7 +34,7 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.numbers import listed, number, value_with_error
 from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat
 
@@ -268,9 +268,9 @@ class ModelComparison(Tabular):
         at = names.index(self.chosen)
         told = [f"The data ask for {self.chosen}"]
         if at:
-            told.append(f"{_listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
+            told.append(f"{listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
         if at + 1 < len(names):
-            told.append(f"{_listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
+            told.append(f"{listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
         text = "; ".join(told) + "."
         for name in names:
             if not self.fits[name].success:
@@ -325,7 +325,3 @@ def _chosen(ds: xr.Dataset) -> xr.Dataset:
     if "held_out_fold" not in ds:
         return ds
     return ds.assign(held_out_gain=("mode", gain), held_out_gain_error=("mode", error))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

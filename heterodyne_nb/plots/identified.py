@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
-from heterodyne_nb.uncertainty.identifiability_words import headline
 
 _WORDS = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
 _SYMBOLS = {"determined": "circle", "weak": "diamond", "null": "x"}
@@ -83,7 +82,7 @@ def _in_words(found: Identifiability) -> str:
     lines = [f"{_WORDS[d.kind]}: {d.text}" for d in open_ones[:_SAID]]
     if len(open_ones) > _SAID:
         lines.append(f"… and {len(open_ones) - _SAID} more")
-    return "<br>".join([headline(found.names, found.directions), *lines])
+    return "<br>".join([found.headline(), *lines])
 
 
 def _weights(found: Identifiability, rows: list[str], theme: str) -> go.Heatmap:
