@@ -24,7 +24,7 @@ _FILES: dict[tuple[str, str], str] = {
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
     ),
-    ("engine.", "robust."): "instrument instrument_models",
+    ("engine.", "robust."): "instrument",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
         "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
@@ -85,7 +85,7 @@ _MERGED: dict[str, str] = {
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
     "robust.ellipsoidal": "optimize.robust.inner",
-    "robust.instrument": "optimize.robust.words",
+    "robust.instrument": "engine.instrument_models optimize.robust.words",
     "robust.radius": "analysis.cross_validation analysis.robust_radius",
     "robust.scenario": "optimize.robust.violation",
     "robust.solvers": "optimize.robust.programs",
