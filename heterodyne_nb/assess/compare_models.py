@@ -36,7 +36,7 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.numbers import listed, number, value_with_error
 from heterodyne_nb.text.tables import Printed, Tabular
-from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat
+from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat, whitening
 
 FloatArray = NDArray[np.float64]
 
@@ -146,10 +146,7 @@ def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) 
 def _trace(objective: Objective, theta: FloatArray) -> float:
     """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
     tiles = Tiles.at(objective, theta, ERROR_CLUSTERS, local=objective.equations(theta))
-    scale = np.sqrt(np.maximum(np.diag(tiles.joint_matrix), 1e-300))
-    values, vectors = np.linalg.eigh(tiles.joint_matrix / np.outer(scale, scale))
-    kept = values > 1e-11 * values[-1]
-    white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
+    white = whitening(tiles.joint_matrix)
     total = 0.0
     for b, scores in enumerate(tiles.joint_scores):
         acting, matrices = tiles.of_bin(b)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
-from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum
+from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum, whitening
 
 if TYPE_CHECKING:
     from heterodyne_nb.robust.robust_parts import RobustRun
@@ -115,11 +115,7 @@ def expected_rise(run: RobustRun) -> float:
     if not n or isinstance(objective, OneTimeObjective):
         return least
     scores, matrix = _internal_scores(run)
-    size = np.sqrt(np.where(np.diag(matrix) > 0, np.diag(matrix), np.inf))
-    values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
-    good = values > 1e-11 * np.max(values, initial=0.0)
-    white = scores @ (vectors[:, good] / np.sqrt(values[good]) / size[:, None])
-    return max(float(np.trace(dyadic_sum(white))), least)
+    return max(float(np.trace(dyadic_sum(scores @ whitening(matrix)))), least)
 
 
 def cross_validated(run: RobustRun, method: str) -> tuple[float, str]:

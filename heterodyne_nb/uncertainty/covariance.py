@@ -239,15 +239,27 @@ def _on_a_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
     return out
 
 
+def whitening(matrix: FloatArray) -> FloatArray:
+    """W (n, r) with Wᵀ A W = 1 for a Gauss-Newton matrix A, on the r directions that carry information."""
+    scale, values, vectors = _informed(matrix, 1e-11)
+    return vectors / np.sqrt(values) / scale[:, None]
+
+
 def _pseudo_inverse(matrix: FloatArray) -> FloatArray:
-    """Inverse on the directions that carry information, columns scaled first."""
+    """Inverse on the directions that carry information."""
+    scale, values, vectors = _informed(matrix, _NULL)
+    return (vectors / values) @ vectors.T / np.outer(scale, scale)
+
+
+def _informed(matrix: FloatArray, null: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Scales (n,), and eigenvalues (r,) and vectors (n, r) of the scaled matrix that are more than ``null`` of the
+    largest."""
     diagonal = np.diag(matrix)
     known = diagonal > _NOTHING * np.max(diagonal, initial=0.0)
     scale = np.sqrt(np.where(known, diagonal, np.inf))
     values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    good = values > _NULL * np.max(values, initial=0.0)
-    inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
-    return inverse / np.outer(scale, scale)
+    good = values > null * np.max(values, initial=0.0)
+    return scale, values[good], vectors[:, good]
 
 
 def cluster_count(tiles: int) -> int:
