@@ -283,6 +283,8 @@ class MissetModel(TwoTimeModel):
 class MissetSeparable(MissetModel, SeparableModel):
     """The same for a separable model, with derivatives of its terms."""
 
+    base: SeparableModel
+
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: the base model's curves, stretched, and their slopes by stretching."""
         p = np.asarray(params, float)

@@ -190,7 +190,7 @@ def target(model: Any, name: TargetName, t: FloatArray | None) -> Quantity:
         return _curve(model, match.group(1), _time(match.group(2), name), t)
     for i, spec in enumerate(model.parameters):
         if spec.name == name:
-            return Quantity(spec.name, spec.unit, "published parameter", lambda p, i=i: float(p[i]))
+            return Quantity(spec.name, spec.unit, "published parameter", _component(i))
     if name in model.curve_units and t is not None:
         return _curve(model, str(name), middle_of(t), t)
     for quantity in quantities_of(model, t):
@@ -225,6 +225,10 @@ def middle_targets(model: Any, t: FloatArray, moving: NDArray[np.int64]) -> list
 def middle_of(t: FloatArray) -> float:
     """Mid-time of a run in s."""
     return 0.5 * (float(np.min(t)) + float(np.max(t)))
+
+
+def _component(i: int) -> Callable[[FloatArray], float]:
+    return lambda p: float(p[i])
 
 
 def _curve(model: Any, name: str, at: float, t: FloatArray | None) -> Quantity:

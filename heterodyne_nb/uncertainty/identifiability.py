@@ -123,7 +123,8 @@ class Identifiability:
             worst = max(self.directions, key=lambda d: d.precision)
             what = f"All {total} parameters are" if total > 1 else "The parameter is"
             return f"{what} determined; the least well known combination to {_percent(worst.precision)}."
-        rest = [f"{count[k]} {w}" for k, w in (("weak", "hardly"), ("null", "not at all")) if count[k]]
+        left = (count["weak"], "hardly"), (count["null"], "not at all")
+        rest = [f"{many} {how}" for many, how in left if many]
         return f"{count['determined']} of {total} combinations are determined, {', '.join(rest)}."
 
     def in_words(self) -> str:
