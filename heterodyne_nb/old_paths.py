@@ -25,6 +25,7 @@ _FILES: dict[tuple[str, str], str] = {
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
     ),
+    ("data.writers.", "data.formats."): "aps_legacy apsu nxxpcs",
     ("engine.", "robust."): "instrument",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
@@ -109,6 +110,9 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 #: Old module: new module.
 MODULES: dict[str, str] = {
+    f"{_ROOT}data.own": f"{_ROOT}data.formats.native",
+    f"{_ROOT}data.plain": f"{_ROOT}data.formats.arrays",
+    f"{_ROOT}data.writers": f"{_ROOT}data.formats",
     f"{_ROOT}analysis.session": f"{_ROOT}app.session",
     f"{_ROOT}optimize.robust": f"{_ROOT}robust",
     f"{_ROOT}results.files": f"{_ROOT}result.files",

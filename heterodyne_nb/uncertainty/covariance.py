@@ -6,8 +6,13 @@ of tiles that share a cluster are taken as correlated (Aronow, Samii & Assenova 
 
     V = A⁻¹ [ sum_bk Ŝ_bk Ŝ_bkᵀ - sum_{b, k1 < k2} s_b,k1k2 s_b,k1k2ᵀ ] A⁻¹,   S_bk = sum of the scores of tiles with k
 
-in bin b, Ŝ corrected for what the fit took up. Bins are separate sets of speckles and count as independent. What all frames of a bin have in common, such as the few speckles of a reference
-that never moves, scatters between bins only and is not seen.
+in bin b, Ŝ corrected for what the fit took up. Bins are separate sets of speckles and count as independent. What all
+frames of a bin have in common, such as the few speckles of a reference that never moves, scatters between bins only and
+is not seen.
+
+A fit to photons has other tiles: clusters of neighbouring pixels, which see speckles of their own and are independent
+(THEORY 9). There V is A⁻¹ [ sum_b G/(G - 1) sum_g (s_bg - s̄_b)(s_bg - s̄_b)ᵀ ] A⁻¹, the share of a pixel in the means that
+counts are divided by included (:mod:`heterodyne_nb.engine.pixel_clusters`); tests/benchmarks/frames_study.py has its coverage.
 
 A parameter that rests on a bound counts as free here: as fixed it would make the others look better known than they
 are, since the bound was met by chance. Bands of curves then reach as far as the bounds let them
@@ -73,6 +78,8 @@ class Covariance:
         Standard errors of contrast and offset of each bin.
     pull : (B, 2)
         How far from their limits they would go without them, in these errors; 0 where no limit holds them.
+    speckles : bool
+        Whether the tiles are clusters of pixels, which are independent.
     """
 
     covariance: FloatArray
@@ -85,6 +92,7 @@ class Covariance:
     moves: FloatArray
     linear: FloatArray
     pull: FloatArray
+    speckles: bool = False
 
     @property
     def inflation(self) -> float:
@@ -96,7 +104,8 @@ class Covariance:
 
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
-        return degrees_of_freedom(np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True))
+        shares = np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True)
+        return independent_freedom(shares) if self.speckles else degrees_of_freedom(shares)
 
     def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """How far such quantities go down and up in so many standard errors (m,) inside the bounds, (m,) each."""
@@ -135,6 +144,7 @@ def estimate_covariance(
         jacobian @ matrix,
         inner.linear,
         _pull(sums, inner),
+        sums.independent,
     )
 
 
@@ -186,7 +196,8 @@ def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
         acting, matrices = sums.of_bin(b)
         root = _root(every[np.ix_(acting, acting)])[0]
         leverage = root.T @ matrices @ root
-        meat = corrected_meat(sums.joint_scores[b][:, acting] @ root, leverage)
+        scores = sums.joint_scores[b][:, acting] @ root
+        meat = independent_meat(scores) if sums.independent else corrected_meat(scores, leverage)
         mine = acting[acting < n]
         here = root[: len(mine)]
         total[np.ix_(acting, acting)] += root @ meat @ root.T
@@ -318,6 +329,18 @@ def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     late, early = np.tril_indices(clusters)
     off = _undo_fit(scores[late != early], leverage[late != early])
     return own.T @ own - off.T @ off
+
+
+def independent_meat(scores: FloatArray) -> FloatArray:
+    """Variance (k, k) of the sum of one bin's scores (G, k) when its clusters, of neighbouring pixels, are independent."""
+    apart = scores - scores.mean(axis=0)
+    return np.asarray(len(scores) / (len(scores) - 1.0) * apart.T @ apart)
+
+
+def independent_freedom(shares: FloatArray) -> FloatArray:
+    """Degrees of freedom (m,) of such a variance: G - 1 of each bin, pooled after Satterthwaite; shares as below."""
+    by_bin = shares.sum(axis=1)
+    return (shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0))
 
 
 def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
