@@ -50,6 +50,10 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+        In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
+        ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
+        (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
+        :mod:`heterodyne_nb.models.one_time_scopes`.
     method : str
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
     contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
@@ -100,7 +104,7 @@ def fit(
         )
     if not model.one_time:
         model.checked_gap(gap)
-    table = parameter_table(model, parameters)
+    table = parameters if model.one_time else parameter_table(model, parameters)
     settings = FitOptions(
         method=method,
         contrast=contrast,

@@ -165,16 +165,108 @@ class SeparableModel(TwoTimeModel):
         """
 
 
+#: Range in which starts of a one-time parameter are looked for, by its unit: (from, to) for lags first … last, at q.
+_START_RANGES = {
+    "1/s": lambda first, last, q: (0.05 / last, 2.0 / first),
+    "rad/s": lambda first, last, q: (0.3 / last, np.pi / first),
+    "Å²/s": lambda first, last, q: (0.02 / (q**2 * last), 2.0 / (q**2 * first)),
+    "Å/s": lambda first, last, q: (0.3 / (q * last), np.pi / (q * first)),
+    "deg": lambda first, last, q: (-90.0, 90.0),
+}
+
+
 class OneTimeModel(Model):
-    """A model of the one-time correlation."""
+    """A model of the one-time correlation.
+
+    A model of one's own sets ``name`` and ``parameters`` and writes ``evaluate``; sums of decays and fringes need no
+    class (:class:`heterodyne_nb.models.one_time.FieldSum`).
+
+    Attributes
+    ----------
+    uses_q : bool
+        False where neither q nor phi enters the formula: all curves then share one set of shapes, which is faster.
+    starts : mapping of str to (float, float)
+        Ranges of start values, where that of the parameter's unit does not do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heterodyne_nb.models import ModelFactory, OneTimeModel, ParameterSpec
+    >>> class Plateau(OneTimeModel):
+    ...     name = "plateau"
+    ...     parameters = (ParameterSpec("Gamma", "1/s", 1, 1e-9, 1e9, "rate"), ParameterSpec("p", "1", 0.1, 0, 1, "plateau"))
+    ...     def evaluate(self, values, tau, q, phi):
+    ...         return values[1] + (1 - values[1]) * np.exp(-2 * values[0] * tau)
+    >>> ModelFactory.register(Plateau)
+    'plateau'
+    >>> ModelFactory.unregister("plateau")
+    """
 
     one_time = True
+    uses_q: bool = True
+    starts: Mapping[str, tuple[float, float]] = {}
 
-    @abstractmethod
+    def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
+        """M where the parameters differ from curve to curve.
+
+        Parameters
+        ----------
+        values : (p, …)
+            Published order; each entry broadcasts with the other arguments.
+        tau, q, phi : array
+            Lags in s (0 or more), 1/Å, degrees.
+        """
+        if type(self).correlation is OneTimeModel.correlation:
+            raise ConfigurationError(f"model {self.name!r} has no formula", expected="a method evaluate")
+        values, tau = np.asarray(values, float), np.asarray(tau, float)
+        shape = np.broadcast_shapes(values.shape[1:], tau.shape, np.shape(q), np.shape(phi))
+        tau, q, phi = (np.broadcast_to(a, shape) for a in (tau, q, phi))
+        same = values.reshape(len(values), -1)
+        if same.shape[1] == 1:
+            return self.correlation(same[:, 0], tau, q=q, phi=phi)
+        curves = np.broadcast_to(values, (len(values), *shape))[..., 0]  # alike along the lags
+        out = np.empty(shape)
+        for at in np.ndindex(*shape[:-1]):
+            out[at] = self.correlation(curves[(slice(None), *at)], tau[at], q=q[at], phi=phi[at])
+        return out
+
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
     ) -> Any:
         """Normalised correlation M(tau) on the broadcast of tau (s), q (1/Å) and phi (degrees)."""
+        values = self.unpack(params)
+        tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (np.abs(tau), q, phi)))
+        return np.broadcast_to(np.asarray(self.evaluate(values, tau, q, phi), float), tau.shape)
+
+    def with_derivatives(self, values: Any, tau: Any, q: Any, phi: Any) -> tuple[FloatArray, FloatArray]:
+        """M and its derivatives by the parameters, the latter with a first axis of length p; by differences.
+
+        ``values`` (p, …) broadcast as in :meth:`evaluate`; where a step would pass a parameter's default bound it is
+        taken to the other side.
+        """
+        values = np.asarray(values, float)
+        m = np.asarray(self.evaluate(values, tau, q, phi), float)
+        slopes = np.empty((len(values), *m.shape))
+        for i, spec in enumerate(self.parameters):
+            size = 6e-6 * np.maximum(np.abs(values[i]), 1e-6 * min(spec.upper - spec.lower, 1e6))
+            high, low = values.copy(), values.copy()
+            high[i] = np.where(values[i] + size > spec.upper, values[i], values[i] + size)
+            low[i] = np.where(values[i] - size < spec.lower, values[i], values[i] - size)
+            change = np.asarray(self.evaluate(high, tau, q, phi)) - self.evaluate(low, tau, q, phi)
+            slopes[i] = change / (high[i] - low[i])
+        return m, slopes
+
+    def start_range(self, spec: ParameterSpec, first: float, last: float, q: float) -> tuple[float, float]:
+        """Where start values of a parameter are looked for, for lags from ``first`` to ``last`` (s) at ``q`` (1/Å)."""
+        rule = _START_RANGES.get(spec.unit)
+        by_unit = rule(first, last, max(q, 1e-12)) if rule else (spec.lower, spec.upper)
+        low, high = self.starts.get(spec.name, by_unit)
+        low, high = max(low, spec.lower), min(high, spec.upper)
+        return (low, high) if low < high else (spec.lower, spec.upper)
+
+    def relabelled(self, values: FloatArray) -> FloatArray:
+        """The same M by the form of the parameters (p, …) that is reported, where two forms give the same."""
+        return values
 
 
 class ModelPlugin(ABC):
@@ -216,7 +308,7 @@ class _PluginCheck:
         self.parameters = tuple(plugin.parameters)
         _with_parameters(self)
 
-    def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
+    def answer(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
         try:
             result = np.asarray(self.plugin.compute_correlation(argument, values, q, phi), float)
         except Exception as error:
@@ -238,7 +330,7 @@ class PluginTwoTimeModel(_PluginCheck, TwoTimeModel):
     def correlation(self, params, t1, t2, *, q, phi=0.0, gap=None):
         """See :meth:`TwoTimeModel.correlation`."""
         t1, t2, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (t1, t2, q, phi)))
-        return self.evaluate((t1, t2), self.unpack(params), q, phi, t1.shape)
+        return self.answer((t1, t2), self.unpack(params), q, phi, t1.shape)
 
 
 class PluginOneTimeModel(_PluginCheck, OneTimeModel):
@@ -247,7 +339,7 @@ class PluginOneTimeModel(_PluginCheck, OneTimeModel):
     def correlation(self, params, tau, *, q=0.0, phi=0.0):
         """See :meth:`OneTimeModel.correlation`."""
         tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (tau, q, phi)))
-        return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
+        return self.answer(tau, self.unpack(params), q, phi, tau.shape)
 
 
 def adapt_plugin(plugin: ModelPlugin | Model) -> Model:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots.select import Bin, one_bin
+from heterodyne_nb.result.fitted_model import fitted_model
 from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
 
 #: Most pairs of times that a model is averaged over at each lag.
@@ -48,7 +48,7 @@ def model_cut(result: Any, chosen: Bin, window: Window, tau: np.ndarray, times: 
     times : array, shape (N,)
         Frame times in s, which the window must not leave.
     """
-    model = ModelFactory.create_model(result.mode)
+    model = fitted_model(result.dataset)
     here = one_bin(result.dataset, q=chosen.q, phi=chosen.phi)
     contrast, offset = (float(result.dataset[name].isel(here.place)) for name in ("contrast", "offset"))
     if model.one_time:
