@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from heterodyne_nb.app.map_view import MapCanvas
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.plots.mapview import Limits
+from heterodyne_nb.plots.maps import Limits
 
 __all__ = ["ColourBar"]
 
@@ -58,6 +58,11 @@ class ColourBar(Panel):
         pair = (self.low.value, self.high.value)
         asked = (self.session.bin, self.by.value, pair, self.log.value)
         if isinstance(self._drawn, tuple) and self._drawn[0] is ds and self._drawn[1] == asked:
+            return
+        if "c2" not in ds:
+            self.canvas.clear("this run has no two-time map: its g₂ is beside it")
+            self._drawn = (ds, asked)
+            self.say("")
             return
         limits: dict[str, Limits] = {"percentiles" if self.by.value == "percentiles" else "limits": pair}
         self.canvas.show(ds, bin=self.session.bin, log=self.log.value, **limits)

@@ -15,9 +15,9 @@ from heterodyne_nb.app.frontend import script, style
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import MapView
 from heterodyne_nb.plots import map_view as read_window
-from heterodyne_nb.plots.mapview import Limits, colour_limits
+from heterodyne_nb.plots.canvas import MAP_SCALE
+from heterodyne_nb.plots.maps import Limits, colour_limits
 from heterodyne_nb.plots.select import Choice, one_bin
-from heterodyne_nb.plots.theme import MAP_SCALE
 
 __all__ = ["MapCanvas"]
 
@@ -138,6 +138,13 @@ class MapCanvas(anywidget.AnyWidget):
             self.view = kept
             self.limits, self.title = span, "log₁₀(c₂ − 1)" if log else "c₂"
             self.message = "" if np.isfinite(whole.values).any() else "no data in this bin"
+
+    def clear(self, message: str) -> None:
+        """Draw no map, and say why."""
+        self._read = None
+        with self.hold_sync():
+            self.base, self.detail, self.view, self.bands, self.offered = {}, {}, [], [], []
+            self.message = message
 
     @traitlets.observe("view")
     def _refine(self, change: dict[str, Any]) -> None:

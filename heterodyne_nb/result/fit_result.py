@@ -15,8 +15,8 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.derived_table import derived_quantities
 from heterodyne_nb.result.determined import of_result
-from heterodyne_nb.result.fitted_model import fitted_model
 from heterodyne_nb.result.files import read_result, write_result
+from heterodyne_nb.result.fitted_model import fitted_model
 from heterodyne_nb.result.report_html import html_report
 from heterodyne_nb.result.report_text import text_report
 from heterodyne_nb.result.result_values import ResultValues

@@ -48,8 +48,8 @@ def facts(record: xr.Dataset) -> list[str]:
         if isinstance(one, dict) and one:
             held = one.get("vary") is False
             value = one.get("value")
-        at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
-        found.append(f"{level} held at {at}" if held else f"{level} as asked")
+            at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
+            found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
     seconds = elapsed(record)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
