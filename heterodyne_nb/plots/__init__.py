@@ -21,6 +21,7 @@ from heterodyne_nb.plots.influence import influence
 from heterodyne_nb.plots.intensity import intensity
 from heterodyne_nb.plots.maps import MapView, c2, map_view, reduce_map
 from heterodyne_nb.plots.models_compared import model_comparison
+from heterodyne_nb.plots.one_time import g2_grid, one_time_parameters, one_time_table
 from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.profiled import profile
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
@@ -49,12 +50,15 @@ __all__ = [
     "for_paper",
     "fringe_spectrum",
     "g2_cuts",
+    "g2_grid",
     "identifiability",
     "influence",
     "intensity",
     "keep_stills",
     "map_view",
     "model_comparison",
+    "one_time_parameters",
+    "one_time_table",
     "parameters_against",
     "profile",
     "radius_path",
