@@ -143,7 +143,7 @@ class CutPanel(Panel):
 def _cut_figure(
     ds: xr.Dataset, bin: int, age: float, width: float, cut: str, log_lag: bool, theme: str
 ) -> go.Figure:
-    ages = {"ages": [age], "width": width, "cut": cut} if "c2" in ds else {}
+    ages: dict[str, Any] = {"ages": [age], "width": width, "cut": cut} if "c2" in ds else {}
     figure = plots.g2_cuts(ds, bin=bin, theme=theme, **ages)
     figure.update_layout(title=None, showlegend=False, margin={"l": 62, "r": 14, "t": 10, "b": 48})
     if not log_lag:

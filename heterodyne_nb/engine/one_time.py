@@ -135,7 +135,7 @@ class OneTimeLevels(ContrastOffset):
         self.design = np.zeros((len(q), 2, own[0].shape[1] + own[1].shape[1]))
         self.design[:, 0, : own[0].shape[1]], self.design[:, 1, own[0].shape[1] :] = own
         free = [b for b, f in zip(bases, self.free, strict=True) if f]
-        self.separate = mode != "smooth_phi" and (len(free) < 2 or np.array_equal(*free))
+        self.separate = mode != "smooth_phi" and (len(free) < 2 or np.array_equal(free[0], free[1]))
         self.single = all(b.shape == (len(q), len(q)) and np.array_equal(b, np.eye(len(q))) for b in free)
         self._priors = [
             (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / max(bases[k].shape[1], 1))))
@@ -179,6 +179,8 @@ class OneTimeLevels(ContrastOffset):
 
 class OneTimeObjective(Objective):
     """χ² of a one-time fit; derivatives from the model, by central differences unless it has its own."""
+
+    linear: OneTimeLevels
 
     def __init__(self, problem: OneTimeProblem, *, contrast: str = "per_bin") -> None:
         super().__init__(problem, contrast=contrast)

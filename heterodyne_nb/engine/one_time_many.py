@@ -23,6 +23,8 @@ IntArray = NDArray[np.int64]
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 1}
 _MANY_STARTS = 4
+#: Choices of what curves share, and of the rest, that are compared where only some parameters are shared.
+_NESTED = (160, 32)
 #: A fit has converged when a step promises less than this share of χ² (or of one, where χ² is small).
 _TOLERANCE = 1e-9
 _MOST_STEPS = 80
@@ -94,7 +96,7 @@ def boxed_pair(
     return c, o, gain
 
 
-def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):  # type: ignore[no-untyped-def]
+def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):
     value = 2 * (new_c * my + new_o * y) - new_c**2 * mm - 2 * new_c * new_o * m1 - new_o**2 * one
     take = ~inside & (value > gain)
     return np.where(take, new_c, c), np.where(take, new_o, o), np.where(take, value, gain)
@@ -133,10 +135,10 @@ class Curves:
         place = np.full(int(self.group[-1]) + 1, -1)
         place[groups] = np.arange(len(groups))
         kept = np.flatnonzero(place[self.group] >= 0)
-        arrays = (a[kept] for a in (self.g2, self.weight, self.q, self.phi))
         return Curves(
-            self.model, self.table, self.tau, *arrays, place[self.group[kept]], self.levels.of(kept)
-        )
+            self.model, self.table, self.tau, self.g2[kept], self.weight[kept], self.q[kept], self.phi[kept],
+            place[self.group[kept]], self.levels.of(kept),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,43 @@ def _fit_part(curves: Curves, start: FloatArray | None, stop: StopToken | None, 
     return Fitted(**by_group, **by_curve)
 
 
+def nested_starts(curves: Curves, shared: NDArray[np.bool_], count: int) -> FloatArray:
+    """Starts of curves that share some parameters: for each choice of these the best of the others, curve by curve.
+
+    Parameters
+    ----------
+    curves : Curves
+    shared : (p,) bool
+        Parameters that all curves share.
+    count : int
+        Number of starts.
+
+    Returns
+    -------
+    (count, B, p)
+        Published values of each curve.
+    """
+    axes = _Axes(curves.table)
+    common = np.flatnonzero(shared[axes.free])
+    outer, inner = (
+        (_NESTED if len(common) < len(axes.free) else (_NESTED[0], 1)) if len(common) else (1, 4 * _NESTED[1])
+    )
+    shapes = np.repeat(sampled_shapes(curves, axes, outer), inner, axis=0).reshape(outer, inner, -1)
+    own = np.setdiff1d(np.arange(len(axes.free)), common)
+    shapes[:, :, own] = sampled_shapes(curves, axes, inner)[None, :, own]
+    theta = axes.published(shapes.reshape(outer * inner, -1))
+    chi2 = grid_chi2(curves, theta).reshape(len(curves.g2), outer, inner)
+    best = np.argmin(chi2, axis=2)
+    order = np.argsort(np.min(chi2, axis=2).sum(axis=0))
+    span, chosen = np.maximum(np.ptp(shapes[:, 0], axis=0), 1e-300)[common], [order[0]]
+    for k in order:  # unlike each other
+        away = np.abs(shapes[chosen][:, 0][:, common] - shapes[k, 0][common]) / span
+        if len(chosen) < count and len(common) and np.all(away.max(axis=1) > 0.15):
+            chosen.append(k)
+    theta = theta.reshape(outer, inner, -1)
+    return np.stack([theta[k, best[:, k]] for k in chosen])
+
+
 def sampled_shapes(curves: Curves, axes: Any, count: int) -> FloatArray:
     """Points (N, F) spread over the natural ranges of the free parameters; stated start values are kept."""
     table = curves.table
@@ -376,7 +415,7 @@ def _at(curves: Curves, axes: _Axes, z: FloatArray) -> _State:
     return _State(total, gradient, hessian, c, o, chi2)
 
 
-def _eliminated(by_m, by_one, mm, m1, one, c, o, levels):  # type: ignore[no-untyped-def]
+def _eliminated(by_m, by_one, mm, m1, one, c, o, levels):
     """What contrast and offset take of the Gauss-Newton matrix, those on a limit counting as fixed."""
     free_c = (c > levels.lower[0]) & (c < levels.upper[0])
     free_o = (o > levels.lower[1]) & (o < levels.upper[1])
@@ -444,7 +483,8 @@ def _step(
     """Steps (G, F) inside the box and the fall of χ² they promise; coordinates pressed on a bound stay."""
     held = ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
     diagonal = np.einsum("gii->gi", hessian)
-    floor = np.maximum(1e-12 * diagonal.max(axis=1, initial=0.0), 1e-300)[:, None]
+    top = diagonal.max(axis=1, initial=0.0)[:, None]
+    floor = 1e-12 * np.where(top > 0, top, 1.0)
     size = np.maximum(diagonal, floor)
     eye = np.eye(z.shape[1])
     damped = hessian + eye * (damping[:, None] * size + floor)[:, :, None]
@@ -453,7 +493,7 @@ def _step(
         matrix = np.where(fixed[:, :, None] | fixed[:, None, :], eye * size[:, :, None], damped)
         return _solved(matrix, np.where(fixed, 0.0, right))
 
-    step = free_step(held, -gradient)
+    step: FloatArray = free_step(held, -gradient)
     clipped = np.clip(z + step, lower, upper) - z
     met = clipped != step
     if met.any():  # what meets a bound stays there, and the others go where that leaves them
@@ -475,4 +515,4 @@ def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray:
             np.stack([d * right[:, 0] - b * right[:, 1], a * right[:, 1] - b * right[:, 0]], axis=1)
             / det[:, None]
         )
-    return np.linalg.solve(matrix, right[:, :, None])[:, :, 0]
+    return np.asarray(np.linalg.solve(matrix, right[:, :, None])[:, :, 0], float)

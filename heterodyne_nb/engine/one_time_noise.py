@@ -9,6 +9,7 @@ noise allowed for (a method of moments). The parameters then have the covariance
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,13 +105,10 @@ def _eliminated(design: FitDesign) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def lag_noise(design: FitDesign) -> LagNoise:
     """Read the correlation of lags from the residuals of fits: one fit (B, …), or many (G, B, …)."""
-    if design.residual.ndim == 2:
-        design = FitDesign(
-            *(a[None] for a in (design.slopes, design.pairs, design.residual, design.used, design.prior))
-        )
-    few = slice(None, None, max(1, len(design.residual) // _READ))
-    parts = (design.slopes, design.pairs, design.residual, design.used, design.prior)
-    design = FitDesign(*(a[few] for a in parts))
+    few: Any = slice(None, None, max(1, len(design.residual) // _READ)) if design.residual.ndim > 2 else None
+    design = FitDesign(
+        design.slopes[few], design.pairs[few], design.residual[few], design.used[few], design.prior[few]
+    )
     residual, used, count = design.residual, design.used, design.residual.shape[-1]
     near = used[..., 1:] & used[..., :-1]
     size = float(np.sum(residual**2))

@@ -104,7 +104,7 @@ def fit(
         )
     if not model.one_time:
         model.checked_gap(gap)
-    table = parameters if model.one_time else parameter_table(model, parameters)
+        table = parameter_table(model, parameters)
     settings = FitOptions(
         method=method,
         contrast=contrast,
@@ -132,8 +132,10 @@ def fit(
         asked["loss_scale"] = loss_scale
     if options:
         asked["options"] = dict(options)
-    run = fit_one_time if model.one_time else fit_two_time
-    return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+    asked = {k: v for k, v in asked.items() if v is not None}
+    if model.one_time:
+        return fit_one_time(dataset, model, parameters, settings, asked)
+    return fit_two_time(dataset, model, table, settings, asked)
 
 
 def initial_guess(

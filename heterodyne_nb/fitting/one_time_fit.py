@@ -15,7 +15,7 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
-from heterodyne_nb.engine.one_time_many import Curves, fit_many
+from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
@@ -27,6 +27,8 @@ from heterodyne_nb.result import FitResult, collect_provenance
 
 #: Starts that the search compares where none is stated.
 _STARTS = 6
+#: Best of the starts of a joint fit that are followed to the end.
+_FINISHED = 4
 
 
 @dataclass(frozen=True)
@@ -247,33 +249,32 @@ def _found(
     """Starts from fits of all bins together, and with scopes also of each bin by itself."""
     problem, stop = objective.problem, options.stop
     table = problem.table if keep_given else replace(problem.table, given=np.zeros(len(problem.table), bool))
-    together, apart = np.zeros(problem.n_bins, int), np.arange(problem.n_bins)
     if not objective.scoped:
+        together = np.zeros(problem.n_bins, int)
         fitted = fit_many(curves_of(objective, table, together), starts=count, stop=stop)
         return [
             objective.from_internal(
                 objective.to_internal(np.clip(fitted.values[0], table.lower, table.upper))
             )
         ]
-    model = problem.model
+    model, apart = problem.model, np.arange(problem.n_bins)
     base = _table_of_base(model, table)
-    locals_ = []
-    for group in (apart, together):
-        fitted = fit_many(curves_of(objective, base, group), starts=count, stop=stop)
-        locals_.append(model.base.relabelled(fitted.values[group].T))
-    shared = [i for i, place in enumerate(model.places) if place.scope == "shared"]
-    if shared:  # what the bins share held at its typical value, and each bin fitted again
-        values, vary = np.array(base.values), np.array(base.vary)
-        values[shared], vary[shared] = np.median(locals_[0][shared], axis=1), False
-        held = replace(base, values=np.clip(values, base.lower, base.upper), vary=vary)
-        fitted = fit_many(curves_of(objective, held, apart), starts=2, stop=stop)
-        locals_.insert(0, fitted.values.T)
+    fitted = fit_many(curves_of(objective, base, apart), starts=2, stop=stop)
+    locals_ = [model.base.relabelled(fitted.values.T)]
+    shared = np.array([place.scope == "shared" for place in model.places])
+    tied = np.array([tie is not None for tie in base.tie])
+    sets = [np.where(shared[:, None], np.median(locals_[0], axis=1)[:, None], locals_[0]).T]
+    sets += list(nested_starts(curves_of(objective, base, apart), shared & ~tied, count))
+    for local in sets:  # what the bins share held, each bin fitted for the rest
+        held = replace(base, values=np.clip(local[0], base.lower, base.upper), vary=base.vary & ~shared)
+        fitted = fit_many(curves_of(objective, held, apart), start=local, stop=stop)
+        locals_.append(fitted.values.T)
     starts = []
     for local in locals_:
         theta = np.where(table.given | ~table.vary, table.values, model.start(local))
         theta = np.clip(theta, table.lower, table.upper)
         starts.append(objective.from_internal(objective.to_internal(theta)))
-    return starts
+    return sorted(starts, key=objective)[:_FINISHED]
 
 
 def _table_of_base(model: ScopedModel, table: ParameterTable) -> ParameterTable:
@@ -305,6 +306,7 @@ def one_time_result(
 ) -> FitResult:
     """Put the result of a one-time fit together; see :func:`heterodyne_nb.fitting.two_time_fit.result_of`."""
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
+    assert isinstance(objective, OneTimeObjective)
     local = objective.equations(theta)
     spread = one_time_errors(objective, theta, local)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
@@ -384,7 +386,9 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
     for i, _, width in objective._priors:
         rows = jacobian[i, kept]
         prior[: len(kept), : len(kept)] += np.outer(rows, rows) / width**2
-    for k, _, strength in objective.linear._priors if design.shared is not None else ():
+    for k, _, strength in objective.linear._priors:
+        if design.shared is None:
+            break
         rows = design.shared[:, k]
         m = rows.shape[1]
         prior[len(columns) - m :, len(columns) - m :] += strength * rows.T @ rows
