@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters_table import LEVELS
-from heterodyne_nb.engine.contrast import ContrastOffset, Solution, contrast_design
+from heterodyne_nb.engine.contrast import ContrastOffset, Solution, contrast_design, level_limits
 from heterodyne_nb.engine.normal import NormalEquations
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.one_time_many import Levels, boxed_pair
@@ -106,6 +106,34 @@ class OneTimeProblem:
     def ends(self) -> tuple[float, float]:
         """First and last lag in s."""
         return float(self.tau[0]), float(self.tau[-1])
+
+
+def curve_levels(table: ParameterTable, scale: Scale, bins: int) -> Levels:
+    """Limits and priors of contrast and offset of curves that each have their own."""
+    limits = level_limits(table, scale)
+    lower, upper = (np.repeat(a[:, None], bins, axis=1) for a in limits)
+    prior, weight = np.zeros((2, bins)), np.zeros((2, bins))
+    for k, name in enumerate(LEVELS):
+        level = getattr(table, name)
+        if level.fixed is not None:
+            lower[k] = upper[k] = level.fixed
+        elif level.prior is not None:
+            prior[k], weight[k] = level.prior[0], level.prior[1] ** -2
+    return Levels(lower, upper, prior, weight)
+
+
+def level_pulls(
+    m: FloatArray, weighted: FloatArray, weight: FloatArray, values: FloatArray, levels: Levels
+) -> FloatArray:
+    """Errors by which contrast and offset (2, B) would pass the limit they are held by; 0 where none holds them.
+
+    ``m`` (B, K), ``weighted`` residuals (fit - data)/err² (B, K), ``weight`` 1/err², ``values`` (2, B).
+    """
+    slope = np.stack([np.sum(m * weighted, axis=1), np.sum(weighted, axis=1)])
+    size = np.stack([np.sum(weight * m**2, axis=1), np.sum(weight, axis=1)])
+    pressed = (values <= levels.lower) & (slope > 0) | (values >= levels.upper) & (slope < 0)
+    free = levels.upper > levels.lower
+    return np.where(pressed & free, np.abs(slope) / np.sqrt(np.maximum(size, 1e-300)), 0.0)
 
 
 class OneTimeLevels(ContrastOffset):

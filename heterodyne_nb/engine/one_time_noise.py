@@ -116,24 +116,43 @@ def lag_noise(design: FitDesign) -> LagNoise:
         return LagNoise(0.0, 0.0)
     neighbours = float(np.sum(residual[..., 1:] * residual[..., :-1] * near))
     slopes, _, inverse = _eliminated(design)
-    back = design.pairs @ inverse
     total = np.einsum("gbkm,gbkn->gmn", slopes, slopes, optimize=True)
     ahead = np.linalg.pinv(total, rcond=1e-12, hermitian=True) if total.shape[-1] else total
+    values, vectors = np.linalg.eigh(inverse)
+    span = design.pairs @ (
+        vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    )  # P of contrast and offset: span spanᵀ
+    ahead_, span_t, slopes_t = ahead[:, None], span.swapaxes(-1, -2), slopes.swapaxes(-1, -2)
+
+    def shifted(one: FloatArray, step: int) -> FloatArray:
+        """N one, N the shift between used neighbours, or Nᵀ one."""
+        out = np.zeros_like(one)
+        if step > 0:
+            out[..., :-1, :] = one[..., 1:, :] * near[..., None]
+        else:
+            out[..., 1:, :] = one[..., :-1, :] * near[..., None]
+        return out
+
+    moved = [(shifted(span, step), shifted(slopes, step)) for step in (1, -1)]
+    counts = float(np.count_nonzero(used)), float(np.count_nonzero(near))
+    own = [(span_t @ moved[1][0]).swapaxes(-1, -2), [span_t @ m[1] for m in moved], slopes_t @ moved[1][1]]
     seen, shares = [], []
-    for rho in _RHO:
-        noise = _matrix(rho, count) * (used[..., :, None] & used[..., None, :])
-
-        def cleaned(one: FloatArray) -> FloatArray:
-            return one - back @ (design.pairs.swapaxes(-1, -2) @ one)
-
-        both = cleaned(cleaned(noise).swapaxes(-1, -2))  # covariance with contrast and offset taken up
-        taken = slopes @ (ahead[:, None] @ (slopes.swapaxes(-1, -2) @ both))
-        spread = ahead @ np.einsum("gbkm,gbkl,gbln->gmn", slopes, noise, slopes, optimize=True) @ ahead
-        expected = (
-            both - taken - taken.swapaxes(-1, -2) + slopes @ (spread[:, None] @ slopes.swapaxes(-1, -2))
+    for rho in _RHO:  # traces of (I - P) R (I - P) and of its neighbours, P what the fit takes up
+        noise = _matrix(rho, count)
+        by_span, by_slopes = noise @ span, noise @ slopes
+        middle = slopes_t @ by_slopes
+        spread = (ahead @ middle.sum(axis=1) @ ahead)[:, None]
+        mixed = slopes_t @ by_span  # X̃ᵀ R L
+        share = (
+            counts[0] - np.sum(by_span * span) - 2 * np.sum(ahead_ * middle) + np.sum(spread[:, 0] * total)
         )
-        shares.append(float(np.einsum("gbkk->", expected)))
-        seen.append(float(np.sum(np.diagonal(expected, 1, -2, -1) * near)) / max(shares[-1], 1e-300))
+        after = rho * counts[1] - sum(float(np.sum(m[0] * by_span)) for m in moved)
+        after += np.sum(own[0] * (span_t @ by_span))
+        for (_, by), crossed in zip(moved, own[1], strict=True):
+            after -= np.sum(ahead_ * (by_slopes.swapaxes(-1, -2) @ by - mixed @ crossed))
+        after += np.sum(spread * own[2])
+        shares.append(float(share))
+        seen.append(float(after) / max(shares[-1], 1e-300))
     order = np.maximum.accumulate(seen) + 1e-12 * np.arange(len(seen))
     rho = float(np.interp(neighbours / size, order, _RHO))
     return LagNoise(rho, size / max(float(np.interp(rho, _RHO, shares)), 1e-300))
@@ -187,7 +206,7 @@ def fit_errors(
 #: What the test of the window finds, in the order in which it is told.
 SEEN, NO_DECAY, NOT_DECAYED, DECAYED_EARLY = "", "no decay", "not decayed", "decayed early"
 #: Exponents and number of rates of the decays that the test compares, and how far beyond the window they reach.
-_EXPONENTS, _RATES, _BEYOND = (0.5, 0.75, 1.0, 1.5, 2.0), 72, 30.0
+_EXPONENTS, _RATES, _BEYOND = (0.5, 0.75, 1.0, 1.5, 2.0), 40, 30.0
 #: Level of a curve that counts as hardly begun, and as over.
 _BEGUN, _OVER = 0.9, 0.1
 #: Chance at which pure noise is taken for a decay (see tests/benchmarks/one_time_study.py), and the numbers a decay has.

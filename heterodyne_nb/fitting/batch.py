@@ -10,7 +10,9 @@ import xarray as xr
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
-from heterodyne_nb.fitting.fitting import fit
+from heterodyne_nb.fitting.fitting import fit, parameter_table
+from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
@@ -58,9 +60,28 @@ def fit_batch(
         The dataset has no such dimension, or a setting is wrong.
     OptimizationError
         No part could be fitted.
+
+    Notes
+    -----
+    Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
     stop = stop or StopToken()
-    parts = dict(_parts(data, over, windows))
+    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
+    unit = "s" if windows else str(known.get("units", ""))
+    cut = _parts(data, over, windows)
+    model = ModelFactory.create_model(mode)
+    if at_once(model, arguments):
+        table = parameter_table(model, arguments.get("parameters"))
+        whole = (
+            data
+            if isinstance(data, xr.Dataset)
+            and windows is None
+            and "g2" in data
+            and over in ("q", "phi", "bin")
+            else None
+        )
+        return one_time_batch(model, table, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
+    parts = dict(cut)
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
     for number, (label, part) in enumerate(parts.items()):
@@ -77,8 +98,6 @@ def fit_batch(
         on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
     if not done:
         raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
-    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
-    unit = "s" if windows else str(known.get("units", ""))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 

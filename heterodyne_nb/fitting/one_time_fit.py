@@ -12,14 +12,14 @@ import xarray as xr
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.data import stack_bins
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
+from heterodyne_nb.engine.one_time import level_pulls
 from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
-from heterodyne_nb.fitting.two_time_fit import FitOptions, Solved
+from heterodyne_nb.fitting.two_time_fit import PULL, FitOptions, Solved
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
@@ -33,7 +33,14 @@ _FINISHED = 4
 
 @dataclass(frozen=True)
 class OneTimeData:
-    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`."""
+    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`; and where these bins are in the dataset.
+
+    Attributes
+    ----------
+    places : tuple of (B,) int
+        Index of each bin along each of ``axes``.
+    axes : tuple of str
+    """
 
     tau: np.ndarray
     g2: np.ndarray
@@ -41,6 +48,8 @@ class OneTimeData:
     q: np.ndarray
     phi: np.ndarray
     errors_known: bool
+    places: tuple[np.ndarray, ...] = ()
+    axes: tuple[str, ...] = ()
 
 
 def read_one_time(dataset: xr.Dataset) -> OneTimeData:
@@ -53,10 +62,7 @@ def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     """
     if "g2" not in dataset:
         raise DataFormatError("the dataset has no g2", where="g2", expected="g2(q, phi, tau)")
-    data = dataset[[name for name in ("g2", "g2_err") if name in dataset]]
-    if not {"q", "phi"} <= set(data.dims) and "bin" not in data.dims:
-        data = data.expand_dims([d for d in ("q", "phi") if d not in data.dims])
-    extra = {str(d) for d in data["g2"].dims} - {"q", "phi", "bin", "tau"}
+    extra = {str(d) for d in dataset["g2"].dims} - {"q", "phi", "bin", "tau"}
     if extra:
         raise DataFormatError(
             f"g2 has the dimension {', '.join(sorted(extra))}",
@@ -64,28 +70,39 @@ def read_one_time(dataset: xr.Dataset) -> OneTimeData:
             expected="one curve a bin",
             hint="fit_batch fits one after the other along such a dimension",
         )
-    stacked = stack_bins(data, drop_dead=True).transpose("bin", "tau")
-    g2 = np.asarray(stacked["g2"].values, float)
-    err = np.asarray(stacked["g2_err"].values, float) if "g2_err" in stacked else np.full_like(g2, np.nan)
+    axes = [d for d in ("q", "phi", "bin") if d in dataset["g2"].dims]
+
+    def rows(name: str) -> np.ndarray:
+        values = np.asarray(dataset[name].transpose(*axes, "tau").values, float)
+        return values.reshape(-1, values.shape[-1])
+
+    g2 = rows("g2")
+    err = rows("g2_err") if "g2_err" in dataset else np.full_like(g2, np.nan)
     errors_known = bool(np.isfinite(err).any())
     if not errors_known:
         err = np.ones_like(g2)
-    tau = np.asarray(stacked["tau"].values, float)
+    sizes = [dataset["g2"].sizes[d] for d in axes]
+    q, phi = (
+        np.broadcast_to(dataset[n].values.reshape([-1 if d in dataset[n].dims else 1 for d in axes]), sizes)
+        .astype(float).ravel()
+        for n in ("q", "phi")
+    )  # fmt: skip
+    tau = np.asarray(dataset["tau"].values, float)
     used = np.isfinite(g2) & np.isfinite(err) & (err > 0) & (tau > 0)[None, :]
     weight = np.where(used, 1.0 / np.where(used, err, 1.0) ** 2, 0.0)
     alive = used.any(axis=1)
     if not alive.any():
         raise DataFormatError("no bin has a usable g2", where="g2")
-    q, phi = (np.broadcast_to(stacked[name].values, len(g2)).astype(float) for name in ("q", "phi"))
-    for b in np.flatnonzero(~alive):
+    for b in np.flatnonzero(~alive & np.isfinite(g2).any(axis=1)):
         where = f"bin q = {q[b]:.5g} 1/Å, phi = {phi[b]:.4g}°"
         warn(f"{where}: no lag of its g2 can be used; the bin is left out", DataWarning)
     lags = np.flatnonzero(used.any(axis=0))
     lags = lags[np.argsort(tau[lags])]
     here = np.ix_(alive, lags)
     return OneTimeData(
-        tau[lags], np.where(used, g2, 1.0)[here], weight[here], q[alive], phi[alive], errors_known
-    )
+        tau[lags], np.where(used, g2, 1.0)[here], weight[here], q[alive], phi[alive], errors_known,
+        np.unravel_index(np.flatnonzero(alive), sizes) if sizes else (np.zeros(1, int),), tuple(axes),
+    )  # fmt: skip
 
 
 def one_time_problem(
@@ -415,11 +432,19 @@ def _bins(
     curves = curves_of(objective, problem.table, np.arange(problem.n_bins))
     unit = (1 + spread.noise.rho) / (1 - spread.noise.rho)
     window = decay_in_window(curves, local.chi2_bin, errors_known=problem.errors_known, unit=unit)
+    m = objective.correlation(theta)
+    residual = local.contrast[:, None] * m + local.offset[:, None] - problem.g2
+    values = np.stack([local.contrast, local.offset])
+    pulls = np.zeros((2, problem.n_bins))
+    if objective.linear.single:
+        pulls = level_pulls(m, problem.weight * residual, problem.weight, values, curves.levels)
     entries: dict[str, Any] = {
         "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
         "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
         "contrast_error": ("bin", spread.levels[:, 0], {"units": "1", "long_name": "error of the contrast"}),
         "offset_error": ("bin", spread.levels[:, 1], {"units": "1", "long_name": "error of the offset"}),
+        "contrast_pull": ("bin", pulls[0], {"units": "1", "long_name": PULL.format("contrast")}),
+        "offset_pull": ("bin", pulls[1], {"units": "1", "long_name": PULL.format("offset")}),
         "chi2_reduced_bin": ("bin", local.chi2_bin / np.maximum(problem.count - 2, 1), {"units": "1"}),
         "decay": ("bin", window, {"long_name": "what keeps the window of lags from telling a rate"}),
     }
