@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +14,8 @@ from heterodyne_nb.engine.normal import NormalEquations
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.one_time_many import Levels, boxed_pair
 from heterodyne_nb.engine.one_time_noise import FitDesign
-from heterodyne_nb.engine.problem import Scale, scale_of
-from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.engine.problem import OneTimeProblem, Scale
+from heterodyne_nb.engine.products import Weighting
 from heterodyne_nb.models.one_time_scopes import ScopedModel, bin_groups
 
 FloatArray = NDArray[np.float64]
@@ -38,74 +36,9 @@ class LevelRequest:
     scope: str | None = None
     values: FloatArray | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class OneTimeProblem:
-    """g2 of B bins at K lags.
-
-    Attributes
-    ----------
-    model : OneTimeModel
-    table : ParameterTable
-    tau : (K,)
-        Lags in s.
-    g2 : (B, K)
-        Unused entries hold any finite number.
-    weight : (B, K)
-        1/err² of the used entries, 0 for the others.
-    q, phi : (B,)
-        1/Å and degrees.
-    errors_known : bool
-        Whether the weights come from measured errors.
-    levels : mapping of str to LevelRequest
-        Of ``contrast`` and ``offset``.
-    """
-
-    model: Any
-    table: ParameterTable
-    tau: FloatArray
-    g2: FloatArray
-    weight: FloatArray
-    q: FloatArray
-    phi: FloatArray
-    errors_known: bool = True
-    levels: Mapping[str, LevelRequest] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.n_data <= len(self.table.names):
-            raise DataFormatError(
-                f"only {self.n_data} lags can be used", where="g2", expected="more than there are parameters"
-            )
-
-    @property
-    def n_bins(self) -> int:
-        """Number of bins."""
-        return len(self.q)
-
-    @property
-    def n_data(self) -> int:
-        """Number of used entries."""
-        return int(np.count_nonzero(self.weight))
-
-    @property
-    def count(self) -> FloatArray:
-        """Used entries of each bin."""
-        return np.count_nonzero(self.weight, axis=1).astype(float)
-
-    @property
-    def scale(self) -> Scale:
-        """In which units g2 is."""
-        return scale_of(float(np.sum(self.weight * self.g2) / np.sum(self.weight)))
-
-    @property
-    def t(self) -> FloatArray:
-        """Lags in s: what a one-time fit has in place of times."""
-        return self.tau
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """First and last lag in s."""
-        return float(self.tau[0]), float(self.tau[-1])
+    def subset(self, keep: NDArray[np.bool_]) -> LevelRequest:
+        """The same for some of the bins."""
+        return self if self.values is None else LevelRequest(self.scope, self.values[keep])
 
 
 def curve_levels(table: ParameterTable, scale: Scale, bins: int) -> Levels:
@@ -224,8 +157,13 @@ class OneTimeObjective(Objective):
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """See :meth:`Objective.weighted_products`."""
-        z = self.columns(theta, wanted)
-        return (z * self.problem.weight[:, None, :]) @ z.transpose(0, 2, 1)
+        return self.tile_products(theta, wanted, 1)[:, 0]
+
+    def tile_products(
+        self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
+    ) -> FloatArray:
+        """Over each block of lags; there are no robust losses of g2."""
+        return self.problem.block_products(self.columns(theta, wanted), blocks)
 
     def equations(
         self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None
@@ -257,16 +195,7 @@ class OneTimeObjective(Objective):
         found = NormalEquations(
             float(chi2_bin.sum()) + best.penalty, gradient, hessian, contrast, best.offset, chi2_bin
         )
-        return self._with_priors(found, theta)
-
-    def _with_priors(self, found: NormalEquations, theta: FloatArray) -> NormalEquations:
-        extra, gradient, hessian = 0.0, found.gradient, found.hessian
-        for i, mean, width in self._priors:
-            pull = (theta[i] - mean) / width
-            extra += pull**2
-            gradient[i] += 2 * pull / width
-            hessian[i, i] += 2 / width**2
-        return replace(found, chi2=found.chi2 + extra)
+        return self.priors.added(found, theta)
 
     def columns(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """z = (derivatives, M, 1, data) of every bin and lag, (B, P+3, K)."""

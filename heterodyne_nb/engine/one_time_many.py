@@ -310,12 +310,13 @@ def sampled_shapes(curves: Curves, axes: Any, count: int) -> FloatArray:
     unit = qmc.Halton(d=max(len(axes.free), 1), scramble=False).random(count + 1)[1:]
     out = np.empty((count, len(axes.free)))
     for k, i in enumerate(axes.free):
-        spec = curves.model.parameters[i]
         if table.given[i]:
             out[:, k] = axes.internal(np.array(table.values))[k]
             continue
-        low, high = curves.model.start_range(spec, first, last, float(curves.q.max()))
-        low, high = max(low, table.lower[i]), min(high, table.upper[i])
+        low, high = table.lower[i], table.upper[i]
+        natural = curves.model.start_range(int(i), first, last, float(curves.q.max()))
+        if natural is not None:
+            low, high = max(low, natural[0]), min(high, natural[1])
         if not low < high:
             low, high = table.lower[i], table.upper[i]
         ends = np.array([low, high])

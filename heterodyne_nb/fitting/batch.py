@@ -71,7 +71,7 @@ def fit_batch(
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
     if at_once(model, arguments):
-        table = parameter_table(model, arguments.get("parameters"))
+        asked = parameter_table(model, arguments.get("parameters"))
         whole = (
             data
             if isinstance(data, xr.Dataset)
@@ -80,7 +80,7 @@ def fit_batch(
             and over in ("q", "phi", "bin")
             else None
         )
-        return one_time_batch(model, table, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
+        return one_time_batch(model, asked, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
     parts = dict(cut)
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}

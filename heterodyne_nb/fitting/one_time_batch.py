@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from heterodyne_nb.engine.problem import scale_of
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.fitting.one_time_fit import OneTimeData, read_one_time
 from heterodyne_nb.fitting.one_time_parameters import scoped
+from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
 from heterodyne_nb.result.batch import FLAG_COLUMNS
 from heterodyne_nb.result.trust import CHI2_RANGE, PULLED, WINDOW
@@ -44,7 +45,7 @@ def one_time_batch(
     model: Any,
     table: ParameterTable,
     data: xr.Dataset | None,
-    parts: Iterator[tuple[Any, xr.Dataset]],
+    parts: Iterable[tuple[Any, xr.Dataset]],
     over: str,
     *,
     unit: str,
@@ -58,7 +59,7 @@ def one_time_batch(
     model, table
     data : Dataset or None
         Cut along ``over`` here where that is one of its bins' dimensions.
-    parts : iterator of (label, Dataset)
+    parts : iterable of (label, Dataset)
         Otherwise.
     over, unit : str
     on_progress, stop
@@ -121,10 +122,11 @@ def _alike(read: list[tuple[OneTimeData, np.ndarray]]) -> list[tuple[OneTimeData
     out = []
     for same in kinds.values():
         first = same[0][0]
-        joined = {
-            name: np.concatenate([getattr(d, name) for d, _ in same]) for name in ("g2", "weight", "q", "phi")
-        }
-        out.append((replace(first, **joined), np.concatenate([part for _, part in same])))
+        g2, weight, q, phi = (
+            np.concatenate([getattr(d, name) for d, _ in same]) for name in ("g2", "weight", "q", "phi")
+        )
+        whole = replace(first, g2=g2, weight=weight, q=q, phi=phi)
+        out.append((whole, np.concatenate([part for _, part in same])))
     return out
 
 
@@ -145,7 +147,9 @@ def _fit(
         complete and dark.any()
     ):  # a stated start without any contrast there tells nothing: as if none were stated
         fitted = fit_many(replace(curves, table=replace(table, given=np.zeros(len(table), bool))), stop=stop)
-    values = np.array(model.relabelled(fitted.values.T).T) if not complete else fitted.values
+    values = fitted.values
+    if model.symmetries:
+        values = np.array([canonical(model, one, data.tau, table) for one in values])
     counts = np.bincount(group, np.count_nonzero(data.weight, axis=1)).astype(int)
     lines = np.bincount(group)
     free_levels = int(np.sum(levels.upper[:, 0] > levels.lower[:, 0]))

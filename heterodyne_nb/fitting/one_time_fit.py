@@ -157,19 +157,8 @@ def solve_one_time(
     else:
         problem, best, path = _search_without_errors(problem, strategy, options)
     objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
-    theta = canonical(problem.model, _relabelled(problem, best.x), np.array(problem.ends), problem.table)
+    theta = canonical(problem.model, best.x, np.array(problem.ends), problem.table)
     return Solved(objective, theta, bool(best.success), str(best.message), path)
-
-
-def _relabelled(problem: OneTimeProblem, theta: np.ndarray) -> np.ndarray:
-    """The reported form, where no fixed value, tie, prior or bound speaks against it."""
-    if isinstance(problem.model, ScopedModel):
-        return theta
-    other, table = problem.model.relabelled(theta), problem.table
-    changed = ~np.isclose(other, theta, rtol=1e-12, atol=0.0)
-    plain = table.vary & np.array([p is None for p in table.prior])
-    inside = np.all((other >= table.lower) & (other <= table.upper))
-    return other if inside and np.all(plain[changed]) and not any(table.tie) else theta
 
 
 Path = list[dict[str, Any]]
@@ -277,7 +266,8 @@ def _found(
     model, apart = problem.model, np.arange(problem.n_bins)
     base = _table_of_base(model, table)
     fitted = fit_many(curves_of(objective, base, apart), starts=2, stop=stop)
-    locals_ = [model.base.relabelled(fitted.values.T)]
+    values = [canonical(model.base, one, problem.tau, base) for one in fitted.values]
+    locals_ = [np.array(values).T]
     shared = np.array([place.scope == "shared" for place in model.places])
     tied = np.array([tie is not None for tie in base.tie])
     sets = [np.where(shared[:, None], np.median(locals_[0], axis=1)[:, None], locals_[0]).T]
@@ -400,9 +390,7 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
     columns = np.concatenate([kept, np.arange(n, design.slopes.shape[2])])
     design = replace(design, slopes=design.slopes[:, :, columns])
     prior = np.zeros((len(columns), len(columns)))
-    for i, _, width in objective._priors:
-        rows = jacobian[i, kept]
-        prior[: len(kept), : len(kept)] += np.outer(rows, rows) / width**2
+    prior[: len(kept), : len(kept)] = objective.priors.curvature(jacobian)[np.ix_(kept, kept)]
     for k, _, strength in objective.linear._priors:
         if design.shared is None:
             break

@@ -1,4 +1,4 @@
-"""One-time models: M(tau) = |g1(tau)|², g1 a sum of decays, some of them times a fringe.
+"""One-time models: M(tau) = |g1(tau)|², g1 a sum of decays, some of them times a fringe; and ``heterodyne_model``.
 
 Heterodyne at equilibrium (Eq. S-98) and the stretched exponential (KWW) have a formula of their own; the others, and
 those of a user, are put together from components by :class:`FieldSum`.
@@ -6,14 +6,22 @@ those of a user, are put together from components by :class:`FieldSum`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
-from heterodyne_nb.models.base import FloatArray, OneTimeModel
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.heterodyne import HeterodyneModel
+from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
+
+FloatArray = NDArray[np.float64]
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -21,6 +29,17 @@ class HeterodyneEquilibriumModel(OneTimeModel):
 
     name = "heterodyne_equilibrium"
     parameters = PARAMETERS["heterodyne_equilibrium"]
+    curve_specs = (
+        Curve("fraction", "1", "intensity_fraction", (0,), "constant", component="sample"),
+        Curve("J_ref", "Å²/s", "transport", (1,), "constant", component="ref"),
+        Curve("J_sample", "Å²/s", "transport", (2,), "constant", component="sample"),
+        Curve("v", "Å/s", "velocity", (3,), "constant", direction=4, component="sample"),
+    )
+    symmetries = (
+        Swap((("J_ref", "J_sample"),), complement="fraction", larger="J_sample"),
+        HalfTurn(),
+        Reversal(),
+    )
 
     def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
         """See :meth:`OneTimeModel.evaluate`; ``fraction`` is the intensity fraction of the sample."""
@@ -37,7 +56,10 @@ class KWWModel(OneTimeModel):
     """M = exp(-2 (Gamma tau)^alpha), the stretched (alpha < 1) or compressed (alpha > 1) exponential."""
 
     uses_q = False
-    starts = {"alpha": (0.4, 2.0)}
+    curve_specs = (
+        Curve("Gamma", "1/s", "relaxation_rate", (0,), "constant"),
+        Curve("alpha", "1", "exponent", (1,), "constant"),
+    )
 
     def __init__(self, name: str = "kww") -> None:
         self.name, self.parameters = name, PARAMETERS[name]
@@ -135,8 +157,14 @@ class FieldSum(OneTimeModel):
         specs += [c.fraction or share(f"_{k + 1}") for k, c in enumerate(components[:-1])]
         self.parameters = PARAMETERS.get(name, tuple(specs))
         self.uses_q = any(f.uses_q for f in factors)
-        exponents = {s.name: (0.4, 1.6) for s in specs if s.name.startswith("alpha")}
-        self.starts = exponents | (starts or {})
+        names = [spec.name for spec in specs]
+        direction = names.index("phi0") if "phi0" in names else None
+        curves = [curve_of(spec, i, direction) for i, spec in enumerate(specs) if spec.unit != "deg"]
+        self.curve_specs = tuple(replace(c, start=(starts or {}).get(c.name)) for c in curves)
+        self.symmetries: tuple[Symmetry, ...] = (HalfTurn(),) if direction is not None else ()
+        if "Gamma_slow" in names and "fraction_fast" in names:
+            pairs = [(n, n.replace("_slow", "_fast")) for n in names if n.endswith("_slow")]
+            self.symmetries = (Swap(tuple(pairs), complement="fraction_fast", larger="Gamma_fast"),)
 
     def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
         """See :meth:`OneTimeModel.evaluate`."""
@@ -155,25 +183,6 @@ class FieldSum(OneTimeModel):
             real = real + (field if phase is None else field * np.cos(phase))
             imaginary = imaginary if phase is None else imaginary + field * np.sin(phase)
         return (real**2 + imaginary**2) * envelope
-
-    def relabelled(self, values: FloatArray) -> FloatArray:
-        """See :meth:`OneTimeModel.relabelled`: of two like decays the first is the faster one."""
-        names = self.parameter_names
-        if len(self.components) != 2 or "Gamma_fast" not in names:
-            return values
-        pairs = [
-            (i, names.index(name.replace("_fast", "_slow")))
-            for i, name in enumerate(names)
-            if name.endswith("_fast") and name != "fraction_fast"
-        ]
-        i, j = pairs[0]
-        wrong = values[i] < values[j]
-        out = np.array(values, float)
-        for i, j in pairs:
-            out[i], out[j] = np.where(wrong, values[j], values[i]), np.where(wrong, values[i], values[j])
-        at = names.index("fraction_fast")
-        out[at] = np.where(wrong, 1.0 - values[at], values[at])
-        return out
 
 
 def exponential(suffix: str = "") -> Factor:
@@ -273,3 +282,109 @@ def built_in() -> dict[str, Callable[[], OneTimeModel]]:
         ),
         "laminar_sinc2": lambda: FieldSum("laminar_sinc2", [Component(exponential())], shear()),
     }
+
+
+def heterodyne_model(
+    tau: ArrayLike,
+    params: Sequence[float] | Mapping[str, float],
+    q: ArrayLike,
+    phi: ArrayLike,
+    *,
+    t1: float | None = None,
+    contrast: float | None = None,
+    offset: float = 1.0,
+) -> Any:
+    """Heterodyne correlation against lag.
+
+    Parameters
+    ----------
+    tau : array_like
+        Lags in s.
+    params : sequence or mapping
+        5 values (fraction, J_ref, J_sample, v, phi0): at equilibrium, Eq. S-98; or the 14 published
+        parameters of the nonequilibrium model, Eq. S-95, evaluated between ``t1`` and ``t1 + tau``.
+    q, phi : array_like
+        Wave vectors in 1/Å and azimuths in degrees.
+    t1 : float, optional
+        Start time in s for the 14-parameter form. Default: the smallest positive lag, which is the time
+        of the first frame when the lags are multiples of the frame time.
+    contrast, offset : float, optional
+        With a contrast, g2 = offset + contrast * M is returned; without, M.
+
+    Returns
+    -------
+    ndarray or xarray.DataArray
+        On the grid (q, phi, tau), axes of scalar arguments dropped; a DataArray when any of tau, q,
+        phi is one.
+
+    Raises
+    ------
+    ConfigurationError
+        For a wrong number of parameters or an unusable start time.
+    """
+    shapes = [np.shape(a) for a in (q, phi, tau)]
+    axes = [np.ravel(numbers(a, name)) for name, a in (("q", q), ("phi", phi), ("tau", tau))]
+    values = list(params.values()) if isinstance(params, Mapping) else list(np.ravel(params))
+    model: Any = HeterodyneEquilibriumModel() if len(values) == 5 else HeterodyneModel()
+    theta = tuple(model.unpack(_ordered(model, params, values)).tolist())
+    start = None
+    if not model.one_time:
+        start = _start_time(axes[2]) if t1 is None else float(numbers(t1, "t1"))
+    small = np.prod([axis.size for axis in axes]) <= _LARGEST_KEPT
+    evaluate = _correlation if small else _correlation.__wrapped__
+    m = evaluate(theta, start, *(tuple(axis.tolist()) for axis in axes))
+    m = m.copy() if contrast is None else offset + contrast * m
+    m = m.reshape(tuple(n for shape in shapes for n in shape))
+    return _labelled(m, q, phi, tau, g2=contrast is not None)
+
+
+#: Values of a grid above which an answer is not kept: 128 of them take 64 MB at most.
+_LARGEST_KEPT = 1 << 16
+
+
+@lru_cache(maxsize=128)
+def _correlation(
+    theta: tuple[float, ...],
+    start: float | None,
+    q: tuple[float, ...],
+    phi: tuple[float, ...],
+    tau: tuple[float, ...],
+) -> NDArray[np.float64]:
+    """M on the grid (q, phi, tau); the last ones asked for are kept, since sliders and plots ask again."""
+    grid_q, grid_phi, grid_tau = np.meshgrid(q, phi, tau, indexing="ij")
+    if start is None:
+        return HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi)
+    return HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi)
+
+
+def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:
+    if not isinstance(params, Mapping):
+        return values
+    unknown = sorted(set(params) ^ set(model.parameter_names))
+    if unknown:
+        raise ConfigurationError(
+            f"parameters {', '.join(unknown)} are unknown or missing",
+            expected=", ".join(model.parameter_names),
+        )
+    return [params[name] for name in model.parameter_names]
+
+
+def _start_time(tau: Any) -> float:
+    positive = tau[tau > 0]
+    if positive.size == 0:
+        raise ConfigurationError("no positive lag, so no start time can be taken", hint="give t1=")
+    return float(positive.min())
+
+
+def _labelled(m: Any, q: Any, phi: Any, tau: Any, *, g2: bool) -> Any:
+    import xarray as xr
+
+    if not any(isinstance(a, xr.DataArray) for a in (q, phi, tau)):
+        return m
+    coords, dims = {}, []
+    for name, axis, unit in (("q", q, "1/Å"), ("phi", phi, "deg"), ("tau", tau, "s")):
+        if np.ndim(axis):
+            dims.append(name)
+            coords[name] = (name, np.asarray(axis, float), {"units": unit})
+    name, label = ("g2", "intensity correlation") if g2 else ("M", "normalised correlation")
+    return xr.DataArray(m, dims=dims, coords=coords, name=name, attrs={"units": "1", "long_name": label})

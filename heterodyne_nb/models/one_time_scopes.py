@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, OneTimeModel
+from heterodyne_nb.models.model import FloatArray, OneTimeModel
 
 #: Ways in which values may be grouped over bins; laws are in :data:`LAWS`.
 GROUPINGS = ("shared", "q", "phi", "each")
@@ -214,7 +215,13 @@ class ScopedModel(OneTimeModel):
             self.places.append(_Place(len(specs), len(new), scope, group))
             specs += new
         self.parameters = tuple(specs)
-        self.starts = base.starts
+
+    def subset(self, keep: np.ndarray) -> ScopedModel:
+        """The same parameters on some of the bins; ``keep`` (B,) bool."""
+        other = copy(self)
+        other.q, other.phi = self.q[keep], self.phi[keep]
+        other.places = [replace(place, group=place.group[keep]) for place in self.places]
+        return other
 
     def local(self, theta: Any) -> FloatArray:
         """Parameters of the base model in every bin, (p, B)."""

@@ -28,8 +28,8 @@ class PowerLaw(NamedTuple):
 
 
 def g2_grid(
-    ds: xr.Dataset,
-    fit: Any = None,
+    dataset: xr.Dataset,
+    result: Any = None,
     *,
     bins: Sequence[int] | None = None,
     columns: int = 4,
@@ -39,9 +39,9 @@ def g2_grid(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``g2(q, phi, tau)`` and, where known, ``g2_err``.
-    fit : FitResult or Dataset, optional
+    result : FitResult or Dataset, optional
         A one-time fit, or the table of :func:`heterodyne_nb.fit_batch` along q, phi or bin.
     bins : sequence of int, optional
         Which bins, by number. Default: all, or 36 evenly spread ones where there are more.
@@ -52,23 +52,23 @@ def g2_grid(
     Raises
     ------
     ConfigurationError
-        The data have no g2, or the fit is not of one-time data.
+        The data have no g2, or the result is not of one-time data.
     """
-    need(ds, "g2", "a grid of g2")
-    every = all_bins(ds)
+    need(dataset, "g2", "a grid of g2")
+    every = all_bins(dataset)
     chosen = [every[k] for k in bins] if bins is not None else every
     if len(chosen) > _MOST:
         chosen = [chosen[k] for k in np.unique(np.linspace(0, len(chosen) - 1, _MOST).round().astype(int))]
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
-    stacked = 2 if fit is not None else 1
+    stacked = 2 if result is not None else 1
     note = f"{len(chosen)} of {len(every)} bins" if len(chosen) < len(every) else f"{len(every)} bins"
-    if fit is not None:
+    if result is not None:
         note += "; below each: (data − fit) / error"
     figure = canvas.panels(
-        "One-time correlation", note, theme=theme, height=140 + rows * int(_PANEL * (1.5 if fit is not None else 1)),
+        "One-time correlation", note, theme=theme, height=140 + rows * int(_PANEL * (1.5 if result is not None else 1)),
         rows=rows * stacked, cols=columns, shared_xaxes=False,
-        row_heights=[1.0, 0.45] * rows if fit is not None else None, vertical_spacing=0.25 / (rows * stacked + 1),
+        row_heights=[1.0, 0.45] * rows if result is not None else None, vertical_spacing=0.25 / (rows * stacked + 1),
         subplot_titles=[
             one.label if part == 0 else ""
             for first in range(0, rows * columns, columns)
@@ -78,23 +78,23 @@ def g2_grid(
     )  # fmt: skip
     for k, one in enumerate(chosen):
         place = {"row": stacked * (k // columns) + 1, "col": k % columns + 1}
-        tau, g2, error = _curve(ds, one)
+        tau, g2, error = _curve(dataset, one)
         figure.add_trace(_points(tau, g2, error, canvas.line_colour(0, theme)), **place)
         figure.update_xaxes(type="log", **place)
-        if fit is None or not np.any(tau > 0):
+        if result is None or not np.any(tau > 0):
             continue
         smooth = np.geomspace(tau[tau > 0][0], tau[-1], _SMOOTH)
         line = {"color": canvas.line_colour(1, theme), "width": 2}
         figure.add_trace(
             go.Scatter(
-                x=smooth, y=_model(fit, one, smooth), mode="lines", line=line, name="fit", showlegend=False
+                x=smooth, y=_model(result, one, smooth), mode="lines", line=line, name="fit", showlegend=False
             ),
             **place,
         )
         below = {**place, "row": place["row"] + 1}
-        pull = (g2 - _model(fit, one, tau)) / np.where(error > 0, error, np.nan)
+        pull = (g2 - _model(result, one, tau)) / np.where(error > 0, error, np.nan)
         if not np.isfinite(pull).any():
-            pull = g2 - _model(fit, one, tau)
+            pull = g2 - _model(result, one, tau)
         figure.add_trace(_points(tau, pull, np.full(tau.size, np.nan), canvas.line_colour(0, theme)), **below)
         figure.add_hline(y=0, line={"color": canvas.faint(theme), "width": 1}, **below)
         figure.update_xaxes(type="log", **below)
@@ -152,13 +152,13 @@ def _model(fit: Any, one: Bin, tau: np.ndarray) -> np.ndarray:
     return float(row["offset"]) + float(row["contrast"]) * np.asarray(m)
 
 
-def g2_comparison(ds: xr.Dataset, result: Any, *, theme: str = "light", **choice: Any) -> go.Figure:
+def g2_comparison(dataset: xr.Dataset, result: Any, *, theme: str = "light", **choice: Any) -> go.Figure:
     """g2 of one bin with its fit and residuals; ``choice`` (q, phi, bin) as in :func:`g2_cuts`."""
-    return g2_grid(ds, result, bins=[one_bin(ds, **choice).number], theme=theme)
+    return g2_grid(dataset, result, bins=[one_bin(dataset, **choice).number], theme=theme)
 
 
 def one_time_parameters(
-    fit: Any,
+    result: Any,
     names: Sequence[str] | None = None,
     *,
     against: str = "q",
@@ -169,7 +169,7 @@ def one_time_parameters(
 
     Parameters
     ----------
-    fit : FitResult or Dataset
+    result : FitResult or Dataset
         A one-time fit whose parameters differ from bin to bin, or the table of :func:`heterodyne_nb.fit_batch`.
     names : sequence of str, optional
         Parameters, ``contrast``, ``offset``, or ``tau`` for 1/Gamma (``tau_fast`` for 1/Gamma_fast). Default: all
@@ -185,7 +185,7 @@ def one_time_parameters(
     ConfigurationError
         There is no such parameter or coordinate.
     """
-    table = one_time_table(fit)
+    table = one_time_table(result)
     if against not in table:
         raise ConfigurationError(
             f"no coordinate {against!r}", where="against", expected="q, phi or the table's own"
@@ -262,15 +262,15 @@ def power_law(
     return PowerLaw(float(np.exp(intercept)), float(exponent), float(np.sqrt(covariance[1, 1] * scale)))
 
 
-def one_time_table(fit: Any) -> xr.Dataset:
+def one_time_table(result: Any) -> xr.Dataset:
     """Values and errors bin by bin (or fit by fit): ``Gamma``, ``Gamma_error``, ``tau``, …, ``contrast``, ``trusted``.
 
     Parameters
     ----------
-    fit : FitResult or Dataset
+    result : FitResult or Dataset
         As for :func:`one_time_parameters`. ``to_dataframe().to_csv(path)`` writes it as a table.
     """
-    table = _of_batch(fit) if isinstance(fit, xr.Dataset) else _of_result(fit)
+    table = _of_batch(result) if isinstance(result, xr.Dataset) else _of_result(result)
     for name in [
         str(n) for n in table.data_vars if str(n).startswith("Gamma") and not str(n).endswith("_error")
     ]:

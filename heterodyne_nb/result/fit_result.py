@@ -16,7 +16,6 @@ from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.derived_table import derived_quantities
 from heterodyne_nb.result.determined import of_result
 from heterodyne_nb.result.files import read_result, write_result
-from heterodyne_nb.result.fitted_model import fitted_model
 from heterodyne_nb.result.report_html import html_report
 from heterodyne_nb.result.report_text import text_report
 from heterodyne_nb.result.result_values import ResultValues
@@ -172,7 +171,7 @@ class FitResult(ResultValues):
         OptimizationError
             Neither `covariance` nor `stderr` is given, or a part has the wrong shape.
         """
-        model = fitted_model(self._dataset)
+        model = record.model_of(self._dataset)
         dataset = record.with_errors(self._dataset, model, stderr, status, covariance, bands)
         return FitResult(dataset.assign_attrs(uncertainty=uncertainty))
 
@@ -186,7 +185,7 @@ class FitResult(ResultValues):
         """
         ds = self._dataset
         return derived_quantities(
-            fitted_model(ds),
+            record.model_of(ds),
             ds["parameters"].values,
             ds["covariance"].values if "covariance" in ds else None,
             ds["t"].values if "t" in ds else None,
@@ -257,7 +256,7 @@ class FitResult(ResultValues):
         if t is None and "t" not in self._dataset:
             raise ConfigurationError("the result keeps no times", hint="pass t, in s")
         times = self._dataset["t"].values if t is None else np.asarray(t, dtype=float)
-        model = fitted_model(self._dataset)
+        model = record.model_of(self._dataset)
         one = self._dataset.isel(bin=place)
         return maps.model_map(model, self._dataset["parameters"].values, one, times, self.gap)
 

@@ -1,0 +1,332 @@
+"""Which model do the data ask for: several modes fitted to the same maps and compared honestly.
+
+With N correlated pixels χ² differences of hundreds mean nothing, so three judges sit side by side, each of which
+respects that pixels share frames:
+
+* **CLIC** = χ²/s² + 2 tr(A⁻¹M), the composite-likelihood form of Takeuchi's criterion (Varin & Vidoni 2005): A is the
+  Gauss-Newton matrix, M the dyadic covariance of its score, so the penalty of a parameter is the noise it really
+  takes up, not 1. With independent pixels it is AIC.
+* **BIC** with an effective sample size n/λ, λ = tr(A⁻¹M)/(k s²) being the mean ratio of dyadic to naive variance over
+  the k fitted numbers of the model that fits best: χ²/(s² λ) + k ln(n/λ).
+* **Held-out angles**: fitted without some angles, asked to predict them, with only their own contrast and offset
+  free. What it gains or loses per pixel is compared fold by fold, so its error needs no model of the noise.
+
+s² is the reduced χ² of the model that fits best, the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from heterodyne_nb.assess.jackknife import groups_of
+from heterodyne_nb.engine import Objective, Tiles
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.fitting.fitting import fit
+from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result import FitResult
+from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.tables import Printed, Tabular
+from heterodyne_nb.uncertainty.clusters import corrected_meat
+from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
+
+FloatArray = NDArray[np.float64]
+
+MODES = ("static_anisotropic", "heterodyne", "multicomponent_3")
+#: Iterations of the refits without some angles, which start from the fit to all.
+_REFIT = 60
+#: A gain on held-out angles, in its standard errors, that counts; and a difference of a criterion that does.
+_CLEAR, _DECISIVE = 2.0, 6.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One mode: its fit, and what the judges need of it.
+
+    Attributes
+    ----------
+    result : FitResult
+    numbers : int
+        Fitted numbers, contrast and offset included.
+    trace : float
+        tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
+    held_out : (folds,)
+        χ² of the angles left out, predicted.
+    """
+
+    result: FitResult
+    numbers: int
+    trace: float
+    held_out: FloatArray
+
+
+def compare_models(
+    dataset: xr.Dataset,
+    modes: Sequence[str] = MODES,
+    *,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    folds: int = 4,
+    contrast: str = "per_bin",
+    gap: float | None = None,
+    multistart: int | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> ModelComparison:
+    """Fit several modes to the same two-time maps and say which one the data ask for.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Two-time maps.
+    modes : sequence of str
+        Two-time modes; see ``ModelFactory.names()``.
+    parameters : mapping, optional
+        Mode -> what :func:`heterodyne_nb.fit` takes as ``parameters``.
+    folds : int
+        The angles are left out in so many groups, at most one a group; 0 leaves none out.
+    contrast, gap, multistart, seed
+        As for :func:`heterodyne_nb.fit`.
+    on_progress : callable, optional
+        Receives progress events.
+    stop : StopToken, optional
+        Ends it, with an error: half a comparison has no meaning.
+
+    Returns
+    -------
+    ModelComparison
+        A table that prints itself, the fits, and a verdict in words.
+
+    Raises
+    ------
+    ConfigurationError
+        Fewer than two modes, one twice, or a one-time mode among them.
+    OptimizationError
+        Stopped.
+
+    Examples
+    --------
+    >>> import heterodyne_nb as hnb                                                       # doctest: +SKIP
+    >>> hnb.compare_models(hnb.example_dataset(), ["static_anisotropic", "heterodyne"])   # doctest: +SKIP
+    """
+    names = _checked(modes, parameters, folds)
+    stop = stop or StopToken()
+    judged = []
+    for k, mode in enumerate(names):
+
+        def tell(event: ProgressEvent, at: int = k, which: str = mode) -> None:
+            on_progress(ProgressEvent("compare", at / len(names), event.chi2, event.parameters, which))
+
+        asked = dict((parameters or {}).get(mode, {}))
+        result = fit(
+            dataset, mode, parameters=asked, contrast=contrast, gap=gap if _needs_gap(mode) else None,
+            multistart=multistart, seed=seed, on_progress=tell, stop=stop,
+        )  # fmt: skip
+        judged.append(_judge(result, dataset, folds, stop))
+        on_progress(ProgressEvent("compare", (k + 1) / len(names), result.chi2_reduced, message=mode))
+    return ModelComparison.of(judged)
+
+
+def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:
+    _go_on(stop)
+    objective, theta = objective_of(result, dataset), optimum(result)
+    return Judged(
+        result, objective.n_free, _trace(objective, theta), _held_out(objective, theta, folds, stop)
+    )
+
+
+def _trace(objective: Objective, theta: FloatArray) -> float:
+    """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
+    tiles = Tiles.at(objective, theta, ERROR_CLUSTERS, local=objective.equations(theta))
+    scale = np.sqrt(np.maximum(np.diag(tiles.joint_matrix), 1e-300))
+    values, vectors = np.linalg.eigh(tiles.joint_matrix / np.outer(scale, scale))
+    kept = values > 1e-11 * values[-1]
+    white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
+    total = 0.0
+    for b, scores in enumerate(tiles.joint_scores):
+        acting, matrices = tiles.of_bin(b)
+        half = white[acting]
+        total += float(np.trace(corrected_meat(scores[:, acting] @ half, half.T @ matrices @ half)))
+    return max(total, 0.0)
+
+
+def _held_out(objective: Objective, theta: FloatArray, folds: int, stop: StopToken) -> FloatArray:
+    """χ² of each group of angles under the fit to the others, (folds,)."""
+    labels, member = groups_of(objective, "phi")
+    count = min(folds, len(labels))
+    if count < 2:
+        return np.zeros(0)
+    out = []
+    for fold in range(count):
+        _go_on(stop)
+        left = member % count == fold
+        strategy = GaussNewtonStrategy(max_iterations=_REFIT, ftol=1e-7, stop=stop)
+        found = strategy.optimize(objective.subset(~left), theta)
+        out.append(float(objective.equations(found.x, derivatives=False).chi2_bin[left].sum()))
+    return np.array(out)
+
+
+def _go_on(stop: StopToken) -> None:
+    if stop.reason is not None:
+        raise OptimizationError(f"the comparison was stopped: {stop.reason}")
+
+
+def _needs_gap(mode: str) -> bool:
+    return bool(getattr(ModelFactory.create_model(mode), "needs_gap", False))
+
+
+def _checked(modes: Sequence[str], parameters: Mapping[str, Any] | None, folds: Any) -> list[str]:
+    names = [modes] if isinstance(modes, str) else list(modes)
+    models = [ModelFactory.create_model(name) for name in names]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ConfigurationError(f"modes {names}", where="modes", expected="two or more different ones")
+    one_time = [model.name for model in models if model.one_time]
+    if one_time:
+        raise ConfigurationError(
+            f"{', '.join(one_time)} describe g2 and not two-time maps",
+            where="modes",
+            expected="two-time modes",
+        )
+    unknown = sorted(set(parameters or {}) - set(names))
+    if unknown:
+        raise ConfigurationError(
+            f"parameters are given for {', '.join(unknown)}", where="parameters", expected=f"some of {names}"
+        )
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 0:
+        raise ConfigurationError(f"{folds!r}", where="folds", expected="an integer, 0 or more")
+    return names
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelComparison(Tabular):
+    """Modes compared on the same data; made by :func:`heterodyne_nb.compare_models`.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        On (mode,), simplest first: ``numbers`` (fitted, contrast and offset included), ``chi2``, ``chi2_reduced``,
+        ``clic`` and ``bic`` above the best, ``held_out`` (χ² per pixel of angles left out) and ``held_out_gain``
+        (effective χ² gained on them over the next simpler mode that is kept) with ``held_out_gain_error``. On
+        (mode, fold): ``held_out_fold``. Attributes: ``n_data``, ``n_effective``, ``inflation`` (n_data / n_effective),
+        ``chosen``.
+    fits : dict of str to FitResult
+    """
+
+    dataset: xr.Dataset
+    fits: dict[str, FitResult]
+
+    @classmethod
+    def of(cls, judged: Sequence[Judged]) -> ModelComparison:
+        """Compare the fits of several modes."""
+        judged = sorted(judged, key=lambda one: (one.numbers, one.result.mode))
+        best = min(judged, key=lambda one: one.result.chi2_reduced)
+        s2, n_data = best.result.chi2_reduced, int(best.result.dataset.attrs["n_data"])
+        inflation = max(best.trace / (best.numbers * s2), 1.0)
+        chi2 = np.array([one.result.chi2 for one in judged])
+        numbers = np.array([one.numbers for one in judged])
+        clic = chi2 / s2 + 2 * np.array([one.trace for one in judged]) / s2
+        bic = chi2 / (s2 * inflation) + numbers * np.log(n_data / inflation)
+        folds = np.array([one.held_out for one in judged])
+        data: dict[str, Any] = {
+            "numbers": ("mode", numbers),
+            "chi2": ("mode", chi2),
+            "chi2_reduced": ("mode", [one.result.chi2_reduced for one in judged]),
+            "clic": ("mode", clic - clic.min()),
+            "bic": ("mode", bic - bic.min()),
+        }
+        if folds.size:
+            data |= {
+                "held_out": ("mode", folds.sum(axis=1) / n_data),
+                "held_out_fold": (("mode", "fold"), folds),
+            }
+        names = [one.result.mode for one in judged]
+        attrs = {"n_data": n_data, "n_effective": n_data / inflation, "inflation": inflation, "s2": s2}
+        ds = xr.Dataset(data, coords={"mode": names}, attrs=attrs)
+        return cls(_chosen(ds), {one.result.mode: one.result for one in judged})
+
+    @property
+    def chosen(self) -> str:
+        """The mode the data ask for: the simplest that none of the richer ones clearly beats."""
+        return str(self.dataset.attrs["chosen"])
+
+    def table(self) -> pd.DataFrame:
+        """One row a mode, simplest first."""
+        keep = ("numbers", "chi2_reduced", "clic", "bic", "held_out", "held_out_gain", "held_out_gain_error")
+        return self.dataset[[name for name in keep if name in self.dataset]].to_dataframe()
+
+    def verdict(self) -> str:
+        """Say in a sentence or two what the data ask for."""
+        ds, names = self.dataset, self.dataset["mode"].values.tolist()
+        at = names.index(self.chosen)
+        told = [f"The data ask for {self.chosen}"]
+        if at:
+            told.append(f"{_listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
+        if at + 1 < len(names):
+            told.append(f"{_listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
+        text = "; ".join(told) + "."
+        for name in names:
+            if not self.fits[name].success:
+                text += f" The fit of {name} did not converge."
+        others = {key: str(ds["mode"].values[int(np.argmin(ds[key].values))]) for key in ("clic", "bic")}
+        against = sorted(
+            {f"{key.upper()} prefers {name}" for key, name in others.items() if name != self.chosen}
+        )
+        return text + (f" But {' and '.join(against)}." if against else "")
+
+    def _printed(self) -> Printed:
+        ds, attrs = self.dataset, self.dataset.attrs
+        head = ["mode", "fitted numbers", "reduced χ²", "CLIC", "BIC"]
+        with_folds = "held_out" in ds
+        rows = [[*head, "held-out χ²", "gain on held-out"] if with_folds else head]
+        for mode, one in self.table().iterrows():
+            row = [str(mode), str(int(one["numbers"])), number(float(one["chi2_reduced"]), 4)]
+            row += [f"+{number(float(one[key]), 3)}" for key in ("clic", "bic")]
+            if with_folds:
+                gain = float(one["held_out_gain"])
+                shown = "" if np.isnan(gain) else value_with_error(gain, float(one["held_out_gain_error"]))
+                row += [number(float(one["held_out"]), 4), shown]
+            rows.append(row)
+        note = (
+            f"{attrs['n_data']} pixels count as {number(float(attrs['n_effective']), 2)} independent ones (a parameter "
+            f"takes up {number(float(attrs['inflation']), 2)} times the noise it would of independent pixels). "
+            "CLIC, BIC: above the best. Gain: effective χ² on angles left out, over the mode kept so far."
+        )
+        return Printed(self.verdict(), rows, note, self.chosen)
+
+
+def _chosen(ds: xr.Dataset) -> xr.Dataset:
+    """Climb from the simplest mode to each richer one that clearly predicts better (or is clearly preferred).
+
+    The scatter of a few folds is not well known itself: where BIC clearly objects, their gain alone is not enough.
+    """
+    count = ds.sizes["mode"]
+    gain, error = np.full(count, np.nan), np.full(count, np.nan)
+    kept = 0
+    for k in range(1, count):
+        if "held_out_fold" in ds:
+            gained = ds["held_out_fold"].values[kept] - ds["held_out_fold"].values[k]
+            unit = float(ds.attrs["s2"]) * float(ds.attrs["inflation"])
+            gain[k] = gained.sum() / unit
+            error[k] = np.sqrt(len(gained)) * gained.std(ddof=1) / unit
+            objects = ds["bic"].values[k] - ds["bic"].values[kept] > _DECISIVE
+            better = gain[k] > _CLEAR * max(error[k], 1.0) and not objects
+        else:
+            better = all(ds[key].values[kept] - ds[key].values[k] > _DECISIVE for key in ("clic", "bic"))
+        kept = k if better else kept
+    ds = ds.assign_attrs(chosen=str(ds["mode"].values[kept]))
+    if "held_out_fold" not in ds:
+        return ds
+    return ds.assign(held_out_gain=("mode", gain), held_out_gain_error=("mode", error))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
