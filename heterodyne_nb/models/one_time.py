@@ -55,14 +55,13 @@ class HeterodyneEquilibriumModel(OneTimeModel):
 class KWWModel(OneTimeModel):
     """M = exp(-2 (Gamma tau)^alpha), the stretched (alpha < 1) or compressed (alpha > 1) exponential."""
 
+    name = "kww"
+    parameters = PARAMETERS["kww"]
     uses_q = False
     curve_specs = (
         Curve("Gamma", "1/s", "relaxation_rate", (0,), "constant"),
         Curve("alpha", "1", "exponent", (1,), "constant"),
     )
-
-    def __init__(self, name: str = "kww") -> None:
-        self.name, self.parameters = name, PARAMETERS[name]
 
     def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
         """See :meth:`OneTimeModel.evaluate`."""
@@ -77,6 +76,13 @@ class KWWModel(OneTimeModel):
         m = np.exp(-2.0 * power)
         by_power = -2.0 * power * m
         return m, np.stack([by_power * alpha / gamma, by_power * log])
+
+
+class CompressedModel(KWWModel):
+    """The same with alpha of 1 or more."""
+
+    name = "compressed_exponential"
+    parameters = PARAMETERS["compressed_exponential"]
 
 
 Part = Callable[..., Any]
@@ -256,7 +262,7 @@ def built_in() -> dict[str, Callable[[], OneTimeModel]]:
     return {
         "heterodyne_equilibrium": HeterodyneEquilibriumModel,
         "kww": KWWModel,
-        "compressed_exponential": lambda: KWWModel("compressed_exponential"),
+        "compressed_exponential": CompressedModel,
         "single_exponential": lambda: FieldSum("single_exponential", [Component(exponential())]),
         "ballistic": lambda: FieldSum("ballistic", [Component(gaussian())]),
         "double_exponential": lambda: FieldSum(

@@ -154,7 +154,7 @@ def curves(truth: Any, noise: float = 2e-3, seed: int = 0, errors: bool = True) 
 WINDOWS = {
     "no_decay": lambda tau: 0.0 * tau,
     "not_decayed": lambda tau: np.exp(-tau / 500.0),
-    "decayed_early": lambda tau: np.exp(-tau / 0.012),
+    "decayed_early": lambda tau: np.exp(-tau / 0.008),
 }
 
 
