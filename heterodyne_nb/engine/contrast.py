@@ -87,6 +87,11 @@ def level_limits(table: ParameterTable, scale: Scale) -> tuple[FloatArray, Float
     return lower, upper
 
 
+def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
+    """(contrast, offset, -1) of every bin (B, 3): model less data from z = (…, M, 1, data)."""
+    return np.stack([contrast, offset, -np.ones_like(contrast)], axis=1)
+
+
 @dataclass(frozen=True)
 class Solution:
     """Contrast and offset that fit best for a given M.
@@ -110,8 +115,8 @@ class Solution:
 
     @property
     def inner(self) -> FloatArray:
-        """Residual of z = (…, M, 1, data) with its sign: (contrast, offset, -1) of every bin, (B, 3)."""
-        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
+        """See :func:`residual_of`, (B, 3)."""
+        return residual_of(self.contrast, self.offset)
 
     def share(self, cross: FloatArray) -> FloatArray:
         """Coefficients (n, …) by which contrast and offset answer; ``cross`` (…, n) products with other columns."""

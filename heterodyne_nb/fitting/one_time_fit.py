@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import level_pulls
@@ -58,10 +59,11 @@ def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     Raises
     ------
     DataFormatError
-        There is no g2, it has dimensions besides bins and lag, or no bin can be used.
+        There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
     """
     if "g2" not in dataset:
         raise DataFormatError("the dataset has no g2", where="g2", expected="g2(q, phi, tau)")
+    dataset = standard_units(dataset[[name for name in ("g2", "g2_err") if name in dataset]])
     extra = {str(d) for d in dataset["g2"].dims} - {"q", "phi", "bin", "tau"}
     if extra:
         raise DataFormatError(

@@ -40,6 +40,7 @@ class HeterodyneEquilibriumModel(OneTimeModel):
         HalfTurn(),
         Reversal(),
     )
+    field_components = ("ref", "sample")
 
     def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
         """See :meth:`OneTimeModel.evaluate`; ``fraction`` is the intensity fraction of the sample."""
