@@ -13,6 +13,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
 from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
@@ -23,7 +24,7 @@ def fit(
     mode: str = "heterodyne",
     *,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
-    method: str = "gauss_newton",
+    method: str | OptimizationStrategy = "gauss_newton",
     contrast: str = "per_bin",
     loss: str = "linear",
     loss_scale: float | str = "auto",
@@ -50,8 +51,9 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
-    method : str
-        Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
+    method : str or OptimizationStrategy
+        Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or
+        a strategy of one's own, made or as a class, whose ``optimize`` returns SciPy's OptimizeResult.
     contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
         How contrast and offset are tied over bins.
     loss : {"linear", "huber", "soft_l1", "cauchy", "tukey"}
@@ -116,7 +118,7 @@ def fit(
     asked = {
         "mode": mode,
         "parameters": asked_parameters(parameters),
-        "method": method,
+        "method": settings.method_name,
         "contrast": contrast,
         "loss": loss,
         "multistart": multistart,

@@ -244,7 +244,7 @@ def one_time_result(
         n_free=objective.n_free,
         success=solved.success and not stopped,
         message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method,
+        method=options.method_name,
         provenance=provenance,
         path=solved.path,
         bounds=table.bounds,

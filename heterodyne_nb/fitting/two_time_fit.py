@@ -24,9 +24,10 @@ from heterodyne_nb.engine import (
 )
 from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 from heterodyne_nb.models.symmetries import canonical
-from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
+from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
+from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
@@ -41,7 +42,7 @@ _COMPILING = "preparing the kernels: half a minute at the first fit after instal
 class FitOptions:
     """How to fit; see :func:`heterodyne_nb.fit`."""
 
-    method: str = "gauss_newton"
+    method: str | OptimizationStrategy = "gauss_newton"
     contrast: str = "per_bin"
     loss: str = "linear"
     loss_scale: float | str = "auto"
@@ -62,7 +63,12 @@ class FitOptions:
 
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
-        return create_strategy(self.method, **self.options)
+        return made_strategy(self.method, self.options)
+
+    @property
+    def method_name(self) -> str:
+        """The method in a word, for results and records."""
+        return self.method if isinstance(self.method, str) else made_strategy(self.method).name
 
     def search(self, table: ParameterTable) -> MultistartSettings:
         """How wide to search: not at all when multistart is 0."""
@@ -216,7 +222,7 @@ def result_of(
         n_free=objective.n_free,
         success=solved.success and not stopped,
         message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method,
+        method=options.method_name,
         provenance=provenance,
         path=solved.path,
         bounds=problem.table.bounds,

@@ -2,6 +2,7 @@
 
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import Model, OneTimeModel, SeparableModel, Terms, TwoTimeModel
 from heterodyne_nb.models.one_time import heterodyne_model
 from heterodyne_nb.models.plugin import ModelPlugin, check_model
@@ -11,6 +12,7 @@ from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift
 __all__ = [
     "Curve",
     "HalfTurn",
+    "HeterodyneModel",
     "Model",
     "ModelFactory",
     "ModelPlugin",

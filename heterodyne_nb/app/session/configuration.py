@@ -35,7 +35,7 @@ def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
     ConfigurationError, DataFormatError
     """
     manager = _manager(config)
-    manager.validate()
+    manager.require_valid()
     new: dict[str, Any] = {
         "config": manager,
         "settings": FitSettings.from_config(manager),

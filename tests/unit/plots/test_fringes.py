@@ -1,4 +1,4 @@
-"""The spectrum of the fringes, and what the polar view makes of it."""
+"""Fringes: their spectrum, by angle, and the velocity they mean."""
 
 from __future__ import annotations
 
@@ -6,17 +6,32 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
-from plot_samples import make_result
+from plot_samples import PHI, TRUTH, Q, make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.fringes import coarse
+from heterodyne_nb.result import FitResult
 
 
 @pytest.fixture(scope="module")
 def spectrum(experiment: xr.Dataset) -> xr.Dataset:
     return prepare.fringe_spectrum(experiment, age=[10.0, 20.0, 30.0, 57.5], width=5.0)
+
+
+def flow(v: float, phi0: float) -> xr.Dataset:
+    """Fringe frequencies of a steady flow at two q and three angles."""
+    q, phi = np.array([0.005, 0.01]), np.array([-30.0, 20.0, 80.0])
+    reach = q[:, None] * np.abs(np.cos(np.deg2rad(phi0 - phi)))
+    frequency = (("q", "phi"), v * reach / (2 * np.pi))
+    return xr.Dataset({"frequency": frequency, "reach": (("q", "phi"), reach)}, coords={"q": q, "phi": phi})
+
+
+def frequencies(v: float, phi0: float) -> xr.Dataset:
+    rate = Q[:, None] * v * np.abs(np.cos(np.deg2rad(phi0 - PHI))) / (2 * np.pi)
+    rate[0, 3] = np.nan
+    return xr.Dataset({"frequency": (("q", "phi"), rate)}, coords={"q": Q, "phi": PHI})
 
 
 def test_frequency_is_in_hertz_against_age_in_seconds(spectrum: xr.Dataset) -> None:
@@ -72,7 +87,7 @@ def test_a_bin_without_a_spectrum_and_a_dataset_without_one_are_errors(
 
 
 def test_the_polar_view_takes_the_peaks_at_the_age_asked_for(spectrum: xr.Dataset) -> None:
-    figure = plots.velocity_polar(make_result(), spectrum, t=19.0)
+    figure = plots.velocity_polar(spectrum, make_result(), t=19.0)
     assert "points: measured fringes at age 20 s" in figure.layout.title.subtitle.text
     points = next(trace for trace in figure.data if trace.mode == "markers")
     expected = spectrum["peak_frequency"].sel(q=0.005, age=20.0).values
@@ -92,17 +107,9 @@ def test_a_peak_of_fewer_than_two_fringes_a_cut_is_open(spectrum: xr.Dataset) ->
 
 
 def test_the_velocity_is_taken_at_the_age_of_the_points(spectrum: xr.Dataset) -> None:
-    figure = plots.velocity_polar(make_result(), spectrum)
+    figure = plots.velocity_polar(spectrum, make_result())
     assert "at t = 30 s" in figure.layout.title.subtitle.text
     assert "at age 30 s" in figure.layout.title.subtitle.text
-
-
-def flow(v: float, phi0: float) -> xr.Dataset:
-    """Fringe frequencies of a steady flow at two q and three angles."""
-    q, phi = np.array([0.005, 0.01]), np.array([-30.0, 20.0, 80.0])
-    reach = q[:, None] * np.abs(np.cos(np.deg2rad(phi0 - phi)))
-    frequency = (("q", "phi"), v * reach / (2 * np.pi))
-    return xr.Dataset({"frequency": frequency, "reach": (("q", "phi"), reach)}, coords={"q": q, "phi": phi})
 
 
 def test_a_flow_puts_all_bins_on_one_line_through_zero() -> None:
@@ -139,3 +146,37 @@ def test_the_velocity_of_a_fit_is_drawn_beside_the_measured_one(spectrum: xr.Dat
 def test_without_a_direction_there_is_no_line(spectrum: xr.Dataset) -> None:
     with pytest.raises(ConfigurationError, match="direction"):
         plots.dispersion(spectrum)
+
+
+def test_all_q_fall_on_one_velocity_curve(result: FitResult) -> None:
+    figure = plots.velocity_polar(frequencies(70.0, 20.0), result)
+    right = [trace for trace in figure.data if trace.subplot == "polar2"]
+    line = right[-1]
+    for points in right[:-1]:
+        expected = 70.0 * np.abs(np.cos(np.deg2rad(20.0 - np.asarray(points.theta))))
+        np.testing.assert_allclose(points.r, expected, atol=1e-9)
+    v = result.dataset["v"].values
+    assert line.r.max() == pytest.approx((v[59] + v[60]) / 2, rel=1e-3)
+    assert line.theta[np.argmax(line.r)] in (20.0, -160.0)
+
+
+def test_the_fringe_lines_of_a_result_are_q_v_cos_over_two_pi(result: FitResult) -> None:
+    figure = plots.velocity_polar(result=result, t=30.0)
+    left = [trace for trace in figure.data if trace.subplot != "polar2"]
+    assert len(left) == 2
+    speed = float(np.interp(30.0, result.dataset["t"], result.dataset["v"]))
+    at_zero = np.abs(np.cos(np.deg2rad(TRUTH[13]))) * speed * Q[1] / (2 * np.pi)
+    assert left[1].r[list(left[1].theta).index(0.0)] == pytest.approx(at_zero)
+
+
+def test_a_bin_without_a_frequency_is_left_out() -> None:
+    figure = plots.velocity_polar(frequencies(70.0, 20.0))
+    assert len(figure.data[0].theta) == 7
+    assert 0.0 not in figure.data[0].theta
+
+
+def test_the_polar_view_needs_a_velocity() -> None:
+    with pytest.raises(ConfigurationError, match="no velocity"):
+        plots.velocity_polar(result=make_result("static_isotropic"))
+    with pytest.raises(ConfigurationError, match="nothing to draw"):
+        plots.velocity_polar()

@@ -1,4 +1,4 @@
-"""Robust fits as pictures: price, worst case, and the worst instrument's map."""
+"""Robust fits as pictures: price, worst case, the worst instrument's map, and the path of radii."""
 
 from __future__ import annotations
 
@@ -14,12 +14,30 @@ from plot_samples import CONTRAST, SIGMA, TRUTH, frame_times, make_result
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.plots.robust import relative_changes
 from heterodyne_nb.result import FitResult
 
-COMMON = {
-    "nominal": 1.02, "nominal_before": 1.0, "worst_case": 1.5, "worst_case_before": 1.9, "radius": 1.0,
-    "radius_rule": "stated", "words": "the worst case is named here", "relative_gap": 3e-10,
-}  # fmt: skip
+
+@pytest.fixture
+def path() -> xr.Dataset:
+    t = np.array([1.0, 2.0, 4.0])
+    v = np.array([[10.0, 20.0, 0.0], [11.0, 20.0, 1.0], [12.0, 18.0, 1.0]])
+    return xr.Dataset(
+        {
+            "nominal": ("radius", [1.0, 1.1, 1.4]),
+            "worst_case": ("radius", [1.0, 1.5, 2.0]),
+            "worst_case_nominal": ("radius", [1.0, 1.8, 3.0]),
+            "v": (("radius", "t"), v, {"units": "Å/s"}),
+        },
+        coords={"radius": [0.0, 0.5, 1.0], "t": t},
+        attrs={"method": "ellipsoidal", "auto_radius": 0.5},
+    )
+
+
+def by_name(figure, name: str, panel: str = "x") -> list:
+    return [trace for trace in figure.data if trace.name == name and trace.xaxis == panel]
+
+
 INSTRUMENT: list[dict[str, Any]] = [
     {"name": "q_scale", "value": 0.01, "tolerances": 1.0},
     {"name": "phi_zero_deg", "value": -2.0, "tolerances": -0.5},
@@ -32,8 +50,41 @@ def robust(method: str, **more: object) -> FitResult:
     return FitResult(make_result().dataset.assign_attrs(robust=json.dumps(record)))
 
 
+COMMON = {
+    "nominal": 1.02, "nominal_before": 1.0, "worst_case": 1.5, "worst_case_before": 1.9, "radius": 1.0,
+    "radius_rule": "stated", "words": "the worst case is named here", "relative_gap": 3e-10,
+}  # fmt: skip
+
+
 def heatmaps(figure: go.Figure) -> list[np.ndarray]:
     return [trace.z for trace in figure.data if isinstance(trace, go.Heatmap)]
+
+
+def test_the_path_shows_price_and_gain_against_the_radius(path: xr.Dataset) -> None:
+    figure = plots.radius_path(path)
+    for name in ("nominal", "worst_case", "worst_case_nominal"):
+        assert any(list(trace.y) == path[name].values.tolist() for trace in figure.data)
+    assert figure.layout.xaxis.title.text == "radius (tolerances)"
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
+
+
+def test_curves_along_the_path_are_changes_against_the_plain_fit(path: xr.Dataset) -> None:
+    (last,) = by_name(plots.radius_path(path), "radius 1", "x2")
+    np.testing.assert_allclose(last.y, [20.0, -10.0, np.nan])
+    np.testing.assert_allclose(relative_changes(np.zeros((2, 2))), np.full((2, 2), np.nan))
+
+
+def test_a_rule_beyond_the_path_is_said_and_not_drawn(path: xr.Dataset) -> None:
+    figure = plots.radius_path(path.assign_attrs(auto_radius=9.0))
+    assert not figure.layout.shapes
+    assert "the rule of this method takes radius 9" in figure.layout.title.subtitle.text
+
+
+def test_one_radius_is_no_path(path: xr.Dataset) -> None:
+    with pytest.raises(ConfigurationError, match="one radius"):
+        plots.radius_path(path.isel(radius=[0]))
+    with pytest.raises(ConfigurationError, match="worst_case"):
+        plots.radius_path(path.drop_vars("worst_case"))
 
 
 def test_price_and_gain_run_from_the_plain_to_the_robust_fit() -> None:

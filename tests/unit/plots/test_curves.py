@@ -1,4 +1,4 @@
-"""Figures of a result alone: curves, comparison of fits, chi-square, correlation, convergence, velocity."""
+"""Curves of one fit and of several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
-from plot_samples import PHI, TRUTH, Q, make_covariance, make_result
+from plot_samples import TRUTH, make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
@@ -17,6 +17,10 @@ from heterodyne_nb.result import FitResult
 def axis_titles(figure: go.Figure) -> list[str]:
     axes = [*figure.select_xaxes(), *figure.select_yaxes()]
     return [axis.title.text for axis in axes if axis.title.text]
+
+
+def curve_values(result: FitResult) -> dict[str, xr.DataArray]:
+    return {name: result.dataset[name] for name in result.curve_names}
 
 
 def test_every_curve_has_its_unit_and_its_band(result: FitResult) -> None:
@@ -80,10 +84,6 @@ def test_given_parameters_with_a_wrong_name_are_an_error_that_names_it(result: F
     assert "'paper'" in str(told.value)
 
 
-def curve_values(result: FitResult) -> dict[str, xr.DataArray]:
-    return {name: result.dataset[name] for name in result.curve_names}
-
-
 def test_curves_of_a_static_fit_are_one_panel() -> None:
     assert axis_titles(plots.curves(make_result("static_isotropic"))) == ["t (s)", "J (Å²/s)"]
 
@@ -128,106 +128,3 @@ def test_bands_that_nobody_has_cannot_be_compared() -> None:
 def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(ConfigurationError):
         plots.compare_results({})
-
-
-def test_chi_square_is_drawn_for_every_bin_in_order_of_angle(result: FitResult) -> None:
-    figure = plots.chi2_by_angle(result)
-    assert [trace.name for trace in figure.data] == ["q = 0.005 Å⁻¹", "q = 0.01 Å⁻¹"]
-    np.testing.assert_array_equal(figure.data[1].x, PHI)
-    np.testing.assert_array_equal(figure.data[1].y, result.dataset["chi2_reduced_bin"].values[8:])
-    assert axis_titles(figure)[0] == "φ (°)"
-
-
-def test_correlations_are_normalised_and_leave_out_what_has_no_variance(result: FitResult) -> None:
-    figure = plots.correlation(result)
-    (trace,) = figure.data
-    assert trace.z.shape == (13, 13)
-    np.testing.assert_allclose(np.diagonal(trace.z), 1, rtol=1e-6)
-    covariance = make_covariance()
-    expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-    assert trace.z[0, 1] == pytest.approx(expected, rel=1e-5)
-    assert "f2" in figure.layout.title.subtitle.text
-    assert (trace.zmin, trace.zmax) == (-1, 1)
-
-
-def test_an_unknown_covariance_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="no covariance"):
-        plots.correlation(make_result(covariance=None))
-    with pytest.raises(ConfigurationError, match="fewer than two"):
-        plots.correlation(make_result(covariance=np.full((14, 14), np.nan)))
-
-
-def test_a_history_that_names_its_iterations_is_drawn_at_them() -> None:
-    figure = plots.convergence(
-        make_result(path=[{"strategy": "s", "history": [[0, 9.0], [2, 1.5], [3, 1.0]]}])
-    )
-    np.testing.assert_array_equal(figure.data[0].x, [0, 2, 3])
-    np.testing.assert_array_equal(figure.data[0].y, [9.0, 1.5, 1.0])
-
-
-def test_convergence_draws_the_history_of_every_run(result: FitResult) -> None:
-    figure = plots.convergence(result)
-    assert [trace.name for trace in figure.data] == ["nelder_mead (its end)", "gauss_newton"]
-    assert list(figure.data[0].x) == [40]
-    assert list(figure.data[1].y) == [1.9, 1.4, 1.1, 1.02, 1.011, 1.01]
-    assert "2 runs, 3.4 s" in figure.layout.title.subtitle.text
-
-
-def test_runs_of_one_kind_share_a_colour_and_a_line_of_the_legend() -> None:
-    search = [{"strategy": "s", "start": "search", "history": [[0, 3.0], [1, 2.0 - k]]} for k in (0.1, 0.2)]
-    figure = plots.convergence(
-        make_result(path=[*search, {"strategy": "s", "history": [[0, 1.8], [1, 1.7]]}])
-    )
-    assert [trace.name for trace in figure.data if trace.showlegend] == ["s, search (2 runs)", "s"]
-    assert len({trace.line.color for trace in figure.data}) == 2
-    assert len(figure.data) == 3
-
-
-def test_a_long_way_down_is_drawn_on_a_logarithmic_axis() -> None:
-    steep = make_result(path=[{"strategy": "s", "history": [1e4, 30.0, 1.0]}])
-    assert plots.convergence(steep).layout.yaxis.type == "log"
-
-
-def test_a_path_without_chi_square_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="no chi-square"):
-        plots.convergence(make_result(path=[{"strategy": "s"}]))
-
-
-def frequencies(v: float, phi0: float) -> xr.Dataset:
-    rate = Q[:, None] * v * np.abs(np.cos(np.deg2rad(phi0 - PHI))) / (2 * np.pi)
-    rate[0, 3] = np.nan
-    return xr.Dataset({"frequency": (("q", "phi"), rate)}, coords={"q": Q, "phi": PHI})
-
-
-def test_all_q_fall_on_one_velocity_curve(result: FitResult) -> None:
-    figure = plots.velocity_polar(result, frequencies(70.0, 20.0))
-    right = [trace for trace in figure.data if trace.subplot == "polar2"]
-    line = right[-1]
-    for points in right[:-1]:
-        expected = 70.0 * np.abs(np.cos(np.deg2rad(20.0 - np.asarray(points.theta))))
-        np.testing.assert_allclose(points.r, expected, atol=1e-9)
-    v = result.dataset["v"].values
-    assert line.r.max() == pytest.approx((v[59] + v[60]) / 2, rel=1e-3)
-    assert line.theta[np.argmax(line.r)] in (20.0, -160.0)
-
-
-def test_the_fringe_lines_of_a_result_are_q_v_cos_over_two_pi(result: FitResult) -> None:
-    figure = plots.velocity_polar(result, t=30.0)
-    left = [trace for trace in figure.data if trace.subplot != "polar2"]
-    assert len(left) == 2
-    speed = float(np.interp(30.0, result.dataset["t"], result.dataset["v"]))
-    at_zero = np.abs(np.cos(np.deg2rad(TRUTH[13]))) * speed * Q[1] / (2 * np.pi)
-    assert left[1].r[list(left[1].theta).index(0.0)] == pytest.approx(at_zero)
-
-
-def test_a_bin_without_a_frequency_is_left_out() -> None:
-    figure = plots.velocity_polar(None, frequencies(70.0, 20.0))
-    assert len(figure.data[0].theta) == 7
-    assert 0.0 not in figure.data[0].theta
-
-
-def test_the_polar_view_needs_a_velocity() -> None:
-    with pytest.raises(ConfigurationError, match="no velocity"):
-        plots.velocity_polar(make_result("static_isotropic"))
-    with pytest.raises(ConfigurationError, match="nothing to draw"):
-        plots.velocity_polar()
