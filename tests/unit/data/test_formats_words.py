@@ -400,7 +400,8 @@ def test_metadata_are_read_in_the_units_of_the_package(tmp_path: Path, layout: s
     ds = open_dataset(tell(BUILD[layout](tmp_path / "a.h5"), layout))
     for name in PLACES[layout]:
         assert ds.attrs[name] == (pytest.approx(SAID[name]) if name in ds.attrs else None), name
-        assert name in repr(ds)
+        assert ds.xpcs.metadata().loc[name, "value"] == ds.attrs[name]
+    assert ds.xpcs.metadata().loc["energy", "unit"] == "keV"
 
 
 @pytest.mark.parametrize("layout", list(PLACES))
@@ -433,7 +434,7 @@ def test_pictures_and_the_partition_travel_from_aps_u_to_aps_u(tmp_path: Path):
         "temporal_mean/scattering_1d_segments": rng.random((3, 20)),
         "qmap/static_roi_map": rng.integers(0, 20, (7, 5)),
         "qmap/static_v_list_dim0": np.linspace(0.01, 0.02, 20),
-        "spatial_mean/intensity_vs_time": np.stack([np.arange(6), rng.random(6)]),
+        "spatial_mean/intensity_vs_time": np.stack([np.arange(1, 7), rng.random(6)]),
     }
     with h5py.File(path, "a") as f:
         for key, values in held.items():
