@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -89,6 +90,11 @@ def open_dataset(
             ds = read_h5(path, layout=layout, dt=dt, analysis=analysis, keep_empty=keep_empty)
     if read.assumed:
         ds.attrs["units_assumed"] = "; ".join(f"{key}: {unit}" for key, unit in read.assumed.items())
+    given = {"analysis": analysis, "units": dict(units or {}), "keep_empty": keep_empty}
+    if given := {name: value for name, value in given.items() if value}:
+        ds.attrs["opened_with"] = json.dumps(given)  # a script that repeats a fit says the same
+    else:
+        ds.attrs.pop("opened_with", None)
     chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
     chosen.encoding["source"] = str(path.absolute())
     if chosen is not ds:

@@ -459,3 +459,18 @@ def test_pictures_and_the_partition_travel_from_aps_u_to_aps_u(tmp_path: Path):
 def test_a_dataset_without_metadata_gains_none(tmp_path: Path):
     write_apsu(make_dataset(MAPS, q=Q, phi=PHI, dt=DT), tmp_path / "a.hdf")
     assert not set(SAID) & set(open_dataset(tmp_path / "a.hdf").attrs)
+
+
+def test_metadata_and_how_a_file_was_opened_go_into_results_reports_and_scripts(tmp_path: Path):
+    path = tmp_path / "a.hdf"
+    second_analysis(path)
+    tell(path, "aps-legacy")
+    with h5py.File(path, "a") as f:
+        f["xpcs_1/dqlist"][...] *= 10
+    ds = open_dataset(path, analysis="xpcs_1", units={"q": "1/nm"})
+    np.testing.assert_allclose(ds["q"], Q)
+    result = heterodyne_nb.fit(ds, mode="kww")
+    assert "sample silica" in str(result._repr_html_())
+    script = result.to_script()
+    assert "analysis='xpcs_1'" in script.replace('"', "'")
+    assert "units={'q': '1/nm'}" in script.replace('"', "'")
