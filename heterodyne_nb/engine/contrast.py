@@ -16,7 +16,7 @@ from scipy.linalg import null_space
 from scipy.optimize import nnls
 
 from heterodyne_nb.config.parameters_table import ParameterTable
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 
