@@ -31,8 +31,13 @@ from heterodyne_nb.models.free_form import FreeFormModel
 from heterodyne_nb.simulate.components import components
 from heterodyne_nb.simulate.fields import mode_weights
 from heterodyne_nb.simulate.inputs import Axes
-from heterodyne_nb.uncertainty.clusters import degrees_of_freedom
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS, LEAST_DYADIC, dyadic_parts, pseudo_inverse
+from heterodyne_nb.uncertainty.covariance import (
+    ERROR_CLUSTERS,
+    LEAST_DYADIC,
+    degrees_of_freedom,
+    dyadic_parts,
+    pseudo_inverse,
+)
 
 FloatArray = NDArray[np.float64]
 
