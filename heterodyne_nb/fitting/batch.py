@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ import xarray as xr
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
@@ -24,6 +26,7 @@ def fit_batch(
     workers: int = 1,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
     **arguments: Any,
 ) -> xr.Dataset:
     """Fit each part of the data by itself.
@@ -45,6 +48,8 @@ def fit_batch(
         more than 1 pays for parts that take longer than that, and for plug-in models, whose code holds one core.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
+    journal : path, optional
+        A folder with a journal of each part, from which a batch that was killed goes on; see :func:`heterodyne_nb.fit`.
     **arguments
         Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
         with each, for instance from several start values.
@@ -75,6 +80,10 @@ def fit_batch(
     else:
         jobs = {label: {"dataset": part} for label, part in _parts(data, over, windows)}
     jobs = {label: {**job, "mode": mode, **arguments} for label, job in jobs.items()}
+    if journal is not None:
+        folder = make_folder(journal)
+        for k, job in enumerate(jobs.values()):
+            job["journal"] = folder / f"part-{k:04d}.json"
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
     run = _one_by_one(jobs, stop) if workers == 1 else _in_processes(jobs, workers, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
+from heterodyne_nb.optimize.journal import journalled
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
 
@@ -35,6 +37,7 @@ def fit(
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """Fit a model to every bin of a dataset at once, all pixels used.
 
@@ -76,6 +79,10 @@ def fit(
         ``ConsoleProgressObserver()``.
     stop : StopToken, optional
         To cancel from another thread.
+    journal : path, optional
+        A small file in which the best point of a two-time fit is kept while it runs, at most every second. Where it
+        exists, the fit goes on from it, for instance after the process was killed: a search that had ended is not
+        made again. It stays after the fit.
 
     Returns
     -------
@@ -131,7 +138,8 @@ def fit(
     if options:
         asked["options"] = dict(options)
     run = fit_one_time if model.one_time else fit_two_time
-    return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+    with journalled(journal):
+        return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
 
 
 def initial_guess(
