@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
 
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,27 @@ OnProgress = Callable[[ProgressEvent], None]
 
 def ignore_progress(event: ProgressEvent) -> None:
     """Receive an event and do nothing with it."""
+
+
+def careful(on_progress: OnProgress) -> OnProgress:
+    """The same callback, dropped with one FitWarning when it raises: who watches work must not end it."""
+    watching = [on_progress]
+
+    def deliver(event: ProgressEvent) -> None:
+        for told in tuple(watching):
+            try:
+                told(event)
+            except Exception as error:
+                watching.clear()
+                owner = getattr(told, "__self__", told)
+                name = getattr(owner, "__qualname__", type(owner).__name__)
+                warn(
+                    f"the observer {name} raised {type(error).__name__}: {error}; "
+                    "it gets no more reports, the work goes on",
+                    FitWarning,
+                )
+
+    return deliver
 
 
 class StopToken:

@@ -13,7 +13,7 @@ from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
 
@@ -69,7 +69,7 @@ def fit_batch(
     OptimizationError
         No part could be fitted.
     """
-    stop = stop or StopToken()
+    stop, on_progress = stop or StopToken(), careful(on_progress)
     whole = not isinstance(workers, bool) and isinstance(workers, int) and workers >= 1
     if not whole:
         raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")

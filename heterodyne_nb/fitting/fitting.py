@@ -17,7 +17,7 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.optimize.journal import journalled
-from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
+from heterodyne_nb.progress import OnProgress, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 
 
@@ -102,6 +102,7 @@ def fit(
     >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
     >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
     """
+    on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
     if not isinstance(dataset, xr.Dataset):
         raise ConfigurationError(
