@@ -77,6 +77,11 @@ def _smooth_basis(member: FloatArray, phi: FloatArray) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
+def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
+    """(contrast, offset, -1) of every bin (B, 3): model less data from z = (…, M, 1, data)."""
+    return np.stack([contrast, offset, -np.ones_like(contrast)], axis=1)
+
+
 @dataclass(frozen=True)
 class Solution:
     """Contrast and offset that fit best for a given M.
@@ -100,8 +105,8 @@ class Solution:
 
     @property
     def inner(self) -> FloatArray:
-        """Residual of z = (…, M, 1, data) with its sign: (contrast, offset, -1) of every bin, (B, 3)."""
-        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
+        """See :func:`residual_of`, (B, 3)."""
+        return residual_of(self.contrast, self.offset)
 
     def share(self, cross: FloatArray) -> FloatArray:
         """Coefficients (n, …) by which contrast and offset answer; ``cross`` (…, n) products with other columns."""

@@ -13,6 +13,7 @@ from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
 from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
+from heterodyne_nb.frames import FrameSet, correlate
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
@@ -22,7 +23,7 @@ from heterodyne_nb.result import FitResult
 
 
 def fit(
-    dataset: xr.Dataset,
+    dataset: xr.Dataset | FrameSet,
     mode: str = "heterodyne",
     *,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
@@ -34,6 +35,7 @@ def fit(
     time_limit: float | None = None,
     seed: int = 0,
     gap: float | None = None,
+    via: str = "auto",
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
@@ -46,8 +48,9 @@ def fit(
 
     Parameters
     ----------
-    dataset : Dataset
-        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one.
+    dataset : Dataset or FrameSet
+        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one; or detector frames, which need
+        no map: a two-time mode is fitted to the photons themselves, with errors from speckles.
     mode : str
         Analysis mode; see ``ModelFactory.names()``.
     parameters : mapping or ParameterTable, optional
@@ -72,6 +75,9 @@ def fit(
         Of the search.
     gap : float, optional
         Gap of the shear cell in Å (laminar_flow).
+    via : {"auto", "map", "frames"}
+        For detector frames: through a two-time map or without one. ``"auto"`` takes what costs less, and the
+        provenance of the result says which.
     options : mapping, optional
         Settings of the strategy.
     on_progress : callable, optional
@@ -104,10 +110,13 @@ def fit(
     """
     on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
-    if not isinstance(dataset, xr.Dataset):
+    if not isinstance(dataset, xr.Dataset | FrameSet):
         raise ConfigurationError(
-            f"fit needs a Dataset, got {type(dataset).__name__}", hint="open the file with open_dataset first"
+            f"fit needs a Dataset or a FrameSet, got {type(dataset).__name__}",
+            hint="open the file with open_dataset or open_frames first",
         )
+    if via != "auto" and not isinstance(dataset, FrameSet):
+        raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
     table = parameter_table(model, parameters)
@@ -119,6 +128,7 @@ def fit(
         multistart=multistart,
         seed=seed,
         gap=gap,
+        via=via,
         options=dict(options or {}),
         on_progress=on_progress,
         stop=stop_token(stop, time_limit),
@@ -133,14 +143,18 @@ def fit(
         "time_limit": time_limit,
         "seed": seed,
         "gap": gap,
+        "via": None if via == "auto" else via,
     }
     if loss != "linear":
         asked["loss_scale"] = loss_scale
     if options:
         asked["options"] = dict(options)
-    run = fit_one_time if model.one_time else fit_two_time
+    told = {k: v for k, v in asked.items() if v is not None}
     with journalled(journal):
-        return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+        if model.one_time:
+            curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
+            return fit_one_time(curves, model, table, settings, told)
+        return fit_two_time(dataset, model, table, settings, told)
 
 
 def initial_guess(

@@ -13,16 +13,20 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import (
+    FrameProblem,
     Objective,
     Problem,
     RobustObjective,
+    described,
     get_loss,
     kernels_ready,
     problem_from_dataset,
+    problem_from_frames,
     residual_record,
     residual_scale,
 )
 from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
+from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
@@ -31,10 +35,12 @@ from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
-from heterodyne_nb.uncertainty.delta import curve_bands
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
+from heterodyne_nb.uncertainty.bands import curve_bands
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
+_DYADIC = "dyadic cluster-robust (frames as clusters), corrected for the fit"
+_SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
@@ -49,6 +55,7 @@ class FitOptions:
     multistart: int | None = None
     seed: int = 0
     gap: float | None = None
+    via: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
@@ -92,11 +99,18 @@ def _require(value: Any, where: str, expected: str, holds: Callable[[Any], bool]
 
 
 def fit_two_time(
-    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
+    dataset: xr.Dataset | FrameSet,
+    model: Any,
+    table: ParameterTable,
+    options: FitOptions,
+    asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
-    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+    if not isinstance(dataset, FrameSet):
+        return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+    about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
+    return result_of(solved, options, about | described(solved.objective.problem, dataset))
 
 
 @dataclass(frozen=True)
@@ -125,12 +139,18 @@ class Solved:
     others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 
-def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
-    """Read the maps, search, and finish on all pixels; with a robust loss if one is asked for."""
+def solve_two_time(
+    dataset: xr.Dataset | FrameSet, model: Any, table: ParameterTable, options: FitOptions
+) -> Solved:
+    """Read the maps or frames, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
-    options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
-    problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    options.on_progress(ProgressEvent("load", 0.0, message="reading the data"))
+    if isinstance(dataset, FrameSet):
+        robust = options.loss != "linear"
+        problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
+    else:
+        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
@@ -146,6 +166,8 @@ def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, optio
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitOptions
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
+    if isinstance(objective.problem, FrameProblem):
+        return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search(table)
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
@@ -159,6 +181,21 @@ def _search(
     )
     best = search.run()
     return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]
+
+
+def _search_on_frames(
+    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
+    """Search on a small map of sums of frames, and finish what it finds on all photons."""
+    small = Objective(objective.problem.small, contrast=options.contrast)
+    best, path, others = _search(small, strategy, options)
+    finish = Multistart(
+        objective, strategy, MultistartSettings(samples=0, hops=0), [best.x, *(x for x, _ in others)],
+        on_progress=options.on_progress, stop=options.stop,
+    )  # fmt: skip
+    best = finish.run()
+    path = [{**step, "data": "sums of frames"} for step in path] + finish.path
+    return best, path, [(fit.point, fit.chi2) for fit in finish.solutions[1:]]
 
 
 def _robust(
@@ -216,7 +253,7 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(residual_record(objective, theta, local=local)),
+        bins=_bins(problem, local, spread).merge(_left_over(objective, theta, local)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -227,8 +264,15 @@ def result_of(
         path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
-        uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
+        uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
+    """Residuals by blocks of frames; where there is no map, those of a map of sums of frames."""
+    if not isinstance(objective.problem, FrameProblem):
+        return residual_record(objective, theta, local=local)
+    return residual_record(Objective(objective.problem.small, contrast=objective.contrast), theta)
 
 
 def _answers(

@@ -35,6 +35,7 @@ class HeterodyneEquilibriumModel(OneTimeModel):
         HalfTurn(),
         Reversal(),
     )
+    field_components = ("ref", "sample")
 
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from heterodyne_nb.engine import Objective, RobustObjective
+from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
@@ -124,7 +124,9 @@ class Multistart:
 
     def run(self) -> OptimizeResult:
         """Search, and return the best fit on all pixels; stopped early, the best so far."""
-        journal = None if isinstance(self.objective, RobustObjective) else current_journal()
+        journal = (
+            current_journal() if self.settings.hops else None
+        )  # else it goes on from a search that has one
         if journal is not None:
             journal.begin(self.objective.problem, self.objective.contrast)
             self.on_progress = journal.hears(self.on_progress)

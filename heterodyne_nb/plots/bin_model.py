@@ -12,7 +12,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, SeparableModel
 from heterodyne_nb.plots.maps import blank, reduce_strips
 from heterodyne_nb.plots.select import Bin, frame_step, one_bin
-from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
+from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 
 #: Pixels of a model computed at once.
 _COMPUTED_PIXELS = 1_000_000

@@ -14,7 +14,7 @@ from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.models import Model, ModelFactory
 from heterodyne_nb.result.schema import SCHEMA_VERSION
 from heterodyne_nb.text.escaping import storable
-from heterodyne_nb.uncertainty.delta import curve_bands
+from heterodyne_nb.uncertainty.bands import curve_bands
 
 #: What can be said of a parameter after a fit.
 STATUSES = ("free", "fixed", "tied", "at bound", "not determined")

@@ -16,8 +16,7 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationErr
 from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness
-from heterodyne_nb.robust.programs import Cap, ConeProgram, step_sizes
-from heterodyne_nb.robust.solvers import SolverChain, solver_readiness
+from heterodyne_nb.robust.solvers import Cap, ConeProgram, SolverChain, solver_readiness, step_sizes
 
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]

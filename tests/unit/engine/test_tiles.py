@@ -20,7 +20,7 @@ from heterodyne_nb.engine import (
 )
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance, internal_covariance
+from heterodyne_nb.uncertainty.covariance import estimate_covariance, internal_covariance
 
 KEEP = np.array([True, False, True])
 

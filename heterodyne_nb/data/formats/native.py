@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file, new_zarr
 from heterodyne_nb.text.escaping import storable
@@ -58,6 +59,8 @@ def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
             f"the file is of version {version}", where=str(path), expected=f"version {_VERSION} or older"
         )
     ds = ds.set_coords([name for name in ("frame",) if name in ds])
+    close, ds = ds.close, converted(ds)
+    ds.set_close(close)
     return ds if dt is None else _retimed(ds, dt)
 
 

@@ -1,13 +1,15 @@
-"""Plain arrays: ``.npz``, or ``.npy`` with q, phi and dt from a JSON file beside it or from the user."""
+"""Plain arrays: NumPy's, MATLAB's and text; q, phi and dt from the file, a JSON file beside it, or the user."""
 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -15,9 +17,11 @@ from heterodyne_nb.data.bins import unstack_bins
 from heterodyne_nb.data.formats.hdf import check_readable
 from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.quality import check_maps, tidy_map
+from heterodyne_nb.data.units import convert, convert_delays, number
 from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
+ENDINGS = (".npz", ".npy", ".txt", ".csv", ".dat", ".mat")
 _NAMES = {
     "c2": ("c2", "c2_exp", "C2", "twotime"),
     "g2": ("g2",),
@@ -32,19 +36,21 @@ _NAMES = {
     "sigma": ("sigma",),
 }
 _KNOWN = {name: key for key, names in _NAMES.items() for name in names}
+_WITH_UNIT = ("q", "phi", "dt", "t", "tau")
 
 
 def read_plain(
     path: Path, *, q: Any = None, phi: Any = None, dt: float | None = None
 ) -> tuple[xr.Dataset, Any, Any]:
-    """Read a ``.npz`` or ``.npy`` file.
+    """Read arrays of NumPy, MATLAB or text.
 
     Parameters
     ----------
     path : path
-        ``.npz`` with arrays named c2, q, phi, dt, … (also c2_exp, wavevector_q_list, phi_angles_list),
-        or ``.npy`` with the maps: (N, N), (bins, N, N) or (n_q, n_phi, N, N). A JSON file of the same
-        name beside it may give q, phi, dt, mask, n_pixels and sigma.
+        ``.npz`` or ``.mat`` with arrays named c2, q, phi, dt, … (also c2_exp, wavevector_q_list, phi_angles_list);
+        ``.npy`` with the maps: (N, N), (bins, N, N) or (n_q, n_phi, N, N); ``.txt``, ``.csv`` or ``.dat`` with one
+        map, a row a line, or with the columns tau, g2 and perhaps its error. A JSON file of the same name beside it
+        may give q, phi, dt, mask, n_pixels and sigma, and ``"units": {"q": "1/nm", …}``.
     q, phi : optional
         Values in 1/Å and degrees where the files give none.
     dt : float, optional
@@ -63,26 +69,101 @@ def read_plain(
         q or dt is given nowhere, arrays do not fit together, or the file is not NumPy's.
     """
     check_readable(path)
-    found = {**_load(path), **_sidecar(path)}
+    found, said = _load(path), dict[str, str]()
+    for values in (found, beside := _sidecar(path)):
+        said |= _units_of(values, path)
+    found = _renamed(found, path) | _renamed(beside, path.with_suffix(".json"))
+    for name in _WITH_UNIT:
+        if name in found and name != "tau":
+            found[name] = convert(found[name], said.get(name), name, f"{path.name}:{name}")
     left = {"q": q, "phi": phi}
     for name, value in (("q", q), ("phi", phi)):
         if name not in found and value is not None:
-            found[name], left[name] = np.asarray(value, dtype=float), None
+            found[name], left[name] = np.asarray(number(value, name), dtype=float), None
     if dt is not None:
-        found["dt"] = dt
+        found["dt"] = number(dt, "dt")
     notes = _complete(found, path)
+    if "tau" in found:
+        tau, in_frames = convert_delays(np.ravel(found["tau"]), said.get("tau"), f"{path.name}:tau", "s")
+        found["tau"] = tau * float(np.ravel(found["dt"])[0]) if in_frames else tau
     return _build(found, path, notes), left["q"], left["phi"]
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
+        if path.suffix.lower() == ".mat":
+            return _load_matlab(path)
+        if path.suffix.lower() not in (".npz", ".npy"):
+            return _load_text(path)
         loaded = np.load(path, allow_pickle=False)
-        arrays = {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"c2": loaded}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        return {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"c2": loaded}
+    except DataFormatError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        kind = {".npz": "NumPy", ".npy": "NumPy", ".mat": "SciPy"}.get(path.suffix.lower(), "NumPy")
         raise DataFormatError(
-            f"NumPy cannot read the file ({error})", where=str(path), expected="a .npy or .npz of numbers"
+            f"{kind} cannot read the file ({error})",
+            where=str(path),
+            expected="a .npy or .npz of numbers, a .mat of arrays, or a text of rows of numbers",
         ) from error
-    return _renamed(arrays, path)
+
+
+def _load_matlab(path: Path) -> dict[str, Any]:
+    """The arrays of a .mat file of any version; bins that come last are put first."""
+    from scipy.io import loadmat
+
+    if h5py.is_hdf5(path):
+        with h5py.File(path, mode="r") as h5file:
+            nodes = {name: h5file[name] for name in h5file if isinstance(h5file.get(name), h5py.Dataset)}
+            arrays = {name: node[()].T for name, node in nodes.items() if node.dtype.kind in "biuf"}
+    else:
+        arrays = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    out: dict[str, Any] = {}
+    for name, value in arrays.items():
+        if value.ndim == 3 and value.shape[0] == value.shape[1] != value.shape[2]:
+            value = np.moveaxis(value, -1, 0)
+        out[name] = value.item() if value.dtype.kind in "SU" and value.size == 1 else value
+    return out
+
+
+def _load_text(path: Path) -> dict[str, Any]:
+    """One map, or the columns tau, g2, error; blanks, tabs, commas or semicolons between the numbers."""
+    head, skipped = [""], 0
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            is_numbers = re.match(r"\s*([-+.\d]|nan|inf)", line, re.I)
+            if line.strip() and line[0] not in "#%" and is_numbers:
+                break
+            head.append(line)
+            skipped += 1
+        else:
+            raise DataFormatError("there is no row of numbers", where=str(path), expected="rows of numbers")
+    separator = next((c for c in ",;\t" if c in line), None)
+    rows = np.loadtxt(path, delimiter=separator, skiprows=skipped, comments=["#", "%"], ndmin=2)
+    if rows.shape[0] == rows.shape[1]:
+        return {"c2": rows}
+    if rows.shape[1] not in (2, 3):
+        raise DataFormatError(
+            f"the text holds {rows.shape[0]} rows of {rows.shape[1]} numbers",
+            where=str(path),
+            expected="a square map, or the columns tau, g2 and perhaps the error of g2",
+        )
+    unit = re.search(r"(?:tau|lag|delay|time)\w*\s*[\[(]([^\])]+)[\])]", head[-1], re.I)
+    columns = {"tau": rows[:, 0], "g2": rows[:, 1]} | ({"g2_err": rows[:, 2]} if rows.shape[1] == 3 else {})
+    return columns | ({"units": {"tau": unit[1]}} if unit else {})
+
+
+def _units_of(values: dict[str, Any], path: Path) -> dict[str, str]:
+    """Take the units out of what was read: ``units`` as a mapping, or ``q_units``, ``tau_unit``, …"""
+    said = values.pop("units", {})
+    if not isinstance(said, dict):
+        raise DataFormatError("units is not a mapping", where=str(path), expected='{"q": "1/nm", "dt": "ms"}')
+    found: dict[str, str] = {_KNOWN.get(str(n), str(n)): str(unit) for n, unit in said.items()}
+    for name, key in _KNOWN.items():
+        for word in ("units", "unit"):
+            if f"{name}_{word}" in values:
+                found[key] = str(values.pop(f"{name}_{word}"))
+    return found
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
@@ -95,10 +176,14 @@ def _sidecar(path: Path) -> dict[str, Any]:
         raise DataFormatError(f"not valid JSON ({error})", where=str(beside)) from error
     if not isinstance(content, dict):
         raise DataFormatError("not a JSON object", where=str(beside), expected='{"q": …, "phi": …, "dt": …}')
-    return _renamed(content, beside)
+    return content
 
 
 def _renamed(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    square = [n for n, v in values.items() if np.ndim(v) > 1 and np.shape(v)[-1] == np.shape(v)[-2] > 1]
+    if not {"c2", "g2"} & {_KNOWN.get(n) for n in values} and len(square) == 1:
+        warn(f"{path.name}: the array {square[0]!r} is taken as c2", DataWarning)
+        values = {"c2" if n == square[0] else n: v for n, v in values.items()}
     unknown = sorted(set(values) - set(_KNOWN) - {"t2"})
     if unknown:
         warn(f"{path.name}: {unknown} are not used; known names are {sorted(_KNOWN)}", DataWarning)
@@ -155,9 +240,8 @@ def _build(found: dict[str, Any], path: Path, notes: dict[str, str]) -> xr.Datas
         c2, kinds = _tidy(np.array(c2, dtype=np.float32), path)
         attrs["triangle"] = ", ".join(sorted(kinds))
     per_bin = _per_bin(c2 if c2 is not None else np.asarray(found["g2"])[..., None], q, phi, path)
-    arrays = {
-        name: found[name] for name in ("g2", "g2_err", "tau", "n_pixels", "sigma", "mask") if name in found
-    }
+    arrays = {n: found[n] for n in ("g2", "g2_err", "tau", "n_pixels", "sigma", "mask") if n in found}
+    arrays |= {n: np.ravel(arrays[n]) for n in ("tau", "mask") if n in arrays}
     if not per_bin:
         arrays = {k: _to_grid(v, q, phi) if k in ("g2", "g2_err") else v for k, v in arrays.items()}
         c2 = None if c2 is None else c2.reshape(q.size, phi.size, *c2.shape[-2:])
