@@ -110,6 +110,17 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 #: Old module: new module.
 MODULES: dict[str, str] = {
+    **{
+        f"{_ROOT}data.{old}": f"{_ROOT}data.{new}"
+        for new, olds in {
+            "dataset": "bins model",
+            "cuts": "g2",
+            "open": "lazy",
+            "prepare": "masks merge select",
+            "noise": "lag_noise",
+        }.items()
+        for old in olds.split()
+    },
     f"{_ROOT}data.own": f"{_ROOT}data.formats.native",
     f"{_ROOT}data.plain": f"{_ROOT}data.formats.arrays",
     f"{_ROOT}data.writers": f"{_ROOT}data.formats",

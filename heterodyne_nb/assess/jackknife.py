@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum

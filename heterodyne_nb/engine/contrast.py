@@ -16,7 +16,7 @@ from scipy.linalg import null_space
 from scipy.optimize import nnls
 
 from heterodyne_nb.config.parameters_table import ParameterTable
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 
@@ -75,6 +75,16 @@ def _smooth_basis(member: FloatArray, phi: FloatArray) -> FloatArray:
         count = 5 if angles >= 6 else 3 if angles >= 4 else 1
         columns += [group * shape for shape in shapes.T[:count]]
     return np.stack(columns, axis=1)
+
+
+def level_limits(table: ParameterTable, scale: Scale) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper limits (2,) of contrast and offset; those not stated are in the units of the data."""
+    settings = [table.contrast, table.offset]
+    shift = np.array([0.0, scale.baseline - 1.0])
+    given = np.array([s.given for s in settings])
+    ends = np.array([s.lower for s in settings]), np.array([s.upper for s in settings])
+    lower, upper = (np.where(given, end, scale.unit * (end + shift)) for end in ends)
+    return lower, upper
 
 
 def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
@@ -143,13 +153,7 @@ class ContrastOffset:
         self.free = np.array([s.fixed is None for s in settings])
         self.design = design[:, :, np.repeat(self.free, half)]
         self.base = np.tile([0.0 if s.fixed is None else s.fixed for s in settings], (len(q), 1))
-        units = scale or Scale()
-        shift = np.array([0.0, units.baseline - 1.0])
-        given = np.array([s.given for s in settings])
-        self.lower, self.upper = (
-            np.where(given, ends, units.unit * (ends + shift))
-            for ends in (np.array([s.lower for s in settings]), np.array([s.upper for s in settings]))
-        )
+        self.lower, self.upper = level_limits(table, scale or Scale())
         self.separate = mode != "smooth_phi"
         self._priors = [
             (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / half)))

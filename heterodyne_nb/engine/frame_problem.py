@@ -11,7 +11,7 @@ import psutil
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.data.model import make_dataset
+from heterodyne_nb.data.dataset import make_dataset
 from heterodyne_nb.data.sigma import estimate_sigma
 from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.problem import Problem

@@ -9,7 +9,7 @@ import xarray as xr
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
-from heterodyne_nb.data.bins import live_bins
+from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import Problem

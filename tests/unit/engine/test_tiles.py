@@ -9,7 +9,7 @@ import pytest
 from engine_problems import make_problem
 
 from heterodyne_nb.config import resolve_parameters
-from heterodyne_nb.data.bins import is_level, levels
+from heterodyne_nb.data.dataset import is_level, levels
 from heterodyne_nb.engine import (
     Objective,
     OneTimeObjective,
