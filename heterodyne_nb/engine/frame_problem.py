@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 
 #: Cost of a photon event in a pass over photons (for four parts of a model), of a pixel of a map in one over maps, and
 #: of a product that makes the map, in about ns; and passes a fit makes.
-_PHOTON, _PIXEL, _MADE, _PASSES = 10.0, 3.0, 0.1, 15
+_PHOTON, _PIXEL, _MADE, _PASSES = 8.0, 6.0, 0.1, 15
 #: Share of the free memory that maps may take.
 _ROOM = 0.4
 #: Frames of the maps that starts are searched on and from which the noise is estimated, and windows of the former
