@@ -239,10 +239,13 @@ def _noise(frames: FrameSet, data: PhotonData) -> FloatArray:
 
 
 def described(problem: Problem, frames: FrameSet) -> dict[str, str]:
-    """By which road a problem was made from frames, for the record."""
+    """By which road a problem was made from frames, and of which partition, for the record."""
+    partition = {"partition": frames.partition.source} if frames.partition.source else {}
+    return partition | {"road": _road(problem, frames)}
+
+
+def _road(problem: Problem, frames: FrameSet) -> str:
     if not isinstance(problem, FrameProblem):
-        return {
-            "road": f"map: {problem.n_bins} bins of {len(problem.t)}² pixels from {frames.source.layout} frames"
-        }
+        return f"map: {problem.n_bins} bins of {len(problem.t)}² pixels from {frames.source.layout} frames"
     told = f"frames: {len(problem.data.photons.frame)} photon events, no map"
-    return {"road": told + (f"; {problem.data.sampled}" if problem.data.sampled else "")}
+    return told + (f"; {problem.data.sampled}" if problem.data.sampled else "")
