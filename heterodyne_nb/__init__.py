@@ -45,6 +45,7 @@ _PUBLIC: dict[str, str] = {
     "bootstrap": "assess",
     "jackknife": "assess",
     "profile": "assess",
+    "goodness_of_fit": "assess",
     "criticise": "assess",
     "simulate": "",
     "plots": "",
@@ -66,6 +67,7 @@ _PUBLIC: dict[str, str] = {
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",
     "OptimizeCommand": "analysis",
+    "live": "analysis",
     "ProgressObserver": "analysis",
     "ConsoleProgressObserver": "analysis",
 }

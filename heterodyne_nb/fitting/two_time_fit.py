@@ -37,6 +37,7 @@ from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
 from heterodyne_nb.uncertainty.covariance import estimate_covariance
+from heterodyne_nb.uncertainty.goodness import Goodness, goodness
 
 PULL = "errors by which the {} would pass its limit"
 _DYADIC = "dyadic cluster-robust (frames as clusters), corrected for the fit"
@@ -46,7 +47,7 @@ _COMPILING = "preparing the kernels: half a minute at the first fit after instal
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to fit; see :func:`heterodyne_nb.fit`."""
+    """How to fit; see :func:`heterodyne_nb.fit`. ``warm``: from the start values to the optimum next to them, no more."""
 
     method: str | OptimizationStrategy = "gauss_newton"
     contrast: str = "per_bin"
@@ -56,6 +57,7 @@ class FitOptions:
     seed: int = 0
     gap: float | None = None
     via: str = "auto"
+    warm: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
@@ -80,6 +82,8 @@ class FitOptions:
     def search(self, table: ParameterTable) -> MultistartSettings:
         """How wide to search: not at all when multistart is 0."""
         base = MultistartSettings(seed=self.seed)
+        if self.warm:
+            return replace(base, samples=0, starts=0, hops=0)
         if self.multistart is None:
             return base
         if self.multistart == 0:
@@ -107,10 +111,12 @@ def fit_two_time(
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
-    if not isinstance(dataset, FrameSet):
-        return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
-    about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
-    return result_of(solved, options, about | described(solved.objective.problem, dataset))
+    if isinstance(dataset, FrameSet):
+        about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
+        return result_of(solved, options, about | described(solved.objective.problem, dataset))
+    tested = options.loss == "linear" and not options.stop.reason
+    tests = goodness(solved.objective, solved.theta, seed=options.seed) if tested else None
+    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed), tests=tests)
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def solve_two_time(
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitOptions
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
-    if isinstance(objective.problem, FrameProblem):
+    if isinstance(objective.problem, FrameProblem) and not options.warm:
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search(table)
@@ -227,11 +233,17 @@ def _robust(
 
 
 def result_of(
-    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved,
+    options: FitOptions,
+    provenance: dict[str, Any],
+    *,
+    extra_covariance: Any = None,
+    tests: Goodness | None = None,
 ) -> FitResult:
     """Put the result of a two-time fit together, its errors estimated.
 
-    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters.
+    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters; ``tests`` is
+    what is known of the goodness of fit.
     """
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
     local = objective.equations(theta, derivatives=False)
@@ -253,7 +265,8 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(_left_over(objective, theta, local)),
+        bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
+        goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -307,9 +320,9 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     return bands
 
 
-def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
+def _bins(problem: Problem, local: Any, spread: Any, tests: Goodness | None) -> xr.Dataset:
     freedom = np.maximum(problem.count - 2, 1)
-    return xr.Dataset(
+    bins = xr.Dataset(
         {
             "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
             "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
@@ -325,6 +338,12 @@ def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
             "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
         },
         coords={"q": ("bin", problem.q, {"units": "1/Å"}), "phi": ("bin", problem.phi, {"units": "deg"})},
+    )
+    if tests is None or np.isnan(tests.chance):
+        return bins
+    return bins.assign(
+        speckle_ratio=("bin", tests.ratio, {"units": "1", "long_name": "residuals over those of speckle"}),
+        speckle_chance=("bin", tests.bin_chance, {"units": "1", "long_name": "chance of such residuals"}),
     )
 
 
