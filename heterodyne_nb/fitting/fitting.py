@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
@@ -111,6 +112,8 @@ def fit(
         raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
+    if isinstance(dataset, xr.Dataset):
+        dataset = standard_units(dataset)
     table = parameter_table(model, parameters)
     settings = FitOptions(
         method=method,
