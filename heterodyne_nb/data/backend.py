@@ -40,7 +40,12 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
         keep_empty: bool = False,
     ) -> xr.Dataset:
         """Open a result file; the keywords are those of :func:`heterodyne_nb.open_dataset`."""
-        settings = {"analysis": analysis, "units": units, "keep_empty": keep_empty, "layout": layout}
+        settings: dict[str, Any] = {
+            "analysis": analysis,
+            "units": units,
+            "keep_empty": keep_empty,
+            "layout": layout,
+        }
         ds = open_dataset(filename_or_obj, q=q, phi=phi, frames=frames, dt=dt, mask=mask, **settings)
         if drop_variables is None:
             return ds
