@@ -77,6 +77,16 @@ def _smooth_basis(member: FloatArray, phi: FloatArray) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
+def level_limits(table: ParameterTable, scale: Scale) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper limits (2,) of contrast and offset; those not stated are in the units of the data."""
+    settings = [table.contrast, table.offset]
+    shift = np.array([0.0, scale.baseline - 1.0])
+    given = np.array([s.given for s in settings])
+    ends = np.array([s.lower for s in settings]), np.array([s.upper for s in settings])
+    lower, upper = (np.where(given, end, scale.unit * (end + shift)) for end in ends)
+    return lower, upper
+
+
 def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
     """(contrast, offset, -1) of every bin (B, 3): model less data from z = (…, M, 1, data)."""
     return np.stack([contrast, offset, -np.ones_like(contrast)], axis=1)
@@ -143,13 +153,7 @@ class ContrastOffset:
         self.free = np.array([s.fixed is None for s in settings])
         self.design = design[:, :, np.repeat(self.free, half)]
         self.base = np.tile([0.0 if s.fixed is None else s.fixed for s in settings], (len(q), 1))
-        units = scale or Scale()
-        shift = np.array([0.0, units.baseline - 1.0])
-        given = np.array([s.given for s in settings])
-        self.lower, self.upper = (
-            np.where(given, ends, units.unit * (ends + shift))
-            for ends in (np.array([s.lower for s in settings]), np.array([s.upper for s in settings]))
-        )
+        self.lower, self.upper = level_limits(table, scale or Scale())
         self.separate = mode != "smooth_phi"
         self._priors = [
             (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / half)))

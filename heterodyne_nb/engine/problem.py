@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -11,6 +12,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb import kernels
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 
@@ -129,6 +131,7 @@ class Problem(BinData):
     sum_squares: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
+        kernels.require_threads()
         if len(self.t) < 3 or not np.all(np.diff(self.t) > 0):
             raise DataFormatError(
                 f"{len(self.t)} frame times", where="t", expected="at least 3, increasing, in s"
@@ -199,6 +202,10 @@ class OneTimeProblem(BinData):
         1/err² of the used entries, 0 for the others.
     q, phi : (B,)
         1/Å and degrees.
+    errors_known : bool
+        Whether the weights come from measured errors.
+    levels : mapping of str to LevelRequest
+        Of ``contrast`` and ``offset``, beyond what the table says.
     """
 
     model: Any
@@ -208,6 +215,8 @@ class OneTimeProblem(BinData):
     weight: FloatArray
     q: FloatArray
     phi: FloatArray
+    errors_known: bool = True
+    levels: Mapping[str, Any] = field(default_factory=dict)
     _what, _least = "lags", 2
 
     def __post_init__(self) -> None:
@@ -243,7 +252,9 @@ class OneTimeProblem(BinData):
     def subset(self, keep: NDArray[np.bool_]) -> OneTimeProblem:
         """See :meth:`BinData.subset`."""
         g2, weight, q, phi = (a[keep] for a in (self.g2, self.weight, self.q, self.phi))
-        return replace(self, g2=g2, weight=weight, q=q, phi=phi)
+        levels = {name: request.subset(keep) for name, request in self.levels.items()}
+        model = self.model.subset(keep) if hasattr(self.model, "subset") else self.model
+        return replace(self, model=model, g2=g2, weight=weight, q=q, phi=phi, levels=levels)
 
     def block_products(self, z: FloatArray, blocks: int) -> FloatArray:
         """Weighted sums of z zᵀ, z (B, R, K), over each block of lags, (B, blocks, R, R)."""

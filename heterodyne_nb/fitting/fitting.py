@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ from heterodyne_nb.frames import FrameSet, correlate
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
-from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
+from heterodyne_nb.optimize.journal import journalled
+from heterodyne_nb.progress import OnProgress, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 
 
@@ -38,6 +40,7 @@ def fit(
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """Fit a model to every bin of a dataset at once, all pixels used.
 
@@ -55,6 +58,10 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+        In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
+        ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
+        (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
+        :mod:`heterodyne_nb.models.one_time_scopes`.
     method : str or OptimizationStrategy
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or
         a strategy of one's own, made or as a class, whose ``optimize`` returns SciPy's OptimizeResult.
@@ -83,6 +90,10 @@ def fit(
         ``ConsoleProgressObserver()``.
     stop : StopToken, optional
         To cancel from another thread.
+    journal : path, optional
+        A small file in which the best point of a two-time fit is kept while it runs, at most every second. Where it
+        exists, the fit goes on from it, for instance after the process was killed: a search that had ended is not
+        made again. It stays after the fit.
 
     Returns
     -------
@@ -102,6 +113,7 @@ def fit(
     >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
     >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
     """
+    on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
     if not isinstance(dataset, xr.Dataset | FrameSet):
         raise ConfigurationError(
@@ -112,9 +124,9 @@ def fit(
         raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
+        table = parameter_table(model, parameters)
     if isinstance(dataset, xr.Dataset):
         dataset = standard_units(dataset)
-    table = parameter_table(model, parameters)
     settings = FitOptions(
         method=method,
         contrast=contrast,
@@ -145,10 +157,11 @@ def fit(
     if options:
         asked["options"] = dict(options)
     told = {k: v for k, v in asked.items() if v is not None}
-    if model.one_time:
-        curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
-        return fit_one_time(curves, model, table, settings, told)
-    return fit_two_time(dataset, model, table, settings, told)
+    with journalled(journal):
+        if model.one_time:
+            curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
+            return fit_one_time(curves, model, parameters, settings, told)
+        return fit_two_time(dataset, model, table, settings, told)
 
 
 def initial_guess(

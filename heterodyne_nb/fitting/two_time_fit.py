@@ -46,7 +46,7 @@ _COMPILING = "preparing the kernels: half a minute at the first fit after instal
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to fit; see :func:`heterodyne_nb.fit`."""
+    """How to fit; see :func:`heterodyne_nb.fit`. ``warm``: from the start values to the optimum next to them, no more."""
 
     method: str | OptimizationStrategy = "gauss_newton"
     contrast: str = "per_bin"
@@ -56,6 +56,7 @@ class FitOptions:
     seed: int = 0
     gap: float | None = None
     via: str = "auto"
+    warm: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
@@ -80,6 +81,8 @@ class FitOptions:
     def search(self, table: ParameterTable) -> MultistartSettings:
         """How wide to search: not at all when multistart is 0."""
         base = MultistartSettings(seed=self.seed)
+        if self.warm:
+            return replace(base, samples=0, starts=0, hops=0)
         if self.multistart is None:
             return base
         if self.multistart == 0:
@@ -166,7 +169,7 @@ def solve_two_time(
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitOptions
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
-    if isinstance(objective.problem, FrameProblem):
+    if isinstance(objective.problem, FrameProblem) and not options.warm:
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search(table)

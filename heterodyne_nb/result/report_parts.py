@@ -46,7 +46,9 @@ def facts(record: xr.Dataset) -> list[str]:
         one = asked.get(level) if "bin" in record.dims else None
         if isinstance(one, dict) and one:
             held = one.get("vary") is False
-            found.append(f"{level} held at {one['value']:g}" if held else f"{level} limited as asked")
+            value = one.get("value")
+            at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
+            found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
     seconds = elapsed(record)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
