@@ -10,6 +10,26 @@ the middle and the last frame, by clusters of pixels (photons) and by clusters o
 ``cost``: seconds of a pass with all derivatives over photons, and over the map where it fits.
 ``whole``: time and memory of a fit without a start of 100 000 frames × 24 bins × 2000 pixels × 0.02 photons.
 ``peer``: g2 and c2 of ``xpcs-correlator``, run by the Python that has it, against ours.
+
+Measured, in per cent, 100 experiments a line (a count of 95 is known to 2):
+
+    =====================================  ========  =======================  =======================
+    experiment                             curve     speckles: first mid last  frames: first mid last
+    =====================================  ========  =======================  =======================
+    one component, 400 speckles            J          93   92  100             96   81   93
+    2000 speckles                          J          96   93   97             97   87   95
+    2000 speckles, 60 frames               J          98   94  100            100   92   97
+    1600 pixels, speckles of 2 × 2         J          95   90  100             95   77   95
+    2000 pixels, 0.05 photons              J          97   94  100            100   93   98
+    heterodyne, 8 bins × 600 speckles      J_ref      91   94   99             92   94   97
+                                           J_sample   98   84   97             98   93   97
+                                           v          95   94   94             99   94   98
+                                           x_sample   96   98   98             99   99  100
+    =====================================  ========  =======================  =======================
+
+A pass with all 14 derivatives over 10⁵ ... 10⁸ photons of one bin took 0.004 ... 2.7 s on two busy cores: 22 to 63 ns a
+photon, the larger where frames, whose model products cost by themselves, are many and photons few. c2 agrees with that of
+xpcs-correlator 0.4.5 to 1.2e-7, g2 to 5e-8.
 """
 
 from __future__ import annotations
