@@ -13,8 +13,16 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.problems import Problem as SettingProblem
 from heterodyne_nb.config.requests import read_requests
 from heterodyne_nb.config.resolve import build_table
-from heterodyne_nb.engine import Objective, RobustObjective, problem_from_dataset
+from heterodyne_nb.engine import (
+    Objective,
+    OneTimeObjective,
+    RobustObjective,
+    problem_from_dataset,
+    problem_from_frames,
+)
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.fitting.one_time_fit import one_time_problem
+from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result.fit_result import FitResult
 
@@ -24,14 +32,44 @@ FloatArray = NDArray[np.float64]
 _SAME = 1e-5
 
 
-def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
+def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObjective:
+    """The objective of a one-time fit, with its scopes, bounds, ties, priors and contrast mode.
+
+    Parameters
+    ----------
+    result, dataset
+        As for :func:`objective_of`.
+
+    Raises
+    ------
+    ConfigurationError
+        The data are not those that were fitted.
+    """
+    settings = result.provenance.get("config") or {}
+    asked = settings.get("parameters") or {}
+    problem = one_time_problem(dataset, ModelFactory.create_model(result.mode), asked)
+    table = replace(problem.table, values=np.clip(optimum(result), *problem.table.bounds.T))
+    objective = OneTimeObjective(
+        replace(problem, table=table), contrast=str(settings.get("contrast", "per_bin"))
+    )
+    if not problem.errors_known:  # the scatter about the fit was the unit
+        penalty = objective.priors.penalty(optimum(result))
+        found = objective.equations(optimum(result), derivatives=False).chi2 - penalty
+        unit = found / max(result.chi2 - penalty, 1e-300)
+        weighted = replace(problem, table=table, weight=problem.weight / unit)
+        objective = OneTimeObjective(weighted, contrast=objective.contrast)
+    _check_same(result, objective)
+    return objective
+
+
+def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> Objective:
     """The objective of a two-time fit, with its bounds, ties, priors, contrast mode and loss.
 
     Parameters
     ----------
     result : FitResult
         Of :func:`heterodyne_nb.fit`.
-    data : Dataset or Objective
+    data : Dataset, FrameSet or Objective
         The data that were fitted. An objective made by this function is returned as it is, so that several
         questions read the maps once.
 
@@ -45,7 +83,7 @@ def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
     if isinstance(data, Objective):
         _check_same(result, data)
         return data
-    if not isinstance(data, xr.Dataset):
+    if not isinstance(data, xr.Dataset | FrameSet):
         raise ConfigurationError(
             f"a {type(data).__name__} is no dataset", where="dataset", expected="the data that were fitted"
         )
@@ -61,7 +99,11 @@ def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
             hint="use the nominal fit of the same data",
         )
     settings = result.provenance.get("config") or {}
-    problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
+    if isinstance(data, FrameSet):
+        via = str(result.provenance.get("road", "frames")).partition(":")[0]
+        problem = problem_from_frames(data, model, table_of(result), gap=result.gap, via=via)
+    else:
+        problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
     contrast = str(settings.get("contrast", "per_bin"))
     loss = str(settings.get("loss", "linear"))
     objective = Objective(problem, contrast=contrast)
