@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from heterodyne_nb.config.messages import section_at
+from heterodyne_nb.options.problems import section_at
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.config.reading import YAML_FLOAT
 from heterodyne_nb.config.resolve import mode_parameters

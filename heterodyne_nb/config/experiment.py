@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from heterodyne_nb.config.fields import (
+from heterodyne_nb.options.fields import (
     Integer,
     OptionalInteger,
     OptionalNumber,
@@ -18,7 +18,7 @@ from heterodyne_nb.config.fields import (
     refuse,
     setting,
 )
-from heterodyne_nb.config.problems import shown
+from heterodyne_nb.options.problems import shown
 
 
 def _q_choice(value: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
 
-from heterodyne_nb.config.fields import Flag, Number, Section, a_list, an_integer, refuse, setting
-from heterodyne_nb.config.problems import shown
+from heterodyne_nb.options.fields import Flag, Number, Section, a_list, an_integer, refuse, setting
+from heterodyne_nb.options.problems import shown
 
 
 def _frame_ranges(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from heterodyne_nb.config.fields import (
+from heterodyne_nb.options.fields import (
     Flag,
     OptionalTexts,
     Pair,
@@ -20,7 +20,7 @@ from heterodyne_nb.config.fields import (
 )
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.config.parameters_table import LEVELS
-from heterodyne_nb.config.problems import Problem, shown, unknown_name
+from heterodyne_nb.options.problems import Problem, shown, unknown_name
 from heterodyne_nb.config.requests import Request, published_name
 
 _PATH = "initial_parameters"

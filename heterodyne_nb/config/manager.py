@@ -14,7 +14,7 @@ from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.config.paths import read_angles, relocated, resolve_data_path
-from heterodyne_nb.config.problems import ConfigurationProblems
+from heterodyne_nb.options.problems import ConfigurationProblems
 from heterodyne_nb.config.reading import read_file
 from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.config.templates import template_values

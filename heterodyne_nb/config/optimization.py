@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from heterodyne_nb.config.fields import (
+from heterodyne_nb.options.fields import (
     AutoOrNotNegative,
     AutoOrPositive,
     Flag,

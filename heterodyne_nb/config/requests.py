@@ -10,7 +10,7 @@ from typing import Any
 
 from heterodyne_nb.config.parameters import PARAMETER_ALIASES
 from heterodyne_nb.config.parameters_table import LEVELS
-from heterodyne_nb.config.problems import Problem, shown, unknown_name
+from heterodyne_nb.options.problems import Problem, shown, unknown_name
 
 #: Fields of ``fit(parameters={name: dict(...)})``.
 FIELDS = ("value", "min", "max", "vary", "tie", "prior")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from heterodyne_nb.config.initial import settings_requests
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, multicomponent_parameters
 from heterodyne_nb.config.parameters_table import Level, ParameterTable
-from heterodyne_nb.config.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
+from heterodyne_nb.options.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
 from heterodyne_nb.config.requests import Request, read_requests
 from heterodyne_nb.config.ties import Ties
 from heterodyne_nb.errors import ConfigurationWarning, warn

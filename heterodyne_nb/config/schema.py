@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from heterodyne_nb.config.experiment import Data, Geometry, Scattering, Temporal
-from heterodyne_nb.config.fields import (
+from heterodyne_nb.options.fields import (
     Flag,
     OptionalInteger,
     OptionalText,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from heterodyne_nb.config.problems import Problem
+from heterodyne_nb.options.problems import Problem
 
 
 class Ties:

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from heterodyne_nb.config.legacy import FOREIGN_SECTIONS
-from heterodyne_nb.config.messages import problems_of
+from heterodyne_nb.options.problems import problems_of
 from heterodyne_nb.config.parameters_table import ParameterTable
-from heterodyne_nb.config.problems import (
+from heterodyne_nb.options.problems import (
     ConfigurationProblems,
     Problem,
     nearest,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from heterodyne_nb.config.parameters_table import ParameterTable
-from heterodyne_nb.config.problems import ConfigurationProblems
+from heterodyne_nb.options.problems import ConfigurationProblems
 from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.text.escaping import printable
 

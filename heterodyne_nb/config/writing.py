@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from heterodyne_nb.config.annotated import annotated_yaml
-from heterodyne_nb.config.problems import nearest
+from heterodyne_nb.options.problems import nearest
 from heterodyne_nb.config.reading import FORMATS
 from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.errors import ConfigurationError

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.config.problems import Problem as SettingProblem
+from heterodyne_nb.options.problems import Problem as SettingProblem
 from heterodyne_nb.config.requests import read_requests
 from heterodyne_nb.config.resolve import build_table
 from heterodyne_nb.engine import Objective, RobustObjective, problem_from_dataset

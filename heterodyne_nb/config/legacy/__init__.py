@@ -17,7 +17,7 @@ from heterodyne_nb.config.legacy.parameters import translate_parameters
 from heterodyne_nb.config.legacy.reasons import reason
 from heterodyne_nb.config.legacy.sections import translate_data, translate_experiment, translate_output
 from heterodyne_nb.config.legacy.translation import Translation
-from heterodyne_nb.config.problems import Problem
+from heterodyne_nb.options.problems import Problem
 from heterodyne_nb.config.schema import Settings
 
 #: Sections that only those packages write; one of them makes a configuration theirs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from heterodyne_nb.config.problems import Problem, nearest
+from heterodyne_nb.options.problems import Problem, nearest
 
 _ABSENT = object()
 _LIKE = 0.75  # how alike two keys must be for one to be the other misspelt

@@ -10,7 +10,7 @@ from heterodyne_nb.config.legacy.leftovers import Foreign
 from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.optimization import LOSSES
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.config.problems import Problem, shown
+from heterodyne_nb.options.problems import Problem, shown
 
 _MODES = {"two_component": "heterodyne", "two-component": "heterodyne", "heterodyne": "heterodyne"}
 _INITIAL = "initial_parameters"

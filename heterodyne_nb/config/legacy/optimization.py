@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heterodyne_nb.config.fields import squeeze
+from heterodyne_nb.options.fields import squeeze
 from heterodyne_nb.config.legacy.leftovers import Foreign
 from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.optimization import CLASSICAL_METHODS, ROBUST_METHODS

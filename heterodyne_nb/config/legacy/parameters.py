@@ -9,7 +9,7 @@ from heterodyne_nb.config.initial import InitialParameters
 from heterodyne_nb.config.legacy.leftovers import Foreign
 from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.config.problems import Problem, nearest, shown
+from heterodyne_nb.options.problems import Problem, nearest, shown
 from heterodyne_nb.config.requests import published_name
 
 _INITIAL = "initial_parameters"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from heterodyne_nb.config.problems import Problem
+from heterodyne_nb.options.problems import Problem
 
 
 @dataclass
