@@ -72,7 +72,7 @@ old_paths.install()
 
 def __getattr__(name: str) -> Any:
     if name == "widgets":
-        return old_paths.moved_folder(name)
+        return old_paths.moved_module(name)
     if name not in _PUBLIC:
         raise AttributeError(f"module 'heterodyne_nb' has no attribute {name!r}; {_offer(name)}")
     home = _PUBLIC[name]

@@ -69,6 +69,17 @@ _NAMES: dict[str, dict[str, str]] = {
         "robust": "detect_bad_bins fit_robust radius_path",
     },
 }
+#: New file: old files that became part of it.
+_MERGED: dict[str, str] = {
+    "plots.bin_model": "plots.binmodel plots.modelled",
+    "plots.canvas": "plots.panels plots.theme",
+    "plots.comparison": "plots.paired",
+    "plots.export": "plots.stills",
+    "plots.maps": "plots.bands plots.mapview plots.reduce",
+    "plots.paper": "plots.stretch",
+    "plots.robust": "plots.radius plots.worst plots.worst_maps",
+    "plots.report": "plots.page",
+}
 _ROOT = "heterodyne_nb."
 
 #: Old module: new module.
@@ -82,6 +93,7 @@ MODULES: dict[str, str] = {
         for (old, new), files in _FILES.items()
         for file in files.split()
     },
+    **{f"{_ROOT}{old}": f"{_ROOT}{new}" for new, files in _MERGED.items() for old in files.split()},
 }
 #: Old folder: {name that it handed on: new folder}.
 NAMES: dict[str, dict[str, str]] = {
@@ -114,9 +126,9 @@ def moved_name(folder: str, name: str) -> Any:
     return getattr(importlib.import_module(_ROOT + home), name)
 
 
-def moved_folder(folder: str) -> ModuleType:
-    """The folder that took the place of ``heterodyne_nb.<folder>``: for the ``__getattr__`` of the package."""
-    old = f"{_ROOT}{folder}"
+def moved_module(name: str) -> ModuleType:
+    """The module that took the place of ``heterodyne_nb.<name>``: for the ``__getattr__`` of the package it was in."""
+    old = f"{_ROOT}{name}"
     _warn(old, MODULES[old], stacklevel=4)
     return importlib.import_module(MODULES[old])
 

@@ -25,8 +25,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-from heterodyne_nb.plots.export import find_browser
-from heterodyne_nb.plots.stills import NO_STILLS
+from heterodyne_nb.plots.export import NO_STILLS, find_browser
 
 _HERE = Path(__file__).resolve().parent
 _FIGURE, _PNG = "application/vnd.plotly.v1+json", "image/png"

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.panel import Panel
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 
 __all__ = ["Chi2Trace", "trace_figure"]
 
@@ -68,12 +68,12 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
     chi2 = np.array([one[1] for one in course])
     some = np.unique(np.linspace(0, seconds.size - 1, min(_MOST, seconds.size)).round().astype(int))
     best = np.minimum.accumulate(np.where(np.isfinite(chi2), chi2, np.inf))
-    figure = go.Figure(layout={"template": look.template_name(theme)})
+    figure = go.Figure(layout={"template": canvas.template_name(theme)})
     figure.add_scatter(
         x=seconds[some],
         y=chi2[some],
         mode="markers",
-        marker={"size": 5, "color": look.faint(theme), "opacity": 0.6},
+        marker={"size": 5, "color": canvas.faint(theme), "opacity": 0.6},
         name="tried",
         text=[course[k][2].replace("_", " ") for k in some],
         hovertemplate="%{text}<br>%{x:.2f} s<br>χ²ᵣ = %{y:.6g}",
@@ -82,7 +82,7 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
         x=seconds[some],
         y=best[some],
         mode="lines",
-        line={"color": look.line_colour(0, theme), "width": 2, "shape": "hv"},
+        line={"color": canvas.line_colour(0, theme), "width": 2, "shape": "hv"},
         name="best so far",
         hovertemplate="%{x:.2f} s<br>χ²ᵣ = %{y:.6g}",
     )
@@ -93,7 +93,7 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
         figure.update_xaxes(range=[0, 10])
         figure.update_yaxes(range=[0, 2])
         figure.add_annotation(
-            text="χ² appears here while a fit runs", x=5, y=1, font={"color": look.faint(theme)}
+            text="χ² appears here while a fit runs", x=5, y=1, font={"color": canvas.faint(theme)}
         )
     figure.update_yaxes(title_text="reduced χ²", type="log" if log else "linear", tickformat="~g")
     figure.update_layout(

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 from heterodyne_nb.app.map_view import MapCanvas
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.plots.mapview import Limits
+from heterodyne_nb.plots.maps import Limits
 
 __all__ = ["ColourBar"]
 

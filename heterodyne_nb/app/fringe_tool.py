@@ -17,8 +17,7 @@ from heterodyne_nb.app.session.selection import places
 from heterodyne_nb.data.prepare import fringe_velocity
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.fringe_reading import FlowReading, read_flow
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import panels
+from heterodyne_nb.plots import canvas
 
 __all__ = ["FringeTool"]
 
@@ -152,7 +151,7 @@ def _in_words(reading: FlowReading, t: float) -> str:
 
 def velocity_figure(reading: FlowReading, theme: str = "light") -> go.Figure:
     """v against age from the clear peaks of each angle, and the power law through them."""
-    figure = panels("", theme=theme, height=240)
+    figure = canvas.panels("", theme=theme, height=240)
     v = fringe_velocity(reading.spectrum, reading.phi0).where(reading.clear)
     ages = reading.spectrum["age"].values
     line = reading.velocity(ages)
@@ -166,7 +165,7 @@ def velocity_figure(reading: FlowReading, theme: str = "light") -> go.Figure:
                 mode="markers",
                 marker={
                     "size": 6,
-                    "color": look.line_colour(0, theme),
+                    "color": canvas.line_colour(0, theme),
                     "symbol": _symbols(bins.values[k], line),
                 },
                 name=f"φ = {phi:.4g}°",
@@ -174,7 +173,7 @@ def velocity_figure(reading: FlowReading, theme: str = "light") -> go.Figure:
             )
         )
     t = np.linspace(ages[0], ages[-1], 100)
-    style = {"color": look.line_colour(1, theme), "width": 2}
+    style = {"color": canvas.line_colour(1, theme), "width": 2}
     figure.add_trace(go.Scatter(x=t, y=reading.velocity(t), mode="lines", line=style, name="power law"))
     top = 1.6 * float(np.max(line))
     figure.update_xaxes(title_text="age (s)")

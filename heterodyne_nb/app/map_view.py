@@ -15,9 +15,9 @@ from heterodyne_nb.app.frontend import script, style
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import MapView
 from heterodyne_nb.plots import map_view as read_window
-from heterodyne_nb.plots.mapview import Limits, colour_limits
+from heterodyne_nb.plots.canvas import MAP_SCALE
+from heterodyne_nb.plots.maps import Limits, colour_limits
 from heterodyne_nb.plots.select import Choice, one_bin
-from heterodyne_nb.plots.theme import MAP_SCALE
 
 __all__ = ["MapCanvas"]
 

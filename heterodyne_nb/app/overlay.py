@@ -15,7 +15,7 @@ from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.plots.modelled import Window, model_cut
+from heterodyne_nb.plots.bin_model import Window, model_cut
 from heterodyne_nb.plots.select import one_bin
 from heterodyne_nb.result import FitResult
 

@@ -8,7 +8,7 @@ import anywidget
 import traitlets
 
 from heterodyne_nb.app.frontend import script
-from heterodyne_nb.plots.theme import THEMES
+from heterodyne_nb.plots.canvas import THEMES
 
 __all__ = ["PageTheme"]
 

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import need
 from heterodyne_nb.text.escaping import in_figure
 
@@ -79,22 +78,22 @@ def draw_against(
         What is drawn, and what its error bars are.
     """
     values = batch["parameters"]
-    axis = _AXES.get(against) or quantity(against, str(batch[against].attrs.get("units", "1")))
+    axis = _AXES.get(against) or canvas.quantity(against, str(batch[against].attrs.get("units", "1")))
     figure = _empty(
         batch, names, f"{title} against {axis.partition(' ')[0]}", f"{note}{_trust_note(batch)}", theme
     )
     figure.update_xaxes(type="log" if log else None)
     for column in range(_columns(names)):
         last = max(k for k in range(len(names)) if k % _columns(names) == column)
-        figure.update_xaxes(title_text=axis, showticklabels=True, **cell(last, _columns(names)))
+        figure.update_xaxes(title_text=axis, showticklabels=True, **canvas.cell(last, _columns(names)))
     fits = _lines(values, against)
-    colours = [look.line_colour(0, theme)] if len(fits) == 1 else look.ordered_colours(len(fits), theme)
+    colours = [canvas.line_colour(0, theme)] if len(fits) == 1 else canvas.ordered_colours(len(fits), theme)
     for k, name in enumerate(names):
         for (label, place), colour in zip(fits, colours, strict=True):
             line = batch.sel(parameter=name).isel(place)
-            figure.add_trace(_line(line, against, label, colour, theme), **cell(k, _columns(names)))
+            figure.add_trace(_line(line, against, label, colour, theme), **canvas.cell(k, _columns(names)))
             figure.data[-1].showlegend = k == 0 and len(fits) > 1
-    return legend_below(figure, 52)
+    return canvas.legend_below(figure, 52)
 
 
 def _chosen(batch: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
@@ -144,7 +143,7 @@ def _empty(batch: xr.Dataset, names: Sequence[str], title: str, note: str, theme
     columns = _columns(names)
     rows = -(-len(names) // columns)
     height = 170 + _PANEL_HEIGHT * rows
-    return panels(
+    return canvas.panels(
         title,
         note,
         theme=theme,
@@ -152,7 +151,7 @@ def _empty(batch: xr.Dataset, names: Sequence[str], title: str, note: str, theme
         rows=rows,
         cols=columns,
         shared_xaxes="all",
-        subplot_titles=[quantity(name, _unit(batch, name)) for name in names],
+        subplot_titles=[canvas.quantity(name, _unit(batch, name)) for name in names],
         horizontal_spacing=0.1,
         vertical_spacing=50 / height if rows > 1 else 0.0,
     )
@@ -171,14 +170,14 @@ def _line(line: xr.Dataset, against: str, label: str, colour: str, theme: str) -
     errors = [_along(line, side).astype(float)[order] for side in sides if side in line]
     bars = dict(zip(("array", "arrayminus"), errors, strict=False))
     trusted, why = _trust(line, x.size)
-    fill = [colour if good else look.paper(theme) for good in trusted[order]]
+    fill = [colour if good else canvas.paper(theme) for good in trusted[order]]
     return go.Scatter(
         x=x[order],
         y=value,
         name=label,
         legendgroup=label,
         mode="lines+markers",
-        line={"color": look.band_colour(colour, 0.45), "width": 1},
+        line={"color": canvas.band_colour(colour, 0.45), "width": 1},
         marker={"color": fill, "size": 8, "line": {"color": colour, "width": 1.5}},
         error_y={**bars, "color": colour, "thickness": 1.2, "width": 3} if bars else None,
         text=why[order],

@@ -10,7 +10,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.batch import draw_against, known_coordinate
-from heterodyne_nb.plots.select import need
+from heterodyne_nb.plots.select import frame_step, need
 
 #: What of a batch holds for its curves as for its parameters.
 _KEPT = ("trusted", "flags")
@@ -76,14 +76,13 @@ def curves_at(batch: xr.Dataset, names: Sequence[str], t: float | None) -> xr.Da
     first = batch[names[0]]
     times = np.asarray(batch["t"].values, dtype=float)
     covered = np.isfinite(first.transpose(..., "t").values)
-    step = float(np.median(np.diff(times))) if times.size > 1 else 1.0
     if t is None:
         count = np.maximum(covered.sum(axis=-1), 1)
         place = np.argmax(np.cumsum(covered, axis=-1) >= ((count + 1) // 2)[..., None], axis=-1)
     else:
         nearest = int(np.argmin(np.abs(times - t)))
         place = np.full(covered.shape[:-1], nearest)
-        if abs(times[nearest] - t) > step or not covered[..., nearest].any():
+        if abs(times[nearest] - t) > frame_step(times) or not covered[..., nearest].any():
             raise ConfigurationError(
                 f"no fit covers t = {t:g} s",
                 where="t",

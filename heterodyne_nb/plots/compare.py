@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import (
     add_curve,
     columns_for,
@@ -19,7 +19,6 @@ from heterodyne_nb.plots.curves import (
     time_in_decades,
     unit_of,
 )
-from heterodyne_nb.plots.panels import cell, legend_below
 from heterodyne_nb.text.escaping import in_figure
 
 _REACH = "from the curve to the end of its 95 % band · full: above, dotted: below"
@@ -47,14 +46,14 @@ def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme
     figure = curve_panels(names, units, "Comparison of fits", note, theme=theme)
     columns = columns_for(names)
     for number, (run, result) in enumerate(results.items()):
-        colour = look.line_colour(number, theme)
+        colour = canvas.line_colour(number, theme)
         mine = [name for name in names if name in curve_names(result)]
         for name in mine:
-            add_curve(figure, result, name, colour, run, cell(names.index(name), columns))
+            add_curve(figure, result, name, colour, run, canvas.cell(names.index(name), columns))
             figure.data[-1].showlegend = name == mine[0]
     if log_time:
         time_in_decades(figure)
-    return legend_below(figure, 52)
+    return canvas.legend_below(figure, 52)
 
 
 def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
@@ -81,18 +80,20 @@ def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: 
     names, units = _shared(results)
     figure = curve_panels(names, units, "Reach of the 95 % bands", _REACH, theme=theme)
     for number, (estimate, result) in enumerate(results.items()):
-        colour = look.line_colour(number, theme)
+        colour = canvas.line_colour(number, theme)
         for name in (name for name in names if name in curve_names(result)):
-            _add_reach(figure, result, name, estimate, colour, cell(names.index(name), columns_for(names)))
+            _add_reach(
+                figure, result, name, estimate, colour, canvas.cell(names.index(name), columns_for(names))
+            )
     if not figure.data:
         raise ConfigurationError("none of these results has a band", where="results")
     _legend_once(figure)
     for k in range(len(names)):
-        place = cell(k, columns_for(names))
+        place = canvas.cell(k, columns_for(names))
         figure.update_yaxes(type="log", tickformat="~g", **_ticks(figure, place), **place)
     if log_time:
         time_in_decades(figure)
-    return legend_below(figure, 52)
+    return canvas.legend_below(figure, 52)
 
 
 def _add_reach(

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.bands import map_bands
-from heterodyne_nb.plots.mapview import (
+from heterodyne_nb.data.prepare import estimate_sigma
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.bin_model import BinModel
+from heterodyne_nb.plots.maps import (
     Limits,
     MapView,
+    add_map,
     colour_limits,
+    hatched,
     heatmap,
+    read_map,
     reduction_note,
-    style_map_axes,
 )
-from heterodyne_nb.plots.paired import Noise, paired_maps, pixel_noise
-from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.select import Choice, fit_result, frame_times, need, one_bin, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
+#: Frames along the side of the middle of a map that its noise is estimated from.
+_MIDDLE = 1000
 _BEYOND = 99.0
 _COLOUR_AXES = ("coloraxis", "coloraxis", "coloraxis2")
 #: Data and model share the colour bar between them and the residual.
@@ -109,13 +113,9 @@ def three_maps(
     """
     figure = _three_panels(title, note, names, theme)
     times = frame_times(ds)
-    bands = map_bands(used_frames(ds), times, theme=theme)
+    hatching = hatched(used_frames(ds), times, theme=theme)
     for column, (view, axis) in enumerate(zip(views, _COLOUR_AXES, strict=True), start=1):
-        figure.add_trace(heatmap(view, coloraxis=axis), row=1, col=column)
-        if bands is not None:
-            figure.add_trace(bands, row=1, col=column)
-            figure.data[-1].showlegend = column == 1
-        style_map_axes(figure, 1, column, times)
+        add_map(figure, heatmap(view, coloraxis=axis), times, hatching, row=1, col=column)
     _colour(figure, colour_limits([views[0]], *colours), _symmetric(views[2], least), theme)
     return figure
 
@@ -136,7 +136,7 @@ def _symmetric(difference: MapView, least: float) -> float:
 
 
 def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str) -> go.Figure:
-    figure = panels(
+    figure = canvas.panels(
         title,
         note,
         theme=theme,
@@ -146,23 +146,68 @@ def _three_panels(title: str, note: str, names: tuple[str, str, str], theme: str
         cols=3,
         subplot_titles=list(names),
     )
-    legend_below(figure, 46)
+    canvas.legend_below(figure, 46)
     figure.update_xaxes(title_text="t<sub>1</sub> (s)")
     figure.update_yaxes(showticklabels=False)
     figure.update_yaxes(title_text="t<sub>2</sub> (s)", showticklabels=True, col=1)
-    for axis, name, domain in zip(
-        figure.select_xaxes(), figure.layout.annotations, _PANEL_DOMAINS, strict=True
-    ):
-        axis.domain = domain
-        name.x = sum(domain) / 2
+    canvas.place_columns(figure, _PANEL_DOMAINS)
     return figure
 
 
 def _colour(figure: go.Figure, span: Limits, residual: float, theme: str) -> None:
-    maps = {"colorscale": look.MAP_SCALE, "cmin": span[0], "cmax": span[1]}
-    rest = {"colorscale": look.diverging_scale(theme), "cmin": -residual, "cmax": residual}
+    maps = {"colorscale": canvas.MAP_SCALE, "cmin": span[0], "cmax": span[1]}
+    rest = {"colorscale": canvas.diverging_scale(theme), "cmin": -residual, "cmax": residual}
     after_model, after_residual = (_PANEL_DOMAINS[k][1] + 0.005 for k in (1, 2))
     figure.update_layout(
         coloraxis={**maps, "colorbar": {"title": {"text": "c₂"}, "x": after_model}},
         coloraxis2={**rest, "colorbar": {"title": {"text": "σ"}, "x": after_residual}},
     )
+
+
+class Noise(NamedTuple):
+    """Standard deviation of one c2 pixel, and how it is known."""
+
+    sigma: float
+    origin: str
+
+
+def paired_maps(
+    ds: xr.Dataset,
+    result: Any,
+    chosen: Bin,
+    max_size: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> tuple[MapView, MapView]:
+    """Data and model of one bin, or of a window of its frames, reduced alike, without the diagonal.
+
+    The model is blank wherever the data are.
+    """
+    data = read_map(ds, chosen, max_size, rows, columns, diagonal=False)
+    times, used = frame_times(ds), used_frames(ds)
+    frames = np.arange(times.size)
+    model = BinModel.of(result, chosen).reduced(times, used, frames[rows], frames[columns], data.factor)
+    return data, data.with_values(np.where(np.isfinite(data.values), model, np.nan))
+
+
+def pixel_noise(ds: xr.Dataset, chosen: Bin) -> Noise:
+    """Noise of one pixel of a bin: the dataset's ``sigma``, or an estimate from the middle of the map.
+
+    Raises
+    ------
+    ConfigurationError
+        If the bin has no usable pixel.
+    """
+    if "sigma" in ds.variables:
+        known = ds["sigma"].isel({dim: k for dim, k in chosen.place.items() if dim in ds["sigma"].dims})
+        if known.ndim == 0 and 0 < float(known) < np.inf:
+            return Noise(float(known), "from the dataset")
+    size = ds.sizes["t1"]
+    middle = slice(max(0, (size - _MIDDLE) // 2), (size + _MIDDLE) // 2)
+    part = ds[["c2", "mask"]] if "mask" in ds.variables else ds[["c2"]]
+    part = part.isel({dim: [k] for dim, k in chosen.place.items()})
+    part = part.isel({dim: middle for dim in ("t", "t1", "t2") if dim in part.dims})
+    sigma = float(estimate_sigma(part).values.ravel()[0])
+    if not np.isfinite(sigma):
+        raise ConfigurationError(f"the bin {chosen.label} has no data", where="bin")
+    return Noise(sigma if sigma > 0 else 1.0, "estimated from the data" if sigma > 0 else "unknown")

@@ -8,8 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import panels
+from heterodyne_nb.plots import canvas
 
 #: The colours and the axis reach at least this many errors.
 _LEAST = 3.0
@@ -39,7 +38,7 @@ def criticism(found: Any, *, theme: str = "light") -> go.Figure:
     shared = np.asarray(ds["shared"].values, dtype=float)
     both = np.where(np.isfinite(shared), shared, shared.T)
     reach = max(_LEAST, float(np.nanmax(np.abs(both), initial=0.0)))
-    figure = panels(
+    figure = canvas.panels(
         found.verdict(),
         "<br>".join(found.findings),
         theme=theme,
@@ -56,14 +55,14 @@ def criticism(found: Any, *, theme: str = "light") -> go.Figure:
     figure.add_trace(
         go.Heatmap(
             x=edges, y=edges, z=both.astype(np.float32), zmin=-reach, zmax=reach,
-            colorscale=look.diverging_scale(theme), hoverongaps=False,
+            colorscale=canvas.diverging_scale(theme), hoverongaps=False,
             colorbar={"title": {"text": "errors"}, "x": 0.345},
             hovertemplate="t<sub>1</sub> near %{x:.4g} s, t<sub>2</sub> near %{y:.4g} s<br>"
             "%{z:+.2f} errors<extra></extra>",
         ),
         row=1, col=1,
     )  # fmt: skip
-    colour = look.line_colour(0, theme)
+    colour = canvas.line_colour(0, theme)
     figure.add_trace(
         go.Scatter(
             x=ds["age"].values, y=ds["shared_by_age"].values, mode="lines+markers", showlegend=False,
@@ -73,7 +72,7 @@ def criticism(found: Any, *, theme: str = "light") -> go.Figure:
         row=1, col=2,
     )  # fmt: skip
     figure.add_hrect(
-        y0=-2, y1=2, fillcolor=look.band_colour(look.faint(theme), 0.15), line_width=0, row=1, col=2
+        y0=-2, y1=2, fillcolor=canvas.band_colour(canvas.faint(theme), 0.15), line_width=0, row=1, col=2
     )
     end = max(_LEAST, float(np.nanmax(np.abs(ds["shared_by_age"].values)))) * 1.1
     figure.update_xaxes(title_text="t<sub>1</sub> (s)", constrain="domain", showgrid=False, row=1, col=1)

@@ -10,9 +10,7 @@ import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.bands import band
-from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import fit_result
 from heterodyne_nb.text.escaping import in_figure
 
@@ -69,8 +67,8 @@ def curves(
     figure = curve_panels(names, units, f"Curves of the {in_figure(result.mode)} fit", note, theme=theme)
     columns = columns_for(names)
     for k, name in enumerate(names):
-        place = cell(k, columns)
-        add_curve(figure, result, name, look.line_colour(k, theme), name, place)
+        place = canvas.cell(k, columns)
+        add_curve(figure, result, name, canvas.line_colour(k, theme), name, place)
         figure.update_yaxes(range=_span(result.dataset, name), **place)
     figure.update_traces(showlegend=False)
     if log_time:
@@ -78,8 +76,8 @@ def curves(
     if not against:
         return figure
     for number, (label, values) in enumerate(against.items()):
-        _add_given(figure, result, label, values, look.ink(theme), _DASHES[number % len(_DASHES)])
-    return legend_below(figure, 52)
+        _add_given(figure, result, label, values, canvas.ink(theme), _DASHES[number % len(_DASHES)])
+    return canvas.legend_below(figure, 52)
 
 
 def curve_names(result: Any) -> tuple[str, ...]:
@@ -146,9 +144,9 @@ def _add_given(
                 x=t, y=given[name], name=label, legendgroup=label, showlegend=k == 0, mode="lines",
                 line=line, hovertemplate=f"{label}: %{{y:.5g}}",
             ),
-            **cell(k, columns_for(names)),
+            **canvas.cell(k, columns_for(names)),
         )  # fmt: skip
-        axis = figure.get_subplot(**cell(k, columns_for(names))).yaxis
+        axis = figure.get_subplot(**canvas.cell(k, columns_for(names))).yaxis
         if axis.range is not None:
             axis.range = min(axis.range[0], np.min(given[name])), max(axis.range[1], np.max(given[name]))
 
@@ -181,7 +179,7 @@ def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *,
     """Empty figure with a panel for each curve, over a common time axis."""
     columns = columns_for(names)
     rows = -(-len(names) // columns)
-    figure = panels(
+    figure = canvas.panels(
         title,
         note,
         theme=theme,
@@ -194,7 +192,7 @@ def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *,
         vertical_spacing=0.14 if rows > 1 else 0.0,
     )
     for k, name in enumerate(names):
-        figure.update_yaxes(title_text=quantity(symbol(name), units[name]), **cell(k, columns))
+        figure.update_yaxes(title_text=canvas.quantity(symbol(name), units[name]), **canvas.cell(k, columns))
     for column in range(1, columns + 1):
         last = max(k // columns + 1 for k in range(len(names)) if k % columns + 1 == column)
         figure.update_xaxes(title_text="t (s)", showticklabels=True, row=last, col=column)
@@ -208,7 +206,7 @@ def add_curve(
     data = result.dataset
     t, values = np.asarray(data["t"].values, dtype=float), np.asarray(data[name].values, dtype=float)
     lower, upper = (np.asarray(data[f"{name}_{end}"].values, dtype=float) for end in ("lower", "upper"))
-    shaded = band(t, lower, upper, colour=colour, name=f"{run}, 95 % band", group=run)
+    shaded = canvas.band(t, lower, upper, colour=colour, name=f"{run}, 95 % band", group=run)
     if shaded is not None:
         figure.add_trace(shaded, **place)
     unit = unit_of(result, name)

@@ -12,11 +12,9 @@ import xarray as xr
 
 from heterodyne_nb.data.prepare import g2_cuts as g2_at_ages
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.bands import band
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.bin_model import Window, model_cut
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.modelled import Window, model_cut
-from heterodyne_nb.plots.panels import panels
 from heterodyne_nb.plots.select import Bin, Choice, need, one_bin
 from heterodyne_nb.text.escaping import in_figure
 
@@ -76,7 +74,7 @@ def g2_cuts(
     """
     chosen = one_bin(ds, q=q, phi=phi, bin=bin)
     cuts = read_cuts(*_cut_at(ds, chosen, ages, width, cut))
-    figure = panels(f"g₂, {chosen.label}", _note(cuts, result), theme=theme, height=480)
+    figure = canvas.panels(f"g₂, {chosen.label}", _note(cuts, result), theme=theme, height=480)
     colours = _colours(cuts, theme)
     for k, (one, colour) in enumerate(zip(cuts, colours, strict=True)):
         label = "all ages" if one.window.age is None else f"{one.window.age:.4g} s"
@@ -161,7 +159,7 @@ def thinned(tau: np.ndarray) -> np.ndarray:
 
 
 def _colours(cuts: list[Cut], theme: str) -> list[str]:
-    return [look.line_colour(0, theme)] if len(cuts) == 1 else look.ordered_colours(len(cuts), theme)
+    return [canvas.line_colour(0, theme)] if len(cuts) == 1 else canvas.ordered_colours(len(cuts), theme)
 
 
 def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:
@@ -172,7 +170,7 @@ def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:
         legendgroup=group,
         mode="markers",
         marker={"color": colour, "size": 5},
-        error_y={"array": one.error, "thickness": 1, "width": 2, "color": look.band_colour(colour, 0.6)},
+        error_y={"array": one.error, "thickness": 1, "width": 2, "color": canvas.band_colour(colour, 0.6)},
         hovertemplate="τ = %{x:.4g} s<br>g₂ = %{y:.5g}",
     )
 
@@ -183,7 +181,7 @@ def _add_model(
     times = np.asarray((ds if "t" in ds.coords else result.dataset)["t"].values, dtype=float)
     between = np.geomspace(one.tau[0], one.tau[-1], _SMOOTH)
     fitted = model_cut(result, chosen, one.window, np.union1d(one.tau, between), times)
-    shaded = band(fitted.tau, fitted.lower, fitted.upper, colour=colour, name="95 % band", group=group)
+    shaded = canvas.band(fitted.tau, fitted.lower, fitted.upper, colour=colour, name="95 % band", group=group)
     if shaded is not None:
         figure.add_trace(shaded)
     line = {"color": colour, "width": 2}

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import legend_below, panels
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.velocity import Point, flow_of, fringes_of
 
 
@@ -52,12 +51,12 @@ def dispersion(
     flow = None if result is None else flow_of(result, age if t is None else t)
     direction = float(phi0) if phi0 is not None else flow[2]  # type: ignore[index]
     note = _note(age, direction, str(frequencies.attrs.get("cut", "")))
-    figure = panels("Fringe rate against q |cos(φ₀ − φ)|", note, theme=theme, height=460)
+    figure = canvas.panels("Fringe rate against q |cos(φ₀ − φ)|", note, theme=theme, height=460)
     reach = _add_points(figure, points, direction, theme)
     speed = slope(points, direction)
-    lines = [("measured, clear fringes", speed, "dash", look.faint(theme))] if np.isfinite(speed) else []
+    lines = [("measured, clear fringes", speed, "dash", canvas.faint(theme))] if np.isfinite(speed) else []
     if flow is not None:
-        lines.append((f"fit, t = {flow[0]:.4g} s", flow[1], "solid", look.ink(theme)))
+        lines.append((f"fit, t = {flow[0]:.4g} s", flow[1], "solid", canvas.ink(theme)))
     for name, v, dash, colour in lines:
         figure.add_trace(
             go.Scatter(
@@ -67,7 +66,7 @@ def dispersion(
         )  # fmt: skip
     figure.update_xaxes(title_text="q |cos(φ₀ − φ)| (Å⁻¹)", rangemode="tozero")
     figure.update_yaxes(title_text="2πf (rad/s)", rangemode="tozero")
-    return legend_below(figure)
+    return canvas.legend_below(figure)
 
 
 def slope(points: list[Point], phi0: float) -> float:
@@ -91,7 +90,7 @@ def _note(age: float | None, phi0: float, cut: str) -> str:
 def _add_points(figure: go.Figure, points: list[Point], phi0: float, theme: str) -> float:
     """Points of every ring; returns the largest q |cos|."""
     rings = sorted({point.q for point in points})
-    for q, colour in zip(rings, look.ordered_colours(len(rings), theme), strict=True):
+    for q, colour in zip(rings, canvas.ordered_colours(len(rings), theme), strict=True):
         named = False
         for clear in (True, False):
             mine = [point for point in points if point.q == q and point.clear == clear]

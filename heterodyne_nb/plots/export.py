@@ -1,7 +1,8 @@
-"""Figures as files: a picture through kaleido, or a page that needs no network."""
+"""Figures as files: a picture through kaleido, a page that needs no network, or stills in a notebook."""
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import shutil
 import warnings
@@ -9,15 +10,21 @@ from contextlib import closing
 from pathlib import Path
 
 import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.io.base_renderers import MimetypeRenderer
 
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError
 from heterodyne_nb.files import new_file, write_text
 
 _SIZE = {"width": 900, "height": 600}
 _FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "webp")
+_LIVE = "plotly_mimetype"
 
 #: What every interactive figure of ours offers in its tool bar.
 TOOLBAR = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "png", "scale": 2}}
+
+#: How the line begins that says why figures have no still pictures.
+NO_STILLS = "Figures have no still pictures"
 
 
 class FigureExportError(HeterodyneError, RuntimeError):
@@ -43,11 +50,6 @@ def save_png(figure: go.Figure, path: str | Path, *, scale: float = 2.0) -> Path
     ConfigurationError
         If the suffix is unknown or the folder does not exist.
     """
-    return write_picture(figure, path, scale=scale)
-
-
-def write_picture(figure: go.Figure, path: str | Path, *, scale: float) -> Path:
-    """Write a figure in the format that the suffix names, each of its pixels `scale` large."""
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in _FORMATS:
@@ -66,8 +68,7 @@ def save_html(figure: go.Figure, path: str | Path) -> Path:
     ConfigurationError
         If the folder does not exist.
     """
-    page = figure.to_html(include_plotlyjs=True, full_html=True, config=TOOLBAR)
-    write_text(path, page)
+    write_text(path, figure.to_html(include_plotlyjs=True, full_html=True, config=TOOLBAR))
     return Path(path)
 
 
@@ -112,3 +113,41 @@ def draw(figure: dict, kind: str, scale: float) -> bytes:
             )
         except Exception as error:
             raise FigureExportError(f"kaleido failed: {error}") from error
+
+
+def keep_stills(*, scale: float = 1.0) -> None:
+    """Show the figures of this notebook live and, where a browser is found, as still pictures too.
+
+    Static pages, such as a code host's, show the stills. Where there is no Chromium or Chrome, or it fails, one line
+    says so and the figures are live only.
+
+    Parameters
+    ----------
+    scale : float
+        Pixels of a still per pixel of the figure.
+    """
+    pio.renderers["still"] = _StillRenderer(scale)
+    pio.renderers.default = f"{_LIVE}+still"
+    try:
+        require_browser()
+    except FigureExportError as error:
+        _live_only(error)
+
+
+class _StillRenderer(MimetypeRenderer):
+    """A PNG, or nothing from the first failure on."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def to_mimebundle(self, fig_dict: dict) -> dict[str, str]:
+        try:
+            return {"image/png": base64.b64encode(draw(fig_dict, "png", self.scale)).decode()}
+        except FigureExportError as error:
+            _live_only(error)  # a browser that hangs would keep every figure waiting
+            return {}
+
+
+def _live_only(error: FigureExportError) -> None:
+    pio.renderers.default = _LIVE
+    print(f"{NO_STILLS}: {error.message.splitlines()[0]}" + (f" ({error.hint})" if error.hint else ""))

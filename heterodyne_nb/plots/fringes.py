@@ -7,8 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import panels
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import Choice, one_bin
 
 _MOST_ROWS = 400
@@ -60,7 +59,7 @@ def fringe_spectrum(
     if not one.sizes["age"]:
         raise ConfigurationError(f"the bin {chosen.label} has no spectrum", where="spectrum")
     one = one.isel(frequency=_shown(one, max_frequency))
-    figure = panels(f"Fringe spectrum, {chosen.label}", _note(spectrum), theme=theme, height=460)
+    figure = canvas.panels(f"Fringe spectrum, {chosen.label}", _note(spectrum), theme=theme, height=460)
     return _curve(figure, one, theme) if one.sizes["age"] == 1 else _map(figure, one, theme)
 
 
@@ -84,7 +83,7 @@ def _note(spectrum: xr.Dataset) -> str:
 def _curve(figure: go.Figure, one: xr.Dataset, theme: str) -> go.Figure:
     frequency, power = one["frequency"].values, one["power"].values[0]
     hover = "%{x:.4g} Hz<br>power %{y:.4g}<extra></extra>"
-    line = {"color": look.line_colour(0, theme), "width": 1.6}
+    line = {"color": canvas.line_colour(0, theme), "width": 1.6}
     figure.add_trace(go.Scatter(x=frequency, y=power, mode="lines", line=line, hovertemplate=hover))
     figure.add_trace(_peaks(one["peak_frequency"].values, one["peak_power"].values, one, theme))
     figure.update_xaxes(title_text="frequency (Hz)")
@@ -102,7 +101,7 @@ def _map(figure: go.Figure, one: xr.Dataset, theme: str) -> go.Figure:
             x=one["age"].values,
             y=frequency,
             z=level.astype(np.float32),
-            colorscale=look.MAP_SCALE,
+            colorscale=canvas.MAP_SCALE,
             zmin=max(top - _DECADES, float(np.nanmin(level))),
             zmax=top,
             colorbar={"title": {"text": "log₁₀ power"}},
@@ -137,7 +136,7 @@ def clear_peaks(spectrum: xr.Dataset) -> np.ndarray:
 
 def _peaks(x: np.ndarray, y: np.ndarray, one: xr.Dataset, theme: str) -> go.Scatter:
     clear = clear_peaks(one)
-    colour = look.line_colour(1, theme)
+    colour = canvas.line_colour(1, theme)
     return go.Scatter(
         x=x,
         y=y,
@@ -147,7 +146,7 @@ def _peaks(x: np.ndarray, y: np.ndarray, one: xr.Dataset, theme: str) -> go.Scat
             "symbol": np.where(clear, _FILLED, _OPEN),
             "size": 9,
             "color": colour,
-            "line": {"color": look.paper(theme) if one.sizes["age"] > 1 else colour, "width": 1},
+            "line": {"color": canvas.paper(theme) if one.sizes["age"] > 1 else colour, "width": 1},
         },
         customdata=np.stack([one["peak_frequency"].values, one["peak_to_median"].values], axis=-1),
         hovertemplate="peak %{customdata[0]:.4g} Hz, %{customdata[1]:.3g} × median<extra></extra>",

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import panels
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
 from heterodyne_nb.uncertainty.identifiability_words import headline
 
@@ -43,7 +42,7 @@ def identifiability(result: Any, *, theme: str = "light") -> go.Figure:
     found = result if isinstance(result, Identifiability) else result.identifiability()
     directions = found.directions
     rows = [str(k + 1) for k in range(len(directions))]
-    figure = panels(
+    figure = canvas.panels(
         "What the data determine",
         _in_words(found),
         theme=theme,
@@ -66,7 +65,7 @@ def identifiability(result: Any, *, theme: str = "light") -> go.Figure:
         title_text="standard error / scale of the parameters", type="log", tickformat="~g", dtick=1,
         range=np.log10(ends).tolist(), showgrid=True, row=1, col=2,
     )  # fmt: skip
-    figure.add_vline(x=_WEAK, line={"dash": "dash", "width": 1, "color": look.faint(theme)}, row=1, col=2)
+    figure.add_vline(x=_WEAK, line={"dash": "dash", "width": 1, "color": canvas.faint(theme)}, row=1, col=2)
     return figure.update_layout(
         legend={
             "orientation": "h",
@@ -96,7 +95,7 @@ def _weights(found: Identifiability, rows: list[str], theme: str) -> go.Heatmap:
         y=rows,
         z=(weights / largest).astype(np.float32),
         customdata=said,
-        colorscale=look.diverging_scale(theme),
+        colorscale=canvas.diverging_scale(theme),
         zmin=-1,
         zmax=1,
         xgap=1,
@@ -123,7 +122,7 @@ def _precisions(
             continue
         precision = np.array([directions[k].precision for k in mine])
         marker = {
-            "color": look.line_colour(_COLOURS[kind], theme),
+            "color": canvas.line_colour(_COLOURS[kind], theme),
             "symbol": _SYMBOLS[kind],
             "size": 10,
         }

@@ -8,8 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import panels
+from heterodyne_nb.plots import canvas
 
 _ROW, _AROUND = 30, 240
 _OVER = {"phi": "angle", "q": "ring", "bin": "bin"}
@@ -40,7 +39,7 @@ def influence(jackknife: Any, *, theme: str = "light") -> go.Figure:
     reach = max(1.0, float(np.nanmax(np.abs(pull), initial=0.0)))
     rows, columns = ([str(name) for name in axis] for axis in (table.index, table.columns))
     over = str(jackknife.dataset.attrs.get("over", "bin"))
-    figure = panels(
+    figure = canvas.panels(
         f"Influence of each {_OVER.get(over, over)}",
         jackknife.verdict(),
         theme=theme,
@@ -49,7 +48,7 @@ def influence(jackknife: Any, *, theme: str = "light") -> go.Figure:
     figure.add_trace(
         go.Heatmap(
             x=columns, y=rows, z=pull.astype(np.float32), zmin=-reach, zmax=reach, xgap=1, ygap=1,
-            colorscale=look.diverging_scale(theme), texttemplate="%{z:.2f}", textfont={"size": 10},
+            colorscale=canvas.diverging_scale(theme), texttemplate="%{z:.2f}", textfont={"size": 10},
             colorbar={"title": {"text": "shift / σ"}},
             hovertemplate="without %{y}: %{x} shifts by %{z:.3g} of its standard error<extra></extra>",
         )

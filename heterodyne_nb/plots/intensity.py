@@ -6,9 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.bands import trace_bands
-from heterodyne_nb.plots.panels import legend_below, panels, quantity
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.maps import hatched
 from heterodyne_nb.plots.select import Bin, Choice, find_bins, frame_times, need, used_frames
 
 _STRIP = 512
@@ -50,12 +49,12 @@ def intensity(
     trace = _trace(ds, chosen, used)
     name, values = trace.name, trace.values
     note = f"{trace.place} · {int((~used).sum())} of {used.size} frames masked"
-    figure = panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
+    figure = canvas.panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
     span = _span(values, used)
-    bands = trace_bands(used, times, span, theme=theme)
-    if bands is not None:
-        figure.add_trace(bands)
-    line = {"color": look.line_colour(0, theme), "width": 1.3}
+    hatching = hatched(used, times, theme=theme, heights=span)
+    if hatching is not None:
+        figure.add_trace(hatching)
+    line = {"color": canvas.line_colour(0, theme), "width": 1.3}
     frames = ds["frame"].values if "frame" in ds.variables else np.arange(1, times.size + 1)
     figure.add_trace(
         go.Scatter(
@@ -70,8 +69,8 @@ def intensity(
         )
     )
     figure.update_xaxes(title_text="t (s)")
-    figure.update_yaxes(title_text=quantity(name, trace.unit), range=span)
-    return legend_below(figure, 50)
+    figure.update_yaxes(title_text=canvas.quantity(name, trace.unit), range=span)
+    return canvas.legend_below(figure, 50)
 
 
 def _trace(ds: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:

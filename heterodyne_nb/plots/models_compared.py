@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import legend_below, panels
+from heterodyne_nb.plots import canvas
 
 _ROW, _AROUND = 46, 220
 _CRITERIA = (("clic", "CLIC", "circle", 0), ("bic", "BIC", "diamond-open", 1))
@@ -45,7 +44,7 @@ def model_comparison(found: Any, *, theme: str = "light") -> go.Figure:
     rows = [_row_name(ds.isel(mode=k), found.chosen) for k in range(ds.sizes["mode"])]
     held_out = "held_out_fold" in ds
     names = ["of the fit", "above the best", "of angles left out"][: 3 if held_out else 2]
-    figure = panels(
+    figure = canvas.panels(
         "Which model do the data ask for?",
         found.verdict(),
         theme=theme,
@@ -61,7 +60,7 @@ def model_comparison(found: Any, *, theme: str = "light") -> go.Figure:
     if held_out:
         _add_held_out(figure, ds, rows, theme)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], type="category", showgrid=True)
-    return legend_below(figure, 56)
+    return canvas.legend_below(figure, 56)
 
 
 def _row_name(one: xr.Dataset, chosen: str) -> str:
@@ -80,7 +79,7 @@ def _dots(x: np.ndarray, rows: list[str], name: str, symbol: str, colour: str, h
 
 def _add_chi2(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str) -> None:
     values = ds["chi2_reduced"].values
-    dots = _dots(values, rows, "reduced χ²", "square", look.line_colour(2, theme), "reduced χ² %{x:.4g}")
+    dots = _dots(values, rows, "reduced χ²", "square", canvas.line_colour(2, theme), "reduced χ² %{x:.4g}")
     figure.add_trace(dots, row=1, col=1)
     figure.update_xaxes(title_text="reduced χ²", **_scale(values), row=1, col=1)
 
@@ -89,7 +88,7 @@ def _add_criteria(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str
     for key, name, symbol, colour in _CRITERIA:
         values = np.asarray(ds[key].values, dtype=float)
         dots = _dots(
-            np.maximum(values, _BEST), rows, name, symbol, look.line_colour(colour, theme),
+            np.maximum(values, _BEST), rows, name, symbol, canvas.line_colour(colour, theme),
             f"{name}: %{{customdata:.4g}} above the best",
         )  # fmt: skip
         figure.add_trace(dots.update(customdata=values), row=1, col=2)
@@ -108,7 +107,7 @@ def _add_held_out(figure: go.Figure, ds: xr.Dataset, rows: list[str], theme: str
     count = folds.shape[1]
     share = folds / folds.sum(axis=1, keepdims=True)
     error = values * np.sqrt(count) * share.std(axis=1, ddof=1) if count > 1 else np.full(len(rows), np.nan)
-    colour = look.line_colour(3, theme)
+    colour = canvas.line_colour(3, theme)
     dots = _dots(values, rows, "angles left out", "circle", colour, "held-out χ² %{x:.4g} a pixel")
     figure.add_trace(dots, row=1, col=3)
     figure.data[-1].error_x = {"array": error, "color": colour, "thickness": 1.2, "width": 4}

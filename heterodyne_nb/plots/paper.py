@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.export import write_picture
-from heterodyne_nb.plots.panels import broken
-from heterodyne_nb.plots.stretch import Stretch, column_spans, polar_panels, row_spans
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.export import save_png
 
 _MM, _POINT, _FONT = 96 / 25.4, 96 / 72, 12
 #: Pixels that tick labels and titles take left of the panels, under them, and a colour bar beside them.
@@ -24,6 +25,10 @@ _NARROWEST, _FLATTEST, _TALLEST = 45, 0.62, 1.0
 _TITLE, _SMALLEST, _LETTER = 13, 8, 7.4
 #: A cell of a matrix narrower than this holds no number.
 _CELL = 34
+#: A gap keeps this part of its pixels: on paper, panels stand a little closer.
+_CLOSER = 0.85
+
+Spans = list[tuple[float, float]]
 
 
 def for_paper(
@@ -71,7 +76,7 @@ def for_paper(
     height = None if height_mm is None else height_mm * _MM / scale
     laid = laid_out(figure, width_mm * _MM / scale, height, title=title)
     vectors = Path(path).suffix.lower() in (".pdf", ".svg")
-    return write_picture(laid, path, scale=scale if vectors else scale * dpi / 96)
+    return save_png(laid, path, scale=scale if vectors else scale * dpi / 96)
 
 
 def laid_out(
@@ -87,7 +92,7 @@ def laid_out(
     paper = go.Figure(figure)
     bar, legend = _has_bar_at_the_side(paper), _has_legend(paper)
     top = _top(paper, width, title)
-    across = Stretch(
+    across = Resize(
         column_spans(paper), _inner(figure, "width", 900), width - _LEFT - _EDGE - _BAR * bar, _NARROWEST
     )
     below = _UNDER + _LEGEND * legend
@@ -95,9 +100,9 @@ def laid_out(
     old_height = _inner(figure, "height", 450)
     if height is None:
         ratio = _ratio(paper, across, down, old_height)
-        gaps = Stretch.gaps_of(down, old_height)
+        gaps = Resize.gaps_of(down, old_height)
         height = top + below + gaps + len(down) * ratio * across.panel
-    upright = Stretch(down, old_height, height - top - below, 30)
+    upright = Resize(down, old_height, height - top - below, 30)
     across.move(paper, "x")
     upright.move(paper, "y")
     side = _ANGLES if polar_panels(paper) else _EDGE
@@ -134,7 +139,7 @@ def _top(paper: go.Figure, width: float, title: bool) -> float:
         paper.layout.title = None
         return _NAMES_ABOVE if named else _EDGE
     head, note = paper.layout.title.text or "", paper.layout.title.subtitle.text or ""
-    head, note = broken(head, width, 8.4), broken(note, width)
+    head, note = canvas.broken(head, width, 8.4), canvas.broken(note, width)
     top = 34 + 20 * head.count("<br>") + (22 + 17 * note.count("<br>") if note else 0)
     paper.update_layout(
         title={"text": head, "subtitle": {"text": note}, "font": {"size": 15}, "y": 1, "pad": {"t": 10}}
@@ -142,11 +147,11 @@ def _top(paper: go.Figure, width: float, title: bool) -> float:
     return top + (_NAMES_ABOVE if named else _EDGE)
 
 
-def _ratio(paper: go.Figure, across: Stretch, down: list[tuple[float, float]], old_height: float) -> float:
+def _ratio(paper: go.Figure, across: Resize, down: Spans, old_height: float) -> float:
     """Height of a panel as a part of its width."""
     if any(axis.scaleanchor for axis in paper.select_yaxes()) or polar_panels(paper):
         return 1.0
-    old = (old_height - Stretch.gaps_of(down, old_height)) / len(down) / across.old_panel
+    old = (old_height - Resize.gaps_of(down, old_height)) / len(down) / across.old_panel
     return min(max(old, _FLATTEST), _TALLEST)
 
 
@@ -177,3 +182,95 @@ def _numbers_only_where_they_fit(paper: go.Figure, panel: float) -> None:
     for trace in paper.select_traces({"type": "heatmap"}):
         if trace.texttemplate and panel < _CELL * len(trace.x):
             trace.update(text=None, texttemplate=None)
+
+
+def polar_panels(figure: go.Figure) -> list[go.layout.Polar]:
+    """Polar panels that are there (plotly makes an empty one when asked)."""
+    return [polar for polar in figure.select_polars() if polar.domain.x is not None]
+
+
+def column_spans(figure: go.Figure) -> Spans:
+    """Columns of panels, left to right, as parts of the area of all panels."""
+    return _merged(
+        [axis.domain for axis in figure.select_xaxes()] + [p.domain.x for p in polar_panels(figure)]
+    )
+
+
+def row_spans(figure: go.Figure) -> Spans:
+    """Rows of panels, bottom to top, as parts of the area of all panels."""
+    return _merged(
+        [axis.domain for axis in figure.select_yaxes()] + [p.domain.y for p in polar_panels(figure)]
+    )
+
+
+def _merged(domains: Iterable[tuple[float, float] | None]) -> Spans:
+    """Spans that do not overlap; those that do become one."""
+    spans: Spans = []
+    for low, high in sorted(tuple(domain) for domain in domains if domain):
+        if spans and low < spans[-1][1] - 1e-9:
+            spans[-1] = (spans[-1][0], max(high, spans[-1][1]))
+        else:
+            spans.append((low, high))
+    return spans or [(0.0, 1.0)]
+
+
+class Resize:
+    """Where things go along one side when its panels change their size and its gaps do not.
+
+    Parameters
+    ----------
+    spans : list of (low, high)
+        Panels along the side, as parts of it.
+    old, new : float
+        Length of the side in pixels, before and after.
+    least : float
+        Smallest panel allowed, in pixels.
+
+    Raises
+    ------
+    ConfigurationError
+        If a panel would be smaller than `least`.
+    """
+
+    def __init__(self, spans: Spans, old: float, new: float, least: float) -> None:
+        self.old, self.new = old, new
+        widths = np.array([high - low for low, high in spans]) * old
+        shared = new - self.gaps_of(spans, old)
+        self.panel, self.old_panel = shared / len(spans), float(widths.mean())
+        if self.panel < least:
+            raise ConfigurationError(
+                f"{len(spans)} panel{'s' * (len(spans) > 1)} side by side do not fit",
+                where="size on paper",
+                expected="a larger one, or smaller text",
+            )
+        edges = [0.0, *(edge for span in spans for edge in span), 1.0]
+        factor = shared / widths.sum()
+        lengths = np.diff(edges) * old * np.where(np.arange(len(edges) - 1) % 2 == 0, _CLOSER, factor)
+        self._from, self._to = np.array(edges), np.concatenate([[0.0], np.cumsum(lengths)]) / new
+
+    @staticmethod
+    def gaps_of(spans: Spans, old: float) -> float:
+        """Pixels that the gaps between the panels keep."""
+        return _CLOSER * old * (1 - sum(high - low for low, high in spans))
+
+    def at(self, place: float) -> float:
+        """New place of an old one; outside of the panels the distance in pixels is kept."""
+        outside = min(place, 0.0) + max(place - 1.0, 0.0)
+        return float(np.interp(place, self._from, self._to)) + outside * self.old / self.new
+
+    def move(self, figure: go.Figure, side: str) -> None:
+        """Move panels, notes and colour bars of a figure along side ``"x"`` or ``"y"``."""
+        axes = figure.select_xaxes() if side == "x" else figure.select_yaxes()
+        for holder in axes:
+            holder.domain = self._domain(holder.domain)
+        for polar in polar_panels(figure):
+            polar.domain[side] = self._domain(polar.domain[side])
+        for note in figure.layout.annotations:
+            if note[f"{side}ref"] == "paper" and note[side] is not None:
+                note[side] = self.at(note[side])
+        for bar in (axis.colorbar for axis in figure.select_coloraxes()):
+            if bar[side] is not None:
+                bar[side] = self.at(bar[side])
+
+    def _domain(self, old: tuple[float, float] | None) -> list[float]:
+        return [min(max(self.at(end), 0.0), 1.0) for end in old or (0.0, 1.0)]

@@ -11,8 +11,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.stats import norm
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.panels import cell, legend_below, panels, quantity
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import need
 from heterodyne_nb.text.numbers import number, value_with_band
 
@@ -50,7 +49,7 @@ def profile(profiles: Any, *, theme: str = "light") -> go.Figure:
     names = [str(name) for name in ds["quantity"].values]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = panels(
+    figure = canvas.panels(
         f"Profiles of χ², {100 * level:g} % intervals",
         f"shaded: interval, where χ² has risen by less than {threshold:.3g} times its scale · "
         "dotted: the parabola that the standard error stands for",
@@ -63,13 +62,13 @@ def profile(profiles: Any, *, theme: str = "light") -> go.Figure:
         vertical_spacing=0.22 / max(rows - 1, 1) if rows > 1 else 0.0,
     )
     for k, name in enumerate(names):
-        place = cell(k, columns)
+        place = canvas.cell(k, columns)
         _add(figure, ds.isel(quantity=k), threshold, place, theme, first=k == 0)
-        figure.update_xaxes(title_text=quantity(name, str(ds["unit"].values[k])), nticks=5, **place)
+        figure.update_xaxes(title_text=canvas.quantity(name, str(ds["unit"].values[k])), nticks=5, **place)
     figure.update_yaxes(range=[0, _ABOVE * threshold], title_text=None)
     for row in range(rows):
         figure.update_yaxes(title_text="rise of χ² / its scale", row=row + 1, col=1)
-    return legend_below(figure, 54)
+    return canvas.legend_below(figure, 54)
 
 
 def _title(one: xr.Dataset) -> str:
@@ -89,9 +88,9 @@ def _add(
     known = np.isfinite(one["position"].values)
     x, root = one["position"].values[known], one["root"].values[known]
     value, error = float(one["value"]), float(one["stderr"])
-    colour, faint = look.line_colour(0, theme), look.faint(theme)
+    colour, faint = canvas.line_colour(0, theme), canvas.faint(theme)
     low, high, top = max(float(one["lower"]), x[0]), min(float(one["upper"]), x[-1]), _ABOVE * threshold
-    shade = {"fill": "toself", "fillcolor": look.band_colour(colour), "line": {"width": 0}}
+    shade = {"fill": "toself", "fillcolor": canvas.band_colour(colour), "line": {"width": 0}}
     near = np.linspace(x[0], x[-1], 81)
     smooth = PchipInterpolator(x, root)(near) if x.size > 1 else np.full(near.size, root[0])
     lines: list[tuple[str, Any, Any, dict[str, Any]]] = [

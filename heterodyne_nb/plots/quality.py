@@ -8,9 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.panels import legend_below, panels
 
 _NUMBERS_UP_TO = 16
 
@@ -34,16 +33,16 @@ def chi2_by_angle(result: Any, *, theme: str = "light") -> go.Figure:
         raise ConfigurationError("this result holds no chi-square per bin", where="result")
     q, phi = (np.atleast_1d(data[name].values).astype(float) for name in ("q", "phi"))
     chi2 = np.atleast_1d(data["chi2_reduced_bin"].values).astype(float)
-    figure = panels("Reduced χ² by angle", quality(result), theme=theme, height=420)
+    figure = canvas.panels("Reduced χ² by angle", quality(result), theme=theme, height=420)
     rings = np.unique(q)
-    colours = look.ordered_colours(rings.size, theme)
+    colours = canvas.ordered_colours(rings.size, theme)
     for ring, colour in zip(rings, colours, strict=True):
         order = np.flatnonzero(q == ring)[np.argsort(phi[q == ring])]
         figure.add_trace(_points(phi[order], chi2[order], f"q = {ring:.4g} Å⁻¹", colour))
-    figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": look.faint(theme)})
+    figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": canvas.faint(theme)})
     figure.update_xaxes(title_text="φ (°)", dtick=45 if np.ptp(phi) >= 135 else None)
     figure.update_yaxes(title_text="reduced χ² of the bin")
-    return legend_below(figure)
+    return canvas.legend_below(figure)
 
 
 def correlation(result: Any, *, theme: str = "light") -> go.Figure:
@@ -95,11 +94,16 @@ def convergence(result: Any, *, theme: str = "light") -> go.Figure:
     runs = [run for run in runs if run[1].size]
     if not runs:
         raise ConfigurationError("the path of this result holds no chi-square", where="result")
-    figure = panels("Convergence", f"{quality(result)} · {_time(result.path)}", theme=theme, height=420)
+    figure = canvas.panels(
+        "Convergence", f"{quality(result)} · {_time(result.path)}", theme=theme, height=420
+    )
     kinds = list(dict.fromkeys(name for name, *_ in runs))
     for name in kinds:
         alike = [(iterations, chi2) for other, iterations, chi2 in runs if other == name]
-        colour, label = look.line_colour(kinds.index(name), theme), _label(name, [chi2 for _, chi2 in alike])
+        colour, label = (
+            canvas.line_colour(kinds.index(name), theme),
+            _label(name, [chi2 for _, chi2 in alike]),
+        )
         for number, (iterations, chi2) in enumerate(alike):
             points = _points(iterations, chi2, label, colour, faint=len(alike) > 3)
             figure.add_trace(points.update(legendgroup=name, showlegend=number == 0))
@@ -110,7 +114,7 @@ def convergence(result: Any, *, theme: str = "light") -> go.Figure:
         ticks = {"dtick": "D2"} if decades < 3 else {"dtick": 1}
         figure.update_yaxes(type="log", tickformat="~g", **ticks)
     figure.update_yaxes(title_text="reduced χ²")
-    return legend_below(figure)
+    return canvas.legend_below(figure)
 
 
 def _label(name: str, runs: list[np.ndarray]) -> str:
@@ -130,7 +134,9 @@ def _points(x: np.ndarray, y: np.ndarray, name: str, colour: str, *, faint: bool
 
 def _matrix_figure(matrix: np.ndarray, names: np.ndarray, note: str, theme: str) -> go.Figure:
     size = 210 + 42 * len(names)
-    figure = panels("Correlation of the parameters", note, theme=theme, width=size + 60, height=size + 20)
+    figure = canvas.panels(
+        "Correlation of the parameters", note, theme=theme, width=size + 60, height=size + 20
+    )
     text = np.array([[_two_digits(value) for value in row] for row in matrix])
     figure.add_trace(
         go.Heatmap(
@@ -140,7 +146,7 @@ def _matrix_figure(matrix: np.ndarray, names: np.ndarray, note: str, theme: str)
             text=text if len(names) <= _NUMBERS_UP_TO else None,
             texttemplate="%{text}" if len(names) <= _NUMBERS_UP_TO else None,
             textfont={"size": 10},
-            colorscale=look.diverging_scale(theme),
+            colorscale=canvas.diverging_scale(theme),
             zmin=-1,
             zmax=1,
             xgap=1,

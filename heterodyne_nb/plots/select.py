@@ -169,6 +169,17 @@ def frame_times(ds: xr.Dataset) -> np.ndarray:
     raise ConfigurationError("the dataset has no frame times", where="dataset", expected="coordinate t (s)")
 
 
+def frame_step(times: np.ndarray) -> float:
+    """Time between frames in s; 1 where there is one frame only."""
+    return float(np.median(np.diff(times))) if times.size > 1 else 1.0
+
+
+def frame_edges(times: np.ndarray) -> tuple[float, float]:
+    """Begin of the first frame and end of the last, in s."""
+    half = frame_step(times) / 2
+    return times[0] - half, times[-1] + half
+
+
 def used_frames(ds: xr.Dataset) -> np.ndarray:
     """True for each frame that is used; all of them where the dataset has no mask."""
     size = frame_times(ds).size

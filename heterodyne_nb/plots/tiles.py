@@ -11,12 +11,19 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.bands import map_bands
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.mapview import style_map_axes
-from heterodyne_nb.plots.panels import legend_below, panels
-from heterodyne_nb.plots.select import Bin, Choice, all_bins, find_bins, fit_result, frame_times, used_frames
+from heterodyne_nb.plots.maps import add_map, hatched
+from heterodyne_nb.plots.select import (
+    Bin,
+    Choice,
+    all_bins,
+    find_bins,
+    fit_result,
+    frame_step,
+    frame_times,
+    used_frames,
+)
 from heterodyne_nb.uncertainty.tile_record import tile_record
 
 _DOMAINS = ((0.0, 0.38), (0.58, 0.96))
@@ -77,7 +84,7 @@ def chi2_by_tile(
     tiles = tile_statistics(fit_result(result), dataset, q=q, phi=phi, bin=bin)
     once = np.tril(tiles.pixels)
     mean = float(np.nansum(tiles.chi2 * once) / once.sum())
-    figure = panels(
+    figure = canvas.panels(
         "Where the model fails, tile by tile",
         f"{tiles.bins} · mean reduced χ² of the tiles {mean:.3g} · whole fit: {quality(result)}",
         theme=theme,
@@ -92,14 +99,17 @@ def chi2_by_tile(
     ratio[~np.isfinite(ratio)] = np.nan
     reach = max(np.log2(_LEAST_RATIO), float(np.nanmax(np.abs(ratio))))
     shift = max(_LEAST_SHIFT, float(np.nanmax(np.abs(tiles.shift))))
+    times = frame_times(result.dataset if dataset is None else dataset)
+    hatching = None if dataset is None else hatched(used_frames(dataset), times, theme=theme)
     for column, (values, end, bar) in enumerate(
         ((ratio, reach, _ratio_bar(reach)), (tiles.shift, shift, {"title": {"text": "σ"}})), start=1
     ):
         bar = {**bar, "x": _DOMAINS[column - 1][1] + 0.01}
-        figure.add_trace(_map(tiles, values, end, bar, theme), row=1, col=column)
-        _add_frames(figure, result, dataset, column, theme)
-    _place(figure)
-    return legend_below(figure, 46)
+        add_map(figure, _map(tiles, values, end, bar, theme), times, hatching, row=1, col=column)
+    figure.update_xaxes(title_text="t<sub>1</sub> (s)")
+    figure.update_yaxes(title_text="t<sub>2</sub> (s)")
+    canvas.place_columns(figure, _DOMAINS)
+    return canvas.legend_below(figure, 46)
 
 
 def tile_statistics(
@@ -124,7 +134,7 @@ def tile_statistics(
     chi2, shift, count = (values + np.tril(values, -1).T for values in sums)
     mean = np.full((2, *count.shape), np.nan)
     np.divide(np.stack([chi2, shift]), count, out=mean, where=count > 0)
-    step = float(np.median(np.diff(kept["t"].values)))
+    step = frame_step(kept["t"].values)
     edges = np.append(kept["block_start"].values, kept["block_end"].values[-1] + step) - step / 2
     return Tiles(mean[0], mean[1], count, edges, words)
 
@@ -151,17 +161,6 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
     return kept.assign(tile_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 
 
-def _add_frames(figure: go.Figure, result: Any, dataset: xr.Dataset | None, column: int, theme: str) -> None:
-    """Axes of all frames, masked ones hatched where they are known."""
-    source = result.dataset if dataset is None else dataset
-    times = frame_times(source)
-    hatched = None if dataset is None else map_bands(used_frames(source), times, theme=theme)
-    if hatched is not None:
-        figure.add_trace(hatched, row=1, col=column)
-        figure.data[-1].showlegend = column == 1
-    style_map_axes(figure, 1, column, times)
-
-
 def _among(q: float, phi: float, bins: list[Bin]) -> bool:
     return any(np.isclose(q, one.q) and np.isclose(phi, one.phi) for one in bins)
 
@@ -182,18 +181,10 @@ def _map(tiles: Tiles, values: np.ndarray, reach: float, bar: dict[str, Any], th
         z=values.astype(np.float32),
         zmin=-reach,
         zmax=reach,
-        colorscale=look.diverging_scale(theme),
+        colorscale=canvas.diverging_scale(theme),
         colorbar=bar,
         customdata=text,
         hovertemplate="t<sub>1</sub> near %{x:.4g} s, t<sub>2</sub> near %{y:.4g} s<br>reduced χ² %{customdata[0]:.3g}"
         "<br>mean residual %{customdata[1]:+.2g} σ<br>%{customdata[2]:.0f} pixels<extra></extra>",
         hoverongaps=False,
     )
-
-
-def _place(figure: go.Figure) -> None:
-    figure.update_xaxes(title_text="t<sub>1</sub> (s)")
-    figure.update_yaxes(title_text="t<sub>2</sub> (s)")
-    for axis, name, domain in zip(figure.select_xaxes(), figure.layout.annotations, _DOMAINS, strict=True):
-        axis.domain = domain
-        name.x = sum(domain) / 2

@@ -9,9 +9,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.fringes import clear_peaks
-from heterodyne_nb.plots.panels import legend_below, panels
 from heterodyne_nb.plots.select import all_bins, need
 
 
@@ -66,7 +65,7 @@ def velocity_polar(
     points = [] if measured is None else _points(measured)
     rings = sorted({point.q for point in points} or {b.q for b in all_bins(result.dataset)})
     figure = _empty(_note(flow, measured), 90.0 if flow is None else flow[2] + 90.0, theme)
-    for q, colour in zip(rings, look.ordered_colours(len(rings), theme), strict=True):
+    for q, colour in zip(rings, canvas.ordered_colours(len(rings), theme), strict=True):
         label = f"q = {q:.4g} Å⁻¹"
         if flow is not None:
             figure.add_trace(_line(q / (2 * np.pi) * _component(flow), label, colour, "Hz"), row=1, col=1)
@@ -74,7 +73,7 @@ def velocity_polar(
         if mine:
             _add_points(figure, mine, label, colour, with_legend=flow is None)
     if flow is not None:
-        line = _line(_component(flow), "v |cos(φ₀ − φ)|", look.ink(theme), "Å/s")
+        line = _line(_component(flow), "v |cos(φ₀ − φ)|", canvas.ink(theme), "Å/s")
         figure.add_trace(line, row=1, col=2)
     return figure
 
@@ -150,7 +149,7 @@ def _note(flow: tuple[float, float, float] | None, measured: xr.Dataset | None) 
 
 
 def _empty(note: str, quiet: float, theme: str) -> go.Figure:
-    figure = panels(
+    figure = canvas.panels(
         "Fringes by angle",
         note,
         theme=theme,
@@ -161,7 +160,7 @@ def _empty(note: str, quiet: float, theme: str) -> go.Figure:
         subplot_titles=["fringe frequency (Hz)", "2πf / q  and  v |cos(φ₀ − φ)|  (Å/s)"],
         horizontal_spacing=0.12,
     )
-    legend_below(figure, 40)
+    canvas.legend_below(figure, 40)
     figure.update_layout(margin={"t": figure.layout.margin.t + 25, "b": 70})
     figure.update_annotations(yshift=22)
     figure.update_polars(angularaxis={"dtick": 45, "ticksuffix": "°"}, radialaxis={"rangemode": "tozero"})

@@ -11,12 +11,10 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import HeterodyneError
-from heterodyne_nb.plots.comparison import comparison, comparison_note, residual_of
-from heterodyne_nb.plots.maps import c2
-from heterodyne_nb.plots.mapview import MapView, read_map, reduction_note
-from heterodyne_nb.plots.paired import paired_maps, pixel_noise
-from heterodyne_nb.plots.panels import broken
-from heterodyne_nb.plots.select import frame_times, one_bin
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.comparison import comparison, comparison_note, paired_maps, pixel_noise, residual_of
+from heterodyne_nb.plots.maps import MapView, c2, read_map, reduction_note
+from heterodyne_nb.plots.select import frame_step, frame_times, one_bin
 
 #: Longest side of a map sent to the browser: its pixels travel as text.
 _PIXELS = 250
@@ -124,7 +122,7 @@ def _live(figure: go.Figure, times: np.ndarray, read: Read, note: Callable[[MapV
         with live.batch_update():
             for trace, view, places in zip(_maps(live), views, digits, strict=True):
                 trace.update(x=view.t1, y=view.t2, z=_short(view.values.T, places))
-            live.layout.title.subtitle.text = broken(note(views[0]), live.layout.width)
+            live.layout.title.subtitle.text = canvas.broken(note(views[0]), live.layout.width)
 
     live.layout.on_change(refine, "xaxis.range", "yaxis.range")
     return live
@@ -138,7 +136,7 @@ def _window(limits: tuple[float, float] | None, times: np.ndarray) -> slice:
     """Frames of an axis' range (s), two at least; all of them where there is none."""
     if limits is None:
         return slice(0, times.size)
-    step = float(np.median(np.diff(times))) if times.size > 1 else 1.0
+    step = frame_step(times)
     first = int(np.searchsorted(times, min(limits) - step / 2, "left"))
     last = int(np.searchsorted(times, max(limits) + step / 2, "right"))
     first = max(0, min(first, times.size - 2))

@@ -50,13 +50,14 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """Return a table; `classes` gives each row's class (``"hnb-dim"``, ``"hnb-mark"`` or empty)."""
+    """Return a table, without a head where it is empty; `classes` gives each row's class (or empty)."""
     body = []
     for i, row in enumerate(rows):
         kind = f' class="{classes[i]}"' if i < len(classes) and classes[i] else ""
         body.append(f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    top = f"<thead><tr>{top}</tr></thead>" if head else ""
+    return f"<table>{top}<tbody>{''.join(body)}</tbody></table>"
 
 
 def folded(title: str, body: str) -> str:

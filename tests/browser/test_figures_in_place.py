@@ -16,7 +16,7 @@ FIGURE = """
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
-from heterodyne_nb.plots.theme import template_name
+from heterodyne_nb.plots.canvas import template_name
 from heterodyne_nb.app.live_figure import LiveFigure
 
 place, count = LiveFigure(300), 0

@@ -10,9 +10,8 @@ from plot_samples import CONTRAST, SIGMA, frame_times, make_experiment, make_res
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.binmodel import BinModel
-from heterodyne_nb.plots.mapview import blank
-from heterodyne_nb.plots.reduce import block_mean
+from heterodyne_nb.plots.bin_model import BinModel
+from heterodyne_nb.plots.maps import blank, block_mean
 from heterodyne_nb.plots.select import one_bin
 from heterodyne_nb.result import FitResult
 

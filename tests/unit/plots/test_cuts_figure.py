@@ -11,8 +11,8 @@ from plot_samples import CONTRAST, frame_times, make_covariance, make_result, tr
 from heterodyne_nb import plots
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.plots.bin_model import Window, model_cut, pairs_in_window
 from heterodyne_nb.plots.cuts import thinned
-from heterodyne_nb.plots.modelled import Window, model_cut, pairs_in_window
 from heterodyne_nb.plots.select import one_bin
 from heterodyne_nb.result import FitResult
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from heterodyne_nb import plots
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 
 #: Public names that are no view.
-TOOLS = {"FigureExportError", "MapView", "ZoomError", "keep_stills", "reduce_map"}
+TOOLS = {"FigureExportError", "MapView", "ZoomError", "keep_stills", "reduce_map", "template_name"}
 
 
 def source(repository: Path) -> str:
@@ -46,14 +46,14 @@ def test_importing_the_figures_leaves_plotlys_default_template_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("theme", look.THEMES)
+@pytest.mark.parametrize("theme", canvas.THEMES)
 def test_lines_and_text_stand_out_from_the_background(theme: str) -> None:
-    background = _luminance(look.paper(theme))
+    background = _luminance(canvas.paper(theme))
     for index in range(7):
-        line = _luminance(look.line_colour(index, theme))
-        assert _contrast(line, background) >= 2.2, look.line_colour(index, theme)
-    assert _contrast(_luminance(look.ink(theme)), background) >= 7
-    assert _contrast(_luminance(look.faint(theme)), background) >= 4.5
+        line = _luminance(canvas.line_colour(index, theme))
+        assert _contrast(line, background) >= 2.2, canvas.line_colour(index, theme)
+    assert _contrast(_luminance(canvas.ink(theme)), background) >= 7
+    assert _contrast(_luminance(canvas.faint(theme)), background) >= 4.5
 
 
 def _luminance(colour: str) -> float:

@@ -25,7 +25,7 @@ from heterodyne_nb.cli import main
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.data import open_dataset, write_dataset
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import page
+from heterodyne_nb.plots.report import cards, flattened, heading, page, paragraph, table
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.result.files import write_result
 from heterodyne_nb.text import escaping, html
@@ -157,11 +157,10 @@ def test_the_report_page_has_no_element_that_a_text_brought(
 def test_the_pieces_of_pages_have_no_element_that_a_text_brought(name: str):
     def pieces(text: str) -> list[tuple[str, ...]]:
         parts = [
-            page.page(text, [page.heading(text), page.paragraph(text)], theme="light", interactive=False),
-            page.cards({text: text}),
-            page.table([text], [[text]], ["dim"]),
-            page.bullets([text]),
-            page.table((), page.flattened({text: {text: [text]}})),
+            page(text, [heading(text), paragraph(text)], theme="light", interactive=False),
+            cards({text: text}),
+            table([text], [[text]], ["dim"]),
+            table((), flattened({text: {text: [text]}})),
             html.heading(text) + html.alert(text) + html.bullets([text]),
             html.table([text], [[text]]) + html.folded(text, ""),
             result_of(text)._repr_html_(),

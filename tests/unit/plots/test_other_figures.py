@@ -13,9 +13,8 @@ from plot_samples import make_experiment, make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
-from heterodyne_nb.plots.page import flattened
-from heterodyne_nb.plots.report import telling_bins
+from heterodyne_nb.plots import canvas
+from heterodyne_nb.plots.report import flattened, telling_bins
 from heterodyne_nb.result import FitResult
 
 
@@ -48,7 +47,7 @@ def test_parameters_stand_in_order_of_q_with_units_and_errors(batch: xr.Dataset)
 def test_untrusted_fits_are_open_and_say_why(batch: xr.Dataset) -> None:
     figure = plots.parameters_against(batch, "q")
     trace = figure.data[0]
-    assert [c == look.paper() for c in trace.marker.color] == [True, False, False]
+    assert [c == canvas.paper() for c in trace.marker.color] == [True, False, False]
     assert list(trace.text) == ["at a bound", "trusted", "trusted"]
     assert "1 of 3 fits" in figure.layout.title.subtitle.text
 
@@ -238,18 +237,18 @@ def contrast(first: str, second: str) -> float:
     return max(levels) / min(levels)
 
 
-@pytest.mark.parametrize("theme", look.THEMES)
+@pytest.mark.parametrize("theme", canvas.THEMES)
 def test_text_and_lines_can_be_read_on_their_background(theme: str) -> None:
-    assert contrast(look.ink(theme), look.paper(theme)) > 7
-    assert contrast(look.faint(theme), look.paper(theme)) > 4.5
-    assert all(contrast(look.line_colour(k, theme), look.paper(theme)) > 2 for k in range(7))
+    assert contrast(canvas.ink(theme), canvas.paper(theme)) > 7
+    assert contrast(canvas.faint(theme), canvas.paper(theme)) > 4.5
+    assert all(contrast(canvas.line_colour(k, theme), canvas.paper(theme)) > 2 for k in range(7))
 
 
 def test_residual_colours_are_neutral_in_the_middle() -> None:
-    scale = dict(look.diverging_scale("light"))
+    scale = dict(canvas.diverging_scale("light"))
     assert scale[0.5] == "#F7F7F7"
-    assert scale[0.25] == look.line_colour(0)
-    assert scale[0.75] == look.line_colour(1)
+    assert scale[0.25] == canvas.line_colour(0)
+    assert scale[0.75] == canvas.line_colour(1)
 
 
 def test_our_templates_do_not_become_the_default_of_plotly() -> None:

@@ -12,8 +12,7 @@ import xarray as xr
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.paper import laid_out
-from heterodyne_nb.plots.stretch import column_spans
+from heterodyne_nb.plots.paper import column_spans, laid_out
 from heterodyne_nb.result import FitResult
 
 

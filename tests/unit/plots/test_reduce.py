@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.reduce import block_mean, reduce_map, reduce_strips, reduced_curve
+from heterodyne_nb.plots.maps import block_mean, reduce_map, reduce_strips, reduced_curve
 
 
 def test_a_map_that_fits_comes_back_as_it_is() -> None:
@@ -44,7 +44,7 @@ def test_reduction_keeps_the_sum_of_all_pixels_and_the_wanted_size(
 
 def test_reading_by_strips_gives_the_same_map(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(23, 23))
-    monkeypatch.setattr("heterodyne_nb.plots.reduce._STRIP_PIXELS", 100)
+    monkeypatch.setattr("heterodyne_nb.plots.maps._STRIP_PIXELS", 100)
     asked: list[tuple[int, int]] = []
 
     def read(first: int, last: int) -> np.ndarray:

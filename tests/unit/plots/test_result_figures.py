@@ -10,7 +10,7 @@ from plot_samples import PHI, TRUTH, Q, make_covariance, make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots import theme as look
+from heterodyne_nb.plots import canvas
 from heterodyne_nb.result import FitResult
 
 
@@ -96,7 +96,7 @@ def test_compared_fits_are_told_apart_by_colour_and_legend(result: FitResult) ->
     figure = plots.compare_results({"first": result, "other": make_result(shift=0.1)})
     lines = [trace for trace in figure.data if trace.mode == "lines" and trace.fill is None]
     assert len(lines) == 8
-    assert {trace.line.color for trace in lines if trace.name == "first"} == {look.line_colour(0)}
+    assert {trace.line.color for trace in lines if trace.name == "first"} == {canvas.line_colour(0)}
     assert [trace.name for trace in lines if trace.showlegend] == ["first", "other"]
     assert "first: reduced χ² = 1.01" in figure.layout.title.subtitle.text
 

@@ -11,7 +11,7 @@ import pytest
 
 from heterodyne_nb import plots
 from heterodyne_nb.plots import export
-from heterodyne_nb.plots.stills import NO_STILLS
+from heterodyne_nb.plots.export import NO_STILLS
 
 LIVE, STILL = "application/vnd.plotly.v1+json", "image/png"
 

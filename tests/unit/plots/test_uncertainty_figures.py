@@ -11,7 +11,7 @@ import xarray as xr
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.plots.radius import relative_changes
+from heterodyne_nb.plots.robust import relative_changes
 
 
 @pytest.fixture

@@ -1,20 +1,23 @@
-"""The fitted model in one bin: at pairs of times, and as block means that never make the whole map."""
+"""The fitted model in one bin: at pairs of times, as block means that never make the whole map, and along a cut."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, SeparableModel
-from heterodyne_nb.plots.mapview import blank
-from heterodyne_nb.plots.reduce import reduce_strips
-from heterodyne_nb.plots.select import Bin, one_bin
+from heterodyne_nb.plots.maps import blank, reduce_strips
+from heterodyne_nb.plots.select import Bin, frame_step, one_bin
+from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
 
 #: Pixels of a model computed at once.
 _COMPUTED_PIXELS = 1_000_000
+#: Most pairs of times that a model is averaged over at each lag.
+_MOST_PAIRS = 60
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,9 @@ class BinModel:
         Raises
         ------
         ConfigurationError
-            If the fit is of one-time data, or has no such bin.
+            If the fit has no such bin.
         """
         model = ModelFactory.create_model(result.mode)
-        if model.one_time:
-            raise ConfigurationError(
-                f"a {result.mode!r} fit describes g2 against lag, no two-time map", where="result"
-            )
         here = one_bin(result.dataset, q=chosen.q, phi=chosen.phi)
         contrast, offset = (float(result.dataset[name].isel(here.place)) for name in ("contrast", "offset"))
         values = np.array([result.values[name] for name in model.parameter_names])
@@ -78,7 +77,16 @@ class BinModel:
             Frames along t1 and t2, each without gaps.
         factor : int
             Block edge.
+
+        Raises
+        ------
+        ConfigurationError
+            If the fit is of one-time data.
         """
+        if self.model.one_time:
+            raise ConfigurationError(
+                f"a {self.model.name!r} fit describes g2 against lag, no two-time map", where="result"
+            )
         if factor > 1 and isinstance(self.model, SeparableModel):
             return _separable(self, times, used, down, across, factor)
 
@@ -164,3 +172,98 @@ def _mean_of_pixels(one: BinModel, times: np.ndarray, rows: np.ndarray, columns:
         return float("nan")
     m = one.model.correlation(one.values, times[rows, None], times[columns], q=one.q, phi=one.phi)
     return float(np.asarray(m)[counted].mean())
+
+
+class ModelCut(NamedTuple):
+    """Model of g2 along one cut; lower and upper are NaN where no band is known."""
+
+    tau: np.ndarray
+    g2: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+class Window(NamedTuple):
+    """Ages that a cut averages over, and how it runs: across the diagonal or along a row."""
+
+    age: float | None
+    width: float
+    cut: str
+
+
+def model_cut(result: Any, chosen: Bin, window: Window, tau: np.ndarray, times: np.ndarray) -> ModelCut:
+    """Evaluate the fitted g2 of one bin at lags `tau` (s), averaged over the window as the data are.
+
+    Parameters
+    ----------
+    result : FitResult
+        One-time or two-time.
+    chosen : Bin
+        Bin of the data; the result's nearest bin gives contrast and offset.
+    window : Window
+        Age None averages over all ages.
+    tau : array, shape (n,)
+        Lags in s.
+    times : array, shape (N,)
+        Frame times in s, which the window must not leave.
+    """
+    one = BinModel.of(result, chosen)
+    normalised = _at_lags(one, tau) if one.model.one_time else _in_window(one, window, tau, times)
+
+    def g2(parameters: np.ndarray) -> np.ndarray:
+        return one.offset + one.contrast * normalised(parameters)
+
+    middle, half = g2(one.values), np.full(tau.size, np.nan)
+    if "covariance" in result.dataset:
+        covariance = np.asarray(result.dataset["covariance"].values, dtype=float)
+        half = NORMAL_95 * propagate(g2, one.values, covariance)
+    return ModelCut(tau, middle, middle - half, middle + half)
+
+
+def _at_lags(one: BinModel, tau: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda parameters: np.asarray(one.model.correlation(parameters, tau, q=one.q, phi=one.phi))
+
+
+def _in_window(
+    one: BinModel, window: Window, tau: np.ndarray, times: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """M at each lag, averaged over the pairs of times in the window, as a function of the parameters."""
+    first, second = pairs_in_window(window, tau, times)
+    inside = np.isfinite(first)
+    t1, t2 = np.where(inside, first, times[0]), np.where(inside, second, times[0])
+
+    def averaged(parameters: np.ndarray) -> np.ndarray:
+        values = np.asarray(one.model.correlation(parameters, t1, t2, q=one.q, phi=one.phi, gap=one.gap))
+        count = inside.sum(axis=0)
+        total = np.where(inside, values, 0.0).sum(axis=0)
+        return np.divide(total, count, out=np.full(tau.size, np.nan), where=count > 0)
+
+    return averaged
+
+
+def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Time pairs (t1, t2) that a cut averages, shape (pairs, lags); NaN where a pair leaves the run.
+
+    Along a row t1 is the age; across the diagonal the age is (t1 + t2) / 2. As in
+    :func:`heterodyne_nb.data.prepare.g2_cuts`, t1 runs over the frames whose pair has an age from
+    age - width/2 (in) to age + width/2 (out); of many frames some, evenly spread, stand for all.
+    """
+    lag = np.asarray(tau, dtype=float)
+    step = frame_step(times)
+    if window.age is None:
+        first = np.repeat(_some(times)[:, None], lag.size, axis=1)
+    else:
+        frames = max(1, round(window.width / step))
+        lowest = window.age - frames * step / 2 - (lag / 2 if window.cut == "diagonal" else 0.0)
+        start = times[0] + step * np.ceil((lowest - times[0]) / step - 1e-6)
+        first = start + step * _some(np.arange(frames))[:, None]
+    second = first + lag
+    slack = 1e-6 * step
+    outside = (first < times[0] - slack) | (second > times[-1] + slack)
+    return np.where(outside, np.nan, first), np.where(outside, np.nan, second)
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    if values.size <= _MOST_PAIRS:
+        return values
+    return values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))]
