@@ -27,6 +27,7 @@ from heterodyne_nb.assess.draws import Bootstrap
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.options import BootstrapOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.delta import NORMAL_95
@@ -35,13 +36,11 @@ from heterodyne_nb.uncertainty.uncertainty import CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
-KINDS = ("blocks", "bins", "both")
-#: Laws of the random weights; each has mean 1 and variance 1.
-WEIGHTS = ("exponential", "poisson")
 #: Fewer bins than this say little about their own scatter.
 _FEW_BINS = 6
 
 
+@keywords(BootstrapOptions)
 def bootstrap(
     result: FitResult,
     dataset: xr.Dataset | Objective,
@@ -105,7 +104,6 @@ def bootstrap(
     -----
     A prior counts as one more measurement: its centre is drawn too.
     """
-    _check(n, seed, kind, weights, steps, blocks)
     objective = objective_of(result, dataset)
     bins, frames = objective.problem.n_bins, len(objective.problem.t)
     if kind != "blocks" and bins < 2:
@@ -215,16 +213,6 @@ def _prior_means(objective: Objective, rng: np.random.Generator) -> FloatArray |
     if not priors:
         return None
     return np.array([mean + width * rng.standard_normal() for _, mean, width in priors])
-
-
-def _check(n: Any, seed: Any, kind: str, weights: str, steps: Any, blocks: Any) -> None:
-    whole = (("n", n, 2), ("seed", seed, 0), ("steps", steps, 1), ("blocks", blocks, 2))
-    for name, value, least in whole:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ConfigurationError(f"{value!r}", where=name, expected=f"an integer, {least} or more")
-    for name, value, known in (("kind", kind, KINDS), ("weights", weights, WEIGHTS)):
-        if value not in known:
-            raise ConfigurationError(f"unknown {name} {value!r}", expected=f"one of {', '.join(known)}")
 
 
 def _in_words(kind: str, blocks: int, common: bool, matched: bool, steps: int) -> str:

@@ -25,9 +25,10 @@ from scipy.stats import t as student
 
 from heterodyne_nb.assess.profiles import Profiles
 from heterodyne_nb.engine import NormalEquations, Objective
-from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
+from heterodyne_nb.errors import FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.options import ProfileOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
@@ -50,6 +51,7 @@ _MANY = 1e6
 _STUCK = 0.25
 
 
+@keywords(ProfileOptions)
 def profile(
     result: FitResult,
     dataset: xr.Dataset | Objective,
@@ -96,8 +98,6 @@ def profile(
     FitWarning
         A lower χ² than that of the fit was found on the way.
     """
-    if not 0 < level < 1:
-        raise ConfigurationError(f"{level!r}", where="level", expected="a number between 0 and 1")
     objective, theta = objective_of(result, dataset), optimum(result)
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.t

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.problem import Scale, scale_of
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
 

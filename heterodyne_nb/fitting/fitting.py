@@ -11,13 +11,15 @@ from heterodyne_nb.config import ParameterTable, resolve_parameters
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
-from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
+from heterodyne_nb.fitting.two_time_fit import FitRun, fit_two_time
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
+from heterodyne_nb.options import keywords
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
 
 
+@keywords()
 def fit(
     dataset: xr.Dataset,
     mode: str = "heterodyne",
@@ -101,37 +103,29 @@ def fit(
     if not model.one_time:
         model.checked_gap(gap)
     table = parameter_table(model, parameters)
-    settings = FitOptions(
-        method=method,
-        contrast=contrast,
-        loss=loss,
-        loss_scale=loss_scale,
-        multistart=multistart,
-        seed=seed,
-        gap=gap,
-        options=dict(options or {}),
-        on_progress=on_progress,
-        stop=stop_token(stop, time_limit),
+    settings = FitRun.read(
+        {
+            "mode": mode,
+            "method": method,
+            "contrast": contrast,
+            "loss": loss,
+            "loss_scale": loss_scale,
+            "multistart": multistart,
+            "time_limit": time_limit,
+            "seed": seed,
+            "gap": gap,
+            "options": dict(options or {}),
+            "on_progress": on_progress,
+            "stop": stop_token(stop, time_limit),
+        }
     )
-    asked = {
-        "mode": mode,
-        "parameters": asked_parameters(parameters),
-        "method": method,
-        "contrast": contrast,
-        "loss": loss,
-        "multistart": multistart,
-        "time_limit": time_limit,
-        "seed": seed,
-        "gap": gap,
-    }
-    if loss != "linear":
-        asked["loss_scale"] = loss_scale
-    if options:
-        asked["options"] = dict(options)
+    asked = asked_parameters(parameters)
+    record = {**settings.record(), **({} if asked is None else {"parameters": asked})}
     run = fit_one_time if model.one_time else fit_two_time
-    return run(dataset, model, table, settings, {k: v for k, v in asked.items() if v is not None})
+    return run(dataset, model, table, settings, record)
 
 
+@keywords()
 def initial_guess(
     dataset: xr.Dataset,
     mode: str = "heterodyne",

@@ -15,7 +15,7 @@ from heterodyne_nb.data import stack_bins
 from heterodyne_nb.engine import NormalEquations, Objective, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
-from heterodyne_nb.fitting.two_time_fit import FitOptions, Solved
+from heterodyne_nb.fitting.two_time_fit import FitRun, Solved
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.result import FitResult, collect_provenance
@@ -70,7 +70,7 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
 
 
 def fit_one_time(
-    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
+    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun, asked: dict[str, Any]
 ) -> FitResult:
     """Fit a one-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved.
 
@@ -80,7 +80,7 @@ def fit_one_time(
     return one_time_result(solved, options, collect_provenance(dataset, asked, seed=options.seed))
 
 
-def solve_one_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+def solve_one_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun) -> Solved:
     """Read g2 and search; see :func:`fit_one_time`."""
     if options.loss != "linear":
         raise ConfigurationError(
@@ -108,7 +108,7 @@ Path = list[dict[str, Any]]
 
 
 def _search_without_errors(
-    problem: OneTimeProblem, strategy: Any, options: FitOptions
+    problem: OneTimeProblem, strategy: Any, options: FitRun
 ) -> tuple[OneTimeProblem, OptimizeResult, Path]:
     """The residuals are all that is known of the noise: their variance is the unit, also of the priors."""
     priors = problem.table.prior
@@ -124,7 +124,7 @@ def _search_without_errors(
     return problem, best, path
 
 
-def _search(problem: OneTimeProblem, strategy: Any, options: FitOptions) -> tuple[OptimizeResult, Path]:
+def _search(problem: OneTimeProblem, strategy: Any, options: FitRun) -> tuple[OptimizeResult, Path]:
     """Fit from each start; from sampled ones too where the stated start led to a fit without any contrast."""
     objective = OneTimeObjective(problem, contrast=options.contrast)
     starts, path = _starts(objective, options), Path()
@@ -145,7 +145,7 @@ def _search(problem: OneTimeProblem, strategy: Any, options: FitOptions) -> tupl
 
 
 def _one_fit(
-    problem: OneTimeProblem, start: np.ndarray, strategy: Any, options: FitOptions, number: int
+    problem: OneTimeProblem, start: np.ndarray, strategy: Any, options: FitRun, number: int
 ) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     objective = OneTimeObjective(_centred(problem, start), contrast=options.contrast)
@@ -172,7 +172,7 @@ def _centred(problem: OneTimeProblem, start: np.ndarray) -> OneTimeProblem:
     return replace(problem, table=replace(problem.table, values=start))
 
 
-def _starts(objective: OneTimeObjective, options: FitOptions) -> list[np.ndarray]:
+def _starts(objective: OneTimeObjective, options: FitRun) -> list[np.ndarray]:
     """The given start, and unless it is complete the best of many samples."""
     table = objective.problem.table
     given = [objective.from_internal(objective.to_internal(objective.x0))]
@@ -186,7 +186,7 @@ def _starts(objective: OneTimeObjective, options: FitOptions) -> list[np.ndarray
 
 
 def _sampled(
-    objective: OneTimeObjective, options: FitOptions, count: int, *, keep_given: bool = False
+    objective: OneTimeObjective, options: FitRun, count: int, *, keep_given: bool = False
 ) -> list[np.ndarray]:
     """The best of many samples, ranked by χ² and kept apart."""
     rng = np.random.default_rng(options.seed)
@@ -227,7 +227,7 @@ def _natural_range(problem: OneTimeProblem, name: str, lower: float, upper: floa
 
 
 def one_time_result(
-    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved, options: FitRun, provenance: dict[str, Any], *, extra_covariance: Any = None
 ) -> FitResult:
     """Put the result of a one-time fit together; see :func:`heterodyne_nb.fitting.two_time_fit.result_of`."""
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem

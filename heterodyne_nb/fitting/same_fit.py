@@ -10,12 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.options.problems import Problem as SettingProblem
-from heterodyne_nb.config.requests import read_requests
-from heterodyne_nb.config.resolve import build_table
+from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import Objective, RobustObjective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options.problems import Problem as SettingProblem
 from heterodyne_nb.result.fit_result import FitResult
 
 FloatArray = NDArray[np.float64]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from numbers import Real
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from pydantic import ConfigDict, Field
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
@@ -16,17 +15,17 @@ from heterodyne_nb.engine import (
     Objective,
     Problem,
     RobustObjective,
-    get_loss,
     kernels_ready,
     problem_from_dataset,
     residual_scale,
 )
-from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
+from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
-from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.optimize.multistart import Multistart
+from heterodyne_nb.options import FitOptions, SearchOptions
+from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
@@ -37,56 +36,27 @@ PULL = "errors by which the {} would pass its limit"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """How to fit; see :func:`heterodyne_nb.fit`."""
+class FitRun(FitOptions):
+    """Settings of a fit, who is told of its progress, and what ends it."""
 
-    method: str = "gauss_newton"
-    contrast: str = "per_bin"
-    loss: str = "linear"
-    loss_scale: float | str = "auto"
-    multistart: int | None = None
-    seed: int = 0
-    gap: float | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    on_progress: OnProgress = ignore_progress
-    stop: StopToken = field(default_factory=StopToken)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    def __post_init__(self) -> None:
-        get_loss(self.loss)
-        if self.loss_scale != "auto":
-            _require(self.loss_scale, "loss_scale", "'auto' or a number above 0", lambda x: 0 < x < np.inf)
-        if self.multistart is not None:
-            _require(self.multistart, "multistart", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
-        _require(self.seed, "seed", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+    on_progress: Any = Field(ignore_progress, exclude=True)
+    stop: Any = Field(default_factory=StopToken, exclude=True)
 
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
         return create_strategy(self.method, **self.options)
 
-    def search(self, table: ParameterTable) -> MultistartSettings:
-        """How wide to search: not at all when multistart is 0."""
-        base = MultistartSettings(seed=self.seed)
-        if self.multistart is None:
-            return base
-        if self.multistart == 0:
-            return replace(base, samples=0, starts=0)
-        first = (self.multistart, base.rounds[0][1])
-        return replace(
-            base,
-            starts=self.multistart,
-            samples=max(base.samples, 20 * self.multistart),
-            rounds=(first, *base.rounds[1:]),
-        )
-
-
-def _require(value: Any, where: str, expected: str, holds: Callable[[Any], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not holds(value):
-        raise ConfigurationError(f"{value!r} is not a valid value", where=where, expected=expected)
+    def record(self) -> dict[str, Any]:
+        """The settings that a record of the fit holds: all that say anything."""
+        silent = {"loss_scale"} if self.loss == "linear" else set()
+        values = self.model_dump(exclude=silent)
+        return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def fit_two_time(
-    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions, asked: dict[str, Any]
+    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun, asked: dict[str, Any]
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
@@ -119,7 +89,7 @@ class Solved:
     others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 
-def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun) -> Solved:
     """Read the maps, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
@@ -138,10 +108,10 @@ def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, optio
 
 
 def _search(
-    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+    objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
     table = objective.problem.table
-    settings = options.search(table)
+    settings = options.search()
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
     search = Multistart(
         objective,
@@ -156,7 +126,7 @@ def _search(
 
 
 def _robust(
-    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitOptions
+    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[Objective, OptimizeResult, list[dict[str, Any]]]:
     """Go on from the least-squares answer with a robust loss; tukey, not convex, by way of huber."""
     local = objective.equations(best.x, derivatives=False)
@@ -173,7 +143,7 @@ def _robust(
             objective.problem, loss=loss, scale=scale, start=inner, contrast=options.contrast
         )
         search = Multistart(
-            robust, strategy, MultistartSettings(samples=0, hops=0), [best.x],
+            robust, strategy, SearchOptions(samples=0, hops=0), [best.x],
             on_progress=options.on_progress, stop=options.stop,
         )  # fmt: skip
         best = search.run()
@@ -184,7 +154,7 @@ def _robust(
 
 
 def result_of(
-    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved, options: FitRun, provenance: dict[str, Any], *, extra_covariance: Any = None
 ) -> FitResult:
     """Put the result of a two-time fit together, its errors estimated.
 

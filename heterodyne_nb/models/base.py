@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import Block
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.models.charts import (
     Block,
     Chart,
@@ -19,6 +18,7 @@ from heterodyne_nb.models.charts import (
     Times,
     TransportChart,
 )
+from heterodyne_nb.models.parameters import ParameterTable
 
 __all__ = ["Block", "Coordinates"]
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
@@ -18,6 +17,7 @@ from heterodyne_nb.models.curves import (
     power_integral,
     power_law,
 )
+from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.terms import Terms
 
 _REF, _SAMPLE, _VELOCITY, _FRACTION, _PHI0 = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 13), 13

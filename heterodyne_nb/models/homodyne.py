@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, TwoTimeModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
@@ -19,6 +18,7 @@ from heterodyne_nb.models.curves import (
     power_integral,
     power_law,
 )
+from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.terms import Terms
 
 

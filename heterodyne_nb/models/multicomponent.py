@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
 from heterodyne_nb.models.coordinates import Block
@@ -21,6 +20,7 @@ from heterodyne_nb.models.curves import (
     power_integral,
     power_law,
 )
+from heterodyne_nb.models.parameters import multicomponent_parameters
 from heterodyne_nb.models.terms import Terms
 
 _DEGREE = np.pi / 180.0

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.base import OneTimeModel, Parameters
+from heterodyne_nb.models.parameters import PARAMETERS
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):

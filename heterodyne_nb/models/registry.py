@@ -14,6 +14,7 @@ from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
 from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel, KWWModel
+from heterodyne_nb.options import MODES
 
 #: Entry-point group in which installed packages announce model plugins.
 ENTRY_POINT_GROUP = "heterodyne_nb.models"
@@ -135,3 +136,6 @@ class ModelFactory:
     def unregister(name: str) -> None:
         """Forget a model registered by hand."""
         _registered.pop(name, None)
+
+
+MODES.more = ModelFactory.names

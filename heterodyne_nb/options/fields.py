@@ -54,11 +54,16 @@ class Options(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            problems = problems_of(error, cls, (where,) if where else ())
-            if len(problems) > 1:
-                raise ConfigurationProblems(problems) from None
-            name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else ""
-            raise as_error(problems[0], range_in_words(cls, name)) from None
+            raise cls.told(error, where=where) from None
+
+    @classmethod
+    def told(cls, error: ValidationError, *, where: str = "") -> ConfigurationError:
+        """What a validation refused, as the error of a call."""
+        problems = problems_of(error, cls, (where,) if where else ())
+        if len(problems) > 1:
+            return ConfigurationProblems(problems)
+        place = error.errors()[0]["loc"]
+        return as_error(problems[0], range_in_words(cls, str(place[0])) if place else "")
 
     @classmethod
     def default(cls, name: str) -> Any:
@@ -119,6 +124,8 @@ def range_in_words(model: type[BaseModel], name: str) -> str:
     whole = field.annotation is int or int in get_args(field.annotation)
     said = {"gt": "above {:g}", "ge": "{:g} or more", "lt": "below {:g}", "le": "at most {:g}"}
     words = " and ".join(said[key].format(end) for key, end in ends.items())
+    if {"ge", "le"} <= set(ends):
+        words = f"{ends['ge']:g} to {ends['le']:g}"
     comma = "," if "ge" in ends else ""
     unit = f" ({unit_of(field)})" if unit_of(field) not in ("", "1") else ""
     return f"{'an integer' if whole else 'a number'}{comma} {words}{unit}"
@@ -262,15 +269,31 @@ class Choice:
         return {"type": "string", "enum": list(self.registry.names())}
 
 
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """The names that a setting chooses from now; none when it is free."""
+
+    def inside(annotation: Any) -> tuple[str, ...]:
+        for part in get_args(annotation):
+            if isinstance(part, Choice):
+                return part.registry.names()
+            if found := inside(part):
+                return found
+        return ()
+
+    own = (rule.registry.names() for rule in field.metadata if isinstance(rule, Choice))
+    return next(own, ()) or inside(field.annotation)
+
+
 def one_of(kind: str, *names: str, **aliases: str) -> Any:
     """The type of a text that is one of a few fixed names."""
     return Annotated[str, Choice(Registry(kind, names, aliases=aliases))]
 
 
-def _number_or(words: tuple[str, ...], *, above: bool = False) -> Callable[[Any], Any]:
+def _number_or(*words: str, above: bool = False, most: float = math.inf) -> Callable[[Any], Any]:
     """A validator of a number from 0 on, or above 0, or one of some words."""
-    allowed = f"a number{' above 0' if above else ', 0 or more'}, {', '.join(map(repr, words[:-1]))}"
-    allowed = f"{allowed.removesuffix(', ')} or {words[-1]!r}" if words[:-1] else f"{allowed}or {words[-1]!r}"
+    span = " above 0" if above else ", 0 or more" if most == math.inf else f" from 0 to {most:g}"
+    first, last = words[:-1], words[-1]
+    allowed = f"a number{span}, {''.join(f'{word!r}, ' for word in first)}or {last!r}"
 
     def check(value: Any) -> Any:
         if isinstance(value, str):
@@ -278,7 +301,7 @@ def _number_or(words: tuple[str, ...], *, above: bool = False) -> Callable[[Any]
                 return value
             raise refuse(f"{shown(value)} is neither a number nor a rule", allowed)
         number = a_number(value)
-        if number < 0 or (above and number == 0):
+        if not 0 <= number <= most or (above and number == 0):
             raise refuse(f"{number:g} is out of range", allowed)
         return number
 
@@ -286,11 +309,12 @@ def _number_or(words: tuple[str, ...], *, above: bool = False) -> Callable[[Any]
 
 
 #: ``"auto"`` or a number above 0.
-AutoOrPositive = Annotated[float | Literal["auto"], BeforeValidator(_number_or(("auto",), above=True))]
+AutoOrPositive = Annotated[float | Literal["auto"], BeforeValidator(_number_or("auto", above=True))]
 #: ``"auto"`` or a number, 0 or more.
-AutoOrNotNegative = Annotated[float | Literal["auto"], BeforeValidator(_number_or(("auto",)))]
-#: A radius: a number, 0 or more, or a rule that chooses one.
-Radius = Annotated[float | Literal["auto", "cv"], BeforeValidator(_number_or(("auto", "cv")))]
+AutoOrNotNegative = Annotated[float | Literal["auto"], BeforeValidator(_number_or("auto"))]
+#: A radius from 0 to 1, or a rule that chooses one.
+Share = Annotated[float | Literal["auto", "cv"], BeforeValidator(_number_or("auto", "cv", most=1.0))]
+#: A radius, or a rule that chooses one.
 ProfileRadius = Annotated[
-    float | Literal["auto", "cv", "rwpi"], BeforeValidator(_number_or(("auto", "cv", "rwpi")))
+    float | Literal["auto", "cv", "rwpi"], BeforeValidator(_number_or("auto", "cv", "rwpi"))
 ]

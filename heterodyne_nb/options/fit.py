@@ -213,7 +213,6 @@ class CallOptions(CommonOptions):
         description="Number of start vectors that are fitted; 0: the given start alone. Null: the search "
         "decides.",
         ge=0,
-        le=10000,
     )
     seed: Integer = setting(0, description="Seed of the search.", ge=0)
     gap: OptionalNumber = setting(

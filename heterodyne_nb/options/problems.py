@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -116,7 +116,19 @@ def problems_of(
     prefix : tuple of str
         Path of that section in the configuration.
     """
-    return [_problem(entry, model, prefix) for entry in error.errors(include_url=False)]
+    return [found for entry in error.errors(include_url=False) for found in _problems(entry, model, prefix)]
+
+
+def _problems(entry: Mapping[str, Any], model: type[BaseModel], prefix: tuple[str, ...]) -> list[Problem]:
+    """What one refusal says; settings that are read by other options say theirs."""
+    told = entry.get("ctx", {}).get("error", entry["input"])
+    if not isinstance(told, ConfigurationError):
+        return [_problem(entry, model, prefix)]
+    here = dotted((*prefix, *entry["loc"]))
+    if isinstance(told, ConfigurationProblems):
+        return [replace(one, path=f"{here}.{one.path}".strip(".")) for one in told.problems]
+    place = f"{here}.{told.where or ''}".strip(".")
+    return [Problem(place, told.message, told.expected or "", told.hint or "")]
 
 
 def _problem(entry: Mapping[str, Any], model: type[BaseModel], prefix: tuple[str, ...]) -> Problem:
@@ -125,7 +137,7 @@ def _problem(entry: Mapping[str, Any], model: type[BaseModel], prefix: tuple[str
     kind = entry["type"]
     if kind == "setting":
         return Problem(path, context["message"], context["allowed"], context["hint"])
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "is_instance_of"):
         return unknown_name(path, loc[-1], _fields(model, loc[:-1]))
     if kind == "missing":
         return Problem(path, f"is missing: {_description(model, loc)}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, model_validator
 
 from heterodyne_nb.options.fields import (
     AutoOrNotNegative,
@@ -16,8 +16,9 @@ from heterodyne_nb.options.fields import (
     OptionalNumber,
     Options,
     ProfileRadius,
-    Radius,
+    Share,
     a_list,
+    refuse,
     setting,
 )
 from heterodyne_nb.options.fit import CallOptions
@@ -26,18 +27,23 @@ from heterodyne_nb.options.registry import Registry
 #: Robust methods by name.
 ROBUST_METHODS: Registry[Any] = Registry("robust method", ("wasserstein", "scenario", "ellipsoidal"))
 #: Solvers of the cone programs by CVXPY's name.
-SOLVERS: Registry[Any] = Registry(
-    "solver", ("CLARABEL", "SCS", "MOSEK", "COPT", "CVXOPT", "ECOS", "GUROBI")
-)
+SOLVERS: Registry[Any] = Registry("solver", ("CLARABEL", "SCS", "MOSEK", "COPT", "CVXOPT", "ECOS", "GUROBI"))
 
 
 def _methods(value: Any) -> Any:
     chosen = (value,) if isinstance(value, str) else a_list(value)
     if not chosen:
-        from heterodyne_nb.options.fields import refuse
-
         raise refuse("no robust method is given", ", ".join(ROBUST_METHODS.names()))
     return chosen
+
+
+RobustMethods = Annotated[tuple[Annotated[str, Choice(ROBUST_METHODS)], ...], BeforeValidator(_methods)]
+
+
+def _no_cross_validation(value: Any) -> Any:
+    if value == "cv":
+        raise refuse("data cannot tell how well the instrument is known", "a number of tolerances, or 'auto'")
+    return value
 
 
 class Tolerances(Options):
@@ -73,6 +79,11 @@ class RobustMethodOptions(Options):
     max_iterations: OptionalInteger = setting(
         None, description="Most linearisations before it stops. Null: 100.", ge=1
     )
+
+
+class RobustPrice(Options):
+    """What robustness may cost."""
+
     price: AutoOrNotNegative | None = setting(
         "auto",
         description="Most that a robust answer may fit worse than the nominal one, in units of what the truth itself "
@@ -93,11 +104,11 @@ class WassersteinOptions(Options):
 class ScenarioOptions(Options):
     """The worst, or the worst few, of many block-bootstrap scenarios."""
 
-    n_scenarios: Integer = setting(50, description="Number of bootstrap scenarios.", ge=2, le=10000)
+    n_scenarios: Integer = setting(50, description="Number of bootstrap scenarios.", ge=2)
     cvar: OptionalNumber = setting(
         None, description="Mean of this worst fraction of scenarios. Null: the worst one alone.", gt=0, lt=1
     )
-    radius: Radius = setting(
+    radius: Share = setting(
         "auto",
         description="How much the worst scenario counts against the data as they are, from 0 to 1. Auto: 1; cv: by "
         "cross-validation over bins.",
@@ -108,7 +119,7 @@ class ScenarioOptions(Options):
 class EllipsoidalOptions(Options):
     """The worst instrument within its calibration tolerances."""
 
-    radius: AutoOrNotNegative = setting(
+    radius: Annotated[AutoOrNotNegative, BeforeValidator(_no_cross_validation)] = setting(
         "auto", description="Size of the set in units of the tolerances; 0 is the plain fit. Auto: 1."
     )
     tolerances: Tolerances = setting(Tolerances, description="Calibration tolerances.")
@@ -122,15 +133,36 @@ ROBUST_METHOD_OPTIONS: dict[str, type[Options]] = {
 }
 
 
-class RobustOptions(CallOptions, RobustMethodOptions):
+class RobustOptions(CallOptions, RobustMethodOptions, RobustPrice):
     """How to fit robustly; see :func:`heterodyne_nb.fit_robust`, whose keywords these are."""
 
-    methods: Annotated[tuple[Annotated[str, Choice(ROBUST_METHODS)], ...], BeforeValidator(_methods)] = (
-        setting(("wasserstein", "scenario", "ellipsoidal"), description="Robust methods that run.")
+    methods: RobustMethods = setting(
+        ("wasserstein", "scenario", "ellipsoidal"), description="Robust methods that run."
     )
     radius: Any = setting("auto", description="Size of the set, by method if a mapping; see the methods.")
     n_scenarios: Integer = ScenarioOptions.same("n_scenarios")
     cvar: OptionalNumber = ScenarioOptions.same("cvar")
-    calibration: dict[str, float] | None = Field(
+    calibration: dict[str, float] | None = setting(
         None, description="Tolerances of the instrument for ellipsoidal. Null: q to 1 %, phi to 1 degree."
     )
+
+    @model_validator(mode="after")
+    def _each_method_takes_its_settings(self) -> Self:
+        for name, radius in self.radii().items():
+            own = ROBUST_METHOD_OPTIONS.get(name)
+            if own is not None:
+                own.read({"radius": radius}, where=name)
+        if self.calibration is not None and not Tolerances.above_zero(self.calibration):
+            raise refuse("every calibration counts as known", "a tolerance above 0")
+        return self
+
+    def radii(self) -> dict[str, Any]:
+        """The radius asked for each method; "auto" where a mapping names none."""
+        if not isinstance(self.radius, Mapping):
+            return dict.fromkeys(self.methods, self.radius)
+        asked = {ROBUST_METHODS.find(name): value for name, value in self.radius.items()}
+        return {name: asked.get(name, "auto") for name in self.methods}
+
+    def record(self) -> dict[str, Any]:
+        """The settings that a record of the fit holds: all that say anything."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}

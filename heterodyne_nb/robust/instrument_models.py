@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.base import Parameters, TwoTimeModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]

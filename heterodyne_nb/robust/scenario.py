@@ -25,7 +25,7 @@ from heterodyne_nb.engine import NormalEquations
 from heterodyne_nb.engine.blocks import block_count, block_products, prior_terms
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.one_time import OneTimeObjective
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.inner import tail_mean
 from heterodyne_nb.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
@@ -36,6 +36,7 @@ FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 #: Blocks of frames; each should be longer than the noise stays correlated.
 BLOCKS = 12
+_DEFAULTS = ScenarioOptions()
 
 
 def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
@@ -298,25 +299,9 @@ class ScenarioRobust(RobustStrategy):
 
     name: ClassVar[str] = "scenario"
 
-    n_scenarios: int = 50
-    cvar: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("n_scenarios")
-        if self.radius > 1:
-            raise ConfigurationError(
-                f"{self.radius!r} is not a radius", where="scenario.radius", expected="a number from 0 to 1"
-            )
-        if self.n_scenarios < 2 or int(self.n_scenarios) != self.n_scenarios:
-            raise ConfigurationError(
-                f"{self.n_scenarios!r} scenarios", where="n_scenarios", expected="an integer, 2 or more"
-            )
-        if self.cvar is not None and not 0 < self.cvar < 1:
-            raise ConfigurationError(
-                f"{self.cvar!r} is not a fraction", where="cvar", expected="a number above 0 and below 1"
-            )
+    n_scenarios: int = _DEFAULTS.n_scenarios
+    cvar: float | None = _DEFAULTS.cvar
+    seed: int = _DEFAULTS.seed
 
     def problem(self, objective: Any, nominal: FloatArray) -> ScenarioProblem:
         """See :meth:`RobustStrategy.problem`."""

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import PARAMETERS, multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.parameters import PARAMETERS, multicomponent_parameters
 
 Array = NDArray[np.float64]
 Parameters = Sequence[float] | NDArray[np.float64] | Mapping[str, float]
