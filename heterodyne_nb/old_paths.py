@@ -20,7 +20,6 @@ from typing import Any
 _FILES: dict[tuple[str, str], str] = {
     ("analysis.", "robust."): "bad_bins cross_validation robust_fit robust_parts robust_radius",
     ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
-    ("analysis.", "assess."): "comparison_table model_comparison",
     ("analysis.session.", "app.session."): (
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
@@ -38,10 +37,9 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism draws jackknife profile profiles subset",
+    ("results.", "assess."): "bootstrap criticism jackknife profile",
     ("results.", "uncertainty."): (
-        "clusters curve_step delta derived families identifiability identifiability_words one_step "
-        "reach targets tile_equations tile_record uncertainty"
+        "clusters delta derived identifiability identifiability_words reach targets uncertainty"
     ),
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
@@ -53,6 +51,14 @@ _FILES: dict[tuple[str, str], str] = {
         "parameter_editor parameter_row result_panel result_views robust_form robust_panel run_bar "
         "settings_form trace_strip value_slider"
     ),
+}
+#: Files that have another name now.
+_RENAMED = {
+    "models.base": "models.model",
+    "models.charts": "models.parametrisations",
+    "models.check": "models.plugin",
+    "models.functional": "models.one_time",
+    "models.terms": "models.model",
 }
 #: Old folder: {new folder: names that the old one handed on}.
 _NAMES: dict[str, dict[str, str]] = {
@@ -71,6 +77,19 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "assess.bootstrap": "results.draws",
+    "config.files": "config.annotated config.paths config.reading config.templates config.writing",
+    "config.legacy.nlsq": "config.legacy.conventions",
+    "config.legacy.templates": "config.legacy.optimization config.legacy.reasons config.legacy.sections",
+    "config.legacy.translation": "config.legacy.leftovers",
+    "config.manager": "config.differences config.view",
+    "config.parameters": "config.requests config.resolve config.ties",
+    "config.schema": "config.experiment config.filters config.initial config.optimization config.validate",
+    "models.parameters": "config.parameters_table",
+    "options.fields": "config.fields",
+    "options.problems": "config.messages config.problems",
+    "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
+    "assess.profile": "results.profiles",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
     "plots.comparison": "plots.paired",
@@ -79,6 +98,7 @@ _MERGED: dict[str, str] = {
     "plots.paper": "plots.stretch",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
+    "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 _ROOT = "heterodyne_nb."
 
@@ -88,6 +108,7 @@ MODULES: dict[str, str] = {
     f"{_ROOT}optimize.robust": f"{_ROOT}robust",
     f"{_ROOT}results.files": f"{_ROOT}result.files",
     f"{_ROOT}widgets": f"{_ROOT}app",
+    **{f"{_ROOT}{old}": f"{_ROOT}{new}" for old, new in _RENAMED.items()},
     **{
         f"{_ROOT}{old}{file}": f"{_ROOT}{new}{file}"
         for (old, new), files in _FILES.items()

@@ -8,8 +8,7 @@ import numpy as np
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.selection import places
-from heterodyne_nb.data.bins import live_bins, stack_bins
-from heterodyne_nb.data.select import rings_of
+from heterodyne_nb.data.bins import levels, live_bins, stack_bins
 
 __all__ = ["BinPicker"]
 
@@ -56,7 +55,7 @@ class BinPicker(Panel):
         if ds is None:
             return
         self._q, self._phi = places(ds)
-        self._rings, self._ring_of = rings_of(self._q)
+        self._rings, self._ring_of = levels(self._q)
         self._alive = live_bins(stack_bins(ds, drop_dead=False))
         ring = int(self._ring_of[self.session.bin])
         self._setting = True

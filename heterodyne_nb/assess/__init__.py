@@ -1,13 +1,10 @@
 """What can be asked of a finished fit: bootstrap, jackknife, profiles, criticism, other models."""
 
-from heterodyne_nb.assess.bootstrap import bootstrap
-from heterodyne_nb.assess.comparison_table import ModelComparison
+from heterodyne_nb.assess.bootstrap import Bootstrap, bootstrap
+from heterodyne_nb.assess.compare_models import ModelComparison, compare_models
 from heterodyne_nb.assess.criticism import Criticism, criticise
-from heterodyne_nb.assess.draws import Bootstrap
 from heterodyne_nb.assess.jackknife import Jackknife, jackknife
-from heterodyne_nb.assess.model_comparison import compare_models
-from heterodyne_nb.assess.profile import profile
-from heterodyne_nb.assess.profiles import Profiles
+from heterodyne_nb.assess.profile import Profiles, profile
 
 __all__ = [
     "Bootstrap",

@@ -13,13 +13,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.data.bins import levels
+from heterodyne_nb.engine import Objective, residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.html import bullets, heading, page
 from heterodyne_nb.text.numbers import number
-from heterodyne_nb.uncertainty.tile_record import tile_record
 
 FloatArray = NDArray[np.float64]
 
@@ -132,7 +132,7 @@ def _with_tiles(result: FitResult, dataset: xr.Dataset | Objective | None) -> xr
             "the result keeps no residuals by tile", hint="pass the dataset that was fitted"
         )
     objective = objective_of(result, dataset)
-    return ds.merge(tile_record(objective, optimum(result)))
+    return ds.merge(residual_record(objective, optimum(result)))
 
 
 def _inflation(z: FloatArray) -> FloatArray:
@@ -190,9 +190,9 @@ def _ages(middle: FloatArray) -> FloatArray:
 
 
 def _by_angle(ds: xr.Dataset) -> xr.Dataset:
-    phi, member = np.unique(np.round(ds["phi"].values, 9), return_inverse=True)
+    phi, member = levels(ds["phi"].values)
     chi2 = ds["chi2_reduced_bin"].values
-    rings = np.unique(np.round(ds["q"].values, 12), return_inverse=True)[1]
+    rings = levels(ds["q"].values)[1]
     typical = np.array([np.nanmedian(chi2[rings == ring]) for ring in range(rings.max() + 1)])
     relative = np.log(chi2 / typical[rings])
     value = np.array([np.nanmean(relative[member == k]) for k in range(len(phi))])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.assess.subset import keep_bins
+from heterodyne_nb.data.bins import levels
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -17,12 +17,11 @@ from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import JackknifeOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
-from heterodyne_nb.text.html import heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.clusters import dyadic_meat
-from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
+from heterodyne_nb.uncertainty.reweighting import Reweighting
 from heterodyne_nb.uncertainty.targets import Target, middle_targets
-from heterodyne_nb.uncertainty.uncertainty import CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
@@ -31,7 +30,7 @@ SURPRISING = 4.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Jackknife:
+class Jackknife(Tabular):
     """Fits without one group of bins each; made by :func:`heterodyne_nb.jackknife`.
 
     Attributes
@@ -72,15 +71,21 @@ class Jackknife:
             )
         return "; ".join(lines) + ". Look at the residuals there."
 
-    def __repr__(self) -> str:
-        rows = _rows(self.dataset)
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([_title(self.dataset), *lines, self.verdict()])
-
-    def _repr_html_(self) -> str:
-        head, *rows = _rows(self.dataset)
-        return page(heading(_title(self.dataset)) + table(head, rows) + heading(self.verdict()))
+    def _printed(self) -> Printed:
+        ds = self.dataset
+        rows = [["left out", *ds["quantity"].values.tolist()]]
+        for k, label in enumerate(ds["label"].values.tolist()):
+            both = zip(ds["pull"].values[k], ds["surprise"].values[k], strict=True)
+            rows.append(
+                [label, *(_signed(float(p)) + (" !" if abs(s) > SURPRISING else "") for p, s in both)]
+            )
+        both = zip(ds["value"].values, ds["stderr"].values, strict=True)
+        rows.append(["value ± jackknife error", *(value_with_error(float(v), float(e)) for v, e in both)])
+        way = "fitted again" if ds.attrs["refit"] else "one step"
+        title = (
+            f"{ds.attrs['mode']} without one {ds.attrs['over']} at a time ({way}): shift in standard errors"
+        )
+        return Printed(title, rows, self.verdict())
 
 
 @keywords(JackknifeOptions)
@@ -135,7 +140,7 @@ def jackknife(
         raise ConfigurationError(
             f"{len(labels)} groups to leave out", where="over", expected="3 or more", hint=f"not {over!r}"
         )
-    tiles = tiles_at(objective, theta, max(2, min(CLUSTERS, len(objective.problem.t) // 4)))
+    tiles = Reweighting.at(objective, theta)
     values = []
     for k in range(len(labels)):
         if stop is not None and stop.reason is not None:
@@ -156,19 +161,19 @@ def groups_of(objective: Objective, over: str) -> tuple[list[str], NDArray[np.in
             f"q = {number(a)} 1/Å, phi = {number(b)}°" for a, b in zip(q.tolist(), phi.tolist(), strict=True)
         ]
         return names, np.arange(len(q))
-    values, member = np.unique(np.round(q if over == "q" else phi, 9), return_inverse=True)
+    values, member = levels(q if over == "q" else phi)
     unit, symbol = (" 1/Å", "q") if over == "q" else ("°", "phi")
     return [f"{symbol} = {number(float(v))}{unit}" for v in values], member
 
 
-def _weights(tiles: Tiles, keep: NDArray[np.bool_]) -> FloatArray:
+def _weights(tiles: Reweighting, keep: NDArray[np.bool_]) -> FloatArray:
     return np.broadcast_to(keep[:, None].astype(float), tiles.products.shape[:2])
 
 
 def _refitted(
     objective: Objective, theta: FloatArray, keep: NDArray[np.bool_], stop: StopToken | None
 ) -> FloatArray:
-    found = GaussNewtonStrategy(stop=stop).optimize(keep_bins(objective, keep), theta)
+    found = GaussNewtonStrategy(stop=stop).optimize(objective.subset(keep), theta)
     if found.stop_reason in ("cancelled", "time limit"):
         raise OptimizationError(f"jackknife stopped: {found.message}")
     return np.asarray(found.x, float)
@@ -179,7 +184,7 @@ def _dataset(
     values: FloatArray,
     labels: list[str],
     member: NDArray[np.int64],
-    tiles: Tiles,
+    tiles: Reweighting,
     targets: list[Target],
 ) -> xr.Dataset:
     whole = np.array([target.compute(tiles.theta) for target in targets])
@@ -224,7 +229,9 @@ def _calmed(surprise: FloatArray) -> FloatArray:
     return surprise / np.fmax(typical, 1.0)
 
 
-def _expected(tiles: Tiles, values: FloatArray, member: NDArray[np.int64], slopes: FloatArray) -> FloatArray:
+def _expected(
+    tiles: Reweighting, values: FloatArray, member: NDArray[np.int64], slopes: FloatArray
+) -> FloatArray:
     """Expected size of the shift of every quantity when a group is left out, (g, quantities).
 
     The noise is that of the other groups at their own optimum, so that a group unlike them does not hide itself.
@@ -233,30 +240,12 @@ def _expected(tiles: Tiles, values: FloatArray, member: NDArray[np.int64], slope
     here, out = tiles.objective.to_internal(tiles.theta), []
     for k, theta in enumerate(values):
         keep = member != k
-        rest = replace(tiles, products=tiles.products * keep[:, None, None, None]).naive
+        rest = tiles.subset(keep).naive
         meat = dyadic_meat(tiles.scores(tiles.objective.to_internal(theta) - here)[keep])
         part = np.einsum("qi,ij,qj->q", slopes, rest, slopes)
         noise = np.einsum("qi,ij,qj->q", slopes, rest @ meat @ rest, slopes)
         out.append(np.sqrt(np.maximum((part - whole) / part * noise, 0.0)))
     return np.array(out)
-
-
-def _title(ds: xr.Dataset) -> str:
-    way = "fitted again" if ds.attrs["refit"] else "one step"
-    return f"{ds.attrs['mode']} without one {ds.attrs['over']} at a time ({way}): shift in standard errors"
-
-
-def _rows(ds: xr.Dataset) -> list[list[str]]:
-    names = ds["quantity"].values.tolist()
-    rows = [["left out", *names]]
-    for k, label in enumerate(ds["label"].values.tolist()):
-        cells = []
-        for pull, surprise in zip(ds["pull"].values[k], ds["surprise"].values[k], strict=True):
-            cells.append(_signed(float(pull)) + (" !" if abs(surprise) > SURPRISING else ""))
-        rows.append([label, *cells])
-    both = zip(ds["value"].values, ds["stderr"].values, strict=True)
-    rows.append(["value ± jackknife error", *(value_with_error(float(v), float(e)) for v, e in both)])
-    return rows
 
 
 def _signed(value: float) -> str:

@@ -18,20 +18,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from heterodyne_nb.assess.profiles import Profiles
 from heterodyne_nb.engine import NormalEquations, Objective
-from heterodyne_nb.errors import FitWarning, OptimizationError, warn
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import ProfileOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
-from heterodyne_nb.uncertainty.one_step import Tiles, tiles_at
+from heterodyne_nb.text.numbers import number, value_with_band
+from heterodyne_nb.text.tables import Printed, Tabular
+from heterodyne_nb.uncertainty.reweighting import Reweighting
 from heterodyne_nb.uncertainty.targets import Target, TargetName, target
 from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
 
@@ -49,6 +51,13 @@ _BEYOND = 1.15
 _MANY = 1e6
 #: A step that gets less far than this part of the way is stopped by a bound.
 _STUCK = 0.25
+#: What is said of an end that was not reached.
+_ENDS = {
+    "reached": "",
+    "bound": "at a bound",
+    "open": "no end found",
+    "stopped": "stopped before its end",
+}
 
 
 @keywords(ProfileOptions)
@@ -102,7 +111,7 @@ def profile(
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.t
     targets = [target(objective.problem.model, name, t) for name in wanted]
-    tiles = tiles_at(objective, theta, max(2, min(ERROR_CLUSTERS, len(t) // 4)))
+    tiles = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
     lines = []
     for k, one in enumerate(targets):
@@ -166,7 +175,7 @@ class _Held:
 class _Walk:
     """Steps along one number, both ways from the optimum."""
 
-    def __init__(self, tiles: Tiles, target: Target, strategy: GaussNewtonStrategy) -> None:
+    def __init__(self, tiles: Reweighting, target: Target, strategy: GaussNewtonStrategy) -> None:
         self.objective, self.target, self.strategy = tiles.objective, target, strategy
         self.theta, self.value = tiles.theta, target.compute(tiles.theta)
         self.base = self.objective(self.theta)
@@ -262,3 +271,144 @@ def normal_root(root: Any, freedom: float) -> FloatArray:
 
 def _is_pair(names: Any) -> bool:
     return isinstance(names, tuple) and len(names) == 2 and not isinstance(names[1], str | tuple)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Profiles(Tabular):
+    """Profiles along one or several numbers; made by :func:`heterodyne_nb.profile`.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        On (quantity, point), NaN beyond the last point: ``position`` (the number), ``rise`` of χ², ``root``, the signed
+        root of the rise in units of its scale as a normal deviate (an interval of level 95 % ends at ±1.96), and
+        ``parameters`` (also on parameter). On (quantity,): ``value``, ``stderr`` (delta method, dyadic), ``scale`` (rise
+        of χ² that counts as one), ``unfinished`` (points whose refit did not come to its end), ``freedom`` (degrees of freedom of the scale), ``lower``, ``upper`` at the level of the walk, ``lower_end``, ``upper_end`` (reached, bound, open,
+        stopped), ``unit``.
+    """
+
+    dataset: xr.Dataset
+
+    @classmethod
+    def from_lines(cls, result: FitResult, lines: Sequence[Line], level: float) -> Profiles:
+        """Put lines of different length into one dataset."""
+        size, ds = max(len(line.position) for line in lines), result.dataset
+        padded = np.full((3, len(lines), size), np.nan)
+        parameters = np.full((len(lines), size, ds.sizes["parameter"]), np.nan)
+        for k, line in enumerate(lines):
+            count = len(line.position)
+            padded[:, k, :count] = line.position, line.rise, line.root
+            parameters[k, :count] = line.theta
+        data = {
+            "position": (("quantity", "point"), padded[0]),
+            "rise": (("quantity", "point"), padded[1]),
+            "root": (("quantity", "point"), padded[2]),
+            "parameters": (("quantity", "point", "parameter"), parameters),
+            "value": ("quantity", [line.value for line in lines]),
+            "stderr": ("quantity", [line.stderr for line in lines]),
+            "scale": ("quantity", [line.ratio for line in lines]),
+            "freedom": ("quantity", [line.freedom for line in lines]),
+            "unfinished": ("quantity", [line.unfinished for line in lines]),
+            "lower_end": ("quantity", [line.ends[0] for line in lines]),
+            "upper_end": ("quantity", [line.ends[1] for line in lines]),
+            "unit": ("quantity", [line.target.unit for line in lines]),
+            "description": ("quantity", [line.target.description for line in lines]),
+        }
+        coords = {
+            "quantity": [line.target.name for line in lines],
+            "parameter": ds["parameter"].values,
+            "point": np.arange(size),
+        }
+        found = xr.Dataset(data, coords=coords, attrs={"mode": result.mode, "level": level})
+        lower, upper = _interval_ends(found, level)
+        return cls(found.assign(lower=("quantity", lower), upper=("quantity", upper)))
+
+    def intervals(self, level: float | None = None) -> pd.DataFrame:
+        """Asymmetric intervals: one row a number.
+
+        Parameters
+        ----------
+        level : float, optional
+            Default, and at most, the level of the walk.
+
+        Raises
+        ------
+        ConfigurationError
+            The level is above that of the walk.
+        """
+        walked = float(self.dataset.attrs["level"])
+        level = walked if level is None else level
+        if not 0 < level <= walked:
+            raise ConfigurationError(
+                f"{level!r}", where="level", expected=f"above 0, at most {walked:g}, the level of the walk"
+            )
+        lower, upper = _interval_ends(self.dataset, level)
+        ds = self.dataset
+        columns = {
+            "value": ds["value"].values,
+            "lower": lower,
+            "upper": upper,
+            "unit": ds["unit"].values,
+            "note": [_note(ds, k) for k in range(ds.sizes["quantity"])],
+        }
+        return pd.DataFrame(columns, index=pd.Index(ds["quantity"].values, name="quantity"))
+
+    def curve(self, name: str) -> xr.Dataset:
+        """Points of one profile: ``position``, ``rise``, ``root`` on (point,), without padding.
+
+        Raises
+        ------
+        ConfigurationError
+            No such profile.
+        """
+        known = self.dataset["quantity"].values.tolist()
+        if name not in known:
+            raise ConfigurationError(f"no profile of {name!r}", expected=f"one of {known}")
+        one = self.dataset.isel(quantity=known.index(name))
+        return one.isel(point=np.isfinite(one["position"].values))
+
+    def _printed(self) -> Printed:
+        rows = [["", "value [interval]", "unit", "−", "+", ""]]
+        for name, row in self.intervals().iterrows():
+            value, lower, upper = float(row["value"]), float(row["lower"]), float(row["upper"])
+            if np.isfinite([lower, upper]).all():
+                shown = value_with_band(value, lower, upper)
+            else:
+                shown = f"{number(value)} [{number(lower)}, {number(upper)}]"
+            unit = "" if row["unit"] == "1" else str(row["unit"])
+            ends = number(value - lower, 2), number(upper - value, 2)
+            rows.append([str(name), shown, unit, *ends, str(row["note"])])
+        attrs = self.dataset.attrs
+        return Printed(f"{attrs['mode']}: profile of χ², {100 * float(attrs['level']):g} % intervals", rows)
+
+
+def _interval_ends(ds: xr.Dataset, level: float) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends at a level: where the signed root is ∓z; a bound's place, or infinite where none is."""
+    wanted = float(norm.ppf(0.5 * (1 + level)))
+    lower, upper = np.empty(ds.sizes["quantity"]), np.empty(ds.sizes["quantity"])
+    for k in range(len(lower)):
+        position, root = ds["position"].values[k], ds["root"].values[k]
+        known = np.isfinite(position)
+        position, root = position[known], np.maximum.accumulate(root[known])
+        ends = str(ds["lower_end"].values[k]), str(ds["upper_end"].values[k])
+        lower[k] = _end(-root[::-1], position[::-1], wanted, ends[0], -np.inf)
+        upper[k] = _end(root, position, wanted, ends[1], np.inf)
+    return lower, upper
+
+
+def _end(root: FloatArray, position: FloatArray, wanted: float, how: str, open_end: float) -> float:
+    """Place where an increasing root reaches a value."""
+    if root[-1] >= wanted:
+        return float(np.interp(wanted, root, position))
+    return float(position[-1]) if how == "bound" else open_end
+
+
+def _note(ds: xr.Dataset, k: int) -> str:
+    told = [
+        f"{side} end {_ENDS[str(ds[f'{side}_end'].values[k])]}"
+        for side in ("lower", "upper")
+        if _ENDS[str(ds[f"{side}_end"].values[k])]
+    ]
+    if left := int(ds["unfinished"].values[k]):
+        told.append(f"{left} point{'s' if left > 1 else ''} not at the minimum, it may be wider")
+    return "; ".join(told)

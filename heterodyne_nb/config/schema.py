@@ -433,7 +433,7 @@ class Optimization(CommonOptions):
     multistart: Multistart = setting(Multistart, description="The search for start values.")
 
 
-OutputFormat = one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")
+OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
 
 
 class Output(Section):

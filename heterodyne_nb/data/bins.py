@@ -7,6 +7,10 @@ import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
 
+#: Values of q (and of φ) that differ by less than this share of the largest are one: single precision, and sums of
+#: steps, move them by 1e-7, while bins of a detector are wider than 1e-4.
+SAME = 1e-6
+
 
 def stack_bins(ds: xr.Dataset, *, drop_dead: bool = True) -> xr.Dataset:
     """Put the bins of a dataset along one dimension.
@@ -116,7 +120,7 @@ def grid_of(q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     Returns
     -------
     q_axis, phi_axis : ndarray
-        Ascending; values that agree to seven figures are one.
+        Ascending; see :func:`levels`.
     cells : ndarray of int
         Place of each bin in the ravelled grid. Bins suit a grid when no two share a place and
         they fill more than half of it.
@@ -130,11 +134,16 @@ def grid_of(q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def levels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values, ascending (equal to seven figures is equal), and which one each value is."""
+    """The distinct values of q or φ, ascending, and which one each value is; see :data:`SAME`."""
     values = np.asarray(values, dtype=float)
     order = np.argsort(values, kind="stable")
-    scale = np.max(np.abs(values), initial=0.0)
-    new = np.diff(values[order], prepend=-np.inf) > 1e-7 * scale
+    new = np.diff(values[order], prepend=-np.inf) > SAME * np.max(np.abs(values), initial=0.0)
     at = np.empty(values.size, int)
     at[order] = np.cumsum(new) - 1
     return values[order][new], at
+
+
+def is_level(values: np.ndarray, value: float) -> np.ndarray:
+    """Which values of q or φ are this one, bool; see :data:`SAME`."""
+    values = np.asarray(values, dtype=float)
+    return np.abs(values - value) <= SAME * np.max(np.abs(values), initial=0.0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.select import rings_of
+from heterodyne_nb.data.bins import levels
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["Groups", "grouping"]
@@ -174,7 +174,7 @@ def _by_axis(ds: xr.Dataset, over: str | None, phi_width: float | None) -> Group
 def _by_bin(ds: xr.Dataset, over: str | None, phi_width: float | None) -> Groups:
     q, phi = ds["q"].values, ds["phi"].values
     lists: list[np.ndarray] = []
-    for inside in _spokes(phi) if over == "q" else _same(rings_of(q)[1]):
+    for inside in _spokes(phi) if over == "q" else _same(levels(q)[1]):
         parts = [np.arange(inside.size)] if phi_width is None else _sectors(phi[inside], float(phi_width))
         lists += [inside[part] for part in parts]
     return _plan(ds, ("bin",), _as_cells([[(int(b),) for b in one] for one in lists]))

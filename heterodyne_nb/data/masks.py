@@ -86,7 +86,7 @@ def mask_frames(ds: xr.Dataset, frames: Any) -> xr.Dataset:
         Not frames, outside the data, fewer than two left, or only a measured g2, which cannot be masked.
     """
     _need_c2(ds, "masked")
-    used = ds["mask"].values.astype(bool) & ~_named_frames(ds["frame"].values, frames)
+    used = ds["mask"].values.astype(bool) & ~named_frames(ds["frame"].values, frames)
     return _with_mask(ds, used)
 
 
@@ -108,11 +108,11 @@ def unmask(ds: xr.Dataset, frames: Any = None) -> xr.Dataset:
     _need_c2(ds, "unmasked")
     used = np.ones(ds.sizes["t"], dtype=bool)
     if frames is not None:
-        used = ds["mask"].values.astype(bool) | _named_frames(ds["frame"].values, frames)
+        used = ds["mask"].values.astype(bool) | named_frames(ds["frame"].values, frames)
     return _with_mask(ds, used)
 
 
-def _named_frames(frame: np.ndarray, frames: Any) -> np.ndarray:
+def named_frames(frame: np.ndarray, frames: Any) -> np.ndarray:
     """Return a bool array, True at the frames that are named."""
     if isinstance(frames, xr.DataArray):
         frames = frames.values

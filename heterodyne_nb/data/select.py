@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.bins import levels
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["select"]
@@ -51,29 +52,18 @@ def select(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None) -> xr.Datase
 def _select_bins(ds: xr.Dataset, q: Choice, phi: Choice) -> xr.Dataset:
     """Keep the bins that satisfy q first, then those of them that satisfy phi (ring by ring for numbers)."""
     if q is not None:
-        rings, ring_of_bin = rings_of(ds["q"].values)
+        rings, ring_of_bin = levels(ds["q"].values)
         ds = ds.isel(bin=_bins_of(ring_of_bin, _matching("q", rings, q)))
     if phi is None:
         return ds
     if isinstance(phi, tuple):
         return ds.isel(bin=_matching("phi", ds["phi"].values, phi))
-    _, ring_of_bin = rings_of(ds["q"].values)
+    _, ring_of_bin = levels(ds["q"].values)
     kept = []
     for ring in dict.fromkeys(ring_of_bin.tolist()):
         members = np.flatnonzero(ring_of_bin == ring)
         kept.append(members[_matching("phi", ds["phi"].values[members], phi)])
     return ds.isel(bin=np.concatenate(kept))
-
-
-def rings_of(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct q (to 1e-6 relative) and the ring number of each bin."""
-    order = np.argsort(q, kind="stable")
-    steps = np.diff(q[order]) > 1e-6 * np.abs(q[order][1:])
-    ring_sorted = np.concatenate([[0], np.cumsum(steps)]).astype(int)
-    ring_of_bin = np.empty(len(q), dtype=int)
-    ring_of_bin[order] = ring_sorted
-    values = np.array([q[ring_of_bin == ring].mean() for ring in range(ring_sorted[-1] + 1)])
-    return values, ring_of_bin
 
 
 def _bins_of(ring_of_bin: np.ndarray, rings: np.ndarray) -> np.ndarray:

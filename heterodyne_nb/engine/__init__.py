@@ -5,14 +5,13 @@ from heterodyne_nb.engine.data_products import kernels_ready
 from heterodyne_nb.engine.from_dataset import problem_from_dataset
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations
-from heterodyne_nb.engine.objective import Objective
-from heterodyne_nb.engine.one_time import OneTimeObjective, OneTimeProblem
-from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.engine.products import products_at
-from heterodyne_nb.engine.robust import RobustObjective, residual_scale
-from heterodyne_nb.engine.tiles import Weighting, tile_products_at
+from heterodyne_nb.engine.objective import Objective, OneTimeObjective, RobustObjective, residual_scale
+from heterodyne_nb.engine.problem import OneTimeProblem, Problem
+from heterodyne_nb.engine.products import Weighting, products_at, tile_products_at
+from heterodyne_nb.engine.tiles import BLOCKS, Tiles, residual_record
 
 __all__ = [
+    "BLOCKS",
     "CONTRAST_MODES",
     "LOSSES",
     "Loss",
@@ -22,11 +21,13 @@ __all__ = [
     "OneTimeProblem",
     "Problem",
     "RobustObjective",
+    "Tiles",
     "Weighting",
     "get_loss",
     "kernels_ready",
     "problem_from_dataset",
     "products_at",
+    "residual_record",
     "residual_scale",
     "robust_scale",
     "tile_products_at",

@@ -20,7 +20,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.model import Terms
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem

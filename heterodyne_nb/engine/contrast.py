@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.optimize import nnls
 
+from heterodyne_nb.data.bins import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.parameters import ParameterTable
@@ -62,8 +63,8 @@ def _basis(mode: str, q: FloatArray, phi: FloatArray) -> FloatArray:
         return np.eye(len(q))
     if mode == "shared":
         return np.ones((len(q), 1))
-    groups = np.unique(q)
-    member = (q[:, None] == groups[None, :]).astype(float)
+    groups, group = levels(q)
+    member = np.eye(len(groups))[group]
     return member if mode == "per_q" else _smooth_basis(member, np.radians(phi))
 
 
@@ -71,7 +72,7 @@ def _smooth_basis(member: FloatArray, phi: FloatArray) -> FloatArray:
     shapes = np.stack([np.ones_like(phi), np.cos(phi), np.sin(phi), np.cos(2 * phi), np.sin(2 * phi)], axis=1)
     columns = []
     for group in member.T:
-        angles = len(np.unique(phi[group > 0]))
+        angles = len(levels(phi[group > 0])[0])
         count = 5 if angles >= 6 else 3 if angles >= 4 else 1
         columns += [group * shape for shape in shapes.T[:count]]
     return np.stack(columns, axis=1)

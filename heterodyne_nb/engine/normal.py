@@ -1,4 +1,4 @@
-"""Products over pixels -> χ², gradient and Gauss-Newton matrix, with contrast and offset eliminated.
+"""Products over pixels -> χ², gradient and Gauss-Newton matrix, with contrast and offset eliminated, and priors added.
 
 c2 = offset_b + contrast_b M. Contrast and offset enter linearly, so for given M their best values come from a small
 problem of their own (:mod:`contrast`) and the derivatives by the other parameters are those at that solution (variable
@@ -7,14 +7,16 @@ projection, Golub & Pereyra 1973); eliminating them from the joint Gauss-Newton 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,21 @@ class NormalEquations:
     offset: FloatArray
     chi2_bin: FloatArray
 
+    def among(self, count: int, wanted: IntArray) -> NormalEquations:
+        """By ``count`` parameters, 0 for those that are not among the ``wanted`` ones of these equations."""
+        gradient, hessian = np.zeros(count), np.zeros((count, count))
+        gradient[wanted], hessian[np.ix_(wanted, wanted)] = self.gradient, self.hessian
+        return replace(self, gradient=gradient, hessian=hessian)
 
-def normal_equations(products: FloatArray, linear: ContrastOffset) -> NormalEquations:
-    """χ², gradient and Gauss-Newton matrix by the wanted parameters, from products divided by sigma².
+    def by(self, jacobian: FloatArray) -> NormalEquations:
+        """By other coordinates, given the derivatives (n, m) of the present ones by these."""
+        return replace(
+            self, gradient=jacobian.T @ self.gradient, hessian=jacobian.T @ self.hessian @ jacobian
+        )
+
+
+def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int = 0) -> NormalEquations:
+    """χ², gradient and Gauss-Newton matrix from products divided by sigma².
 
     Parameters
     ----------
@@ -52,20 +66,74 @@ def normal_equations(products: FloatArray, linear: ContrastOffset) -> NormalEqua
         Sums of z zᵀ/sigma² over pixels, z = (derivatives, M, 1, data).
     linear : ContrastOffset
         A contrast or offset on its limit counts as fixed.
+    added : int
+        So many derivatives, the last ones, are of c2 itself; those before are of M and count times the contrast.
     """
     best = linear.solve(products)
-    contrast, inner = best.contrast, best.inner
-    chi2_bin = np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner)
-    by_theta = np.einsum("b,bpj,bj->p", contrast, products[:, :-3, -3:], inner)
-    theta = np.einsum("b,bpq->pq", contrast**2, products[:, :-3, :-3])
-    cross = np.einsum("b,bpi,bia->pa", contrast, products[:, :-3, -3:-1], linear.design)
-    reduced = theta - cross @ best.share(cross)
-    chi2_bin = np.maximum(chi2_bin, 0.0)
+    inner, factor = best.inner, np.repeat(best.contrast[:, None], products.shape[1] - 3, axis=1)
+    factor[:, factor.shape[1] - added :] = 1.0
+    chi2_bin = np.maximum(np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner), 0.0)
+    slopes = np.einsum("bp,bpj,bj->p", factor, products[:, :-3, -3:], inner)
+    square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
+    cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
+    reduced = square - cross @ best.share(cross)
     return NormalEquations(
         float(chi2_bin.sum()) + best.penalty,
-        2.0 * by_theta,
+        2.0 * slopes,
         reduced + reduced.T,
-        contrast,
+        best.contrast,
         best.offset,
         chi2_bin,
     )
+
+
+class Priors:
+    """Gaussian priors of published parameters: each counts as one more measurement.
+
+    Parameters
+    ----------
+    table : ParameterTable
+
+    Attributes
+    ----------
+    index : (k,) int
+        Parameters that have one.
+    mean, width : (k,)
+    """
+
+    def __init__(self, table: ParameterTable) -> None:
+        self.index = np.array([i for i, prior in enumerate(table.prior) if prior is not None], np.int64)
+        self.mean, self.width = np.array([table.prior[i] for i in self.index], float).reshape(-1, 2).T
+
+    def added(
+        self,
+        local: NormalEquations,
+        theta: FloatArray,
+        wanted: IntArray | None = None,
+        means: FloatArray | None = None,
+    ) -> NormalEquations:
+        """Equations with the priors in them.
+
+        Parameters
+        ----------
+        local : NormalEquations
+        theta : (p,)
+        wanted : (P,), optional
+            Parameters that the first rows of the equations stand for; default all in order.
+        means : (k,), optional
+            Centres of the priors, instead of their own.
+        """
+        if not self.index.size:
+            return local
+        pull = (theta[self.index] - (self.mean if means is None else means)) / self.width
+        known, rows = np.nonzero(self.index[:, None] == (np.arange(len(theta)) if wanted is None else wanted))
+        gradient, hessian = local.gradient.copy(), local.hessian.copy()
+        gradient[rows] += (2 * pull / self.width)[known]
+        hessian[rows, rows] += (2 / self.width**2)[known]
+        return replace(local, chi2=local.chi2 + float(np.sum(pull**2)), gradient=gradient, hessian=hessian)
+
+    def curvature(self, jacobian: FloatArray) -> FloatArray:
+        """Their part (n, n) of the matrix of χ²/2 by coordinates, d(parameters)/d(coordinates) (p, n) given."""
+        weight = np.zeros(len(jacobian))
+        weight[self.index] = 1.0 / self.width**2
+        return jacobian.T @ (weight[:, None] * jacobian)

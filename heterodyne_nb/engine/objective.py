@@ -1,23 +1,31 @@
-"""The objective of a two-time fit: χ² at published parameters, with its normal equations."""
+"""The objectives of fits: χ², or a robust loss, at published parameters, with its normal equations."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.engine.contrast import ContrastOffset
-from heterodyne_nb.engine.normal import NormalEquations, normal_equations
-from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.engine.products import products_at
+from heterodyne_nb.engine.losses import get_loss, robust_scale
+from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.problem import OneTimeProblem, Problem
+from heterodyne_nb.engine.products import (
+    Weighting,
+    products_at,
+    tile_products_at,
+    used_rows,
+    weighted_tiles,
+    z_rows,
+)
 from heterodyne_nb.models.coordinates import Coordinates
 
-if TYPE_CHECKING:
-    from heterodyne_nb.engine.one_time import OneTimeProblem
-
 FloatArray = NDArray[np.float64]
+_ROWS = 64
+_NONE = np.zeros(0, np.int64)
+_STEP = 1e-4
 
 
 class Objective:
@@ -43,6 +51,7 @@ class Objective:
         Parameters that the internal coordinates can move.
     linear : ContrastOffset
         Contrast and offset of the bins.
+    priors : Priors
     evaluations : int
         Passes over the data so far.
     """
@@ -57,10 +66,10 @@ class Objective:
         self.free = np.array(table.vary)
         self.x0 = np.array(table.values)
         self.linear = ContrastOffset(contrast, problem.q, problem.phi, table, problem.scale)
-        self.coordinates = Coordinates(table, problem.model.blocks, *problem.ends)
+        self.coordinates = Coordinates(table, problem.model.curve_specs, *problem.ends)
         self.moving = np.flatnonzero(np.any(self.coordinates.jacobian(self.x0) != 0, axis=1))
         self.evaluations = 0
-        self._priors = [(i, *p) for i, p in enumerate(table.prior) if p is not None]
+        self.priors = Priors(table)
 
     def __call__(self, theta: ArrayLike) -> float:
         """χ² at a published vector (p,); infinite where the curves are unphysical."""
@@ -70,16 +79,8 @@ class Objective:
         return self.equations(theta, derivatives=False).chi2
 
     def physical(self, theta: FloatArray) -> bool:
-        """Whether fractions stay in [0, 1] and transport coefficients above 0 at all times, to rounding."""
-        if not np.all(np.isfinite(theta)):
-            return False
-        ends = np.array(self.problem.ends)
-        for name, curve in self.problem.model.curves(theta, ends).items():
-            if name.startswith("x_") and (np.min(curve) < -1e-9 or np.max(curve) > 1 + 1e-9):
-                return False
-            if name.startswith("J") and np.min(curve) < -1e-9 * (1.0 + np.max(np.abs(curve))):
-                return False
-        return True
+        """Whether all curves stay inside their limits at all times, to rounding."""
+        return bool(np.all(np.isfinite(theta))) and self.problem.model.physical(theta, *self.problem.ends)
 
     def equations(
         self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None
@@ -99,32 +100,38 @@ class Objective:
             wanted = self.moving if derivatives else self.moving[:0]
         self.evaluations += 1
         local = normal_equations(self.weighted_products(theta, wanted), self.linear)
-        p = len(theta)
-        gradient, hessian = np.zeros(p), np.zeros((p, p))
-        gradient[wanted] = local.gradient
-        hessian[np.ix_(wanted, wanted)] = local.hessian
-        extra = 0.0
-        for i, mean, width in self._priors:
-            pull = (theta[i] - mean) / width
-            extra += pull**2
-            gradient[i] += 2 * pull / width
-            hessian[i, i] += 2 / width**2
-        return replace(local, chi2=local.chi2 + extra, gradient=gradient, hessian=hessian)
+        return self.priors.added(local.among(len(theta), wanted), theta)
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""
         return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
 
+    def tile_products(
+        self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
+    ) -> FloatArray:
+        """The same over each tile of blocks of frames, with the weights of a robust loss, (B, T, P+3, P+3)."""
+        return weighted_tiles(self.problem, theta, wanted, blocks, weighting)
+
+    def weighting(self, contrast: FloatArray, offset: FloatArray) -> Weighting:
+        """Weights of the loss for the residuals at contrast and offset (B,)."""
+        return Weighting(contrast, offset)
+
+    def converged_weighting(self, theta: FloatArray) -> Weighting | None:
+        """Those of a robust loss where reweighting has come to rest; None for least squares."""
+        return None
+
+    def slope_ratio(self, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
+        """Curvature of the loss over its weights; 1 for least squares."""
+        return 1.0
+
+    def subset(self, keep: NDArray[np.bool_]) -> Objective:
+        """The same objective on some of the bins; ``keep`` (B,) bool."""
+        return type(self)(self.problem.subset(keep), contrast=self.contrast)
+
     def normal_equations(self, theta: ArrayLike) -> NormalEquations:
         """Normal equations by the internal coordinates at a published vector."""
         theta = np.asarray(theta, float)
-        published = self.equations(theta)
-        jacobian = self.coordinates.jacobian(theta)
-        return replace(
-            published,
-            gradient=jacobian.T @ published.gradient,
-            hessian=jacobian.T @ published.hessian @ jacobian,
-        )
+        return self.equations(theta).by(self.coordinates.jacobian(theta))
 
     def to_internal(self, theta: ArrayLike) -> FloatArray:
         """Internal coordinates of a published vector."""
@@ -150,3 +157,143 @@ class Objective:
     def model(self) -> Any:
         """The model being fitted."""
         return self.problem.model
+
+
+def residual_scale(problem: Problem, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
+    """Robust scale (normalised MAD) of all residuals in units of sigma, at given contrast and offset (B,)."""
+    medians = [
+        robust_scale(np.concatenate(list(_residuals(problem, theta, b, contrast[b], offset[b]))))
+        for b in range(problem.n_bins)
+    ]
+    return float(np.median(medians))
+
+
+def _residuals(
+    problem: Problem, theta: FloatArray, b: int, contrast: float, offset: float
+) -> Iterator[FloatArray]:
+    """Residuals of one bin in units of sigma, some rows at a time."""
+    for j0 in range(0, len(problem.t), _ROWS):
+        j1 = min(j0 + _ROWS, len(problem.t))
+        z = z_rows(problem, theta, _NONE, b, j0, j1)
+        used = used_rows(problem, b, j0, j1) > 0
+        yield (z[-1] - offset - contrast * z[-3])[used] / problem.sigma[b]
+
+
+class RobustObjective(Objective):
+    """Sum of a robust loss over pixels, minimised over contrast and offset by reweighting.
+
+    Parameters
+    ----------
+    problem, contrast
+        See :class:`Objective`.
+    loss : {"huber", "soft_l1", "cauchy", "tukey"}
+    scale : float
+        Scale of the residuals in units of sigma; see :func:`residual_scale`.
+    start : (contrast, offset), each (B,)
+        Where the reweighting starts, at every point alike, so that the objective is a function of theta.
+    """
+
+    #: Most reweighting rounds at one point, and the relative change of the loss at which they end.
+    ROUNDS, TOLERANCE = 30, 1e-10
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        loss: str,
+        scale: float,
+        start: tuple[FloatArray, FloatArray],
+        contrast: str = "per_bin",
+    ) -> None:
+        super().__init__(problem, contrast=contrast)
+        self.loss, self.scale, self.start = get_loss(loss), scale, start
+
+    def slope_ratio(self, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
+        """Mean slope of psi(u) = weight(u) u over the mean weight, at given contrast and offset (B,).
+
+        The weighted normal matrix times this is the curvature of the loss (Huber & Ronchetti, ch. 7): beyond
+        its tuning constant a loss is flatter than its weights, and errors are larger than they say.
+        """
+        slope = weight = 0.0
+        for b in range(self.problem.n_bins):
+            for r in _residuals(self.problem, theta, b, contrast[b], offset[b]):
+                u = r / self.scale
+                above, below = u + _STEP, u - _STEP
+                psi = self.loss.weight(above) * above - self.loss.weight(below) * below
+                slope += float(psi.sum()) / (2 * _STEP)
+                weight += float(self.loss.weight(u).sum())
+        return max(slope, 0.1 * weight) / weight
+
+    def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
+        """Products with the weights of the converged residuals.
+
+        The data's square is replaced so that χ² of the products is the loss itself.
+        """
+        weighting = self.converged_weighting(theta)
+        return weighted_tiles(self.problem, theta, wanted, 1, weighting)[:, 0]
+
+    def weighting(self, contrast: FloatArray, offset: FloatArray) -> Weighting:
+        """See :meth:`Objective.weighting`."""
+        return Weighting(contrast, offset, self.loss.name, self.loss.tuning, self.scale)
+
+    def subset(self, keep: NDArray[np.bool_]) -> RobustObjective:
+        """See :meth:`Objective.subset`."""
+        contrast, offset = (np.asarray(x)[keep] for x in self.start)
+        return RobustObjective(
+            self.problem.subset(keep), loss=self.loss.name, scale=self.scale, start=(contrast, offset),
+            contrast=self.contrast,
+        )  # fmt: skip
+
+    def converged_weighting(self, theta: FloatArray) -> Weighting:
+        """See :meth:`Objective.converged_weighting`."""
+        contrast, offset = self.start
+        before = np.inf
+        inverse = 1.0 / self.problem.sigma[:, None, None] ** 2
+        for _ in range(self.ROUNDS):
+            weighting = self.weighting(contrast, offset)
+            products, rho = tile_products_at(self.problem, theta, _NONE, 1, weighting)
+            total = float(rho.sum())
+            if before - total <= self.TOLERANCE * total:
+                return weighting
+            before = total
+            best = self.linear.solve(products[:, 0] * inverse)
+            contrast, offset = best.contrast, best.offset
+        return weighting
+
+
+class OneTimeObjective(Objective):
+    """χ² of a one-time fit; derivatives by central differences."""
+
+    def correlation(self, theta: FloatArray) -> FloatArray:
+        """M of every bin and lag, (B, K)."""
+        p = self.problem
+        m = p.model.correlation(theta, p.tau[None, :], q=p.q[:, None], phi=p.phi[:, None])
+        return np.broadcast_to(np.asarray(m, float), p.g2.shape)
+
+    def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
+        """See :meth:`Objective.weighted_products`."""
+        return self.tile_products(theta, wanted, 1)[:, 0]
+
+    def tile_products(
+        self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
+    ) -> FloatArray:
+        """Over each block of lags; there are no robust losses of g2."""
+        return self.problem.block_products(self.columns(theta, wanted), blocks)
+
+    def columns(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
+        """z = (derivatives, M, 1, data) of every bin and lag, (B, P+3, K)."""
+        p = self.problem
+        z = np.empty((p.n_bins, len(wanted) + 3, len(p.tau)))
+        for k, i in enumerate(wanted):
+            z[:, k] = self._derivative(theta, int(i))
+        z[:, -3], z[:, -2], z[:, -1] = self.correlation(theta), 1.0, p.g2
+        return z
+
+    def _derivative(self, theta: FloatArray, i: int) -> FloatArray:
+        """Central difference; one-sided where a bound is closer than the step."""
+        lower, upper = self.bounds[i]
+        least = 0.0 if lower > 0 else max(1e-6 * min(upper - lower, 1e6), 1e-12)
+        step = 6e-6 * max(abs(theta[i]), least)
+        above, below = theta.copy(), theta.copy()
+        above[i], below[i] = min(theta[i] + step, upper), max(theta[i] - step, lower)
+        return (self.correlation(above) - self.correlation(below)) / (above[i] - below[i])

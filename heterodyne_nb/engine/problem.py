@@ -1,9 +1,11 @@
-"""The fit's data in the engine's form: float32 maps, per-bin masks and noise, and the sums that never change."""
+"""The fit's data in the engine's form: float32 maps with their masks and noise, or g2 of every bin against lag."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Self
 
 import numba as nb
 import numpy as np
@@ -31,8 +33,60 @@ def scale_of(mean: float) -> Scale:
     return Scale(1.0 if abs(mean) <= _MOST else abs(mean), 0.0 if abs(mean) < _LEAST else 1.0)
 
 
+class BinData(ABC):
+    """What two-time and one-time data have in common: bins, and times that can be cut into blocks.
+
+    Attributes
+    ----------
+    q, phi : (B,)
+        1/Å and degrees.
+    """
+
+    q: FloatArray
+    phi: FloatArray
+    #: What the times are of, and how many of them a block needs at least.
+    _what, _least = "frames", 4
+
+    @property
+    @abstractmethod
+    def times(self) -> FloatArray:
+        """Times of the frames, or lags, in s."""
+
+    @abstractmethod
+    def subset(self, keep: NDArray[np.bool_]) -> Self:
+        """The same data of some of the bins; ``keep`` (B,) bool."""
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.q)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """First and last time in s."""
+        return float(self.times[0]), float(self.times[-1])
+
+    def blocks(self, most: int) -> int:
+        """Number of blocks of frames (of lags) that the data allow, at most ``most`` and at least 2."""
+        return max(2, min(most, len(self.times) // self._least))
+
+    def block_ends(self, blocks: int) -> tuple[FloatArray, FloatArray]:
+        """First and last time of every block in s, (blocks,) each."""
+        edges = np.rint(np.linspace(0, len(self.times), blocks + 1)).astype(int)
+        return self.times[edges[:-1]], self.times[edges[1:] - 1]
+
+    def block_name(self, k: int, blocks: int) -> str:
+        """``"the frames from 1 to 10 s"``."""
+        first, last = self.block_ends(blocks)
+        return f"the {self._what} from {first[k]:.4g} to {last[k]:.4g} s"
+
+    def places(self, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Block of t2 and block of t1 of every tile, (T,) each."""
+        return np.tril_indices(blocks)
+
+
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Problem(BinData):
     """Everything a two-time fit needs, in arrays.
 
     Attributes
@@ -90,9 +144,9 @@ class Problem:
             object.__setattr__(self, name, value)
 
     @property
-    def n_bins(self) -> int:
-        """Number of bins."""
-        return len(self.q)
+    def times(self) -> FloatArray:
+        """Times of the frames in s, (N,)."""
+        return self.t
 
     @property
     def n_data(self) -> int:
@@ -104,21 +158,97 @@ class Problem:
         """In which units the maps are."""
         return scale_of(float(self.sum_data.sum()) / max(float(self.count.sum()), 1.0))
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """First and last frame time in s."""
-        return float(self.t[0]), float(self.t[-1])
-
     def every(self, stride: int) -> Problem:
         """Every ``stride``-th frame: the same model at fewer times, to rank start values quickly."""
         keep = slice(stride // 2, None, stride)
         inside = (self.holes[:, 1:] % stride == stride // 2).all(axis=1)
         holes = self.holes[inside].copy()
         holes[:, 1:] //= stride
-        return Problem(
-            self.model, self.table, np.ascontiguousarray(self.data[:, keep, keep]), self.q, self.phi,
-            self.t[keep], np.ascontiguousarray(self.mask[:, keep]), self.sigma, holes, self.gap,
+        return replace(
+            self, data=np.ascontiguousarray(self.data[:, keep, keep]), t=self.t[keep],
+            mask=np.ascontiguousarray(self.mask[:, keep]), holes=holes, layouts={},
         )  # fmt: skip
+
+    def subset(self, keep: NDArray[np.bool_]) -> Problem:
+        """See :meth:`BinData.subset`."""
+        if np.all(keep):
+            return self
+        holes = self.holes[keep[self.holes[:, 0]]]
+        holes[:, 0] = (np.cumsum(keep) - 1)[holes[:, 0]]
+        return replace(
+            self, data=self.data[keep], q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
+            sigma=self.sigma[keep], holes=holes, layouts={},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class OneTimeProblem(BinData):
+    """g2 of B bins at K lags.
+
+    Attributes
+    ----------
+    model : OneTimeModel
+    table : ParameterTable
+    tau : (K,)
+        Lags in s.
+    g2 : (B, K)
+        Unused entries hold any finite number.
+    weight : (B, K)
+        1/err² of the used entries, 0 for the others.
+    q, phi : (B,)
+        1/Å and degrees.
+    """
+
+    model: Any
+    table: ParameterTable
+    tau: FloatArray
+    g2: FloatArray
+    weight: FloatArray
+    q: FloatArray
+    phi: FloatArray
+    _what, _least = "lags", 2
+
+    def __post_init__(self) -> None:
+        if self.n_data <= len(self.table.names):
+            raise DataFormatError(
+                f"only {self.n_data} lags can be used", where="g2", expected="more than there are parameters"
+            )
+
+    @property
+    def times(self) -> FloatArray:
+        """Lags in s, (K,)."""
+        return self.tau
+
+    @property
+    def n_data(self) -> int:
+        """Number of used entries."""
+        return int(np.count_nonzero(self.weight))
+
+    @property
+    def count(self) -> FloatArray:
+        """Used entries of each bin."""
+        return np.count_nonzero(self.weight, axis=1).astype(float)
+
+    @property
+    def scale(self) -> Scale:
+        """In which units g2 is."""
+        return scale_of(float(np.sum(self.weight * self.g2) / np.sum(self.weight)))
+
+    def places(self, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A tile is a block of lags."""
+        return np.arange(blocks), np.arange(blocks)
+
+    def subset(self, keep: NDArray[np.bool_]) -> OneTimeProblem:
+        """See :meth:`BinData.subset`."""
+        g2, weight, q, phi = (a[keep] for a in (self.g2, self.weight, self.q, self.phi))
+        return replace(self, g2=g2, weight=weight, q=q, phi=phi)
+
+    def block_products(self, z: FloatArray, blocks: int) -> FloatArray:
+        """Weighted sums of z zᵀ, z (B, R, K), over each block of lags, (B, blocks, R, R)."""
+        weighted = z * self.weight[:, None, :]
+        edges = np.rint(np.linspace(0, z.shape[2], blocks + 1)).astype(int)
+        parts = [weighted[:, :, i:j] @ z[:, :, i:j].transpose(0, 2, 1) for i, j in pairwise(edges)]
+        return np.stack(parts, axis=1)
 
 
 @nb.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz", "arcp"})

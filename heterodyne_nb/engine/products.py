@@ -1,18 +1,44 @@
-"""Products over pixels at one parameter vector, by whichever kernel suits the model."""
+"""Products over pixels at one parameter vector, by whichever kernel suits the model: of every bin, or tile by tile."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine.columns import problem_columns
-from heterodyne_nb.engine.fast import separable_products
+from heterodyne_nb.engine.fast import entries, separable_products
+from heterodyne_nb.engine.losses import get_loss
+from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
 from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.engine.tiles import tile_products_at
 from heterodyne_nb.models import SeparableModel
+from heterodyne_nb.models.curves import power_cumulative, power_cumulative_gradient
+from heterodyne_nb.models.homodyne import LaminarFlowModel
 
 FloatArray = NDArray[np.float64]
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Per-pixel weights from the residual at given contrast and offset (both (B,)).
+
+    ``loss`` is a name known to :mod:`heterodyne_nb.engine.losses`; ``tuning`` its constant, in units of
+    the residual's scale, and ``scale`` that scale in units of sigma.
+    """
+
+    contrast: FloatArray
+    offset: FloatArray
+    loss: str = "linear"
+    tuning: float = 1.0
+    scale: float = 1.0
+
+    @property
+    def inner(self) -> FloatArray:
+        """Residual of z = (…, M, 1, data) with its sign, (B, 3)."""
+        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
 
 
 def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
@@ -38,6 +64,77 @@ def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) 
     out[:, -1, -2] = out[:, -2, -1] = problem.sum_data
     out[:, -1, -1] = problem.sum_squares
     return out
+
+
+def tile_products_at(
+    problem: Problem,
+    theta: FloatArray,
+    wanted: NDArray[np.int64],
+    clusters: int = 1,
+    weighting: Weighting | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Sums of weight z zᵀ over the used pixels of each tile, z = (derivatives, M, 1, data).
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (p,)
+    wanted : (P,)
+    clusters : int
+        Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2 (k2 + 1) / 2 + k1``.
+    weighting : Weighting, optional
+        Without, every pixel counts once.
+
+    Returns
+    -------
+    products : (B, T, P+3, P+3)
+    rho : (B, T)
+        Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
+    """
+    b, n = problem.n_bins, len(problem.t)
+    weighting = weighting or Weighting(np.zeros(b), np.zeros(b))
+    if not isinstance(problem.model, SeparableModel | LaminarFlowModel):
+        return _generic_tiles(problem, theta, wanted, clusters, weighting)
+    edges, cluster = block_edges(n, min(clusters, n))
+    count = int(cluster[-1]) + 1
+    tiles = count * (count + 1) // 2
+    out, rho = np.zeros((b, tiles, len(wanted) + 3, len(wanted) + 3)), np.zeros((b, tiles))
+    inner = np.stack([weighting.contrast, weighting.offset, problem.sigma * weighting.scale], axis=1).astype(
+        float
+    )
+    tail = (edges, cluster, inner, LOSS_CODES[weighting.loss], float(weighting.tuning), out, rho)
+    if isinstance(problem.model, SeparableModel):
+        columns = problem_columns(problem, theta, wanted)
+        tile_products(
+            SEPARABLE, problem.data, columns.u, columns.w, _steps(columns.f), problem.mask,
+            columns.layout.column_part, *entries(columns.layout), np.zeros(0, np.bool_), *tail,
+        )  # fmt: skip
+    else:
+        u, f, is_shear = _laminar_curves(problem, theta, wanted)
+        tile_products(
+            LAMINAR, problem.data, u, u, _steps(f), problem.mask, _NONE, _NONE, _NONE, _NONE, is_shear, *tail
+        )
+    return out + np.swapaxes(np.tril(out, -1), 2, 3), rho * weighting.scale**2
+
+
+def weighted_tiles(
+    problem: Problem,
+    theta: FloatArray,
+    wanted: NDArray[np.int64],
+    clusters: int = 1,
+    weighting: Weighting | None = None,
+) -> FloatArray:
+    """The products of :func:`tile_products_at` divided by sigma².
+
+    With a robust loss the data's square is replaced so that χ² of a tile, at the contrast and offset of the
+    weighting, is its loss.
+    """
+    products, rho = tile_products_at(problem, theta, wanted, clusters, weighting)
+    products = products / problem.sigma[:, None, None, None] ** 2
+    if weighting is not None and weighting.loss != "linear":
+        inner = weighting.inner
+        products[..., -1, -1] += rho - np.einsum("bi,btij,bj->bt", inner, products[..., -3:, -3:], inner)
+    return products
 
 
 def _separable(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
@@ -75,3 +172,94 @@ def hole_products(u, w, f, holes, base, column_part, pair_start, pair_base, pair
         for i in range(wanted + 2):
             for j in range(wanted + 2):
                 out[b, i, j] -= z[i] * z[j]
+
+
+def _steps(f: FloatArray) -> FloatArray:
+    step = np.ones_like(f)
+    np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
+    return step
+
+
+def _laminar_curves(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Rows (derivatives of F or X, sin X, cos X, X) per bin, the decay F (B, 1, N), and which act on X."""
+    t, q = problem.t, problem.q
+    assert problem.gap is not None
+    (transport,), (shear,) = (problem.model.of_role(role) for role in ("transport", "shear_rate"))
+    falls, moves, way = list(transport.parameters), list(shear.parameters), shear.direction
+    angle = np.radians(theta[way] - problem.phi)
+    kappa = 0.5 * q * problem.gap
+    strain = power_cumulative(t, *theta[moves])
+    gradient = np.zeros((len(q), len(theta), len(t)))
+    gradient[:, falls] = q[:, None, None] ** 2 * power_cumulative_gradient(t, *theta[falls[:2]])
+    gradient[:, moves] = (kappa * np.cos(angle))[:, None, None] * power_cumulative_gradient(
+        t, *theta[moves[:2]]
+    )
+    gradient[:, way] = (-kappa * np.sin(angle) * np.pi / 180.0)[:, None] * strain
+    x = (kappa * np.cos(angle))[:, None] * strain
+    f = (q[:, None] ** 2 * power_cumulative(t, *theta[falls]))[:, None]
+    curves = np.stack([np.sin(x), np.cos(x), x], axis=1)
+    return np.concatenate([gradient[:, wanted], curves], axis=1), f, ~np.isin(wanted, falls)
+
+
+def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:
+    """Step of a central difference, small against the parameter and its range."""
+    width = problem.table.upper[i] - problem.table.lower[i]
+    return float(6e-6 * max(abs(theta[i]), 1e-4 * min(width, 1e6), 1e-12))
+
+
+def z_rows(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], b: int, j0: int, j1: int
+) -> FloatArray:
+    """z = (derivatives, M, 1, data) of bin b for rows t2 in [j0, j1) and all t1 < j1, (P+3, j1-j0, j1)."""
+    t2, t1 = problem.t[j0:j1, None], problem.t[None, :j1]
+
+    def correlation(values: FloatArray) -> FloatArray:
+        m = problem.model.correlation(values, t1, t2, q=problem.q[b], phi=problem.phi[b], gap=problem.gap)
+        return np.broadcast_to(np.asarray(m, float), (j1 - j0, j1))
+
+    rows = []
+    for i in wanted:
+        h = np.zeros_like(theta)
+        h[i] = _difference_step(problem, theta, int(i))
+        rows.append((correlation(theta + h) - correlation(theta - h)) / (2 * h[i]))
+    data = problem.data[b, j0:j1, :j1].astype(float)
+    return np.stack([*rows, correlation(theta), np.ones_like(data), data])
+
+
+def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:
+    """1 for the used pixels t1 < t2 of these rows, (j1-j0, j1)."""
+    used = problem.mask[b, j0:j1, None] * problem.mask[b, None, :j1]
+    used *= np.arange(j1)[None, :] < np.arange(j0, j1)[:, None]
+    return used * (problem.data[b, j0:j1, :j1] != 0.0)
+
+
+def _generic_tiles(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, weighting: Weighting
+) -> tuple[FloatArray, FloatArray]:
+    """See :func:`tile_products_at`; for models without curves, derivatives by central differences."""
+    loss = get_loss(weighting.loss)
+    loss = loss if loss.name == "linear" else replace(loss, tuning=weighting.tuning)
+    n = len(problem.t)
+    edges, cluster = block_edges(n, min(clusters, n))
+    count, size = int(cluster[-1]) + 1, len(wanted) + 3
+    out = np.zeros((problem.n_bins, count * (count + 1) // 2, size, size))
+    rho = np.zeros(out.shape[:2])
+    for b in range(problem.n_bins):
+        scale = problem.sigma[b] * weighting.scale
+        for j0, j1, k2 in zip(edges[:-1], edges[1:], cluster, strict=True):
+            z = z_rows(problem, theta, wanted, b, j0, j1)
+            used = used_rows(problem, b, j0, j1)
+            residual = (z[-1] - weighting.offset[b] - weighting.contrast[b] * z[-3]) / scale
+            value, weight = loss.rho(residual**2), loss.weight(residual)
+            for i0, i1, k1 in zip(edges[:-1], edges[1:], cluster, strict=True):
+                if i0 >= j1:
+                    break
+                inside = np.s_[:, i0 : min(i1, j1)]
+                tile = k2 * (k2 + 1) // 2 + k1
+                factor = (used * weight)[inside].ravel()
+                chosen = z[:, :, i0 : min(i1, j1)].reshape(size, -1)
+                out[b, tile] += (chosen * factor) @ chosen.T
+                rho[b, tile] += float((used * value)[inside].sum())
+    return out, rho * weighting.scale**2

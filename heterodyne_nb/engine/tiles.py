@@ -1,111 +1,239 @@
-"""Products per tile of frames, with robust weights when asked: what uncertainty and robust fits are made of."""
+"""Sums over tiles of the data at one point: what errors, resampling and robust fits are made of.
+
+A tile is the pixels of one bin between two blocks of frames (for g2 a block of lags). Its products hold χ², scores and
+Gauss-Newton matrix, so other weights of tiles, bins left out and priors moved cost no further pass over the pixels.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.columns import problem_columns
-from heterodyne_nb.engine.fast import entries
-from heterodyne_nb.engine.generic import generic_tiles
-from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
-from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.models import SeparableModel
-from heterodyne_nb.models.curves import power_cumulative, power_cumulative_gradient
-from heterodyne_nb.models.homodyne import LaminarFlowModel
+from heterodyne_nb.engine.normal import NormalEquations, normal_equations
+from heterodyne_nb.engine.objective import Objective
 
 FloatArray = NDArray[np.float64]
-_NONE = np.zeros(0, np.int64)
+IntArray = NDArray[np.int64]
+
+#: Blocks of frames of bootstrap, jackknife, scenarios and stripes; each should be longer than noise stays correlated.
+BLOCKS = 12
 
 
-@dataclass(frozen=True)
-class Weighting:
-    """Per-pixel weights from the residual at given contrast and offset (both (B,)).
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Weighted products of every tile at one point; see :meth:`at`.
 
-    ``loss`` is a name known to :mod:`heterodyne_nb.engine.losses`; ``tuning`` its constant, in units of
-    the residual's scale, and ``scale`` that scale in units of sigma.
+    Attributes
+    ----------
+    objective : Objective
+    theta : (p,)
+        Published parameters.
+    wanted : (P,) int
+        Parameters by which there are derivatives.
+    blocks : int
+        Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
+    products : (B, T, P + 3, P + 3)
+        Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
+    contrast, offset : (B,)
+        Those for the residuals.
+    slope : float
+        Curvature of the loss over its weights (1 for least squares).
     """
 
+    objective: Objective
+    theta: FloatArray
+    wanted: IntArray
+    blocks: int
+    products: FloatArray
     contrast: FloatArray
     offset: FloatArray
-    loss: str = "linear"
-    tuning: float = 1.0
-    scale: float = 1.0
+    slope: float = 1.0
 
+    @classmethod
+    def at(
+        cls,
+        objective: Objective,
+        theta: ArrayLike,
+        blocks: int = BLOCKS,
+        *,
+        wanted: ArrayLike | None = None,
+        local: NormalEquations | None = None,
+        weighted: bool = True,
+    ) -> Self:
+        """Products of every tile at a point, in one pass.
 
-def tile_products_at(
-    problem: Problem,
-    theta: FloatArray,
-    wanted: NDArray[np.int64],
-    clusters: int = 1,
-    weighting: Weighting | None = None,
-) -> tuple[FloatArray, FloatArray]:
-    """Sums of weight z zᵀ over the used pixels of each tile, z = (derivatives, M, 1, data).
+        Parameters
+        ----------
+        objective : Objective
+        theta : (p,)
+            Published parameters.
+        blocks : int
+            Blocks of frames, or fewer where the data are few.
+        wanted : (P,) int, optional
+            Parameters by which derivatives are asked for; default those that the fit can move, and then the
+            curvature of a robust loss is found, too.
+        local : NormalEquations, optional
+            Those of the objective at theta, where they are known: for contrast and offset.
+        weighted : bool
+            Whether a robust loss weights the pixels; else each counts once.
+        """
+        theta = np.array(theta, float)
+        local = local or objective.equations(theta, derivatives=False)
+        inner = local.contrast, local.offset
+        slope = objective.slope_ratio(theta, *inner) if wanted is None else 1.0
+        rows = objective.moving if wanted is None else np.asarray(wanted, np.int64)
+        blocks = objective.problem.blocks(blocks)
+        weighting = objective.weighting(*inner) if weighted else None
+        products = objective.tile_products(theta, rows, blocks, weighting)
+        return cls(objective, theta, rows, blocks, products, *inner, slope)
 
-    Parameters
-    ----------
-    problem : Problem
-    theta : (p,)
-    wanted : (P,)
-    clusters : int
-        Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2 (k2 + 1) / 2 + k1``.
-    weighting : Weighting, optional
-        Without, every pixel counts once.
+    @property
+    def places(self) -> tuple[IntArray, IntArray]:
+        """Block of t2 and of t1 of every tile, (T,) each."""
+        return self.objective.problem.places(self.blocks)
 
-    Returns
-    -------
-    products : (B, T, P+3, P+3)
-    rho : (B, T)
-        Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
-    """
-    b, n = problem.n_bins, len(problem.t)
-    weighting = weighting or Weighting(np.zeros(b), np.zeros(b))
-    if not isinstance(problem.model, SeparableModel | LaminarFlowModel):
-        return generic_tiles(problem, theta, wanted, clusters, weighting)
-    edges, cluster = block_edges(n, min(clusters, n))
-    count = int(cluster[-1]) + 1
-    tiles = count * (count + 1) // 2
-    out, rho = np.zeros((b, tiles, len(wanted) + 3, len(wanted) + 3)), np.zeros((b, tiles))
-    inner = np.stack([weighting.contrast, weighting.offset, problem.sigma * weighting.scale], axis=1).astype(
-        float
-    )
-    tail = (edges, cluster, inner, LOSS_CODES[weighting.loss], float(weighting.tuning), out, rho)
-    if isinstance(problem.model, SeparableModel):
-        columns = problem_columns(problem, theta, wanted)
-        tile_products(
-            SEPARABLE, problem.data, columns.u, columns.w, _steps(columns.f), problem.mask,
-            columns.layout.column_part, *entries(columns.layout), np.zeros(0, np.bool_), *tail,
-        )  # fmt: skip
-    else:
-        u, f, is_shear = _laminar_curves(problem, theta, wanted)
-        tile_products(
-            LAMINAR, problem.data, u, u, _steps(f), problem.mask, _NONE, _NONE, _NONE, _NONE, is_shear, *tail
+    def subset(self, keep: NDArray[np.bool_]) -> Self:
+        """The same with the tiles of some bins only, ``keep`` (B,) bool; those of the others are 0."""
+        return replace(self, products=self.products * np.asarray(keep)[:, None, None, None])
+
+    # -- all tiles together ----------------------------------------------------------------------
+
+    def summed(self, weights: FloatArray | None = None) -> FloatArray:
+        """Products of every bin, (B, P + 3, P + 3), the tiles counted with weights (B, T), default 1."""
+        if weights is None:
+            return self.products.sum(axis=1)
+        return np.einsum("bt,btij->bij", weights, self.products)
+
+    def equations(
+        self, weights: FloatArray | None = None, means: FloatArray | None = None
+    ) -> NormalEquations:
+        """Normal equations by the wanted published parameters, priors included.
+
+        Parameters
+        ----------
+        weights : (B, T), optional
+            Default 1.
+        means : (number of priors,), optional
+            Centres of the priors, default those of the fit.
+        """
+        local = normal_equations(self.summed(weights), self.objective.linear)
+        return self.objective.priors.added(local, self.theta, self.wanted, means)
+
+    def internal(self, local: NormalEquations) -> tuple[FloatArray, FloatArray]:
+        """Gradient (n,) and matrix (n, n) of χ² by the internal coordinates, the loss's curvature included."""
+        found = local.by(self._jacobian)
+        return found.gradient, found.hessian * self.slope
+
+    # -- tile by tile ----------------------------------------------------------------------------
+
+    @cached_property
+    def joint_scores(self) -> FloatArray:
+        """Scores of χ²/2 of every tile by the n coordinates and m coefficients of contrast and offset, (B, T, n + m)."""
+        return np.einsum("btij,bj->bti", self.products[:, :, :-1, -3:], self._residual) @ self.outer
+
+    @cached_property
+    def joint_matrix(self) -> FloatArray:
+        """Gauss-Newton matrix of χ²/2 of all tiles by the same, (n + m, n + m); no priors."""
+        total = self._inner.sum(axis=1)
+        return self.slope * np.einsum("bia,bij,bjc->ac", self.outer, total, self.outer, optimize=True)
+
+    @cached_property
+    def outer(self) -> FloatArray:
+        """Derivatives of a bin's residual by the same are ``z @ outer``, z without data, (B, P + 2, n + m)."""
+        design, jacobian = self.objective.linear.design, self._jacobian
+        bins, (count, n), m = len(design), jacobian.shape, design.shape[2]
+        out = np.zeros((bins, count + 2, n + m))
+        out[:, :count, :n] = self.contrast[:, None, None] * jacobian
+        out[:, count:, n:] = design
+        return out
+
+    def of_bin(self, b: int) -> tuple[IntArray, FloatArray]:
+        """Which of these act on a bin (k,), and the matrices of its tiles by them (T, k, k)."""
+        acting = np.flatnonzero(np.any(self.outer[b] != 0, axis=0))
+        outer = self.outer[b][:, acting]
+        return acting, self.slope * (outer.T @ self._inner[b] @ outer)
+
+    def scores(self, step: FloatArray | None = None) -> FloatArray:
+        """Score of χ²/2 of every tile by the internal coordinates, contrast and offset eliminated, (B, T, n).
+
+        With ``step`` (n,): to first order, those at the point this far away.
+        """
+        scores = self.joint_scores @ self._follow
+        if step is None:
+            return scores
+        reduced = self.outer @ self._follow
+        return scores + np.einsum("btij,bj->bti", self._inner, reduced @ step) @ reduced
+
+    def matrix(self) -> FloatArray:
+        """Matrix of χ²/2 by the internal coordinates, contrast and offset eliminated and without priors, (n, n)."""
+        return 0.5 * self.internal(normal_equations(self.summed(), self.objective.linear))[1]
+
+    def residual_record(self) -> xr.Dataset:
+        """What a two-time fit leaves over: χ², mean residual and number of pixels of every unweighted tile.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0 pixels)
+            above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each block.
+        """
+        problem, inner = self.objective.problem, -self._residual
+        tail = self.products[:, :, -3:, -3:]
+        count = np.rint(tail[:, :, 1, 1] * problem.sigma[:, None] ** 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.einsum("bti,bi->bt", tail[:, :, 1], inner) / tail[:, :, 1, 1]
+        chi2 = np.maximum(np.einsum("bi,btij,bj->bt", inner, tail, inner), 0.0)
+        dims, seconds = ("bin", "block2", "block1"), {"units": "s"}
+        first, last = problem.block_ends(self.blocks)
+        named = {"units": "1", "long_name": "mean of c2 - model"}
+        return xr.Dataset(
+            {
+                "chi2_tile": (dims, self._square(np.where(count > 0, chi2, np.nan))),
+                "residual_tile": (dims, self._square(np.where(count > 0, mean, np.nan)), named),
+                "pixels_tile": (
+                    dims,
+                    np.nan_to_num(self._square(count)),
+                    {"long_name": "pixels in the tile"},
+                ),
+                "block_start": ("block1", first, seconds),
+                "block_end": ("block1", last, seconds),
+            }
         )
-    return out + np.swapaxes(np.tril(out, -1), 2, 3), rho * weighting.scale**2
+
+    def _square(self, values: FloatArray) -> FloatArray:
+        """(B, T) to (B, c, c), NaN above the diagonal."""
+        out = np.full((len(values), self.blocks, self.blocks), np.nan)
+        out[:, *self.places] = values
+        return out
+
+    @property
+    def _residual(self) -> FloatArray:
+        """Residual of z with its sign, (B, 3)."""
+        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
+
+    @cached_property
+    def _follow(self) -> FloatArray:
+        """How coordinates move themselves and, with them, contrast and offset, (n + m, n)."""
+        linear, total, n = self.objective.linear, self.summed(), self._jacobian.shape[1]
+        cross = np.einsum("b,bpi,bia->pa", self.contrast, total[:, :-3, -3:-1], linear.design)
+        return np.concatenate([np.eye(n), -linear.solve(total).share(self._jacobian.T @ cross)])
+
+    @cached_property
+    def _jacobian(self) -> FloatArray:
+        return self.objective.coordinates.jacobian(self.theta)[self.wanted]
+
+    @property
+    def _inner(self) -> FloatArray:
+        return self.products[:, :, :-1, :-1]
 
 
-def _steps(f: FloatArray) -> FloatArray:
-    step = np.ones_like(f)
-    np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
-    return step
-
-
-def _laminar_curves(
-    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]
-) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Rows (derivatives of F or X, sin X, cos X, X) per bin, the decay F (B, 1, N), and which act on X."""
-    t, q = problem.t, problem.q
-    assert problem.gap is not None
-    angle = np.radians(theta[6] - problem.phi)
-    kappa = 0.5 * q * problem.gap
-    strain = power_cumulative(t, *theta[3:6])
-    gradient = np.zeros((len(q), 7, len(t)))
-    gradient[:, :3] = q[:, None, None] ** 2 * power_cumulative_gradient(t, *theta[:2])
-    gradient[:, 3:6] = (kappa * np.cos(angle))[:, None, None] * power_cumulative_gradient(t, *theta[3:5])
-    gradient[:, 6] = (-kappa * np.sin(angle) * np.pi / 180.0)[:, None] * strain
-    x = (kappa * np.cos(angle))[:, None] * strain
-    f = (q[:, None] ** 2 * power_cumulative(t, *theta[:3]))[:, None]
-    curves = np.stack([np.sin(x), np.cos(x), x], axis=1)
-    return np.concatenate([gradient[:, wanted], curves], axis=1), f, np.asarray(wanted) >= 3
+def residual_record(
+    objective: Objective, theta: ArrayLike, blocks: int = BLOCKS, local: NormalEquations | None = None
+) -> xr.Dataset:
+    """:meth:`Tiles.residual_record` at a point, in one pass without derivatives and without weights."""
+    return Tiles.at(objective, theta, blocks, wanted=(), local=local, weighted=False).residual_record()

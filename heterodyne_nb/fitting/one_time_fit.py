@@ -17,6 +17,7 @@ from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.two_time_fit import FitRun, Solved
 from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.optimize.guess import drawn_between, start_ranges
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.result import FitResult, collect_provenance
 
@@ -196,34 +197,13 @@ def _sampled(
 
 
 def _sample(objective: OneTimeObjective, rng: np.random.Generator, keep_given: bool) -> np.ndarray:
-    """Log-uniform where the natural range spans decades, uniform elsewhere."""
-    table = objective.problem.table
+    """One start vector; stated values kept if ``keep_given``."""
+    problem, table = objective.problem, objective.problem.table
     theta = np.array(table.values, float)
-    for i, name in enumerate(table.names):
-        if not table.vary[i] or (keep_given and table.given[i]):
-            continue
-        lower, upper = _natural_range(objective.problem, name, table.lower[i], table.upper[i])
-        if lower > 0 and upper / lower > 30:
-            theta[i] = np.exp(rng.uniform(np.log(lower), np.log(upper)))
-        else:
-            theta[i] = rng.uniform(lower, upper)
+    for i, ends in start_ranges(problem.model, table, problem.q, *problem.ends).items():
+        if not (keep_given and table.given[i]):
+            theta[i] = drawn_between(rng, *ends)
     return objective.from_internal(objective.to_internal(theta))
-
-
-def _natural_range(problem: OneTimeProblem, name: str, lower: float, upper: float) -> tuple[float, float]:
-    first, last = problem.ends
-    q = max(float(problem.q.max()), 1e-12)
-    known = {
-        "Gamma": (0.05 / last, 2.0 / first),
-        "alpha": (0.4, 2.0),
-        "J_ref": (0.02 / (q**2 * last), 2.0 / (q**2 * first)),
-        "J_sample": (0.02 / (q**2 * last), 2.0 / (q**2 * first)),
-        "v": (0.3 / (q * last), np.pi / (q * first)),
-        "phi0": (-90.0, 90.0),
-    }
-    low, high = known.get(name, (lower, upper))
-    low, high = max(low, lower), min(high, upper)
-    return (low, high) if low < high else (lower, upper)
 
 
 def one_time_result(

@@ -17,6 +17,7 @@ from heterodyne_nb.engine import (
     RobustObjective,
     kernels_ready,
     problem_from_dataset,
+    residual_record,
     residual_scale,
 )
 from heterodyne_nb.errors import FitWarning, warn
@@ -28,8 +29,7 @@ from heterodyne_nb.options import FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
-from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
-from heterodyne_nb.uncertainty.tile_record import tile_record
+from heterodyne_nb.uncertainty.delta import curve_bands
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
@@ -180,7 +180,7 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(tile_record(objective, theta)),
+        bins=_bins(problem, local, spread).merge(residual_record(objective, theta, local=local)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -220,7 +220,7 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     more = curve_bands(problem.model, theta, extra, problem.t)
     for name, curve in problem.model.curves(theta, problem.t).items():
         (low, high), (lower, upper) = bands[name], more[name]
-        least, most = physical_range(name)
+        least, most = problem.model.curve(name).range
         lower = np.maximum(curve - np.hypot(curve - low, curve - lower), least)
         upper = np.minimum(curve + np.hypot(high - curve, upper - curve), most)
         bands[name] = np.minimum(lower, curve), np.maximum(upper, curve)

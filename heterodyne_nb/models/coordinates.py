@@ -1,29 +1,28 @@
 """Good coordinates to fit in, published ones to report: the map between the two.
 
-Each curve has a chart of its own (:mod:`heterodyne_nb.models.charts`); the shift f2, an exact null direction, is not
-fitted at all. A block with a fixed or tied parameter keeps its published coordinates.
+Each curve has a parametrisation of its own (:mod:`heterodyne_nb.models.parametrisations`); the shift f2, an exact null
+direction, is not fitted at all. A curve with a fixed or tied parameter keeps its published coordinates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.models.charts import (
-    Block,
-    Chart,
-    FractionChart,
-    PositiveChart,
-    PowerChart,
-    Times,
-    TransportChart,
-)
+from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.parameters import ParameterTable
-
-__all__ = ["Block", "Coordinates"]
+from heterodyne_nb.models.parametrisations import Parametrisation, RelativeChange, Times, parametrisation_of
 
 FloatArray = NDArray[np.float64]
-_CHARTS = {"fraction": FractionChart, "power": PowerChart, "transport": PositiveChart}
+#: Typical sizes of an exponent and of a direction (degrees) that are their own coordinates.
+_PLAIN_SIZES = {"exponent": 0.3, "direction": 10.0}
+
+
+def fitted_curves(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+    """The curves that have a parametrisation, in the order of their parameters."""
+    return tuple(sorted(filter(parametrisation_of, curves), key=lambda curve: curve.parameters))
 
 
 class Coordinates:
@@ -32,34 +31,37 @@ class Coordinates:
     Parameters
     ----------
     table : ParameterTable
-    blocks : tuple of Block
-        Curves of the model; parameters in no block are their own coordinates.
+    curves : iterable of Curve
+        Curves of the model; parameters in none that has a parametrisation are their own coordinates.
     first, last : float
         First and last frame time in s.
     """
 
-    def __init__(self, table: ParameterTable, blocks: tuple[Block, ...], first: float, last: float) -> None:
-        self.table, self.times = table, Times(first, last)
+    def __init__(self, table: ParameterTable, curves: Iterable[Curve], first: float, last: float) -> None:
+        self.table, self.times, every = table, Times(first, last), tuple(curves)
         self.lower, self.upper = np.array(table.lower, float), np.array(table.upper, float)
         vary, tied = np.array(table.vary, bool), {t for t in table.tie if t}
         alone = [v and n not in tied for v, n in zip(vary, table.names, strict=True)]
-        self.blocks = tuple(b for b in blocks if all(alone[i] for i in b.indices))
-        self.charts = tuple(self._chart(block) for block in self.blocks)
-        inside = {i for b in self.blocks for i in b.indices}
-        shifts = {b.shift for b in self.blocks if b.shift is not None}
-        self.order = [i for b in self.blocks for i in b.indices]
+        self.curves = tuple(c for c in fitted_curves(every) if all(alone[i] for i in c.indices))
+        self.parametrisations = tuple(self._parametrisation(curve) for curve in self.curves)
+        inside = {i for c in self.curves for i in c.indices}
+        shifts = {c.shift for c in self.curves if c.shift is not None}
+        self.order = [i for c in self.curves for i in c.indices]
         self.order += [i for i in range(len(vary)) if vary[i] and i not in inside and i not in shifts]
         self.source = np.array([table.names.index(t) if t else i for i, t in enumerate(table.tie)])
+        self._parts = {i: part for c in every for i, part in c.parts.items()}
+        self._parts |= {c.direction: "direction" for c in every if c.direction is not None}
         self.scale = self._scales()
 
-    def _chart(self, block: Block) -> Chart:
-        common = block, self.times, self.lower, self.upper, np.array(self.table.vary, bool)
-        chart = _CHARTS[block.kind](*common)
-        known = any(self.table.prior[i] is not None for i in block.indices)  # of published parameters
-        values = np.array(self.table.values, float)
-        if block.kind == "transport" and not known and TransportChart.suits(chart, values):
-            return TransportChart(*common)
-        return chart
+    def _parametrisation(self, curve: Curve) -> Parametrisation:
+        common = curve, self.times, self.lower, self.upper, np.array(self.table.vary, bool)
+        make = parametrisation_of(curve)
+        assert make is not None
+        plain = make(*common)
+        known = any(self.table.prior[i] is not None for i in curve.indices)  # of published parameters
+        if not known and RelativeChange.suits(plain, np.array(self.table.values, float)):
+            return RelativeChange(*common)
+        return plain
 
     @property
     def size(self) -> int:
@@ -69,7 +71,7 @@ class Coordinates:
     @property
     def sets(self) -> list[tuple[int, ...]]:
         """The published parameters that each internal coordinate sets."""
-        inside = [one for chart in self.charts for one in chart.sets]
+        inside = [one for own in self.parametrisations for one in own.sets]
         return inside + [(i,) for i in self.order[len(inside) :]]
 
     def _scales(self) -> FloatArray:
@@ -80,45 +82,42 @@ class Coordinates:
         floor = np.where(self.lower[self.order] > 0, 0.0, 1e-3 * np.minimum(width, 1e4))
         scale = np.maximum(np.abs(raw), floor)  # what cannot be zero has the size of its start
         for k, i in enumerate(self.order):
-            if self.table.names[i].startswith(("alpha", "beta")):
-                scale[k] = 0.3
-            elif self.table.names[i].startswith("phi0"):
-                scale[k] = 10.0
-        for part, chart in self.placed():
-            scale[part] = chart.scale(raw[part])
+            scale[k] = _PLAIN_SIZES.get(self._parts.get(i, ""), scale[k])
+        for part, own in self.placed():
+            scale[part] = own.scale(raw[part])
         return scale
 
-    def placed(self) -> list[tuple[slice, Chart]]:
-        """Each chart with the place of its coordinates."""
-        starts = np.cumsum([0, *(len(chart.indices) for chart in self.charts)])
+    def placed(self) -> list[tuple[slice, Parametrisation]]:
+        """Each parametrisation with the place of its coordinates."""
+        starts = np.cumsum([0, *(len(own.indices) for own in self.parametrisations)])
         return [
-            (slice(at, at + len(chart.indices)), chart)
-            for at, chart in zip(starts.tolist(), self.charts, strict=False)
+            (slice(at, at + len(own.indices)), own)
+            for at, own in zip(starts.tolist(), self.parametrisations, strict=False)
         ]
 
     def _raw(self, theta: FloatArray) -> FloatArray:
         raw = theta[self.order].astype(float)
-        for part, chart in self.placed():
-            raw[part] = chart.raw(theta)
+        for part, own in self.placed():
+            raw[part] = own.raw(theta)
         return raw
 
     def simplest(self, z: FloatArray) -> FloatArray:
         """Internal coordinates with every curve replaced by a constant one."""
         raw = np.asarray(z, float) * self.scale
-        for part, chart in self.placed():
-            raw[part] = chart.simplest(raw[part])
+        for part, own in self.placed():
+            raw[part] = own.simplest(raw[part])
         return raw / self.scale
 
     def labels(self) -> list[str]:
         """A name for each internal coordinate."""
-        inside = [label for chart in self.charts for label in chart.labels(self.table.names)]
+        inside = [label for own in self.parametrisations for label in own.labels(self.table.names)]
         return inside + [self.table.names[i] for i in self.order[len(inside) :]]
 
     def complete(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which internal coordinates (n,) follow from the published parameters that are known (p,)."""
         out = np.array(known)[self.order]
-        for part, chart in self.placed():
-            out[part] = known[list(chart.indices)].all()
+        for part, own in self.placed():
+            out[part] = known[list(own.indices)].all()
         return out
 
     def to_internal(self, theta: FloatArray) -> FloatArray:
@@ -130,8 +129,8 @@ class Coordinates:
         raw = np.asarray(z, float) * self.scale
         theta = np.array(self.table.values, float)
         theta[self.order] = raw
-        for part, chart in self.placed():
-            chart.set(theta, raw[part])
+        for part, own in self.placed():
+            own.set(theta, raw[part])
         theta = np.clip(theta, self.lower, self.upper)
         return theta[self.source]
 
@@ -140,8 +139,8 @@ class Coordinates:
         raw = self._raw(theta)
         out = np.zeros((len(theta), self.size))
         out[self.order, np.arange(self.size)] = 1.0
-        for part, chart in self.placed():
-            out[list(chart.indices), part] = chart.jacobian(theta, raw[part])
+        for part, own in self.placed():
+            out[list(own.indices), part] = own.jacobian(theta, raw[part])
         return out[self.source] * self.scale
 
     def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -151,8 +150,8 @@ class Coordinates:
         """
         lower, upper = self.lower[self.order].copy(), self.upper[self.order].copy()
         raw = self._raw(theta)
-        for part, chart in self.placed():
-            lower[part], upper[part] = chart.box(theta)
+        for part, own in self.placed():
+            lower[part], upper[part] = own.box(theta)
         lower, upper = np.minimum(lower, raw), np.maximum(upper, raw)
         return lower / self.scale, upper / self.scale
 
@@ -169,8 +168,8 @@ class Coordinates:
         lower, upper = self.internal_bounds(theta)
         z = self.to_internal(theta)
         matrix, lower, upper = np.eye(self.size), lower - z, upper - z
-        for part, chart in self.placed():
-            matrix[part, part], lower[part], upper[part] = chart.room(theta)
+        for part, own in self.placed():
+            matrix[part, part], lower[part], upper[part] = own.room(theta)
             matrix[part, part] /= self.scale[part, None]
         unit = 1.0 / np.abs(matrix).max(axis=0, initial=0.0)  # no step of 1 moves z by more than that
         return matrix * unit, np.minimum(lower, 0.0) / unit, np.maximum(upper, 0.0) / unit

@@ -1,4 +1,4 @@
-"""Curves in time and their exact integrals, with derivatives.
+"""Curves in time: what a model says of each, their values and exact integrals, with derivatives.
 
 Power law ``c(t) = amplitude * t**exponent + offset`` (transport coefficient, velocity, shear rate) and the
 fraction ``x(t) = f0 exp(f1 (t - f2)) + f3``; He et al., PNAS 121 (2024) e2401162121 and PNAS (2025)
@@ -7,12 +7,140 @@ fraction ``x(t) = f0 exp(f1 (t - f2)) + f3``; He et al., PNAS 121 (2024) e240116
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+
+#: What a curve may be, with the least and the largest value it can have.
+ROLES: dict[str, tuple[float, float]] = {
+    "transport": (0.0, np.inf),
+    "velocity": (-np.inf, np.inf),
+    "shear_rate": (-np.inf, np.inf),
+    "fraction": (0.0, 1.0),  # of the field
+    "intensity_fraction": (0.0, 1.0),
+    "relaxation_rate": (0.0, np.inf),
+    "exponent": (-np.inf, np.inf),
+    "other": (-np.inf, np.inf),
+}
+#: Roles whose curves carry fringes or shear along a direction.
+FLOWS = ("velocity", "shear_rate")
+#: What each parameter of a curve is, by the form of the curve and in this order; the shift may be left out.
+FORMS: dict[str, tuple[str, ...]] = {
+    "constant": ("amplitude",),
+    "power_law": ("amplitude", "exponent", "offset"),
+    "exponential": ("amplitude", "rate", "offset", "shift"),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve that parameters of a model describe; of a one-time model, a constant.
+
+    Attributes
+    ----------
+    name, unit : str
+        As they are reported.
+    role : str
+        One of :data:`ROLES`. It decides limits, start values, derived figures (D = J/2, displacement) and words.
+    parameters : tuple of int
+        Places of its parameters in the published vector.
+    form : str or None
+        One of :data:`FORMS`, with ``parameters`` in the order given there; the curve is then evaluated, fitted in
+        coordinates of its own (:mod:`heterodyne_nb.models.parametrisations`) and searched for. None: the model's
+        ``curves`` evaluates it.
+    direction : int or None
+        Place of the direction of a flow, in degrees.
+    component : str
+        The component it belongs to, for models of several.
+    label : str
+        What it is, in words; default the name.
+    limits : (float, float) or None
+        Least and largest value; default those of the role.
+    start : (float, float) or None
+        Where a search may begin, for a constant; default a range of the role, or the bounds of the parameter.
+    """
+
+    name: str
+    unit: str
+    role: str = "other"
+    parameters: tuple[int, ...] = ()
+    form: str | None = None
+    direction: int | None = None
+    component: str = ""
+    label: str = ""
+    limits: tuple[float, float] | None = None
+    start: tuple[float, float] | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest value that it can have."""
+        return ROLES[self.role] if self.limits is None else self.limits
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Places of the parameters that are fitted: all but the shift, an exact null direction."""
+        return self.parameters[:3]
+
+    @property
+    def shift(self) -> int | None:
+        """Place of the shift of an exponential, where it has one."""
+        return self.parameters[3] if self.form == "exponential" and len(self.parameters) > 3 else None
+
+    @property
+    def parts(self) -> dict[int, str]:
+        """What each of its parameters is: one of the words of :data:`FORMS`, or ``"single"``."""
+        if self.role == "exponent":
+            return dict.fromkeys(self.parameters, "exponent")
+        words = FORMS[self.form] if self.form else ("single",) * len(self.parameters)
+        return dict(zip(self.parameters, words, strict=False))
+
+    @property
+    def suffix(self) -> str:
+        """The component as the curve's name ends with it, or nothing."""
+        end = f"_{self.component}"
+        return end if self.component and self.name.endswith(end) else ""
+
+    def value(self, theta: FloatArray, t: ArrayLike) -> Any:
+        """Values at times ``t`` (s), for a published vector; the curve must have a form."""
+        values = [theta[i] for i in self.parameters]
+        if self.form == "power_law":
+            return power_law(t, *values)
+        if self.form == "exponential":
+            f0, f1, f3, f2 = values if len(values) == 4 else (*values, 0.0)
+            return fraction(t, f0, f1, f2, f3)
+        return values[0] + np.zeros(np.shape(t))
+
+    def at(self, theta: FloatArray, t: float) -> float:
+        """The value at one time (s)."""
+        if self.form != "power_law":
+            return float(self.value(theta, t))
+        i, j, k = self.parameters
+        return float(theta[i] * t ** theta[j] + theta[k])
+
+    def reverse(self, theta: FloatArray) -> None:
+        """Change the sign of the curve in a published vector."""
+        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset")]] *= -1.0
+
+    def complement(self, theta: FloatArray) -> None:
+        """Replace the curve x by 1 - x in a published vector."""
+        self.reverse(theta)
+        theta[self.parameters[2 if self.form == "exponential" else 0]] += 1.0
+
+    def start_range(self, q: float, shortest: float, longest: float) -> tuple[float, float] | None:
+        """Range of a constant that shows in data with times (s) from the shortest to the longest, at q (1/Å)."""
+        if self.start is not None or self.form != "constant":
+            return self.start
+        ranges = {
+            "transport": (0.02 / (q**2 * longest), 2.0 / (q**2 * shortest)),
+            "velocity": (0.3 / (q * longest), np.pi / (q * shortest)),
+            "relaxation_rate": (0.05 / longest, 2.0 / shortest),
+            "exponent": (0.4, 2.0),
+        }
+        return ranges.get(self.role)
 
 
 def power_law(t: ArrayLike, amplitude: float, exponent: float, offset: float) -> Any:

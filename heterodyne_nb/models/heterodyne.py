@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
-from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
+    Curve,
     fraction,
     fraction_gradient,
     power_cumulative,
     power_cumulative_gradient,
     power_integral,
-    power_law,
 )
+from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
 from heterodyne_nb.models.parameters import PARAMETERS
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift, Swap
 
 _REF, _SAMPLE, _VELOCITY, _FRACTION, _PHI0 = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 13), 13
 _DEGREE = np.pi / 180.0
@@ -29,12 +28,30 @@ class HeterodyneModel(SeparableModel):
 
     name = "heterodyne"
     parameters = PARAMETERS["heterodyne"]
-    curve_units = {"J_ref": "Å²/s", "J_sample": "Å²/s", "v": "Å/s", "x_sample": "1"}
-    blocks = (
-        Block("transport", (0, 1, 2)),
-        Block("transport", (3, 4, 5)),
-        Block("power", (6, 7, 8)),
-        Block("fraction", (9, 10, 12), shift=11),
+    curve_specs = (
+        Curve(
+            "J_ref", "Å²/s", "transport", (0, 1, 2), "power_law", component="ref",
+            label="transport coefficient of the reference",
+        ),
+        Curve(
+            "J_sample", "Å²/s", "transport", (3, 4, 5), "power_law", component="sample",
+            label="transport coefficient of the sample",
+        ),
+        Curve(
+            "v", "Å/s", "velocity", (6, 7, 8), "power_law", direction=13, component="sample",
+            label="velocity of the sample against the reference",
+        ),
+        Curve(
+            "x_sample", "1", "fraction", (9, 10, 12, 11), "exponential", component="sample",
+            label="fraction of the sample in the field",
+        ),
+    )  # fmt: skip
+    symmetries = (
+        Swap((("J_ref", "J_sample"),), complement="x_sample", larger="J_sample"),
+        HalfTurn(),
+        Reversal(),
+        Shift("x_sample"),
+        RatioSign("x_sample"),
     )
 
     def correlation(
@@ -63,16 +80,6 @@ class HeterodyneModel(SeparableModel):
             + 2 * r1 * r2 * s1 * s2 * np.exp(-0.5 * (decay_r + decay_s)) * np.cos(phase)
         )
         return total / ((s1**2 + r1**2) * (s2**2 + r2**2))
-
-    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
-        """J_ref, J_sample (Å²/s), v (Å/s) and x_sample at times ``t`` (s)."""
-        p = self.unpack(params)
-        return {
-            "J_ref": power_law(t, *p[_REF]),
-            "J_sample": power_law(t, *p[_SAMPLE]),
-            "v": power_law(t, *p[_VELOCITY]),
-            "x_sample": fraction(t, *p[_FRACTION]),
-        }
 
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: reference, sample and cross term."""

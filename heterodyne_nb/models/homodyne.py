@@ -10,23 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, TwoTimeModel, ordered_times
-from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
+    Curve,
     power_cumulative,
     power_cumulative_gradient,
     power_integral,
-    power_law,
+)
+from heterodyne_nb.models.model import (
+    FloatArray,
+    Parameters,
+    SeparableModel,
+    Terms,
+    TwoTimeModel,
+    ordered_times,
 )
 from heterodyne_nb.models.parameters import PARAMETERS
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal
+
+_TRANSPORT = Curve("J", "Å²/s", "transport", (0, 1, 2), "power_law", label="transport coefficient")
 
 
 class StaticModel(SeparableModel):
     """M = exp(-q² |∫J|), J(t) = D0 t^alpha + D_offset. Isotropic pools azimuths, anisotropic keeps them."""
 
-    curve_units = {"J": "Å²/s"}
-    blocks = (Block("transport", (0, 1, 2)),)
+    curve_specs = (_TRANSPORT,)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,10 +55,6 @@ class StaticModel(SeparableModel):
         decay = np.abs(power_integral(early, late, *values)) * np.asarray(q, float) ** 2
         return np.exp(-decay + 0.0 * np.asarray(phi, float))
 
-    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
-        """Transport coefficient J(t) in Å²/s."""
-        return {"J": power_law(t, *self.unpack(params))}
-
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""
         values = self.unpack(params)
@@ -69,8 +72,11 @@ class LaminarFlowModel(TwoTimeModel):
     name = "laminar_flow"
     parameters = PARAMETERS["laminar_flow"]
     needs_gap = True
-    curve_units = {"J": "Å²/s", "gamma_dot": "1/s"}
-    blocks = (Block("transport", (0, 1, 2)), Block("power", (3, 4, 5)))
+    curve_specs = (
+        _TRANSPORT,
+        Curve("gamma_dot", "1/s", "shear_rate", (3, 4, 5), "power_law", direction=6, label="shear rate"),
+    )
+    symmetries = (HalfTurn(), Reversal())
 
     def correlation(
         self,
@@ -91,8 +97,3 @@ class LaminarFlowModel(TwoTimeModel):
         decay = q**2 * np.abs(power_integral(early, late, *values[:3]))
         x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6])
         return np.exp(-decay) * np.sinc(x / np.pi) ** 2
-
-    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
-        """Transport coefficient J(t) in Å²/s and shear rate in 1/s."""
-        values = self.unpack(params)
-        return {"J": power_law(t, *values[:3]), "gamma_dot": power_law(t, *values[3:6])}

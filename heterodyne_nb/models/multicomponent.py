@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,18 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import FloatArray, Parameters, SeparableModel, ordered_times
-from heterodyne_nb.models.coordinates import Block
 from heterodyne_nb.models.curves import (
+    Curve,
     fraction,
     fraction_gradient,
     power_cumulative,
     power_cumulative_gradient,
     power_integral,
-    power_law,
 )
+from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
 from heterodyne_nb.models.parameters import multicomponent_parameters
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
 _DEGREE = np.pi / 180.0
 
@@ -46,16 +46,6 @@ class _Places:
         return slice(self.transport.stop + 3, self.transport.stop + 6)
 
     @property
-    def blocks(self) -> tuple[Block, ...]:
-        def at(where: slice) -> tuple[int, ...]:
-            return tuple(range(where.start, where.stop))
-
-        own = (Block("transport", at(self.transport)),)
-        if self.k == 0:
-            return own
-        return (*own, Block("power", at(self.velocity)), Block("fraction", at(self.fraction)))
-
-    @property
     def phi0(self) -> int:
         return self.transport.stop + 6
 
@@ -70,12 +60,37 @@ class MulticomponentModel(SeparableModel):
         self.name = f"multicomponent_{self.n}"
         self.parameters = multicomponent_parameters(self.n)
         self.places = [_Places(k) for k in range(self.n)]
-        self.blocks = tuple(b for place in self.places for b in place.blocks)
-        self.curve_units = {
-            **{f"J_{k + 1}": "Å²/s" for k in range(self.n)},
-            **{f"v_{k + 1}": "Å/s" for k in range(1, self.n)},
-            **{f"x_{k + 1}": "1" for k in range(self.n)},
-        }
+        self.curve_specs = tuple(self._curves())
+        self.symmetries = (
+            *(
+                Swap(((f"J_{k}", f"J_{k + 1}"), (f"v_{k}", f"v_{k + 1}"), (f"x_{k}", f"x_{k + 1}")))
+                for k in range(2, self.n)
+            ),
+            HalfTurn(),
+            Reversal(),
+        )
+
+    def _curves(self) -> Iterator[Curve]:
+        """J_k of every component, v_k and x_k of the moving ones; x_1 is what they leave."""
+
+        def at(where: slice) -> tuple[int, ...]:
+            return tuple(range(where.start, where.stop))
+
+        for c in self.places:
+            k = str(c.k + 1)
+            what = f"transport coefficient of component {k}"
+            yield Curve(f"J_{k}", "Å²/s", "transport", at(c.transport), "power_law", component=k, label=what)
+        for c in self.places[1:]:
+            k = str(c.k + 1)
+            what = f"velocity of component {k}"
+            yield Curve(
+                f"v_{k}", "Å/s", "velocity", at(c.velocity), "power_law", c.phi0, component=k, label=what
+            )
+        yield Curve("x_1", "1", "fraction", component="1", label="fraction of component 1 in the field")
+        for c in self.places[1:]:
+            k = str(c.k + 1)
+            what = f"fraction of component {k} in the field"
+            yield Curve(f"x_{k}", "1", "fraction", at(c.fraction), "exponential", component=k, label=what)
 
     def _fractions(self, p: FloatArray, t: Any) -> list[Any]:
         moving = []
@@ -86,13 +101,9 @@ class MulticomponentModel(SeparableModel):
 
     def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
         """J_k (Å²/s), v_k (Å/s) and x_k of every component at times ``t`` (s)."""
-        p = self.unpack(params)
-        x = self._fractions(p, np.asarray(t, float))
-        return {
-            **{f"J_{c.k + 1}": power_law(t, *p[c.transport]) for c in self.places},
-            **{f"v_{c.k + 1}": power_law(t, *p[c.velocity]) for c in self.places[1:]},
-            **{f"x_{c.k + 1}": x[c.k] for c in self.places},
-        }
+        found = super().curves(params, t)
+        found["x_1"] = self._fractions(self.unpack(params), np.asarray(t, float))[0]
+        return {curve.name: found[curve.name] for curve in self.curve_specs}
 
     def correlation(
         self,

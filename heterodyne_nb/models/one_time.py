@@ -1,14 +1,21 @@
-"""One-time models: heterodyne at equilibrium (Eq. S-98) and the stretched exponential (KWW)."""
+"""One-time models: heterodyne at equilibrium (Eq. S-98), the stretched exponential (KWW), and both heterodyne models
+as one function of lag, ``heterodyne_model``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.models.base import OneTimeModel, Parameters
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.heterodyne import HeterodyneModel
+from heterodyne_nb.models.model import OneTimeModel, Parameters, numbers
 from heterodyne_nb.models.parameters import PARAMETERS
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -16,6 +23,17 @@ class HeterodyneEquilibriumModel(OneTimeModel):
 
     name = "heterodyne_equilibrium"
     parameters = PARAMETERS["heterodyne_equilibrium"]
+    curve_specs = (
+        Curve("fraction", "1", "intensity_fraction", (0,), "constant", component="sample"),
+        Curve("J_ref", "Å²/s", "transport", (1,), "constant", component="ref"),
+        Curve("J_sample", "Å²/s", "transport", (2,), "constant", component="sample"),
+        Curve("v", "Å/s", "velocity", (3,), "constant", direction=4, component="sample"),
+    )
+    symmetries = (
+        Swap((("J_ref", "J_sample"),), complement="fraction", larger="J_sample"),
+        HalfTurn(),
+        Reversal(),
+    )
 
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
@@ -36,6 +54,10 @@ class KWWModel(OneTimeModel):
 
     name = "kww"
     parameters = PARAMETERS["kww"]
+    curve_specs = (
+        Curve("Gamma", "1/s", "relaxation_rate", (0,), "constant"),
+        Curve("alpha", "1", "exponent", (1,), "constant"),
+    )
 
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
@@ -44,3 +66,92 @@ class KWWModel(OneTimeModel):
         gamma, alpha = self.unpack(params)
         tau, q, phi = np.broadcast_arrays(np.abs(np.asarray(tau, float)), q, phi)
         return np.exp(-2.0 * (gamma * tau) ** alpha)
+
+
+def heterodyne_model(
+    tau: ArrayLike,
+    params: Sequence[float] | Mapping[str, float],
+    q: ArrayLike,
+    phi: ArrayLike,
+    *,
+    t1: float | None = None,
+    contrast: float | None = None,
+    offset: float = 1.0,
+) -> Any:
+    """Heterodyne correlation against lag.
+
+    Parameters
+    ----------
+    tau : array_like
+        Lags in s.
+    params : sequence or mapping
+        5 values (fraction, J_ref, J_sample, v, phi0): at equilibrium, Eq. S-98; or the 14 published
+        parameters of the nonequilibrium model, Eq. S-95, evaluated between ``t1`` and ``t1 + tau``.
+    q, phi : array_like
+        Wave vectors in 1/Å and azimuths in degrees.
+    t1 : float, optional
+        Start time in s for the 14-parameter form. Default: the smallest positive lag, which is the time
+        of the first frame when the lags are multiples of the frame time.
+    contrast, offset : float, optional
+        With a contrast, g2 = offset + contrast * M is returned; without, M.
+
+    Returns
+    -------
+    ndarray or xarray.DataArray
+        On the grid (q, phi, tau), axes of scalar arguments dropped; a DataArray when any of tau, q,
+        phi is one.
+
+    Raises
+    ------
+    ConfigurationError
+        For a wrong number of parameters or an unusable start time.
+    """
+    shapes = [np.shape(a) for a in (q, phi, tau)]
+    grid_q, grid_phi, grid_tau = np.meshgrid(
+        *(np.ravel(numbers(a, name)) for name, a in (("q", q), ("phi", phi), ("tau", tau))), indexing="ij"
+    )
+    values = list(params.values()) if isinstance(params, Mapping) else list(np.ravel(params))
+    if len(values) == 5:
+        model = HeterodyneEquilibriumModel()
+        m = model.correlation(_ordered(model, params, values), grid_tau, q=grid_q, phi=grid_phi)
+    else:
+        full = HeterodyneModel()
+        start = _start_time(grid_tau) if t1 is None else float(numbers(t1, "t1"))
+        m = full.correlation(_ordered(full, params, values), start, start + grid_tau, q=grid_q, phi=grid_phi)
+    if contrast is not None:
+        m = offset + contrast * m
+    m = m.reshape(tuple(n for shape in shapes for n in shape))
+    return _labelled(m, q, phi, tau, g2=contrast is not None)
+
+
+def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:
+    if not isinstance(params, Mapping):
+        return values
+    unknown = sorted(set(params) ^ set(model.parameter_names))
+    if unknown:
+        raise ConfigurationError(
+            f"parameters {', '.join(unknown)} are unknown or missing",
+            expected=", ".join(model.parameter_names),
+        )
+    return [params[name] for name in model.parameter_names]
+
+
+def _start_time(tau: Any) -> float:
+    positive = tau[tau > 0]
+    if positive.size == 0:
+        raise ConfigurationError("no positive lag, so no start time can be taken", hint="give t1=")
+    return float(positive.min())
+
+
+def _labelled(m: Any, q: Any, phi: Any, tau: Any, *, g2: bool) -> Any:
+    import xarray as xr
+
+    if not any(isinstance(a, xr.DataArray) for a in (q, phi, tau)):
+        return m
+    coords, dims = {}, []
+    for name, axis, unit in (("q", q, "1/Å"), ("phi", phi, "deg"), ("tau", tau, "s")):
+        if np.ndim(axis):
+            dims.append(name)
+            coords[name] = (name, np.asarray(axis, float), {"units": unit})
+    name, label = ("g2", "intensity correlation") if g2 else ("M", "normalised correlation")
+    return xr.DataArray(m, dims=dims, coords=coords, name=name, attrs={"units": "1", "long_name": label})

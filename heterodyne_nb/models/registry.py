@@ -9,11 +9,12 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.base import Model, ModelPlugin, adapt_plugin
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
+from heterodyne_nb.models.model import Model
 from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel, KWWModel
+from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
 from heterodyne_nb.options import MODES
 
 #: Entry-point group in which installed packages announce model plugins.

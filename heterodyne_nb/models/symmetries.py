@@ -1,25 +1,148 @@
-"""Which of several equivalent parameter vectors is reported (THEORY: exact symmetries of the models).
+"""What data can never tell (THEORY: exact symmetries), and which of the equivalent parameter vectors is reported.
 
-(v, phi0) -> (-v, phi0) and phi0 -> phi0 + 180° leave the heterodyne model unchanged, and so does swapping the two
-components. Reported: v >= 0 at mid-time, phi0 in (-90°, 90°], and the sample as the component with the larger J at
-mid-time, halfway between the first and the last frame: there the data tell the two apart best. A rule is applied
-only where no bound, fixed value, tie or prior speaks against it. Of several moving components only all velocities
-together, or one with half a turn of its direction, may change sign.
+A model lists its symmetries. One that is broken by labelling has a rule: v >= 0 at mid-time, phi0 in (-90°, 90°], the
+component with the larger J at mid-time is the sample (halfway between the first and the last frame: there the data
+tell the two apart best). A rule is applied only where no bound, fixed value, tie or prior speaks against it. Others
+are broken by limits of curves, or by a parameter that is not fitted.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from heterodyne_nb.models.curves import FLOWS, Curve
 
 FloatArray = NDArray[np.float64]
 #: Angles closer than this (degrees) measure the same component of a velocity.
 _SAME_ANGLE = 0.5
 #: Directions of flow closer than this (degrees) are the same.
 SAME_DIRECTION = 2.0
+
+
+@dataclass(frozen=True)
+class Symmetry(ABC):
+    """A change of the parameters that leaves M as it is.
+
+    Attributes
+    ----------
+    broken_by : str
+        What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
+        ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
+    """
+
+    broken_by: ClassVar[Literal["labelling", "limits", "not fitted", ""]] = "labelling"
+
+    @abstractmethod
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        """An equivalent vector (p,)."""
+
+    def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
+        """The vector that is reported, by the curves at the time ``middle`` (s); None where it is ``theta``."""
+        return None
+
+
+@dataclass(frozen=True)
+class Swap(Symmetry):
+    """Two components exchanged: the curves of each pair with their directions, and a fraction x with 1 - x.
+
+    With ``larger``, the component of that curve is the one with the larger curve at mid-time.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    complement: str | None = None
+    larger: str | None = None
+
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        out = theta.copy()
+        for one, other in self.curves(model):
+            ends = [c.direction for c in (one, other) if c.direction is not None]
+            here, there = [*one.parameters, *ends[:1]], [*other.parameters, *ends[1:]]
+            out[here], out[there] = theta[there], theta[here]
+        if self.complement is not None:
+            model.curve(self.complement).complement(out)
+        return out
+
+    def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
+        for one, other in self.curves(model):
+            if self.larger == other.name and other.at(theta, middle) < one.at(theta, middle):
+                return self.image(model, theta)
+        return None
+
+    def curves(self, model: Any) -> list[tuple[Curve, Curve]]:
+        """The pairs as curves of the model."""
+        return [(model.curve(one), model.curve(other)) for one, other in self.pairs]
+
+
+@dataclass(frozen=True)
+class HalfTurn(Symmetry):
+    """A direction turned by 180°; of several components each must then change the sign of its velocity."""
+
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        out = theta.copy()
+        out[model.directions[-1]] += 180.0
+        return self._reversed(model, theta, out)
+
+    def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
+        out, places = theta.copy(), list(model.directions)
+        out[places] = 90.0 - (90.0 - theta[places]) % 180.0
+        return self._reversed(model, theta, out)
+
+    @staticmethod
+    def _reversed(model: Any, theta: FloatArray, out: FloatArray) -> FloatArray:
+        if len(model.directions) > 1:
+            for curve in model.of_role(*FLOWS):
+                at = curve.direction
+                if at is not None and round((theta[at] - out[at]) / 180.0) % 2:
+                    curve.reverse(out)
+        return out
+
+
+@dataclass(frozen=True)
+class Reversal(Symmetry):
+    """All flows change their sign together: reported so that the first one is positive."""
+
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        out = theta.copy()
+        for curve in model.of_role(*FLOWS):
+            curve.reverse(out)
+        return out
+
+    def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
+        return None if model.of_role(*FLOWS)[0].at(theta, middle) >= 0 else self.image(model, theta)
+
+
+@dataclass(frozen=True)
+class Shift(Symmetry):
+    """Amplitude and shift of an exponential, which enter through f0 exp(-f1 f2) alone."""
+
+    curve: str
+    broken_by = "not fitted"
+
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        out, (f0, f1, _, f2) = theta.copy(), model.curve(self.curve).parameters
+        out[f2] += 1.0
+        out[f0] *= np.exp(theta[f1])
+        return out
+
+
+@dataclass(frozen=True)
+class RatioSign(Symmetry):
+    """The sign of x / (1 - x): of the two fractions only one lies in [0, 1]. Exact parameters of a constant one."""
+
+    curve: str
+    broken_by = "limits"
+
+    def image(self, model: Any, theta: FloatArray) -> FloatArray:
+        out, curve = theta.copy(), model.curve(self.curve)
+        x = curve.at(theta, 1.0)
+        out[curve.parameters[0]], out[curve.parameters[2]] = 0.0, x / (2.0 * x - 1.0)
+        return out
 
 
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
@@ -34,18 +157,17 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     table : ParameterTable
         Bounds and roles, which an equivalent vector must respect.
     """
-    theta = np.array(theta, float)
-    names = list(model.parameter_names)
+    out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
-    for change in (_swap, _turn_directions, _turn_velocities):
-        candidate = change(model.name, names, theta, middle)
-        if candidate is not None and _allowed(candidate, theta, table):
-            theta = candidate
-    return theta
+    for symmetry in model.symmetries:
+        candidate = symmetry.reported(model, out, middle)
+        if candidate is not None and _allowed(candidate, out, table):
+            out = candidate
+    return out
 
 
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
-    """The two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
+    """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 
     Parameters
     ----------
@@ -55,21 +177,23 @@ def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     Returns
     -------
     (p,) or None
-        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none.
+        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
     """
-    if model.name != "heterodyne":
-        return None
-    theta = np.array(theta, float)
-    names, middle = list(model.parameter_names), 0.5 * float(t[0] + t[-1])
-    swapped = _swapped(names, theta)
-    if _allowed(swapped, theta, table):
-        return None
-    out = np.where(table.vary, swapped, theta)
-    for at in (0, 3):  # J at mid-time is that of the other component whatever else is fixed
-        if table.vary[at]:
-            rest = _value(swapped, at, middle) - out[at + 2]
-            out[at] = rest * middle ** -out[at + 1]
-    return np.clip(out, table.lower, table.upper)
+    here: FloatArray = np.array(theta, float)
+    middle = 0.5 * float(t[0] + t[-1])
+    for swap in model.symmetries:
+        if not isinstance(swap, Swap) or swap.larger is None:
+            continue
+        swapped = swap.image(model, here)
+        if _allowed(swapped, here, table):
+            continue
+        out: FloatArray = np.where(table.vary, swapped, here)
+        for curve in (c for pair in swap.curves(model) for c in pair if c.form == "power_law"):
+            i, j, k = curve.parameters  # at mid-time it is that of the other component whatever else is fixed
+            if table.vary[i]:
+                out[i] = (curve.at(swapped, middle) - out[k]) * middle ** -out[j]
+        return np.asarray(np.clip(out, table.lower, table.upper))
+    return None
 
 
 def _allowed(candidate: FloatArray, theta: FloatArray, table: Any) -> bool:
@@ -80,57 +204,6 @@ def _allowed(candidate: FloatArray, theta: FloatArray, table: Any) -> bool:
     free = table.vary & ~tied & ~targets & ~expected
     inside = (candidate >= table.lower) & (candidate <= table.upper)
     return bool(np.all(free[changed]) and np.all(inside))
-
-
-def _value(theta: FloatArray, at: int, t: float) -> float:
-    return float(theta[at] * t ** theta[at + 1] + theta[at + 2])
-
-
-def _swap(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    """Call the faster component the sample."""
-    if mode == "heterodyne" and _value(theta, 3, middle) < _value(theta, 0, middle):
-        return _swapped(names, theta)
-    out = theta.copy()
-    if mode == "heterodyne_equilibrium" and theta[2] < theta[1]:
-        out[:3] = 1.0 - theta[0], theta[2], theta[1]
-        return out
-    return None
-
-
-def _swapped(names: list[str], theta: FloatArray) -> FloatArray:
-    out = theta.copy()
-    out[0:3], out[3:6] = theta[3:6], theta[0:3]
-    f0, f3 = names.index("f0"), names.index("f3")
-    out[f0], out[f3] = -theta[f0], 1.0 - theta[f3]
-    return out
-
-
-def _turn_directions(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    """Half turns; of several moving components each must then change the sign of its velocity."""
-    directions = [i for i, name in enumerate(names) if name.startswith("phi0")]
-    speeds = _speeds(names)
-    out = theta.copy()
-    for k, i in enumerate(directions):
-        out[i] = 90.0 - (90.0 - theta[i]) % 180.0
-        if len(directions) > 1 and round((theta[i] - out[i]) / 180.0) % 2:
-            out[[speeds[k], speeds[k] + 2]] *= -1.0
-    return out
-
-
-def _turn_velocities(mode: str, names: list[str], theta: FloatArray, middle: float) -> FloatArray | None:
-    """All at once, so that the first one is positive."""
-    speeds = _speeds(names)
-    if not speeds or _value(theta, speeds[0], middle) >= 0:
-        return None
-    out = theta.copy()
-    for at in speeds:
-        out[[at, at + 2]] *= -1.0
-    return out
-
-
-def _speeds(names: list[str]) -> list[int]:
-    """Where the velocity power laws begin."""
-    return [i for i, name in enumerate(names) if name.startswith(("v0", "gamma_dot_0"))]
 
 
 def distinct_angles(phi: FloatArray) -> FloatArray:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem
 from heterodyne_nb.errors import FitWarning, warn
-from heterodyne_nb.models.coordinates import Block
+from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.optimize.fringe_search import FlowCandidate, flow_candidates
 from heterodyne_nb.optimize.side_by_side import side_by_side
 
@@ -18,11 +20,64 @@ FloatArray = NDArray[np.float64]
 FEW_FRAMES = 0.5
 
 
+def searched_curves(model: Any) -> tuple[Curve, ...]:
+    """The curves of a model that a search knows how to draw and to change."""
+    forms = {
+        "transport": "power_law",
+        "velocity": "power_law",
+        "shear_rate": "power_law",
+        "fraction": "exponential",
+    }
+    return tuple(curve for curve in model.fitted_curves if curve.form == forms.get(curve.role))
+
+
+def start_ranges(
+    model: Any, table: ParameterTable, q: FloatArray, shortest: float, longest: float
+) -> dict[int, tuple[float, float]]:
+    """Where each parameter may be at the start: inside its bounds and, where the model says more, what data can show.
+
+    Parameters
+    ----------
+    model, table
+        Of the fit.
+    q : (B,)
+        1/Å.
+    shortest, longest : float
+        Times (s) that the data resolve.
+
+    Returns
+    -------
+    dict of int to (float, float)
+        Place of a parameter that varies -> least and largest start value.
+    """
+    largest = max(float(q.max()), 1e-12)
+    said = dict.fromkeys(model.directions, (-90.0, 90.0))
+    for curve in model.curve_specs:
+        span = curve.start_range(largest, shortest, longest)
+        if span is not None:
+            said[curve.parameters[0]] = span
+    ranges = {}
+    for i in np.flatnonzero(table.vary).tolist():
+        lower, upper = float(table.lower[i]), float(table.upper[i])
+        low, high = said.get(i, (lower, upper))
+        low, high = max(low, lower), min(high, upper)
+        ranges[i] = (low, high) if low < high else (lower, upper)
+    return ranges
+
+
+def drawn_between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A random number: log-uniform where the range spans decades, uniform elsewhere."""
+    if low > 0 and high / low > 30:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return float(rng.uniform(low, high))
+
+
 class StartSampler:
     """Draws published start vectors for a problem.
 
     Transport coefficients are log-uniform over what the frames can resolve (a decay between one frame and the
-    whole run), velocities and directions come from :func:`flow_candidates`, fractions are spread over (0, 1).
+    whole run), velocities and directions come from :func:`flow_candidates`, fractions are spread over (0, 1), and
+    what the model says no more of has its default or lies anywhere inside its bounds.
     Values the user stated are kept as long as ``keep_given`` is true.
 
     Parameters
@@ -35,26 +90,32 @@ class StartSampler:
 
     def __init__(self, problem: Problem, objective: Objective, rng: np.random.Generator) -> None:
         self.problem, self.objective, self.rng = problem, objective, rng
-        self.names = list(problem.table.names)
+        self.span, self.step = problem.t[-1] - problem.t[0], float(np.median(np.diff(problem.t)))
+        self.curves = searched_curves(problem.model)
+        self.transports = [curve for curve in self.curves if curve.role == "transport"]
+        self.ranges = start_ranges(problem.model, problem.table, problem.q, self.step, self.span)
+        drawn = {i for curve in self.curves for i in (*curve.parameters, curve.direction)}
+        self.ranges = {i: ends for i, ends in self.ranges.items() if i not in drawn}
         self.keep_given = not np.all(problem.table.given[objective.free])
         self.middle = float(np.sqrt(problem.t[0] * problem.t[-1]))
-        has_flow = any(b.kind == "power" for b in problem.model.blocks) and not problem.model.needs_gap
+        has_flow = any(curve.role == "velocity" for curve in self.curves)
         self.flows: list[FlowCandidate] = flow_candidates(problem) if has_flow else []
 
     def sample(self) -> FloatArray:
         """One feasible published vector (p,)."""
         table = self.problem.table
         theta = np.array(table.values, float)
-        transports = [b for b in self.problem.model.blocks if b.kind == "transport"]
-        levels = np.sort(self._levels(len(transports)))
-        for block, level in zip(transports, levels, strict=True):
-            self._transport(theta, block, level)
-        flows = [b for b in self.problem.model.blocks if b.kind == "power"]
-        for k, block in enumerate(flows):
-            self._flow(theta, block, k)
-        for block in self.problem.model.blocks:
-            if block.kind == "fraction":
-                self._fraction(theta, block, len(transports))
+        levels = np.sort(self._levels(len(self.transports)))
+        for curve, level in zip(self.transports, levels, strict=True):
+            self._transport(theta, curve, level)
+        for k, curve in enumerate(curve for curve in self.curves if curve.role in FLOWS):
+            self._flow(theta, curve, k)
+        for curve in self.curves:
+            if curve.role == "fraction":
+                self._fraction(theta, curve)
+        for i, ends in self.ranges.items():
+            if self.rng.random() < 0.5:  # else its default, which whoever wrote the model chose
+                theta[i] = drawn_between(self.rng, *ends)
         if self.keep_given:
             theta[table.given] = table.values[table.given]
         theta[~table.vary] = table.values[~table.vary]
@@ -64,32 +125,32 @@ class StartSampler:
     def mixed(self, base: FloatArray) -> FloatArray:
         """A vector like ``base`` with one or two of its curves drawn anew."""
         theta, drawn = np.array(base), self.sample()
-        blocks = self.problem.model.blocks
-        chosen = self.rng.permutation(len(blocks))[: self.rng.integers(1, 3)]
-        for k in chosen:
-            indices = list(blocks[k].indices)
-            if blocks[k].kind == "power":
-                indices += [n for n, name in enumerate(self.names) if name.startswith("phi0")]
-            theta[indices] = drawn[indices]
+        flow = list(self.problem.model.directions)
+        groups = [[*curve.indices, *(flow if curve.role in FLOWS else ())] for curve in self.curves]
+        groups += [[i] for i in self.ranges]
+        for k in self.rng.permutation(len(groups))[: self.rng.integers(1, 3)]:
+            theta[groups[k]] = drawn[groups[k]]
         coordinates = self.objective.coordinates
         return coordinates.from_internal(coordinates.to_internal(theta))
 
     def _levels(self, count: int) -> FloatArray:
-        span, step = self.problem.t[-1] - self.problem.t[0], float(np.median(np.diff(self.problem.t)))
-        low, high = 0.02 / (self.problem.q.max() ** 2 * span), 2.0 / (self.problem.q.min() ** 2 * step)
+        low, high = (
+            0.02 / (self.problem.q.max() ** 2 * self.span),
+            2.0 / (self.problem.q.min() ** 2 * self.step),
+        )
         return np.exp(self.rng.uniform(np.log(low), np.log(high), count))
 
-    def _transport(self, theta: FloatArray, block: Block, level: float) -> None:
-        i, j, k = block.indices
+    def _transport(self, theta: FloatArray, curve: Curve, level: float) -> None:
+        i, j, k = curve.indices
         exponent = float(np.clip(self.rng.normal(0.0, 0.5), -1.5, 1.5))
         share = self.rng.choice([1.0, 0.5])
         theta[i], theta[j] = share * level * self.middle**-exponent, exponent
         theta[k] = (1.0 - share) * level
 
-    def _flow(self, theta: FloatArray, block: Block, which: int) -> None:
-        i, j, k = block.indices
-        if self.problem.model.needs_gap:
-            self._shear(theta, block)
+    def _flow(self, theta: FloatArray, curve: Curve, which: int) -> None:
+        i, j, k = curve.indices
+        if curve.role == "shear_rate":
+            self._shear(theta, curve)
             return
         if self.flows and self.rng.random() < 0.5:
             flow = self.flows[
@@ -103,28 +164,28 @@ class StartSampler:
         if which > 0 and self.rng.random() < 0.5:
             speed = -speed
         theta[i], theta[j], theta[k] = speed * when**-exponent, exponent, 0.0
-        direction = [n for n, name in enumerate(self.names) if name.startswith("phi0")]
-        theta[direction[min(which, len(direction) - 1)]] = phi0
+        if curve.direction is not None:
+            theta[curve.direction] = phi0
 
     def _any_speed(self) -> float:
-        span, step = self.problem.t[-1] - self.problem.t[0], float(np.median(np.diff(self.problem.t)))
         q = self.problem.q.max()
-        return float(np.exp(self.rng.uniform(np.log(0.3 / (q * span)), np.log(np.pi / (q * step)))))
+        return float(np.exp(self.rng.uniform(np.log(0.3 / (q * self.span)), np.log(np.pi / (q * self.step)))))
 
-    def _shear(self, theta: FloatArray, block: Block) -> None:
+    def _shear(self, theta: FloatArray, curve: Curve) -> None:
         assert self.problem.gap is not None
-        i, j, k = block.indices
+        i, j, k = curve.indices
         rate = 2.0 * self._any_speed() / self.problem.gap
         exponent = float(np.clip(self.rng.normal(0.0, 0.4), -1.5, 1.5))
         theta[i], theta[j], theta[k] = rate * self.middle**-exponent, exponent, 0.0
-        theta[self.names.index("phi0")] = self.rng.uniform(-90.0, 90.0)
+        if curve.direction is not None:
+            theta[curve.direction] = self.rng.uniform(-90.0, 90.0)
 
-    def _fraction(self, theta: FloatArray, block: Block, components: int) -> None:
-        i, j, k = block.indices
-        first, last = np.clip(self.rng.uniform(0.1, 1.8 / components, 2), 0.05, 0.95)
-        span = self.problem.t[-1] - self.problem.t[0]
-        rate = self.rng.choice([-1.0, 1.0]) * np.exp(self.rng.uniform(np.log(0.3), np.log(6.0))) / span
-        shift = 0.0 if block.shift is None else theta[block.shift]
+    def _fraction(self, theta: FloatArray, curve: Curve) -> None:
+        i, j, k = curve.indices
+        most = 1.8 / max(len(self.transports), 2)
+        first, last = np.clip(self.rng.uniform(0.1, most, 2), 0.05, 0.95)
+        rate = self.rng.choice([-1.0, 1.0]) * np.exp(self.rng.uniform(np.log(0.3), np.log(6.0))) / self.span
+        shift = 0.0 if curve.shift is None else theta[curve.shift]
         early = np.exp(np.clip(rate * (self.problem.t[0] - shift), -50, 50))
         late = np.exp(np.clip(rate * (self.problem.t[-1] - shift), -50, 50))
         amplitude = (last - first) / (late - early)
@@ -198,12 +259,11 @@ def warn_if_aliased(problem: Problem, theta: FloatArray) -> list[str]:
     frames fit the alias exactly as well.
     """
     step = float(np.median(np.diff(problem.t)))
-    notes = []
-    for name, curve in problem.model.curves(theta, problem.t).items():
-        if not name.startswith("v"):
+    model, notes = problem.model, []
+    for name, curve in model.curves(theta, problem.t).items():
+        rates = [problem.q * np.abs(np.cos(np.radians(theta[i] - problem.phi))) for i in model.directions]
+        if model.curve(name).role != "velocity" or not rates:
             continue
-        directions = [v for n, v in zip(problem.table.names, theta, strict=True) if n.startswith("phi0")]
-        rates = [problem.q * np.abs(np.cos(np.radians(d - problem.phi))) for d in directions]
         fastest = max(rates, key=np.max)
         speed = float(np.max(np.abs(curve)))
         phase = float(np.max(fastest)) * speed * step

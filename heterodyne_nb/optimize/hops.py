@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective
-from heterodyne_nb.models.coordinates import Block
+from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.models.symmetries import distinct_angles
-from heterodyne_nb.optimize.guess import FEW_FRAMES
+from heterodyne_nb.optimize.guess import FEW_FRAMES, searched_curves
 
 FloatArray = NDArray[np.float64]
 
@@ -41,8 +41,7 @@ class Hops:
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.problem = objective, objective.problem
-        self.blocks = objective.problem.model.blocks
-        self.names = list(objective.problem.table.names)
+        self.curves = searched_curves(objective.problem.model)
         t = self.problem.t
         self.middle, self.span, self.step = 0.5 * (t[0] + t[-1]), t[-1] - t[0], float(np.median(np.diff(t)))
 
@@ -75,8 +74,8 @@ class Hops:
         """A fraction that changes late instead of early (its ends kept), a J that rises instead of falling."""
         coordinates, points = self.objective.coordinates, []
         raw = coordinates.to_internal(theta) * coordinates.scale
-        for part, chart in coordinates.placed():
-            for place in chart.turned:
+        for part, own in coordinates.placed():
+            for place in own.turned:
                 turned = raw.copy()
                 turned[part.start + place] *= -1.0
                 points.append(coordinates.from_internal(turned / coordinates.scale))
@@ -85,20 +84,20 @@ class Hops:
     def _exchanges(self, theta: FloatArray) -> list[FloatArray]:
         """Every two components with their J exchanged, and a fraction for the rest."""
         points = []
-        for one, other in combinations(self._of_kind("transport"), 2):
+        for one, other in combinations(self._of_role("transport"), 2):
             swapped = theta.copy()
             swapped[list(one.indices)], swapped[list(other.indices)] = (
                 theta[list(other.indices)],
                 theta[list(one.indices)],
             )
             points.append(swapped)
-        fractions = self._of_kind("fraction")
+        fractions = self._of_role("fraction")
         if len(fractions) == 1:
             points.append(self._with_fraction(theta, lambda x: 1.0 - x))
         return points
 
     def _levels(self, theta: FloatArray) -> list[FloatArray]:
-        if len(self._of_kind("fraction")) != 1:
+        if len(self._of_role("fraction")) != 1:
             return []
         return [self._with_fraction(theta, lambda x, at=level: at + 0.0 * x) for level in _LEVELS]
 
@@ -106,39 +105,38 @@ class Hops:
         """The point with the ends of its only fraction changed."""
         coordinates = self.objective.coordinates
         raw = coordinates.to_internal(theta) * coordinates.scale
-        for part, chart in coordinates.placed():
-            if chart.kind == "fraction":
+        for part, own in coordinates.placed():
+            if own.curve.role == "fraction":
                 raw[part.start : part.start + 2] = change(raw[part.start : part.start + 2])  # type: ignore[operator]
         return coordinates.from_internal(raw / coordinates.scale)
 
     def _ratios(self, theta: FloatArray) -> list[FloatArray]:
         """Two components with their geometric mean of J at mid-time, but another ratio."""
-        transports = self._of_kind("transport")
+        transports = self._of_role("transport")
         if len(transports) != 2:
             return []
-        values = [self._value(theta, block) for block in transports]
+        values = [curve.at(theta, self.middle) for curve in transports]
         if min(values) <= 0:
             return []
         mean, points = float(np.sqrt(values[0] * values[1])), []
         for ratio in _RATIOS:
             for power in (-0.5, 0.5):
                 point = theta.copy()
-                for block, value, side in zip(transports, values, (-power, power), strict=True):
-                    i, _, k = block.indices
+                for curve, value, side in zip(transports, values, (-power, power), strict=True):
+                    i, _, k = curve.indices
                     point[[i, k]] *= mean * ratio**side / value
                 points.append(point)
         return points
 
     # -- velocity and direction ------------------------------------------------------------------
 
-    def _moving(self) -> list[tuple[Block, int]]:
+    def _moving(self) -> list[tuple[Curve, int]]:
         """Each velocity that the fit moves with the place of its direction."""
-        directions = [i for i, name in enumerate(self.names) if name.startswith("phi0")]
         free = self.objective.free
-        pairs = zip(self._of_kind("power"), directions, strict=False)
-        return [(b, d) for b, d in pairs if any(free[i] for i in (*b.indices, d))]
+        pairs = [(c, c.direction) for c in self._of_role(*FLOWS) if c.direction is not None]
+        return [(c, d) for c, d in pairs if any(free[i] for i in (*c.indices, d))]
 
-    def _mirrors(self, theta: FloatArray, block: Block, direction: int) -> list[FloatArray]:
+    def _mirrors(self, theta: FloatArray, curve: Curve, direction: int) -> list[FloatArray]:
         """Velocities with the same fringe frequencies at two of the angles measured, and at the others nearly."""
         classes = distinct_angles(self.problem.phi)
         ways = np.stack([np.cos(np.radians(classes)), np.sin(np.radians(classes))], axis=1)
@@ -154,31 +152,31 @@ class Hops:
             if 1e-3 < size < 1e3 and not any(known):
                 found.append((miss, turned, size))
         return [
-            self._with_flow(theta, block, direction, factor=size, phi0=turned)
+            self._with_flow(theta, curve, direction, factor=size, phi0=turned)
             for _, turned, size in sorted(found)[:3]
         ]
 
-    def _aliases(self, theta: FloatArray, block: Block, direction: int) -> list[FloatArray]:
+    def _aliases(self, theta: FloatArray, curve: Curve, direction: int) -> list[FloatArray]:
         """The same fringes, counted from the other side of Nyquist."""
         reach = float(
             np.max(self.problem.q * np.abs(np.cos(np.radians(theta[direction] - self.problem.phi))))
         )
-        speed = abs(self._value(theta, block))
-        if self.problem.model.needs_gap or reach * speed * self.step <= FEW_FRAMES * np.pi:
+        speed = abs(curve.at(theta, self.middle))
+        if curve.role != "velocity" or reach * speed * self.step <= FEW_FRAMES * np.pi:
             return []
         other = 2.0 * np.pi / (reach * self.step) - speed
-        return [self._with_flow(theta, block, direction, level=other)] if other > 0 else []
+        return [self._with_flow(theta, curve, direction, level=other)] if other > 0 else []
 
-    def _scanned(self, theta: FloatArray, block: Block, direction: int, most: int) -> list[FloatArray]:
+    def _scanned(self, theta: FloatArray, curve: Curve, direction: int, most: int) -> list[FloatArray]:
         """The lowest points of a grid of velocities and directions, everything else kept."""
         q = float(self.problem.q.max())
-        unit = 2.0 / self.problem.gap if self.problem.model.needs_gap else 1.0
+        unit = 2.0 / self.problem.gap if curve.role == "shear_rate" else 1.0
         least, largest = 0.5 / (q * self.span), np.pi / (q * self.step)
         speeds = unit * np.geomspace(least, min(largest, _MOST_PHASE * 2 * least), _SPEEDS)
         one_angle = len(distinct_angles(self.problem.phi)) == 1
         angles = theta[[direction]] if one_angle else np.arange(_DIRECTIONS) * 180.0 / _DIRECTIONS - 90.0
         grid = [
-            [self._feasible(self._with_flow(theta, block, direction, level=s, phi0=a)) for s in speeds]
+            [self._feasible(self._with_flow(theta, curve, direction, level=s, phi0=a)) for s in speeds]
             for a in angles
         ]
         heights = np.array([[self.objective(point) for point in row] for row in grid])
@@ -193,7 +191,7 @@ class Hops:
     def _with_flow(
         self,
         theta: FloatArray,
-        block: Block,
+        curve: Curve,
         direction: int,
         *,
         factor: float = 1.0,
@@ -201,8 +199,8 @@ class Hops:
         phi0: float | None = None,
     ) -> FloatArray:
         """The point with its velocity scaled, or brought to a level at mid-time, and another direction."""
-        point, (i, j, k) = theta.copy(), block.indices
-        value = self._value(theta, block)
+        point, (i, j, k) = theta.copy(), curve.indices
+        value = curve.at(theta, self.middle)
         if level is None:
             point[[i, k]] *= factor
         elif abs(value) > 1e-3 * level:
@@ -215,13 +213,8 @@ class Hops:
 
     # -- common ----------------------------------------------------------------------------------
 
-    def _of_kind(self, kind: str) -> list[Block]:
-        return [block for block in self.blocks if block.kind == kind]
-
-    def _value(self, theta: FloatArray, block: Block) -> float:
-        """A power law at mid-time."""
-        i, j, k = block.indices
-        return float(theta[i] * self.middle ** theta[j] + theta[k])
+    def _of_role(self, *roles: str) -> list[Curve]:
+        return [curve for curve in self.curves if curve.role in roles]
 
     def _physical(self, points: list[FloatArray]) -> list[FloatArray]:
         """Those with fractions in [0, 1] and no negative J: ties and fixed values can keep a point from that."""

@@ -154,7 +154,7 @@ class Multistart:
         problem = self.objective.problem
         if len(distinct_angles(problem.phi)) < 2:
             return np.zeros(0)
-        return np.array([v for n, v in zip(problem.table.names, point, strict=True) if n.startswith("phi0")])
+        return np.array(point[list(problem.model.directions)])
 
     def _coarse(self, frames: int) -> Objective:
         if frames in self._made:

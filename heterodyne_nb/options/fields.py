@@ -18,7 +18,8 @@ from heterodyne_nb.names import unknown_name
 from heterodyne_nb.options.problems import ConfigurationProblems, Problem, nearest, problems_of, shown
 from heterodyne_nb.options.registry import Registry
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class UnknownKeyword(ConfigurationError, TypeError):
@@ -284,9 +285,9 @@ def choices_of(field: FieldInfo) -> tuple[str, ...]:
     return next(own, ()) or inside(field.annotation)
 
 
-def one_of(kind: str, *names: str, **aliases: str) -> Any:
-    """The type of a text that is one of a few fixed names."""
-    return Annotated[str, Choice(Registry(kind, names, aliases=aliases))]
+def one_of(kind: str, *names: str, **aliases: str) -> Choice:
+    """Marks a text that must be one of a few fixed names."""
+    return Choice(Registry(kind, names, aliases=aliases))
 
 
 def _number_or(*words: str, above: bool = False, most: float = math.inf) -> Callable[[Any], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
@@ -81,8 +81,10 @@ class TRFOptions(MethodOptions):
 class GurobiOptions(MethodOptions):
     """Iterative trust-region SQP whose quadratic programs Gurobi solves."""
 
-    norm: one_of("norm", "box", "ball") = setting("box", description="Shape of the trust region.")  # type: ignore[valid-type]
-    curvature: one_of("curvature", "secant", "diagonal") = setting(  # type: ignore[valid-type]
+    norm: Annotated[Literal["box", "ball"], one_of("norm", "box", "ball")] = setting(
+        "box", description="Shape of the trust region."
+    )
+    curvature: Annotated[Literal["secant", "diagonal"], one_of("curvature", "secant", "diagonal")] = setting(
         "secant", description="How the off-diagonal Hessian of a plain callable is had: learnt, or left zero."
     )
     initial_radius: Number = setting(0.1, description="First trust radius, in scaled coordinates.", gt=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from heterodyne_nb.options.fields import Flag, Integer, Number, Options, one_of, setting
 
 
@@ -10,9 +12,11 @@ class BootstrapOptions(Options):
 
     n: Integer = setting(500, description="Number of draws.", ge=2)
     seed: Integer = setting(0, description="Same seed, same draws.", ge=0)
-    kind: one_of("kind", "blocks", "bins", "both") = setting("blocks", description="What is drawn.")  # type: ignore[valid-type]
+    kind: Annotated[str, one_of("kind", "blocks", "bins", "both")] = setting(
+        "blocks", description="What is drawn."
+    )
     blocks: Integer = setting(12, description="Blocks of frames.", ge=2)
-    weights: one_of("weights", "exponential", "poisson") = setting(  # type: ignore[valid-type]
+    weights: Annotated[str, one_of("weights", "exponential", "poisson")] = setting(
         "exponential", description="Law of the weights; each has mean 1 and variance 1."
     )
     match: Flag = setting(True, description="Whether the draws are carried onto the dyadic covariance.")
@@ -23,7 +27,9 @@ class BootstrapOptions(Options):
 class JackknifeOptions(Options):
     """Keywords of :func:`heterodyne_nb.jackknife`."""
 
-    over: one_of("group of bins", "phi", "q", "bin") = setting("phi", description="What is left out.")  # type: ignore[valid-type]
+    over: Annotated[str, one_of("group of bins", "phi", "q", "bin")] = setting(
+        "phi", description="What is left out."
+    )
     refit: Flag = setting(False, description="Fit the rest to convergence instead of by one step.")
 
 

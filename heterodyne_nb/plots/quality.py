@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from heterodyne_nb.data.bins import levels
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.curves import quality
@@ -34,10 +35,11 @@ def chi2_by_angle(result: Any, *, theme: str = "light") -> go.Figure:
     q, phi = (np.atleast_1d(data[name].values).astype(float) for name in ("q", "phi"))
     chi2 = np.atleast_1d(data["chi2_reduced_bin"].values).astype(float)
     figure = canvas.panels("Reduced χ² by angle", quality(result), theme=theme, height=420)
-    rings = np.unique(q)
+    rings, ring_of = levels(q)
     colours = canvas.ordered_colours(rings.size, theme)
-    for ring, colour in zip(rings, colours, strict=True):
-        order = np.flatnonzero(q == ring)[np.argsort(phi[q == ring])]
+    for k, (ring, colour) in enumerate(zip(rings, colours, strict=True)):
+        inside = np.flatnonzero(ring_of == k)
+        order = inside[np.argsort(phi[inside])]
         figure.add_trace(_points(phi[order], chi2[order], f"q = {ring:.4g} Å⁻¹", colour))
     figure.add_hline(y=1, line={"dash": "dash", "width": 1, "color": canvas.faint(theme)})
     figure.update_xaxes(title_text="φ (°)", dtick=45 if np.ptp(phi) >= 135 else None)

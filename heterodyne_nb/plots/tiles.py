@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from heterodyne_nb.engine import residual_record
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.plots import canvas
@@ -24,7 +25,6 @@ from heterodyne_nb.plots.select import (
     frame_times,
     used_frames,
 )
-from heterodyne_nb.uncertainty.tile_record import tile_record
 
 _DOMAINS = ((0.0, 0.38), (0.58, 0.96))
 #: The colours reach at least this ratio of chi-square either way, and this mean residual.
@@ -158,7 +158,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
         objective = objective_of(result, dataset)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
-    return kept.assign(tile_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
+    return kept.assign(residual_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 
 
 def _among(q: float, phi: float, bins: list[Bin]) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.result.record import model_of
 from heterodyne_nb.result.solutions import in_words
 from heterodyne_nb.text.numbers import value_with_error
 from heterodyne_nb.uncertainty.delta import NORMAL_95
-from heterodyne_nb.uncertainty.families import members, natural_scales
-from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability
+from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
 
 def of_result(record: xr.Dataset) -> Identifiability:
@@ -38,14 +38,14 @@ def of_result(record: xr.Dataset) -> Identifiability:
     names = record["parameter"].values[varied].tolist()
     values = record["parameters"].values[varied].tolist()
     duration = float(np.ptp(record["t"].values)) if "t" in record else None
-    scales = natural_scales(
-        record["parameter"].values.tolist(), record["parameters"].values.tolist(), duration
-    )
+    every = dict(zip(record["parameter"].values.tolist(), record["parameters"].values.tolist(), strict=True))
+    model = model_of(record)
+    scales = natural_scales(model.parts(), every, duration)
     hessian = record["hessian"].values[np.ix_(varied, varied)]
     sigma2 = float(record.attrs.get("sigma2", 1.0))
     wanted = {name: scales[name] for name in names}
     known = _stated_covariance(record, varied)
-    found = identifiability(hessian, names, values, sigma2, scales=wanted, covariance=known)
+    found = identifiability(hessian, names, values, sigma2, scales=wanted, covariance=known, model=model)
     notes = curve_notes(record, found.not_determined)
     return replace(found, notes=tuple(notes), answers=in_words(record))
 
@@ -60,9 +60,8 @@ def _stated_covariance(record: xr.Dataset, varied: np.ndarray) -> np.ndarray | N
 
 def curve_notes(record: xr.Dataset, doubtful: tuple[str, ...]) -> list[str]:
     """Say what each curve with a doubtful parameter is at mid-time, with its standard error."""
-    member = members(record["parameter"].values.tolist())
-    notes = []
-    for curve in dict.fromkeys(member[name].curve for name in doubtful):
+    parts, notes = model_of(record).parts(), []
+    for curve in dict.fromkeys(parts[name].curve for name in doubtful):
         if curve not in record or f"{curve}_lower" not in record:
             continue
         middle = record.isel(t=record.sizes["t"] // 2)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.config.parameters import ParameterSpec
+from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.models import Model, ModelFactory
 from heterodyne_nb.result.schema import SCHEMA_VERSION
 from heterodyne_nb.text.escaping import storable
 from heterodyne_nb.uncertainty.delta import curve_bands
@@ -19,15 +21,6 @@ STATUSES = ("free", "fixed", "tied", "at bound", "not determined")
 
 Floats = Sequence[float] | np.ndarray
 
-_LONG_NAMES = {
-    "J_ref": "transport coefficient of the reference",
-    "J_sample": "transport coefficient of the sample",
-    "J": "transport coefficient",
-    "v": "velocity of the sample against the reference",
-    "x_sample": "fraction of the sample in the field",
-    "gamma_dot": "shear rate",
-}
-
 _BIN_LABELS = {
     "q": ("1/Å", "wave vector"),
     "phi": ("deg", "azimuth"),
@@ -35,6 +28,28 @@ _BIN_LABELS = {
     "offset": ("1", "offset of the bin"),
     "chi2_reduced_bin": ("1", "reduced chi-square of the bin"),
 }
+
+
+class _Unregistered(Model):
+    """What a record alone tells of a model that is not registered now: the names of its parameters."""
+
+    def __init__(self, record: xr.Dataset) -> None:
+        self.name = str(record.attrs["mode"])
+        columns = (
+            record[name].values.tolist() for name in ("parameter", "unit", "bound_lower", "bound_upper")
+        )
+        self.parameters = tuple(
+            ParameterSpec(n, u, low, low, high, "") for n, u, low, high in zip(*columns, strict=True)
+        )
+
+
+def model_of(record: xr.Dataset) -> Model:
+    """The model of a record; where it is not registered now, one that knows no curves."""
+    try:
+        found: Model = ModelFactory.create_model(str(record.attrs["mode"]))
+    except ConfigurationError:
+        return _Unregistered(record)
+    return found
 
 
 def parameter_block(
@@ -86,7 +101,7 @@ def with_curves(
     if bands is None and "covariance" in record:
         bands = curve_bands(model, values, record["covariance"].values, t)
     curves = model.curves(values, t)
-    return record.merge(curve_block(curves, model.curve_units, bands or {}, t))
+    return record.merge(curve_block(model, curves, bands or {}, t))
 
 
 def with_errors(
@@ -112,8 +127,8 @@ def with_errors(
 
 
 def curve_block(
+    model: Any,
     curves: Mapping[str, np.ndarray],
-    units: Mapping[str, str],
     bands: Mapping[str, tuple[np.ndarray, np.ndarray]],
     t: np.ndarray,
 ) -> xr.Dataset:
@@ -125,7 +140,8 @@ def curve_block(
         )
     data: dict[str, Any] = {}
     for name, values in curves.items():
-        attrs = {"units": units.get(name, "1"), "long_name": _LONG_NAMES.get(name, name)}
+        curve = model.curve(name)
+        attrs = {"units": curve.unit, "long_name": curve.label or name}
         lower, upper = bands.get(name, (np.full(t.size, np.nan), np.full(t.size, np.nan)))
         for suffix, array, tail in (
             ("", values, ""),

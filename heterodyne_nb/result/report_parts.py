@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.result.record import curve_names
+from heterodyne_nb.result.record import curve_names, model_of
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.uncertainty.families import members
 
 #: With more bins than this the report gives their range only.
 MANY_BINS = 16
@@ -233,12 +232,12 @@ def _conventions(record: xr.Dataset) -> dict[str, str]:
     names = record["parameter"].values.tolist()
     if not np.isfinite(errors).any():
         return {}
-    member = members(names)
     found = {}
-    for i, name in enumerate(names):
-        if member[name].role == "shift" and status[i] == "free" and np.isnan(errors[i]):
-            role = {m.role: n for n, m in member.items() if m.curve == member[name].curve}
-            found[name] = f"a convention: only {role['amplitude']}·exp(−{role['rate']}·{name}) counts"
+    for i, f0, f1 in (
+        (c.shift, *c.parameters[:2]) for c in model_of(record).curve_specs if c.shift is not None
+    ):
+        if status[i] == "free" and np.isnan(errors[i]):
+            found[names[i]] = f"a convention: only {names[f0]}·exp(−{names[f1]}·{names[i]}) counts"
     return found
 
 

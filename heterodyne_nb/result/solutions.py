@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles
+from heterodyne_nb.result.record import model_of
 from heterodyne_nb.text.numbers import number
 
 FloatArray = NDArray[np.float64]
@@ -105,13 +106,9 @@ def _same(
     directed: bool,
 ) -> bool:
     """Whether two optima say the same within the errors."""
-    for i, name in enumerate(model.parameter_names):
+    for i in model.directions if directed else ():
         turned = abs((one[i] - other[i] + 90.0) % 180.0 - 90.0)
-        if (
-            directed
-            and name.startswith("phi0")
-            and turned > max(SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i]))
-        ):
+        if turned > max(SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i])):
             return False
     first, second = model.curves(one, t), model.curves(other, t)
     for name, (lower, upper) in bands.items():
@@ -146,16 +143,14 @@ def in_words(record: xr.Dataset) -> str:
     if len(every) == 1 or "t" not in record:
         return ""
     t = record["t"].values
+    names = list(every[0].values)
     middle = t[len(t) // 2 : len(t) // 2 + 1]
     curves = [{name: float(c[0]) for name, c in one.curves(middle).items()} for one in every]
+    ways = [names[i] for i in model_of(record).directions]
     directed = "phi" in record and len(distinct_angles(record["phi"].values)) > 1
     told = [name for name in curves[0] if _differ([c[name] for c in curves])]
     directions = [
-        name
-        for name in every[0].values
-        if directed
-        and name.startswith("phi0")
-        and np.ptp([one.values[name] for one in every]) > SAME_DIRECTION
+        name for name in ways if directed and np.ptp([one.values[name] for one in every]) > SAME_DIRECTION
     ]
     answers = []
     for one, curve in zip(every, curves, strict=True):

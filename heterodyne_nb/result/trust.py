@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.models.curves import FLOWS
+from heterodyne_nb.result.record import model_of
 from heterodyne_nb.result.solutions import in_words
 from heterodyne_nb.text.numbers import number
 
@@ -157,7 +159,8 @@ def on_published_bound(record: xr.Dataset, name: str) -> bool:
     one = record.sel(parameter=name)
     value, low, high = (float(one[key]) for key in ("parameters", "bound_lower", "bound_upper"))
     near = 1e-6 * (high - low)
-    ends_of_curve = low == 0.0 and name.startswith("D0")  # J >= 0 says the same
+    part = model_of(record).parts()[name]
+    ends_of_curve = low == 0.0 and "t" in record and (part.role, part.part) == ("transport", "amplitude")
     return bool(value - low <= near and not ends_of_curve) or bool(high - value <= near)
 
 
@@ -182,17 +185,17 @@ def _fallbacks(record: xr.Dataset) -> list[Flag]:
 def _exponents(record: xr.Dataset) -> list[Flag]:
     """Velocities whose band at the first frame rests on an exponent that is hardly known."""
     flags = []
-    for name in map(str, record["parameter"].values):
-        for curve in (f"v{name[4:]}", f"gamma_dot{name[4:]}"):
-            if not name.startswith("beta") or curve not in record:
-                continue
-            error = float(record["stderr"].sel(parameter=name))
-            if error > LOOSE_EXPONENT and _loose_at_mid_time(record, curve):
-                text = (
-                    f"{name} is known to ± {number(error, 2)} only: the band of {curve} near the first frame may be too "
-                    f"narrow; a profile of {curve}({number(float(record['t'].values[0]))}) does not take it as linear."
-                )
-                flags.append(Flag("loose_exponent", text, serious=False))
+    for name, part in model_of(record).parts().items():
+        curve = part.curve
+        if part.role not in FLOWS or part.part != "exponent" or curve not in record:
+            continue
+        error = float(record["stderr"].sel(parameter=name))
+        if error > LOOSE_EXPONENT and _loose_at_mid_time(record, curve):
+            text = (
+                f"{name} is known to ± {number(error, 2)} only: the band of {curve} near the first frame may be too "
+                f"narrow; a profile of {curve}({number(float(record['t'].values[0]))}) does not take it as linear."
+            )
+            flags.append(Flag("loose_exponent", text, serious=False))
     return flags
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.data.bins import is_level
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.losses import MAD_TO_SIGMA
 from heterodyne_nb.engine.problem import Problem
@@ -87,7 +87,7 @@ def _search(
     kept = np.ones(problem.n_bins, bool)
     most = int(LARGEST_SHARE * problem.n_bins)
     while True:
-        part = Objective(bins_of(problem, kept), contrast=objective.contrast)
+        part = Objective(problem.subset(kept), contrast=objective.contrast)
         if not kept.all():
             theta = GaussNewtonStrategy().optimize(part, theta).x
         everywhere = Objective(problem, contrast="per_bin").equations(theta, derivatives=False)
@@ -101,19 +101,6 @@ def _search(
         kept[worst] = False
 
 
-def bins_of(problem: Problem, kept: NDArray[np.bool_]) -> Problem:
-    """The problem of some of the bins."""
-    if kept.all():
-        return problem
-    place = np.cumsum(kept) - 1
-    holes = problem.holes[kept[problem.holes[:, 0]]].copy()
-    holes[:, 0] = place[holes[:, 0]]
-    return replace(
-        problem, data=problem.data[kept], q=problem.q[kept], phi=problem.phi[kept], mask=problem.mask[kept],
-        sigma=problem.sigma[kept], holes=holes, layouts={},
-    )  # fmt: skip
-
-
 def _offered(
     dataset: xr.Dataset, problem: Problem, kept: NDArray[np.bool_], score: FloatArray, chi2: FloatArray
 ) -> xr.DataArray:
@@ -124,7 +111,7 @@ def _offered(
     usable = np.zeros(shape, bool)
     scores, reduced = np.full(shape, np.nan), np.full(shape, np.nan)
     for b in range(problem.n_bins):
-        here = np.isclose(q, problem.q[b], rtol=1e-9) & np.isclose(phi, problem.phi[b], rtol=1e-9, atol=1e-9)
+        here = is_level(q, problem.q[b]) & is_level(phi, problem.phi[b])
         usable[here], scores[here], reduced[here] = kept[b], score[b], chi2[b]
     return xr.DataArray(
         usable,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import Objective, OneTimeObjective, RobustObjective
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.robust.bad_bins import bins_of
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.robust.radius import profile_radius
 
@@ -58,31 +55,10 @@ def cross_validated(run: RobustRun, method: str) -> tuple[float, str]:
     missed = np.zeros(len(radii))
     for part in np.unique(parts):
         kept = parts != part
-        training, held = part_of(objective, kept), part_of(objective, ~kept)
+        training, held = objective.subset(kept), objective.subset(~kept)
         for k, answer in enumerate(strategy.sweep(training, nominal, radii)):
             missed[k] += held.equations(answer.x, derivatives=False).chi2
             if run.options.stop.reason:
                 break
     best = int(np.argmin(missed)) if not run.options.stop.reason else 0
     return radii[best], f"cross-validation over {bins} bins"
-
-
-def part_of(objective: Any, kept: NDArray[np.bool_]) -> Objective:
-    """The objective of some of the bins, with its loss."""
-    problem = objective.problem
-    if isinstance(objective, OneTimeObjective):
-        some = replace(
-            problem,
-            g2=problem.g2[kept],
-            weight=problem.weight[kept],
-            q=problem.q[kept],
-            phi=problem.phi[kept],
-        )
-        return OneTimeObjective(some, contrast=objective.contrast)
-    some = bins_of(problem, kept)
-    if isinstance(objective, RobustObjective):
-        start = objective.start[0][kept], objective.start[1][kept]
-        return RobustObjective(
-            some, loss=objective.loss.name, scale=objective.scale, start=start, contrast=objective.contrast
-        )
-    return Objective(some, contrast=objective.contrast)

@@ -9,20 +9,20 @@ follow from sums over tiles, and no pixel is seen twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.engine.blocks import block_count, pixel_weights, prior_terms, weighted_tiles
-from heterodyne_nb.engine.one_time import OneTimeObjective
-from heterodyne_nb.engine.products import products_at
-from heterodyne_nb.engine.tiles import Weighting
+from heterodyne_nb.engine import BLOCKS, NormalEquations, OneTimeObjective, Weighting, products_at
+from heterodyne_nb.engine.normal import normal_equations
+from heterodyne_nb.engine.products import weighted_tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.homodyne import LaminarFlowModel
 from heterodyne_nb.options import Tolerances
+from heterodyne_nb.options.fields import unit_of
 from heterodyne_nb.robust.instrument_models import (
     UNKNOWNS,
     instrument_parameters,
@@ -33,8 +33,8 @@ from heterodyne_nb.robust.instrument_models import (
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-#: Blocks of frames of a stripe, and steps of the baseline's drift.
-BLOCKS = 12
+#: What may be mis-set, with its unit.
+TOLERANCES = {name: unit_of(field) for name, field in Tolerances.model_fields.items()}
 _EQUIVALENT_STEP = 1e-6
 
 
@@ -52,23 +52,6 @@ def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
             "every calibration counts as known", where="calibration", expected="a tolerance above 0"
         )
     return used
-
-
-@dataclass(frozen=True)
-class JointEquations:
-    """χ² around (theta, u = 0) with contrast and offset eliminated, priors included.
-
-    Attributes
-    ----------
-    chi2 : float
-    gradient : (P + k,)
-    hessian : (P + k, P + k)
-        By the wanted published parameters, then by the unknowns in units of their tolerances.
-    """
-
-    chi2: float
-    gradient: FloatArray
-    hessian: FloatArray
 
 
 class Instrument:
@@ -89,7 +72,7 @@ class Instrument:
 
     def __init__(self, objective: Any, tolerances: Mapping[str, float]) -> None:
         self.objective, used = objective, checked_tolerances(tolerances)
-        self.clusters = block_count(objective, BLOCKS)
+        self.clusters = objective.problem.blocks(BLOCKS)
         self.acting = np.array([i for i, name in enumerate(UNKNOWNS) if name in used], np.int64)
         self.added = self._patterns(used)
         stripes = [("frame_stripe", used["frame_stripe"])] * self.clusters if "frame_stripe" in used else []
@@ -107,8 +90,7 @@ class Instrument:
         """Added c2 of each added unknown at one tolerance, on tiles of frames or blocks of lags, (A, T)."""
         count = self.clusters
         drift = np.linspace(-0.5, 0.5, count)
-        one_time = isinstance(self.objective, OneTimeObjective)
-        late, early = (np.arange(count),) * 2 if one_time else np.tril_indices(count)
+        late, early = self.objective.problem.places(count)
         rows = []
         if "baseline" in used:
             rows.append(used["baseline"] * 0.5 * (drift[late] + drift[early]))
@@ -120,18 +102,18 @@ class Instrument:
 
     def weighting(self, theta: FloatArray) -> Weighting | None:
         """Weights of a robust loss at theta, for :meth:`equations` at nearby points."""
-        return pixel_weights(self.objective, theta)
+        return self.objective.converged_weighting(theta)
 
     def equations(
         self, theta: FloatArray, wanted: IntArray, *, weighting: Weighting | None = None
-    ) -> JointEquations:
-        """Joint normal equations at a published vector; ``weighting`` as :meth:`weighting` gives it."""
+    ) -> NormalEquations:
+        """χ² around (theta, u = 0) with contrast and offset eliminated, priors included.
+
+        By the wanted published parameters, then by the unknowns in units of their tolerances; ``weighting`` as
+        :meth:`weighting` gives it.
+        """
         local = self._reduced(self._products(theta, np.zeros(self.size), wanted, weighting))
-        chi2, gradient, hessian = prior_terms(self.objective.problem.table, theta)
-        own = np.arange(len(wanted))
-        local.gradient[own] += gradient[wanted]
-        local.hessian[np.ix_(own, own)] += hessian[np.ix_(wanted, wanted)]
-        return replace(local, chi2=local.chi2 + chi2)
+        return self.objective.priors.added(local, theta, wanted)
 
     def chi2_at(self, theta: FloatArray, u: FloatArray) -> float:
         """χ² (or loss) with the instrument really mis-set by u, not linearised; priors included."""
@@ -145,24 +127,11 @@ class Instrument:
         back = np.eye(products.shape[1])
         back[-1] -= shift
         moved = np.einsum("ij,bjk,lk->bil", back, products, back)
-        return self._reduced(moved).chi2 + prior_terms(self.objective.problem.table, theta)[0]
+        return self.objective.priors.added(self._reduced(moved), theta, none).chi2
 
-    def _reduced(self, products: FloatArray) -> JointEquations:
-        """Eliminate contrast and offset; derivatives of M count times the contrast, added ones as they are."""
-        linear = self.objective.linear
-        best = linear.solve(products)
-        contrast, inner = best.contrast, best.inner
-        columns = products.shape[1] - 3
-        factor = np.ones((len(products), columns))
-        factor[:, : columns - len(self.added)] = contrast[:, None]
-        chi2 = np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner)
-        gradient = np.einsum("bp,bpj,bj->p", factor, products[:, :-3, -3:], inner)
-        square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
-        cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
-        reduced = square - cross @ best.share(cross)
-        return JointEquations(
-            float(np.maximum(chi2, 0.0).sum()) + best.penalty, 2.0 * gradient, reduced + reduced.T
-        )
+    def _reduced(self, products: FloatArray) -> NormalEquations:
+        """Contrast and offset eliminated."""
+        return normal_equations(products, self.objective.linear, added=len(self.added))
 
     # -- products --------------------------------------------------------------------------------
 
@@ -203,8 +172,8 @@ class Instrument:
         extended = np.concatenate([theta, miss])
         if isinstance(problem.model, LaminarFlowModel):
             every = np.arange(p)
-            tiles = self._tiles(problem, laminar_equivalent(extended), every, weighting)
-            back = _laminar_columns(extended, wanted, self.acting)
+            tiles = self._tiles(problem, laminar_equivalent(problem.model, extended), every, weighting)
+            back = _laminar_columns(problem.model, extended, wanted, self.acting)
             return np.einsum("ij,btjk,lk->btil", back, tiles, back)
         if self._problem is None:
             self._problem = extended_problem(problem)
@@ -231,13 +200,7 @@ class Instrument:
         n = len(wanted)
         extra = np.array(columns).reshape(-1, *z[:, 0].shape).transpose(1, 0, 2)
         z = np.concatenate([z[:, :n], extra, z[:, n:]], axis=1)
-        edges = np.rint(np.linspace(0, z.shape[2], self.clusters + 1)).astype(int)
-        weighted = z * problem.weight[:, None, :]
-        parts = [
-            weighted[:, :, i:j] @ z[:, :, i:j].transpose(0, 2, 1)
-            for i, j in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-        ]
-        return np.stack(parts, axis=1)
+        return problem.block_products(z, self.clusters)
 
     def _moved(self, miss: FloatArray) -> Any:
         """The one-time objective with its instrument mis-set."""
@@ -273,14 +236,16 @@ def _extended(table: ParameterTable) -> ParameterTable:
     )
 
 
-def _laminar_columns(extended: FloatArray, wanted: IntArray, acting: IntArray) -> FloatArray:
+def _laminar_columns(
+    model: LaminarFlowModel, extended: FloatArray, wanted: IntArray, acting: IntArray
+) -> FloatArray:
     """Columns by the wanted parameters and by the unknowns that act, from those by the equivalent parameters."""
     p = len(extended) - 3
     slopes = np.zeros((p, p + 3))
     for i in range(p + 3):
         step = np.zeros(p + 3)
         step[i] = _EQUIVALENT_STEP * max(1.0, abs(extended[i]))
-        above, below = laminar_equivalent(extended + step), laminar_equivalent(extended - step)
+        above, below = (laminar_equivalent(model, extended + sign * step) for sign in (1, -1))
         slopes[:, i] = (above - below) / (2 * step[i])
     chosen = np.concatenate([wanted, p + acting]).astype(np.int64)
     back = np.zeros((len(chosen) + 3, p + 3))

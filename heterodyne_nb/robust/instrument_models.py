@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.models import SeparableModel
-from heterodyne_nb.models.base import Parameters, TwoTimeModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel
+from heterodyne_nb.models.model import Parameters, Terms, TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterSpec
-from heterodyne_nb.models.terms import Terms
 
 FloatArray = NDArray[np.float64]
 
@@ -119,16 +118,17 @@ def misset(
     )
 
 
-def laminar_equivalent(params: FloatArray) -> FloatArray:
-    """Parameters of laminar_flow at the true instrument that look the same, exactly, as a mis-set one (7,).
+def laminar_equivalent(model: LaminarFlowModel, params: FloatArray) -> FloatArray:
+    """Parameters of laminar flow at the true instrument that look the same, exactly, as a mis-set one (7,).
 
     With t (1 + d) an integral of t^a grows by (1 + d)^(1 + a).
     """
     theta, (scale, zero, late) = np.array(params[:-3], float), params[-3:]
-    for at, power in ((0, 2), (3, 1)):
-        theta[at] *= (1 + scale) ** power * (1 + late) ** (1 + theta[at + 1])
-        theta[at + 2] *= (1 + scale) ** power * (1 + late)
-    theta[6] -= zero
+    for curve, power in ((c, 2 if c.role == "transport" else 1) for c in model.curve_specs):
+        i, j, k = curve.parameters
+        theta[i] *= (1 + scale) ** power * (1 + late) ** (1 + theta[j])
+        theta[k] *= (1 + scale) ** power * (1 + late)
+    theta[list(model.directions)] -= zero
     return theta
 
 

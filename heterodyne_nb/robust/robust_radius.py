@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import OneTimeObjective
+from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.radius import profile_radius
 from heterodyne_nb.uncertainty.clusters import dyadic_meat, dyadic_sum
-from heterodyne_nb.uncertainty.uncertainty import CLUSTERS, tile_scores
 
 if TYPE_CHECKING:
     from heterodyne_nb.robust.robust_parts import RobustRun
@@ -74,12 +73,8 @@ def allowance(run: RobustRun, method: str, price: float | str | None) -> float |
 def _internal_scores(run: RobustRun) -> tuple[FloatArray, FloatArray]:
     """Scores (B, T, n) of the tiles by the internal coordinates, and half the matrix of χ² (n, n)."""
     objective, theta = run.nominal.objective, run.nominal.theta
-    clusters = max(2, min(CLUSTERS, len(objective.problem.t) // 4))
-    scores, matrix = tile_scores(objective, theta, objective.equations(theta), clusters)
-    n = objective.coordinates.size
-    outer = np.eye(n, len(matrix))
-    outer[:, n:] = -np.linalg.solve(matrix[n:, n:], matrix[n:, :n]).T  # contrast and offset follow
-    return scores @ outer.T, outer @ matrix @ outer.T
+    tiles = Tiles.at(objective, theta)
+    return tiles.scores(), tiles.matrix()
 
 
 def _profile(run: RobustRun) -> float:

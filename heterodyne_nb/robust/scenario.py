@@ -21,10 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import NormalEquations
-from heterodyne_nb.engine.blocks import block_count, block_products, prior_terms
-from heterodyne_nb.engine.normal import normal_equations
-from heterodyne_nb.engine.one_time import OneTimeObjective
+from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
 from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.inner import tail_mean
 from heterodyne_nb.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
@@ -34,8 +31,6 @@ from heterodyne_nb.robust.violation import violation_bound
 
 FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
-#: Blocks of frames; each should be longer than the noise stays correlated.
-BLOCKS = 12
 _DEFAULTS = ScenarioOptions()
 
 
@@ -45,13 +40,13 @@ def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
     Blocks of frames are drawn for all bins together (a bad frame is bad in all of them), bins among themselves.
     """
     rng = np.random.default_rng(seed)
-    blocks, bins = block_count(objective, BLOCKS), objective.problem.n_bins
+    problem = objective.problem
+    blocks, bins = problem.blocks(BLOCKS), problem.n_bins
     frames = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=count).astype(float)
     drawn = rng.multinomial(bins, np.full(bins, 1.0 / bins), size=count).astype(float)
-    if isinstance(objective, OneTimeObjective):
-        return drawn[:, :, None] * frames[:, None, :]
-    late, early = np.tril_indices(blocks)
-    return drawn[:, :, None] * (frames[:, late] * frames[:, early])[:, None, :]
+    late, early = problem.places(blocks)
+    both = frames if len(late) == blocks else frames[:, late] * frames[:, early]
+    return drawn[:, :, None] * both[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -184,11 +179,13 @@ class ScenarioProblem(RobustProblem):
         theta = np.asarray(theta, float)
         jacobian = self.objective.coordinates.jacobian(theta)
         plain, samples = self._equations(theta, self.objective.moving)
-        parts = [
-            (s.chi2, jacobian.T @ s.gradient, jacobian.T @ s.hessian @ jacobian) for s in (plain, *samples)
-        ]
-        values, gradients, hessians = (np.array([part[i] for part in parts[1:]]) for i in range(3))
-        return ScenarioModel(Quadratic(*parts[0]), values, gradients, hessians, self.radius, self.fraction)
+        moving = jacobian[self.objective.moving]
+        parts = [plain.by(jacobian), *(sample.by(moving) for sample in samples)]
+        values, gradients, hessians = (
+            np.array([getattr(part, name) for part in parts[1:]]) for name in ("chi2", "gradient", "hessian")
+        )
+        nominal = Quadratic(parts[0].chi2, parts[0].gradient, parts[0].hessian)
+        return ScenarioModel(nominal, values, gradients, hessians, self.radius, self.fraction)
 
     def corrected(self, model: ScenarioModel, step: FloatArray, theta: FloatArray) -> ScenarioModel:
         """See :meth:`RobustProblem.corrected`: every sample's value is that found after the step."""
@@ -221,33 +218,16 @@ class ScenarioProblem(RobustProblem):
     def _equations(
         self, theta: FloatArray, wanted: NDArray[np.int64]
     ) -> tuple[NormalEquations, list[NormalEquations]]:
-        """Normal equations by the published parameters of the plain data and of every sample."""
-        objective = self.objective
-        tiles = block_products(objective, theta, wanted, block_count(objective, BLOCKS))
-        plain = objective.equations(theta, derivatives=len(wanted) > 0)
-        counts = self._scales(tiles)
-        flat = tiles.reshape(tiles.shape[0], tiles.shape[1], -1)
-        sums = np.einsum("sbt,btk->sbk", self.weights, flat).reshape(-1, len(tiles), *tiles.shape[2:])
-        out = []
-        for products, scale in zip(sums, counts, strict=True):
-            local = normal_equations(products * scale, objective.linear)
-            out.append(self._full(theta, wanted, local))
-        return plain, out
-
-    def _scales(self, tiles: FloatArray) -> FloatArray:
-        """Factor of each sample that makes its number of pixels that of the data."""
-        if self._counts is None:
-            ones = tiles[:, :, -2, -2] * _squared_noise(self.objective)
+        """Normal equations of the plain data by all parameters, and of every sample by the wanted ones."""
+        plain = self.objective.equations(theta, derivatives=len(wanted) > 0)
+        tiles = Tiles.at(self.objective, theta, BLOCKS, wanted=wanted, local=plain)
+        if self._counts is None:  # factor of each sample that makes its number of pixels that of the data
+            ones = tiles.products[:, :, -2, -2] * _squared_noise(self.objective)
             self._counts = ones.sum() / np.einsum("sbt,bt->s", self.weights, ones)
-        return self._counts
-
-    def _full(self, theta: FloatArray, wanted: NDArray[np.int64], local: NormalEquations) -> NormalEquations:
-        chi2, gradient, hessian = prior_terms(self.objective.problem.table, theta)
-        gradient[wanted] += local.gradient
-        hessian[np.ix_(wanted, wanted)] += local.hessian
-        return NormalEquations(
-            local.chi2 + chi2, gradient, hessian, local.contrast, local.offset, local.chi2_bin
-        )
+        return plain, [
+            tiles.equations(weights * count)
+            for weights, count in zip(self.weights, self._counts, strict=True)
+        ]
 
     def _words(self, values: FloatArray, active: NDArray[np.int64], found: WorstCase) -> str:
         worst = int(np.argmax(values))
@@ -257,22 +237,12 @@ class ScenarioProblem(RobustProblem):
         bins = self.objective.problem
         most = int(np.argmax(spread))
         where = f"q = {bins.q[most]:.4g} 1/Å, φ = {bins.phi[most]:.4g}°"
-        tile = int(np.argmax(weights))
+        blocks = bins.blocks(BLOCKS)
+        block = bins.block_name(int(bins.places(blocks)[0][int(np.argmax(weights))]), blocks)
         return (
             f"the worst of {len(values)} samples of the data ({len(active)} hold the answer) has a mean square residual "
-            f"{grown:.3g} % above that of all data; it counts the bin {where} most, and {self._block(tile)}"
+            f"{grown:.3g} % above that of all data; it counts the bin {where} most, and {block}"
         )
-
-    def _block(self, tile: int) -> str:
-        problem, one_time = self.objective.problem, isinstance(self.objective, OneTimeObjective)
-        times = problem.tau if one_time else problem.t
-        blocks = block_count(self.objective, BLOCKS)
-        if one_time:
-            first, last = (round(x) for x in np.linspace(0, len(times), blocks + 1)[[tile, tile + 1]])
-            return f"the lags {times[first]:.4g}–{times[min(last, len(times)) - 1]:.4g} s"
-        late = np.tril_indices(blocks)[0][tile]
-        first, last = (round(x) for x in np.linspace(0, len(times), blocks + 1)[[late, late + 1]])
-        return f"the frames from {times[first]:.4g} to {times[last - 1]:.4g} s"
 
 
 def _squared_noise(objective: Any) -> FloatArray:

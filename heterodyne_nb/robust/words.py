@@ -31,15 +31,9 @@ def instrument_words(instrument: Any, u: NDArray[np.float64]) -> str:
             parts.append(f"{what} {signed(factor * x * tolerance)}{unit}")
     if stripes and max(map(abs, stripes)) > 0:
         k = int(np.argmax(np.abs(stripes)))
-        parts.append(f"c2 {signed(stripes[k])} in {_block(instrument, k)} (and less in others)")
+        parts.append(
+            f"c2 {signed(stripes[k])} in {instrument.objective.problem.block_name(k, instrument.clusters)} (and less in others)"
+        )
     if not parts:
         return "the worst case is the instrument as it is"
     return "the worst case is " + " and ".join(parts)
-
-
-def _block(instrument: Any, k: int) -> str:
-    problem = instrument.objective.problem
-    times = getattr(problem, "t", None)
-    times, what = (problem.tau, "the lags") if times is None else (times, "the frames")
-    edges = np.rint(np.linspace(0, len(times), instrument.clusters + 1)).astype(int)
-    return f"{what} from {times[edges[k]]:.4g} to {times[edges[k + 1] - 1]:.4g} s"

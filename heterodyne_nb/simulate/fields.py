@@ -77,7 +77,7 @@ def bin_correlation(
     n_frames = components[0].amplitude.size
     total = np.zeros(n_frames)
     products = np.zeros((n_frames, n_frames))
-    for intensity in _pixel_blocks(components, q, phi, detector, seed):
+    for intensity in pixel_blocks(components, q, phi, detector, seed):
         total += intensity.sum(axis=1)
         products += intensity @ intensity.T
     if detector.mean_counts is not None:
@@ -89,7 +89,7 @@ def bin_correlation(
     return c2.astype(np.float32), total / detector.n_pixels
 
 
-def _pixel_blocks(
+def pixel_blocks(
     components: Sequence[Component], q: float, phi: float, detector: Detector, seed: np.random.SeedSequence
 ) -> Iterator[Array]:
     """What the detector records, (N, block) at a time."""

@@ -93,7 +93,7 @@ def curve_bands(
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
     """95 % bands of a model's curves from the covariance of its parameters, inside what is physical.
 
-    J below 0 and fractions outside [0, 1] cannot be; a band is cut there, which loses no truth. Curves are linear
+    J below 0 and fractions outside [0, 1] cannot be; a band is cut at the limits of its curve, which loses no truth. Curves are linear
     in the parameters here: on a logarithmic scale bands of a J near 0 were too narrow
     (tests/benchmarks/coverage_study.py).
 
@@ -125,19 +125,12 @@ def curve_bands(
     bands = {}
     for (name, curve), one, slope in zip(middle.items(), error, parts, strict=True):
         down, up = (NORMAL_95 * one,) * 2 if spread is None else _reach(spread, slope, one)
-        least, most = physical_range(name)
+        least, most = model.curve(name).range
         bands[name] = (
             np.maximum(curve - down, min(least, curve.min())),
             np.minimum(curve + up, max(most, curve.max())),
         )
     return bands
-
-
-def physical_range(curve: str) -> tuple[float, float]:
-    """Least and largest value that a curve of this name can have."""
-    if curve.startswith("x_"):
-        return 0.0, 1.0
-    return (0.0, np.inf) if curve.startswith("J") else (-np.inf, np.inf)
 
 
 def _reach(spread: Spread, slopes: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -14,10 +14,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.models.curves import Curve
+
 FloatArray = NDArray[np.float64]
 
 #: Panels and nodes of the quadrature in time. On panels of constant ratio a power law integrates to rounding.
 _PANELS, _NODES = 24, 10
+#: By the role of a curve: what it is, what its integral over the run is, and in which unit.
+_INTEGRALS = {"velocity": ("velocity", "displacement", "Å"), "shear_rate": ("shear rate", "strain", "1")}
 
 
 @dataclass(frozen=True)
@@ -43,27 +47,29 @@ def quantities_of(model: Any, t: FloatArray | None) -> list[Quantity]:
 
 
 def has_fringes(model: Any, t: FloatArray | None) -> bool:
-    """Whether the model has a velocity and one direction of flow, so that every bin has a fringe rate."""
-    return t is not None and "v" in model.curve_units and "phi0" in _names(model)
+    """Whether the model has one velocity and its direction, so that every bin has a fringe rate."""
+    flows = model.of_role("velocity")
+    return t is not None and not model.one_time and len(flows) == 1 and flows[0].direction is not None
 
 
 def fringe_rates(model: Any, t: FloatArray, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
     """Function from parameters (p,) to q cos(phi0 - phi) v at mid-time of every bin, rad/s, (B,)."""
     mid = np.array([0.5 * (np.min(t) + np.max(t))])
-    velocity, along = _at(model, "v", mid), _projection(model, bins)
+    velocity, along = _at(model, model.of_role("velocity")[0].name, mid), _projection(model, bins)
     return lambda p: along(p) * velocity(p)
 
 
 def fringe_counts(model: Any, t: FloatArray, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
     """Function from parameters (p,) to the fringes q cos(phi0 - phi) ∫v dt / 2π of every bin, (B,)."""
     start, stop, along = float(np.min(t)), float(np.max(t)), _projection(model, bins)
+    name = model.of_role("velocity")[0].name
     return lambda p: (
-        along(p) * time_integral(lambda times: model.curves(p, times)["v"], start, stop) / (2 * np.pi)
+        along(p) * time_integral(lambda times: model.curves(p, times)[name], start, stop) / (2 * np.pi)
     )
 
 
 def _projection(model: Any, bins: xr.Dataset) -> Callable[[FloatArray], FloatArray]:
-    place = _names(model).index("phi0")
+    place = model.of_role("velocity")[0].direction
     q, phi = bins["q"].values, bins["phi"].values
     return lambda p: q * np.cos(np.radians(p[place] - phi))
 
@@ -84,34 +90,33 @@ def time_integral(curve: Callable[[FloatArray], FloatArray], start: float, stop:
 def _of_curves(model: Any, t: FloatArray) -> list[Quantity]:
     start, stop = float(np.min(t)), float(np.max(t))
     mid = np.array([0.5 * (start + stop)])
+    two_components = len(model.of_role("fraction")) == 1
     found: list[Quantity] = []
-    for curve, unit in model.curve_units.items():
-        at_mid = _at(model, curve, mid)
-        if curve.startswith("J"):
-            found.append(_diffusion(curve, at_mid, "at mid-time"))
-        elif unit in ("Å/s", "1/s") and stop > start:
-            found += _mean_and_integral(model, curve, unit, start, stop)
-        elif curve == "x_sample":
+    for curve in model.curve_specs:
+        at_mid = _at(model, curve.name, mid)
+        if curve.role == "transport":
+            found.append(_diffusion(model, curve, at_mid, "at mid-time"))
+        elif curve.role in _INTEGRALS and stop > start:
+            found += _mean_and_integral(model, curve, start, stop)
+        elif curve.role == "fraction" and two_components:
             found.append(_intensity_fraction(at_mid))
     return found
 
 
 def _of_parameters(model: Any) -> list[Quantity]:
-    names = _names(model)
-    return [
-        _diffusion(name, partial(_component, i), "in equilibrium")
-        for i, name in enumerate(names)
-        if name.startswith("J")
-    ]
+    constants = (curve for curve in model.of_role("transport") if curve.form == "constant")
+    return [_diffusion(model, curve, partial(curve.at, t=1.0), "in equilibrium") for curve in constants]
 
 
-def _component(i: int, p: FloatArray) -> float:
-    return float(p[i])
+def _diffusion(model: Any, curve: Curve, value: Callable[[FloatArray], float], when: str) -> Quantity:
+    description = f"diffusion coefficient {curve.name}/2 {when}"
+    return Quantity(f"D{_suffix(model, curve)}", "Å²/s", description, lambda p: 0.5 * value(p))
 
 
-def _diffusion(curve: str, value: Callable[[FloatArray], float], when: str) -> Quantity:
-    description = f"diffusion coefficient {curve}/2 {when}"
-    return Quantity("D" + curve[1:], "Å²/s", description, lambda p: 0.5 * value(p))
+def _suffix(model: Any, curve: Curve) -> str:
+    """What tells a figure of this curve from that of another of its role."""
+    alike = [other.suffix for other in model.of_role(curve.role)]
+    return curve.suffix if alike.count(curve.suffix) == 1 else f"_{curve.name}"
 
 
 def _intensity_fraction(fraction: Callable[[FloatArray], float]) -> Quantity:
@@ -122,24 +127,19 @@ def _intensity_fraction(fraction: Callable[[FloatArray], float]) -> Quantity:
     return Quantity("intensity_fraction", "1", "part of the intensity from the sample at mid-time", compute)
 
 
-def _mean_and_integral(model: Any, curve: str, unit: str, start: float, stop: float) -> list[Quantity]:
+def _mean_and_integral(model: Any, curve: Curve, start: float, stop: float) -> list[Quantity]:
     def total(p: FloatArray) -> float:
-        return time_integral(lambda times: model.curves(p, times)[curve], start, stop)
+        return time_integral(lambda times: model.curves(p, times)[curve.name], start, stop)
 
-    what, whole, whole_unit = {
-        "Å/s": ("velocity", "displacement", "Å"),
-        "1/s": ("shear rate", "strain", "1"),
-    }[unit]
-    tail = curve.removeprefix("gamma_dot").removeprefix("v")
+    def mean(p: FloatArray) -> float:
+        return total(p) / (stop - start)
+
+    what, whole, unit = _INTEGRALS[curve.role]
     return [
-        Quantity(f"mean_{curve}", unit, f"mean {what} over the run", lambda p: total(p) / (stop - start)),
-        Quantity(f"{whole}{tail}", whole_unit, f"{whole}, first to last frame", total),
+        Quantity(f"mean_{curve.name}", curve.unit, f"mean {what} over the run", mean),
+        Quantity(f"{whole}{_suffix(model, curve)}", unit, f"{whole}, first to last frame", total),
     ]
 
 
 def _at(model: Any, curve: str, when: FloatArray) -> Callable[[FloatArray], float]:
     return lambda p: float(np.asarray(model.curves(p, when)[curve]).ravel()[0])
-
-
-def _names(model: Any) -> list[str]:
-    return [spec.name for spec in model.parameters]

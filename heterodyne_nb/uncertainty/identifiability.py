@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.models.model import Part
 from heterodyne_nb.text.html import page
 from heterodyne_nb.uncertainty import identifiability_words as words
-from heterodyne_nb.uncertainty.families import natural_scales
 
 FloatArray = NDArray[np.float64]
 Kind = Literal["determined", "weak", "null"]
@@ -23,6 +23,8 @@ Kind = Literal["determined", "weak", "null"]
 _NOISE = 1e-6
 #: A null direction moves a parameter when a walk of one scale along it changes that by more than this part.
 _MOVED = 1e-2
+#: Parts of a curve that have its size.
+_LEVELS = ("amplitude", "offset")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def identifiability(
     scales: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
     covariance: ArrayLike | None = None,
+    model: Any = None,
 ) -> Identifiability:
     """Say which combinations of parameters a chi-square determines.
 
@@ -149,14 +152,15 @@ def identifiability(
         A combination or parameter whose standard error exceeds this part of its scale is called weak:
         its 95 % interval is then about as wide as everything it could reasonably be.
     scales : mapping of str to float, optional
-        The change of a parameter that counts as large; default
-        :func:`heterodyne_nb.uncertainty.families.natural_scales`.
+        The change of a parameter that counts as large; default :func:`natural_scales`.
     notes : sequence of str, optional
         Statements to be shown with the others.
     covariance : array, shape (p, p), optional
         Of the parameters, where a better one is known than ``2 sigma2 H⁺``, which holds for independent
         pixels. The null directions come from the matrix all the same, and on the combinations that are
         not null it does not matter what the covariance says about them.
+    model : Model, optional
+        Whose parameters these are: it says which belong to one curve, and what size of change is a large one.
 
     Returns
     -------
@@ -174,7 +178,8 @@ def identifiability(
     scale.
     """
     matrix = _checked(hessian, names, values)
-    own = {**natural_scales(names, values), **(scales or {})}
+    parts = {name: Part(name) for name in names} | (dict(model.parts()) if model is not None else {})
+    own = {**natural_scales(parts, dict(zip(names, map(float, values), strict=True))), **(scales or {})}
     scale = np.array([own[name] for name in names])
     null, inverse = _split(matrix, rcond)
     known = 2.0 * sigma2 * inverse if covariance is None else _same_size(covariance, matrix)
@@ -182,7 +187,10 @@ def identifiability(
     null = _orthonormal(null / scale[:, None])
     stderr = np.sqrt(np.maximum(np.diag(known), 0.0)) * scale
     stderr[np.any(np.abs(null) > _MOVED, axis=1)] = math.inf
-    directions = [*_finite(known, null, weak, names, values, scale), *_null(null, names, values, scale)]
+    directions = [
+        *_finite(known, null, weak, names, values, scale, parts),
+        *_null(null, names, values, scale, parts),
+    ]
     return Identifiability(
         names=tuple(map(str, names)),
         values=tuple(map(float, values)),
@@ -190,9 +198,47 @@ def identifiability(
         stderr=tuple(stderr.tolist()),
         status=tuple(_status(error, size, weak) for error, size in zip(stderr, scale, strict=True)),
         directions=tuple(directions),
-        suggestions=words.suggestions(names, [d for d in directions if d.kind != "determined"]),
+        suggestions=words.suggestions(names, parts, [d for d in directions if d.kind != "determined"]),
         notes=tuple(notes),
     )
+
+
+def natural_scales(
+    parts: Mapping[str, Part], values: Mapping[str, float], duration: float | None = None
+) -> dict[str, float]:
+    """Return the size of a large change of each parameter, to judge its error against.
+
+    Amplitude and offset of one curve share the larger of the two; exponents and fractions have 1,
+    angles 90 degrees, a rate its own value or one over the run's duration.
+
+    Parameters
+    ----------
+    parts : mapping of str to Part
+        What each parameter is: :meth:`heterodyne_nb.models.Model.parts`.
+    values : mapping of str to float
+    duration : float, optional
+        Length of the run in s.
+    """
+    slowest = 1.0 / duration if duration else 0.0
+    rates = {parts[n].curve: max(abs(v), slowest) for n, v in values.items() if parts[n].part == "rate"}
+    levels: dict[str, float] = {}
+    for name, value in values.items():
+        if parts[name].part in _LEVELS:
+            levels[parts[name].curve] = max(levels.get(parts[name].curve, 0.0), abs(value))
+    sizes: dict[str, float] = {}
+    for name, value in values.items():
+        curve, role, part = parts[name].curve, parts[name].role, parts[name].part
+        if part == "exponent" or (part in _LEVELS and role in ("fraction", "intensity_fraction")):
+            sizes[name] = 1.0
+        elif part == "direction":
+            sizes[name] = 90.0
+        elif part == "rate":
+            sizes[name] = rates[curve] or 1.0
+        elif part == "shift":
+            sizes[name] = 1.0 / (rates.get(curve) or 1.0)
+        else:
+            sizes[name] = (levels[curve] if part in _LEVELS else abs(value)) or 1.0
+    return sizes
 
 
 def _checked(hessian: ArrayLike, names: Sequence[str], values: Sequence[float]) -> FloatArray:
@@ -262,6 +308,7 @@ def _finite(
     names: Sequence[str],
     values: Sequence[float],
     scale: FloatArray,
+    parts: Mapping[str, Part],
 ) -> list[Direction]:
     """Independent combinations that are not null, best determined first."""
     rank = null.shape[1]
@@ -276,7 +323,7 @@ def _finite(
         precision = math.sqrt(max(variance, 0.0))
         kind: Kind = "weak" if precision > weak else "determined"
         if kind == "weak":
-            text = words.trade_off(vector, names, values, scale, precision)
+            text = words.trade_off(vector, names, values, scale, parts, precision)
         else:
             text = words.combination(vector, names)
         found.append(Direction(kind, precision, tuple(vector.tolist()), text))
@@ -284,11 +331,15 @@ def _finite(
 
 
 def _null(
-    null: FloatArray, names: Sequence[str], values: Sequence[float], scale: FloatArray
+    null: FloatArray,
+    names: Sequence[str],
+    values: Sequence[float],
+    scale: FloatArray,
+    parts: Mapping[str, Part],
 ) -> list[Direction]:
     vectors = _without_noise(_sparse(null)).T
     return [
-        Direction("null", math.inf, tuple(v.tolist()), words.trade_off(v, names, values, scale))
+        Direction("null", math.inf, tuple(v.tolist()), words.trade_off(v, names, values, scale, parts))
         for v in vectors
     ]
 

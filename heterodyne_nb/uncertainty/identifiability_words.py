@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.models.curves import FLOWS
+from heterodyne_nb.models.model import Part
 from heterodyne_nb.text.html import alert, bullets, heading, table
 from heterodyne_nb.text.numbers import number, value_with_error
-from heterodyne_nb.uncertainty.families import Member, members
 
 if TYPE_CHECKING:
     from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
@@ -20,7 +21,6 @@ FloatArray = NDArray[np.float64]
 
 #: Parameters with a smaller part of the largest weight are not named.
 _NAMED_EXACT, _NAMED_WEAK = 1e-2, 0.3
-_ROLES = {"amplitude", "exponent", "offset", "rate", "shift"}
 
 
 def listed(names: Iterable[str]) -> str:
@@ -42,6 +42,7 @@ def trade_off(
     names: Sequence[str],
     values: Sequence[float],
     scale: FloatArray,
+    parts: Mapping[str, Part],
     precision: float = math.inf,
 ) -> str:
     """Say what a null or weak direction means.
@@ -51,6 +52,8 @@ def trade_off(
     vector : array, shape (p,)
         The direction, every parameter counted in its scale.
     names, values, scale : sequences of length p
+    parts : mapping of str to Part
+        What each parameter is.
     precision : float
         Its standard error; infinite when the data do not change at all along it.
     """
@@ -62,21 +65,22 @@ def trade_off(
     value = {names[i]: float(values[i]) for i in range(len(names))}
     change = {names[i]: float(vector[i] * scale[i]) for i in involved}
     if len(involved) == 2:
-        pair = _pair(called[0], called[1], change, value, names, exact)
+        pair = _pair(called[0], called[1], change, value, parts, exact)
         if exact or pair is not None:
             return f"{called[0]} and {called[1]} only {pair or _slope(called[0], called[1], change)}"
     moves = _steps(called, change) if exact else _moves(called, precision * vector[involved])
-    return _several(called, moves, members(names))
+    return _several(called, moves, parts)
 
 
-def suggestions(names: Sequence[str], open_directions: Sequence[Direction]) -> tuple[str, ...]:
+def suggestions(
+    names: Sequence[str], parts: Mapping[str, Part], open_directions: Sequence[Direction]
+) -> tuple[str, ...]:
     """Say what to fix, tie or measure for each direction that the data leave open; no line twice."""
-    member = members(names)
     lines = []
     for direction in open_directions:
         share = _NAMED_EXACT if direction.kind == "null" else _NAMED_WEAK
         called = [names[i] for i in _involved(np.array(direction.weights), share)]
-        lines.append(_suggestion(called, member))
+        lines.append(_suggestion(called, parts))
     return tuple(dict.fromkeys(lines))
 
 
@@ -144,17 +148,17 @@ def _involved(vector: FloatArray, share: float) -> list[int]:
 
 
 def _pair(
-    a: str, b: str, change: dict[str, float], value: dict[str, float], names: Sequence[str], exact: bool
+    a: str, b: str, change: dict[str, float], value: dict[str, float], parts: Mapping[str, Part], exact: bool
 ) -> str | None:
     """Word the combination of two parameters that stays fixed while both move by `change`, if it has a name."""
     near = 1e-3 if exact else 0.1
-    member = members(names)
     ratio = change[a] / change[b]
-    if (member[a].role, member[b].role) == ("amplitude", "shift") and member[a].curve == member[b].curve:
-        rate = next(n for n in names if member[n] == Member(member[a].curve, "rate"))
+    one, other = parts[a], parts[b]
+    if (one.part, other.part) == ("amplitude", "shift") and one.curve == other.curve:
+        rate = next(n for n in value if (parts[n].curve, parts[n].part) == (one.curve, "rate"))
         if math.isclose(ratio, value[a] * value[rate], rel_tol=near):
             return f"through {a}·exp(−{rate}·{b})"
-    if "exponent" in (member[a].role, member[b].role):
+    if "exponent" in (one.part, other.part):
         return None
     if math.isclose(ratio, -1.0, rel_tol=near):
         return "as their sum"
@@ -185,41 +189,41 @@ def _moves(called: list[str], parts: FloatArray) -> str:
     return ", ".join(shown) + " of their scales"
 
 
-def _several(called: list[str], moves: str, member: dict[str, Member]) -> str:
-    curves = {member[name].curve for name in called}
-    if len(curves) == 1 and all(member[name].role in _ROLES for name in called):
+def _several(called: list[str], moves: str, parts: Mapping[str, Part]) -> str:
+    curves = {parts[name].curve for name in called}
+    if len(curves) == 1:
         curve = curves.pop()
         return f"{listed(called)} trade off against each other: read {curve}(t) and its band instead"
-    angles = [name for name in called if member[name].role == "angle"]
-    speeds = [name for name in called if member[name].curve.startswith(("v", "gamma_dot"))]
+    angles = [name for name in called if parts[name].part == "direction"]
+    speeds = [name for name in called if parts[name].role in FLOWS]
     if angles and speeds and len(angles) + len(speeds) == len(called):
         return f"{listed(called)} only through the velocity along the angles measured"
     return f"{listed(called)} only in combination: they can change together ({moves})"
 
 
-def _suggestion(called: list[str], member: dict[str, Member]) -> str:
-    roles = {member[name].role for name in called}
-    curves = sorted({member[name].curve for name in called})
-    shift = next((name for name in called if member[name].role == "shift"), None)
+def _suggestion(called: list[str], parts: Mapping[str, Part]) -> str:
+    curves = sorted({parts[name].curve for name in called})
+    role = parts[called[0]].role
+    shift = next((name for name in called if parts[name].part == "shift"), None)
     if shift and len(curves) == 1:
         return f"fix {shift} (at 0, say): no fit becomes worse by it"
-    if "angle" in roles:
+    if any(parts[name].part == "direction" for name in called):
         return f"fix {listed(called[-1:])} or measure more angles, along the flow and across it"
-    if len(curves) == 1 and len(called) > 1 and curves[0].startswith(("J", "v", "gamma_dot")):
-        return f"fix {_least_of(called, member)}; a longer run tells them apart"
-    if len(curves) == 1 and curves[0].startswith("x"):
+    if len(curves) == 1 and len(called) > 1 and role in ("transport", *FLOWS):
+        return f"fix {_least_of(called, parts)}; a longer run tells them apart"
+    if len(curves) == 1 and role == "fraction":
         return f"fix or tie one of {listed(called)}; a run in which {curves[0]} changes more tells them apart"
-    if len(called) == 1 and curves[0].startswith("J"):
+    if len(called) == 1 and role == "transport":
         return f"fix {called[0]}, or measure at larger q or for longer, where {curves[0]} shows"
     if len(called) == 1:
         return f"fix {called[0]} or give it a prior"
     return f"fix or tie one of {listed(called)}, give it a prior, or measure more angles or a longer run"
 
 
-def _least_of(called: list[str], member: dict[str, Member]) -> str:
+def _least_of(called: list[str], parts: Mapping[str, Part]) -> str:
     """The parameter of one curve that is missed least: its offset at 0, or its exponent."""
-    offset = next((n for n in called if member[n].role == "offset"), None)
-    exponent = next((n for n in called if member[n].role == "exponent"), None)
+    offset = next((n for n in called if parts[n].part == "offset"), None)
+    exponent = next((n for n in called if parts[n].part == "exponent"), None)
     ways = (offset and f"{offset} (at 0, say)", exponent and f"the exponent {exponent}")
     return " or ".join(filter(None, ways)) or called[-1]
 

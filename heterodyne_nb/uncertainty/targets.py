@@ -96,8 +96,8 @@ def middle_targets(model: Any, t: FloatArray, moving: NDArray[np.int64]) -> list
         return np.array([float(np.ravel(c)[0]) for c in model.curves(p, middle).values()])
 
     felt = np.any(jacobian(curves, values) != 0, axis=0) if model.curve_units else np.zeros(len(values), bool)
-    in_blocks = {i for block in model.blocks for i in (*block.indices, block.shift)}
-    alone = [model.parameters[i].name for i in moving if not felt[i] and i not in in_blocks]
+    declared = {i for curve in model.curve_specs for i in curve.parameters}
+    alone = [model.parameters[i].name for i in moving if not felt[i] and i not in declared]
     return [target(model, name, t) for name in (*model.curve_units, *alone)]
 
 

@@ -22,32 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine import NormalEquations, Objective
+from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.uncertainty.clusters import corrected_meat, degrees_of_freedom
 from heterodyne_nb.uncertainty.reach import Reach
-from heterodyne_nb.uncertainty.tile_equations import (
-    TileEquations,
-    equations_from_products,
-    tile_equations,
-    tile_scores,
-)
-
-__all__ = [
-    "CLUSTERS",
-    "ERROR_CLUSTERS",
-    "Covariance",
-    "InternalCovariance",
-    "equations_from_products",
-    "estimate_covariance",
-    "internal_covariance",
-    "tile_equations",
-    "tile_scores",
-]
 
 FloatArray = NDArray[np.float64]
 
-#: Blocks of frames of bootstrap and jackknife.
-CLUSTERS = 12
 #: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
 #: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).
 ERROR_CLUSTERS = 6
@@ -129,11 +109,10 @@ def estimate_covariance(
         Clusters of frames.
     """
     local = objective.equations(theta)
-    clusters = max(2, min(clusters, len(objective.problem.t) // 4))
-    equations = tile_equations(objective, theta, local, clusters)
+    sums = Tiles.at(objective, theta, clusters, local=local)
     jacobian = objective.coordinates.jacobian(theta)
-    inner = internal_covariance(objective, theta, equations, local.chi2)
-    prior = inner.inverse @ _prior_curvature(objective, jacobian) @ inner.inverse
+    inner = internal_covariance(sums, local.chi2)
+    prior = inner.inverse @ objective.priors.curvature(jacobian) @ inner.inverse
     every = np.flatnonzero(objective.problem.table.vary)
     matrix, lower, upper = objective.coordinates.room(theta)
     back = np.linalg.inv(matrix)
@@ -147,18 +126,16 @@ def estimate_covariance(
         Reach(back @ (inner.dyadic + prior) @ back.T, lower, upper),
         jacobian @ matrix,
         inner.linear,
-        _pull(objective, local, equations, inner),
+        _pull(sums, inner),
     )
 
 
-def _pull(
-    objective: Objective, local: NormalEquations, equations: TileEquations, inner: InternalCovariance
-) -> FloatArray:
+def _pull(sums: Tiles, inner: InternalCovariance) -> FloatArray:
     """How far contrast and offset would leave their limits in a step without them, in standard errors, (B, 2)."""
-    linear, n = objective.linear, objective.coordinates.size
-    step = -inner.full @ equations.scores.sum(axis=(0, 1))
+    linear, n = sums.objective.linear, sums.objective.coordinates.size
+    step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
     moved = linear.design @ step[n:]
-    values = np.stack([local.contrast, local.offset], axis=1)
+    values = np.stack([sums.contrast, sums.offset], axis=1)
     edge = 1e-9 * (linear.upper - linear.lower)
     beyond = np.where(values >= linear.upper - edge, np.maximum(moved, 0.0), 0.0)
     beyond += np.where(values <= linear.lower + edge, np.minimum(moved, 0.0), 0.0)
@@ -189,20 +166,19 @@ class InternalCovariance:
     linear: FloatArray
 
 
-def internal_covariance(
-    objective: Objective, theta: FloatArray, equations: TileEquations, chi2: float
-) -> InternalCovariance:
-    """Covariances from the tiles' equations and χ² at an optimum."""
-    n, matrix = objective.coordinates.size, equations.matrix.copy()
-    matrix[:n, :n] += _prior_curvature(objective, objective.coordinates.jacobian(theta))
+def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
+    """Covariances from the tiles and χ² at an optimum."""
+    objective = sums.objective
+    n, matrix = objective.coordinates.size, sums.joint_matrix.copy()
+    matrix[:n, :n] += objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
     every = _pseudo_inverse(matrix)
-    bins, tiles = equations.scores.shape[:2]
+    bins, tiles = sums.products.shape[:2]
     total, shares = np.zeros_like(every), np.zeros((bins, tiles, n, n))
     for b in range(bins):
-        acting, matrices = equations.of_bin(b)
+        acting, matrices = sums.of_bin(b)
         root = _root(every[np.ix_(acting, acting)])[0]
         leverage = root.T @ matrices @ root
-        meat = corrected_meat(equations.scores[b][:, acting] @ root, leverage)
+        meat = corrected_meat(sums.joint_scores[b][:, acting] @ root, leverage)
         mine = acting[acting < n]
         here = root[: len(mine)]
         total[np.ix_(acting, acting)] += root @ meat @ root.T
@@ -253,12 +229,6 @@ def _on_a_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
     lower, upper = objective.bounds.T
     out[fitted] = ((theta - lower <= near) | (upper - theta <= near))[fitted]
     return out
-
-
-def _prior_curvature(objective: Objective, jacobian: FloatArray) -> FloatArray:
-    table = objective.problem.table
-    curvature = [0.0 if prior is None else 1.0 / prior[1] ** 2 for prior in table.prior]
-    return jacobian.T @ (np.array(curvature)[:, None] * jacobian)
 
 
 def _pseudo_inverse(matrix: FloatArray) -> FloatArray:

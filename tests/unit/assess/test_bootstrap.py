@@ -22,7 +22,7 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationErr
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import create_strategy
 from heterodyne_nb.progress import StopToken
-from heterodyne_nb.uncertainty.one_step import refined, tiles_at
+from heterodyne_nb.uncertainty.reweighting import Reweighting
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 
@@ -35,13 +35,13 @@ def one_thread():
 
 
 def test_weights_of_one_lead_back_to_the_optimum() -> None:
-    tiles = tiles_at(speckle_objective(), optimum(speckle_fit()), 8)
+    tiles = Reweighting.at(speckle_objective(), optimum(speckle_fit()), 8)
     stepped = tiles.step(np.ones(tiles.products.shape[:2]))
     assert v_at(stepped) == pytest.approx(v_at(optimum(speckle_fit())), rel=1e-5)
 
 
 def test_a_block_weight_multiplies_every_tile_that_holds_the_block() -> None:
-    tiles = tiles_at(static_objective(), optimum(static_fit()), 5)
+    tiles = Reweighting.at(static_objective(), optimum(static_fit()), 5)
     late, early = tiles.places
     weights = tile_weights(np.random.default_rng(0), tiles, "blocks")
     own = weights[:, late == early]
@@ -55,7 +55,7 @@ def test_a_block_weight_multiplies_every_tile_that_holds_the_block() -> None:
 def test_one_step_is_the_refit_of_the_weighted_data_where_the_model_is_nearly_linear() -> None:
     """Weights on bins are those of a fit with other noise levels."""
     objective, theta = static_objective(), optimum(static_fit())
-    tiles = tiles_at(objective, theta, 6)
+    tiles = Reweighting.at(objective, theta, 6)
     weights = np.random.default_rng(2).exponential(1.0, (objective.problem.n_bins, 1))
     ds = static_data().copy()
     sigma = ds["sigma"].values / np.sqrt(weights).reshape(ds["sigma"].shape)
@@ -63,8 +63,8 @@ def test_one_step_is_the_refit_of_the_weighted_data_where_the_model_is_nearly_li
         ds.assign(sigma=(ds["sigma"].dims, sigma)), "static_isotropic", parameters=STATIC, multistart=0
     )
     every = np.broadcast_to(weights, tiles.products.shape[:2])
-    one = refined(tiles, every, None, None, 1)
-    exact = refined(tiles, every, None, None, 5)
+    one = tiles.step(every, None, None, 1)
+    exact = tiles.step(every, None, None, 5)
     model, t = objective.problem.model, np.array([1.0, 5.0, 25.0])
     moved = model.curves(optimum(refit), t)["J"] - model.curves(theta, t)["J"]
     np.testing.assert_allclose(model.curves(exact, t)["J"] - model.curves(theta, t)["J"], moved, rtol=2e-3)
@@ -140,13 +140,13 @@ def test_a_prior_is_drawn_like_a_measurement() -> None:
 
 
 def test_more_steps_end_lower_than_one() -> None:
-    tiles = tiles_at(speckle_objective(), optimum(speckle_fit()), 8)
+    tiles = Reweighting.at(speckle_objective(), optimum(speckle_fit()), 8)
     weights = tile_weights(np.random.default_rng(4), tiles, "blocks")
 
     def height(theta: np.ndarray) -> float:
-        return tiles_at(tiles.objective, theta, 8).equations(weights).chi2
+        return Reweighting.at(tiles.objective, theta, 8).equations(weights).chi2
 
-    heights = [height(refined(tiles, weights, None, None, steps)) for steps in (1, 3)]
+    heights = [height(tiles.step(weights, None, None, steps)) for steps in (1, 3)]
     assert heights[1] <= heights[0] <= height(tiles.theta)
 
 

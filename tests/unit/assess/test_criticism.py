@@ -9,11 +9,11 @@ from refit_samples import HETERODYNE, speckle_data, speckle_fit
 
 import heterodyne_nb as hnb
 from heterodyne_nb.assess import criticise
+from heterodyne_nb.engine import residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.simulate import model_maps, speckle
-from heterodyne_nb.uncertainty.tile_record import tile_record
 
 GRID = {
     "q": [0.008, 0.012],
@@ -34,7 +34,7 @@ def one_thread():
 
 def test_tiles_add_up_to_the_bins_and_to_residual_maps() -> None:
     result, data = speckle_fit(), speckle_data()
-    tiles = tile_record(objective_of(result, data), optimum(result), 8)
+    tiles = residual_record(objective_of(result, data), optimum(result), 8)
     assert float(tiles["chi2_tile"].sum()) == pytest.approx(result.chi2, rel=1e-6)
     assert int(tiles["pixels_tile"].sum()) == result.dataset.attrs["n_data"]
     residual = result.residual_map(data, bin=2).values

@@ -18,7 +18,6 @@ from refit_samples import (
 import heterodyne_nb as hnb
 from heterodyne_nb.assess import jackknife
 from heterodyne_nb.assess.jackknife import groups_of
-from heterodyne_nb.assess.subset import keep_bins
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.progress import StopToken
 from heterodyne_nb.simulate import model_maps
@@ -93,7 +92,7 @@ def test_some_bins_keep_their_data_masks_and_holes() -> None:
 
     with pytest.warns(hnb.errors.DataWarning):
         objective = objective_of(fitted, ds)
-    part = keep_bins(objective, np.array([0, 0, 1, 0, 0, 0, 1, 0], bool))
+    part = objective.subset(np.array([0, 0, 1, 0, 0, 0, 1, 0], bool))
     assert part.problem.holes.tolist() == [[1, 9, 5]]
     theta = objective.x0
     assert part(theta) == pytest.approx(objective.equations(theta).chi2_bin[[2, 6]].sum())

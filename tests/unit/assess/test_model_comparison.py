@@ -11,7 +11,7 @@ import xarray as xr
 
 import heterodyne_nb as hnb
 from heterodyne_nb.assess import ModelComparison, compare_models
-from heterodyne_nb.assess.model_comparison import _held_out, _trace
+from heterodyne_nb.assess.compare_models import _held_out, _trace
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.progress import StopToken

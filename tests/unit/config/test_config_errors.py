@@ -92,7 +92,10 @@ def heterodyne(**sections):
         (heterodyne(masks={"frames": [1.5]}), "1.5 is not a whole number"),
         (heterodyne(output={"formats": ["netcfd"]}), "did you mean 'netcdf'?"),
         (heterodyne(optimization={"loss": "hubber"}), "did you mean 'huber'?"),
-        (heterodyne(optimization={"loss_scale": -1}), "-1 is out of range; allowed: a number above 0, or 'auto'"),
+        (
+            heterodyne(optimization={"loss_scale": -1}),
+            "-1 is out of range; allowed: a number above 0, or 'auto'",
+        ),
         (heterodyne(optimization={"loss_scale": "automatic"}), "'automatic' is neither a number nor a rule"),
         (heterodyne(optimization={"contrast": "per_q_bin"}), "allowed: per_bin, shared, per_q, smooth_phi"),
         (heterodyne(optimization={"time_limit": 0}), "optimization.time_limit: 0.0 is out of range"),
@@ -110,7 +113,10 @@ def heterodyne(**sections):
             heterodyne(optimization={"classical": {"gurobi": {"initial_radius": 2}}}),
             "min_radius <= initial_radius <= max_radius",
         ),
-        (heterodyne(optimization={"robust": {"wasserstein": {"radius": -1}}}), "a number, 0 or more, 'auto', 'cv', or 'rwpi'"),
+        (
+            heterodyne(optimization={"robust": {"wasserstein": {"radius": -1}}}),
+            "a number, 0 or more, 'auto', 'cv', or 'rwpi'",
+        ),
         (
             heterodyne(optimization={"robust": {"ellipsoidal": {"tolerances": {"q_scal": 1}}}}),
             "did you mean 'q_scale'?",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from random_models import GAP, draw
+from reference_sums import products, separable_maps
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
 from heterodyne_nb.engine import Problem
-from heterodyne_nb.engine.twin import products, separable_maps
 from heterodyne_nb.models import ModelFactory
 
 FloatArray = NDArray[np.float64]

@@ -16,9 +16,9 @@ from engine_problems import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_models import SEPARABLE
+from reference_sums import separable_maps
 
 from heterodyne_nb.engine import products_at
-from heterodyne_nb.engine.twin import separable_maps
 
 MODES = st.sampled_from(SEPARABLE)
 SEEDS = st.integers(0, 10**6)

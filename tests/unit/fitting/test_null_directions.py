@@ -37,7 +37,7 @@ def found(mode: str, values: list[float], phi: list[float]) -> Identifiability:
     )
     objective = Objective(problem_from_dataset(ds, model, table, gap=gap))
     hessian = objective.equations(np.array(values), wanted=np.arange(len(values))).hessian
-    return identifiability(hessian, model.parameter_names, values)
+    return identifiability(hessian, model.parameter_names, values, model=model)
 
 
 def nulls(what: Identifiability) -> list[str]:
@@ -144,4 +144,4 @@ def one_time(mode: str, values: list[float], phi: list[float]) -> Identifiabilit
     table = resolve_parameters(mode, asked, specs=model.parameters)
     objective = OneTimeObjective(one_time_problem(ds, model, table))
     hessian = objective.equations(np.array(values), wanted=np.arange(len(values))).hessian
-    return identifiability(hessian, model.parameter_names, values, rcond=1e-9)
+    return identifiability(hessian, model.parameter_names, values, rcond=1e-9, model=model)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from fit_samples import HETERODYNE, PHI, STATIC, near, objective_of, static_maps
 
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.optimize import create_strategy
 from heterodyne_nb.simulate import model_maps
 from heterodyne_nb.uncertainty.clusters import dyadic_meat
-from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance, tile_scores
+from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance
 
 MAPS = 40
 MIDDLE = float(np.sqrt(0.5 * 20.0))
@@ -89,7 +89,8 @@ def test_scores_add_up_to_half_the_gradient_and_the_matrix_to_half_the_curvature
     objective, theta, _ = static_spread()
     theta = theta * np.array([1.05, 0.97, 1.1])  # the scores cancel at the optimum itself
     local = objective.equations(theta)
-    scores, matrix = tile_scores(objective, theta, local, 6)
+    tiles = Tiles.at(objective, theta, 6, local=local)
+    scores, matrix = tiles.joint_scores, tiles.joint_matrix
     assert scores.shape == (4, 21, 3 + 8)
     internal = objective.normal_equations(theta)
     total = scores.sum(axis=(0, 1))

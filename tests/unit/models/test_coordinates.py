@@ -55,7 +55,7 @@ def _give_roles(asked: dict[str, dict[str, Any]], rng: np.random.Generator) -> N
 
 
 def coordinates_of(mode: str, table: ParameterTable, times: np.ndarray) -> Coordinates:
-    return Coordinates(table, ModelFactory.create_model(mode).blocks, times[0], times[-1])
+    return Coordinates(table, ModelFactory.create_model(mode).curve_specs, times[0], times[-1])
 
 
 @given(mode=st.sampled_from(MODES), run=RUNS, seed=SEEDS, reach=st.sampled_from([0.3, 3.0, 300.0]))
@@ -181,7 +181,7 @@ def test_a_block_with_a_fixed_or_tied_parameter_keeps_its_published_coordinates(
     coordinates = coordinates_of("heterodyne", table, TIMES)
     assert coordinates.size == size
     broken = [table.index(name) for name in asked if name != "f2"]
-    assert not {i for block in coordinates.blocks for i in block.indices} & set(broken)
+    assert not {i for curve in coordinates.curves for i in curve.indices} & set(broken)
 
 
 def test_nothing_free_means_no_coordinates() -> None:

@@ -10,7 +10,7 @@ import pytest
 from heterodyne_nb import fit, simulate
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, ParameterSpec, SeparableModel, Terms, check_model
-from heterodyne_nb.models.base import SeparableModel as Base
+from heterodyne_nb.models.model import SeparableModel as Base
 
 T = np.arange(1, 41) * 0.5
 

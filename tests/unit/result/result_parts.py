@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec
+from heterodyne_nb.config.parameters import PARAMETERS
+from heterodyne_nb.models.heterodyne import HeterodyneModel
 
 VALUES = (100.0, 0.1, 5.0, 4180.0, -0.25, 120.0, 1234.5, 0.05, 10.0, 0.3, 0.01, 0.0, 0.2, 12.5)
 ERRORS = (1.5, 0.02, np.nan, 31.0, 0.004, np.nan, 2.1, 0.003, np.nan, np.nan, 0.0004, 0.0, 0.011, 0.35)
@@ -31,17 +30,8 @@ def heterodyne_curves(p, t):
     }
 
 
-@dataclass(frozen=True)
-class PlainModel:
-    """The part of a model that a result needs."""
-
-    name: str = "heterodyne"
-    parameters: tuple[ParameterSpec, ...] = PARAMETERS["heterodyne"]
-    one_time: bool = False
-    parameter_names: tuple[str, ...] = tuple(spec.name for spec in PARAMETERS["heterodyne"])
-    curve_units: dict = field(
-        default_factory=lambda: {"J_ref": "Å²/s", "J_sample": "Å²/s", "v": "Å/s", "x_sample": "1"}
-    )
+class PlainModel(HeterodyneModel):
+    """The heterodyne model with these curves."""
 
     def curves(self, params, t):
         return heterodyne_curves(params, t)

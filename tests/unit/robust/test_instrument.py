@@ -13,7 +13,7 @@ from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.engine import Objective, OneTimeObjective, OneTimeProblem, RobustObjective
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, ModelPlugin
-from heterodyne_nb.models.base import adapt_plugin
+from heterodyne_nb.models.plugin import adapt_plugin
 from heterodyne_nb.robust.instrument import Instrument, checked_tolerances
 
 ALL = {"q_scale": 0.01, "phi_zero_deg": 1.0, "frame_time": 0.005, "baseline": 0.002, "frame_stripe": 0.003}

@@ -113,7 +113,7 @@ def test_a_bin_is_reproduced_exactly_and_blocks_of_pixels_differ():
 
     def blocks():
         return [
-            b.copy() for b in fields._pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(4))
+            b.copy() for b in fields.pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(4))
         ]
 
     first, second = blocks(), blocks()
@@ -123,7 +123,7 @@ def test_a_bin_is_reproduced_exactly_and_blocks_of_pixels_differ():
 
 def test_every_pixel_is_used_once():
     population, detector = components("heterodyne", TRUTH, AXES), Detector(1300, np.ones(1))
-    blocks = fields._pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(1))
+    blocks = fields.pixel_blocks(population, 0.01, 0, detector, np.random.SeedSequence(1))
     assert [block.shape[1] for block in blocks] == [512, 512, 276]
 
 

@@ -15,7 +15,7 @@ from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import create_strategy
-from heterodyne_nb.uncertainty.delta import curve_bands, physical_range
+from heterodyne_nb.uncertainty.delta import curve_bands
 from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance
 
 EXPERIMENTS = 40
@@ -91,7 +91,7 @@ def test_bands_stay_inside_what_is_physical_and_around_the_curve() -> None:
     curves = objective.problem.model.curves(theta, objective.problem.t)
     cut = 0
     for name, (lower, upper) in of_covariance(objective, theta, spread).items():
-        least, most = physical_range(name)
+        least, most = objective.problem.model.curve(name).range
         assert np.all(lower <= curves[name])
         assert np.all(curves[name] <= upper)
         assert np.all(lower >= least - 1e-9)

@@ -21,13 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.assess.comparison_table import ModelComparison
 from heterodyne_nb.assess.jackknife import groups_of
-from heterodyne_nb.assess.subset import keep_bins
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -35,14 +34,18 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
+from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.clusters import corrected_meat
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS, tile_equations
+from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
 MODES = ("static_anisotropic", "heterodyne", "multicomponent_3")
 #: Iterations of the refits without some angles, which start from the fit to all.
 _REFIT = 60
+#: A gain on held-out angles, in its standard errors, that counts; and a difference of a criterion that does.
+_CLEAR, _DECISIVE = 2.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -143,15 +146,14 @@ def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) 
 
 def _trace(objective: Objective, theta: FloatArray) -> float:
     """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
-    clusters = max(2, min(ERROR_CLUSTERS, len(objective.problem.t) // 4))
-    equations = tile_equations(objective, theta, objective.equations(theta), clusters)
-    scale = np.sqrt(np.maximum(np.diag(equations.matrix), 1e-300))
-    values, vectors = np.linalg.eigh(equations.matrix / np.outer(scale, scale))
+    tiles = Tiles.at(objective, theta, ERROR_CLUSTERS, local=objective.equations(theta))
+    scale = np.sqrt(np.maximum(np.diag(tiles.joint_matrix), 1e-300))
+    values, vectors = np.linalg.eigh(tiles.joint_matrix / np.outer(scale, scale))
     kept = values > 1e-11 * values[-1]
     white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
     total = 0.0
-    for b, scores in enumerate(equations.scores):
-        acting, matrices = equations.of_bin(b)
+    for b, scores in enumerate(tiles.joint_scores):
+        acting, matrices = tiles.of_bin(b)
         half = white[acting]
         total += float(np.trace(corrected_meat(scores[:, acting] @ half, half.T @ matrices @ half)))
     return max(total, 0.0)
@@ -168,7 +170,7 @@ def _held_out(objective: Objective, theta: FloatArray, folds: int, stop: StopTok
         _go_on(stop)
         left = member % count == fold
         strategy = GaussNewtonStrategy(max_iterations=_REFIT, ftol=1e-7, stop=stop)
-        found = strategy.optimize(keep_bins(objective, ~left), theta)
+        found = strategy.optimize(objective.subset(~left), theta)
         out.append(float(objective.equations(found.x, derivatives=False).chi2_bin[left].sum()))
     return np.array(out)
 
@@ -202,3 +204,129 @@ def _checked(modes: Sequence[str], parameters: Mapping[str, Any] | None, folds: 
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 0:
         raise ConfigurationError(f"{folds!r}", where="folds", expected="an integer, 0 or more")
     return names
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelComparison(Tabular):
+    """Modes compared on the same data; made by :func:`heterodyne_nb.compare_models`.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        On (mode,), simplest first: ``numbers`` (fitted, contrast and offset included), ``chi2``, ``chi2_reduced``,
+        ``clic`` and ``bic`` above the best, ``held_out`` (χ² per pixel of angles left out) and ``held_out_gain``
+        (effective χ² gained on them over the next simpler mode that is kept) with ``held_out_gain_error``. On
+        (mode, fold): ``held_out_fold``. Attributes: ``n_data``, ``n_effective``, ``inflation`` (n_data / n_effective),
+        ``chosen``.
+    fits : dict of str to FitResult
+    """
+
+    dataset: xr.Dataset
+    fits: dict[str, FitResult]
+
+    @classmethod
+    def of(cls, judged: Sequence[Judged]) -> ModelComparison:
+        """Compare the fits of several modes."""
+        judged = sorted(judged, key=lambda one: (one.numbers, one.result.mode))
+        best = min(judged, key=lambda one: one.result.chi2_reduced)
+        s2, n_data = best.result.chi2_reduced, int(best.result.dataset.attrs["n_data"])
+        inflation = max(best.trace / (best.numbers * s2), 1.0)
+        chi2 = np.array([one.result.chi2 for one in judged])
+        numbers = np.array([one.numbers for one in judged])
+        clic = chi2 / s2 + 2 * np.array([one.trace for one in judged]) / s2
+        bic = chi2 / (s2 * inflation) + numbers * np.log(n_data / inflation)
+        folds = np.array([one.held_out for one in judged])
+        data: dict[str, Any] = {
+            "numbers": ("mode", numbers),
+            "chi2": ("mode", chi2),
+            "chi2_reduced": ("mode", [one.result.chi2_reduced for one in judged]),
+            "clic": ("mode", clic - clic.min()),
+            "bic": ("mode", bic - bic.min()),
+        }
+        if folds.size:
+            data |= {
+                "held_out": ("mode", folds.sum(axis=1) / n_data),
+                "held_out_fold": (("mode", "fold"), folds),
+            }
+        names = [one.result.mode for one in judged]
+        attrs = {"n_data": n_data, "n_effective": n_data / inflation, "inflation": inflation, "s2": s2}
+        ds = xr.Dataset(data, coords={"mode": names}, attrs=attrs)
+        return cls(_chosen(ds), {one.result.mode: one.result for one in judged})
+
+    @property
+    def chosen(self) -> str:
+        """The mode the data ask for: the simplest that none of the richer ones clearly beats."""
+        return str(self.dataset.attrs["chosen"])
+
+    def table(self) -> pd.DataFrame:
+        """One row a mode, simplest first."""
+        keep = ("numbers", "chi2_reduced", "clic", "bic", "held_out", "held_out_gain", "held_out_gain_error")
+        return self.dataset[[name for name in keep if name in self.dataset]].to_dataframe()
+
+    def verdict(self) -> str:
+        """Say in a sentence or two what the data ask for."""
+        ds, names = self.dataset, self.dataset["mode"].values.tolist()
+        at = names.index(self.chosen)
+        told = [f"The data ask for {self.chosen}"]
+        if at:
+            told.append(f"{_listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
+        if at + 1 < len(names):
+            told.append(f"{_listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
+        text = "; ".join(told) + "."
+        for name in names:
+            if not self.fits[name].success:
+                text += f" The fit of {name} did not converge."
+        others = {key: str(ds["mode"].values[int(np.argmin(ds[key].values))]) for key in ("clic", "bic")}
+        against = sorted(
+            {f"{key.upper()} prefers {name}" for key, name in others.items() if name != self.chosen}
+        )
+        return text + (f" But {' and '.join(against)}." if against else "")
+
+    def _printed(self) -> Printed:
+        ds, attrs = self.dataset, self.dataset.attrs
+        head = ["mode", "fitted numbers", "reduced χ²", "CLIC", "BIC"]
+        with_folds = "held_out" in ds
+        rows = [[*head, "held-out χ²", "gain on held-out"] if with_folds else head]
+        for mode, one in self.table().iterrows():
+            row = [str(mode), str(int(one["numbers"])), number(float(one["chi2_reduced"]), 4)]
+            row += [f"+{number(float(one[key]), 3)}" for key in ("clic", "bic")]
+            if with_folds:
+                gain = float(one["held_out_gain"])
+                shown = "" if np.isnan(gain) else value_with_error(gain, float(one["held_out_gain_error"]))
+                row += [number(float(one["held_out"]), 4), shown]
+            rows.append(row)
+        note = (
+            f"{attrs['n_data']} pixels count as {number(float(attrs['n_effective']), 2)} independent ones (a parameter "
+            f"takes up {number(float(attrs['inflation']), 2)} times the noise it would of independent pixels). "
+            "CLIC, BIC: above the best. Gain: effective χ² on angles left out, over the mode kept so far."
+        )
+        return Printed(self.verdict(), rows, note, self.chosen)
+
+
+def _chosen(ds: xr.Dataset) -> xr.Dataset:
+    """Climb from the simplest mode to each richer one that clearly predicts better (or is clearly preferred).
+
+    The scatter of a few folds is not well known itself: where BIC clearly objects, their gain alone is not enough.
+    """
+    count = ds.sizes["mode"]
+    gain, error = np.full(count, np.nan), np.full(count, np.nan)
+    kept = 0
+    for k in range(1, count):
+        if "held_out_fold" in ds:
+            gained = ds["held_out_fold"].values[kept] - ds["held_out_fold"].values[k]
+            unit = float(ds.attrs["s2"]) * float(ds.attrs["inflation"])
+            gain[k] = gained.sum() / unit
+            error[k] = np.sqrt(len(gained)) * gained.std(ddof=1) / unit
+            objects = ds["bic"].values[k] - ds["bic"].values[kept] > _DECISIVE
+            better = gain[k] > _CLEAR * max(error[k], 1.0) and not objects
+        else:
+            better = all(ds[key].values[kept] - ds[key].values[k] > _DECISIVE for key in ("clic", "bic"))
+        kept = k if better else kept
+    ds = ds.assign_attrs(chosen=str(ds["mode"].values[kept]))
+    if "held_out_fold" not in ds:
+        return ds
+    return ds.assign(held_out_gain=("mode", gain), held_out_gain_error=("mode", error))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

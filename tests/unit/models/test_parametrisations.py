@@ -1,4 +1,4 @@
-"""The chart of a transport coefficient: what its coordinates mean, and where its edges lie."""
+"""The parametrisation of a transport coefficient: what its coordinates mean, and where its edges lie."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from hypothesis import strategies as st
 
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.models.charts import Block, PositiveChart, Times, TransportChart
 from heterodyne_nb.models.coordinates import Coordinates
+from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.parametrisations import PositivePowerLaw, RelativeChange, Times
 
 TIMES = Times(0.5, 50.0)
 LOWER, UPPER = np.array([0.0, -2.0, -1e5]), np.array([1e6, 2.0, 1e5])
-CHART = TransportChart(Block("transport", (0, 1, 2)), TIMES, LOWER, UPPER, np.ones(3, bool))
+J = RelativeChange(
+    Curve("J", "Å²/s", "transport", (0, 1, 2), "power_law"), TIMES, LOWER, UPPER, np.ones(3, bool)
+)
 RISES = st.floats(0.01, 0.99) | st.floats(-0.99, -0.01)
 BENDS = st.floats(0.01, 1.9)
 
 
 def published(raw: np.ndarray) -> np.ndarray:
     theta = np.zeros(3)
-    CHART.set(theta, raw)
+    J.set(theta, raw)
     return theta
 
 
@@ -33,7 +36,7 @@ def j(theta: np.ndarray, t: float | np.ndarray) -> np.ndarray:
 @settings(deadline=None)
 def test_the_way_there_and_back_is_the_identity(middle: float, rise: float, bend: float) -> None:
     raw = np.array([middle, rise, bend])
-    np.testing.assert_allclose(CHART.raw(published(raw)), raw, rtol=1e-7)
+    np.testing.assert_allclose(J.raw(published(raw)), raw, rtol=1e-7)
 
 
 @given(middle=st.floats(1.0, 1e3), rise=RISES, bend=BENDS)
@@ -53,7 +56,7 @@ def test_the_first_coordinate_is_j_at_mid_time_and_the_second_how_far_it_falls(
 def test_the_jacobian_agrees_with_finite_differences(middle: float, rise: float, bend: float) -> None:
     raw = np.array([middle, rise, bend])
     theta = published(raw)
-    found = CHART.jacobian(theta, raw)
+    found = J.jacobian(theta, raw)
     for k in range(3):
         step = np.eye(3)[k] * 1e-6 * abs(raw[k])
         slope = (published(raw + step) - published(raw - step)) / (2 * step[k])
@@ -88,21 +91,28 @@ def test_through_a_constant_curve_falling_turns_to_rising_without_a_jump() -> No
 def test_a_constant_curve_stays_the_same_curve(constant: tuple[float, float, float]) -> None:
     theta = np.array(constant)
     t = np.geomspace(TIMES.first, TIMES.last, 20)
-    np.testing.assert_allclose(j(published(CHART.raw(theta)), t), j(theta, t), rtol=1e-9)
+    np.testing.assert_allclose(j(published(J.raw(theta)), t), j(theta, t), rtol=1e-9)
 
 
-def chart_of(parameters: dict) -> type:
+def parametrisation_of_j(parameters: dict) -> type:
     model = ModelFactory.create_model("static_isotropic")
     table = resolve_parameters("static_isotropic", parameters, specs=model.parameters)
-    return type(Coordinates(table, model.blocks, TIMES.first, TIMES.last).charts[0])
+    return type(Coordinates(table, model.curve_specs, TIMES.first, TIMES.last).parametrisations[0])
 
 
 def test_it_is_used_where_only_the_sign_of_j_limits_the_curve() -> None:
     start = {"D0": 300.0, "alpha": -0.4, "D_offset": 30.0}
-    assert chart_of(start) is TransportChart
-    assert chart_of({**start, "D_offset": {"value": 30.0, "min": 0.0, "max": 100.0}}) is PositiveChart
-    assert chart_of({**start, "D_offset": {"value": 30.0, "prior": (30.0, 5.0)}}) is PositiveChart
-    assert chart_of({**start, "D0": {"value": 300.0, "min": 100.0, "max": 1e6}}) is PositiveChart
+    assert parametrisation_of_j(start) is RelativeChange
+    assert (
+        parametrisation_of_j({**start, "D_offset": {"value": 30.0, "min": 0.0, "max": 100.0}})
+        is PositivePowerLaw
+    )
+    assert (
+        parametrisation_of_j({**start, "D_offset": {"value": 30.0, "prior": (30.0, 5.0)}}) is PositivePowerLaw
+    )
+    assert (
+        parametrisation_of_j({**start, "D0": {"value": 300.0, "min": 100.0, "max": 1e6}}) is PositivePowerLaw
+    )
 
 
 @given(middle=st.floats(1.0, 1e3), rise=RISES, bend=BENDS, share=st.floats(0.0, 1.0))
@@ -112,7 +122,7 @@ def test_the_room_of_steps_ends_where_j_touches_zero_whatever_happens_at_mid_tim
 ) -> None:
     """To first order, J at its lower end is used up where that part of the step meets its limit."""
     theta = published(np.array([middle, rise, bend]))
-    matrix, lower, upper = CHART.room(theta)
+    matrix, lower, upper = J.room(theta)
     assert np.all((lower <= 0) & (upper >= 0))
     falls, rises = 0.5 * middle * (1 - rise), 0.5 * middle * (1 + rise)
     np.testing.assert_allclose(lower[:2], [-falls, -rises])
@@ -120,5 +130,5 @@ def test_the_room_of_steps_ends_where_j_touches_zero_whatever_happens_at_mid_tim
     step += share * matrix @ np.array([0.0 if rise > 0 else middle, middle if rise > 0 else 0.0, 0.0])
     end = TIMES.first if rise > 0 else TIMES.last
     slopes = np.array([end ** theta[1], theta[0] * end ** theta[1] * np.log(end), 1.0])
-    change = slopes @ CHART.jacobian(theta, CHART.raw(theta)) @ step
+    change = slopes @ J.jacobian(theta, J.raw(theta)) @ step
     assert j(theta, end) + change == pytest.approx(0.0, abs=1e-4 * middle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.models.terms import Terms
+from heterodyne_nb.models.model import Terms
 
 FloatArray = NDArray[np.float64]
 

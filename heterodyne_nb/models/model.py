@@ -1,0 +1,326 @@
+"""What every model is: published parameters, the curves they describe, symmetries, and a correlation.
+
+A separable model gives the engine a few 1-D curves in time:
+
+    M(t1, t2) = sum_k a_k(t1) a_k(t2) exp(-q² (F_k(t2) - F_k(t1))) cos(V_k(t2) - V_k(t1)),   t2 >= t1
+
+with V_k(t) = q * sum_m w_km(phi) X_m(t). Every two-time model without a shear factor has this form
+(He et al., PNAS (2025) 10.1073/pnas.2514216122, Eqs. S-94 and S-95).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.coordinates import fitted_curves
+from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.parameters import ParameterSpec
+from heterodyne_nb.models.symmetries import Symmetry
+
+FloatArray = NDArray[np.float64]
+#: A published parameter vector.
+Parameters = Sequence[float] | NDArray[Any]
+
+
+def numbers(values: Any, what: str) -> FloatArray:
+    """An array of float64, or a ConfigurationError that says which argument holds none."""
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{what} = {values!r}", expected="numbers") from None
+
+
+def ordered_times(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The earlier and the later of two absolute times (s).
+
+    Raises
+    ------
+    ConfigurationError
+        A time is not above zero: the first frame is at one frame time.
+    """
+    t1, t2 = numbers(t1, "t1"), numbers(t2, "t2")
+    early, late = np.minimum(t1, t2), np.maximum(t1, t2)
+    if not np.all(early > 0):
+        raise ConfigurationError(
+            f"time {np.min(early):g} s", expected="absolute times above 0 s: the first frame is at t = dt"
+        )
+    return early, late
+
+
+#: Times at which limits of curves are checked that need not be monotonic.
+_DENSE = 65
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a published parameter is.
+
+    Attributes
+    ----------
+    curve : str
+        Name of its curve; its own name where it stands for itself.
+    role : str
+        That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
+    part : str
+        ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
+    """
+
+    curve: str
+    role: str = "other"
+    part: str = "single"
+
+
+class Model(ABC):
+    """A correlation model M with published parameters; c2 = offset + contrast * M.
+
+    Attributes
+    ----------
+    name : str
+    parameters : tuple of ParameterSpec
+        Published order, units, defaults, bounds.
+    one_time : bool
+        True when M depends on the lag only.
+    curve_specs : tuple of Curve
+        What the parameters describe: curves in time (constants, in a one-time model) with unit, role and limits. A
+        parameter in none of them stands for itself.
+    symmetries : tuple of Symmetry
+        Changes of the parameters that leave M as it is, and what decides between the equivalent vectors.
+    """
+
+    name: str
+    parameters: tuple[ParameterSpec, ...]
+    one_time: bool = False
+    needs_gap: bool = False
+    curve_specs: tuple[Curve, ...] = ()
+    symmetries: tuple[Symmetry, ...] = ()
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Published names, in order."""
+        return tuple(spec.name for spec in self.parameters)
+
+    def unpack(self, params: Parameters) -> FloatArray:
+        """Return the parameters as an array of the right length and finite, or say what is wrong."""
+        values = numbers(params, f"parameters of model {self.name!r}").ravel()
+        if values.size != len(self.parameters):
+            raise ConfigurationError(
+                f"{values.size} parameters given to model {self.name!r}",
+                expected=f"{len(self.parameters)}: {', '.join(self.parameter_names)}",
+            )
+        if not np.all(np.isfinite(values)):
+            bad = [n for n, v in zip(self.parameter_names, values, strict=True) if not np.isfinite(v)]
+            raise ConfigurationError(f"parameters {', '.join(bad)} of model {self.name!r} are not finite")
+        return values
+
+    @property
+    def curve_units(self) -> dict[str, str]:
+        """The curves in time with their units; a one-time model has none."""
+        return {} if self.one_time else {curve.name: curve.unit for curve in self.curve_specs}
+
+    @property
+    def fitted_curves(self) -> tuple[Curve, ...]:
+        """The curves that are fitted in coordinates of their own, in the order of their parameters."""
+        return fitted_curves(self.curve_specs)
+
+    @property
+    def directions(self) -> tuple[int, ...]:
+        """Places of the directions of flow."""
+        return tuple(sorted({c.direction for c in self.curve_specs if c.direction is not None}))
+
+    def of_role(self, *roles: str) -> tuple[Curve, ...]:
+        """The curves that have one of these roles."""
+        return tuple(curve for curve in self.curve_specs if curve.role in roles)
+
+    def curve(self, name: str) -> Curve:
+        """What is said of a curve; of one that is not declared, nothing but its name."""
+        known = {curve.name: curve for curve in self.curve_specs}
+        return known.get(name) or Curve(name, self.curve_units.get(name, "1"))
+
+    def parts(self) -> dict[str, Part]:
+        """What each published parameter is."""
+        found = {name: Part(name) for name in self.parameter_names}
+        for curve in self.curve_specs:
+            for i, part in curve.parts.items():
+                found[self.parameter_names[i]] = Part(curve.name, curve.role, part)
+        for i in self.directions:
+            found[self.parameter_names[i]] = Part(self.parameter_names[i], "direction", "direction")
+        return found
+
+    def curves(self, params: Parameters, t: ArrayLike) -> dict[str, FloatArray]:
+        """Curves in time at ``t`` (s), in the units of ``curve_units``; to be written for a curve without a form."""
+        theta = self.unpack(params)
+        return {c.name: c.value(theta, t) for c in self.curve_specs if c.form and c.name in self.curve_units}
+
+    def physical(self, theta: FloatArray, first: float, last: float) -> bool:
+        """Whether every curve stays inside its limits from the first to the last time (s), to rounding."""
+        monotonic = all(curve.form for curve in self.curve_specs)
+        t = np.array([first, last]) if monotonic else np.linspace(first, last, _DENSE)
+        every = self.curves(theta, t)
+        for curve in self.curve_specs:
+            if curve.name in every and curve.range != (-np.inf, np.inf):
+                values, (lower, upper) = every[curve.name], curve.range
+                near = 1e-9 * (1.0 if np.isfinite(upper) else 1.0 + float(np.max(np.abs(values))))
+                if np.min(values) < lower - near or np.max(values) > upper + near:
+                    return False
+        return True
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Curves of a separable model at N times, for K terms, p parameters, m velocities and B azimuths.
+
+    Attributes
+    ----------
+    amplitude : (K, N)
+        a_k(t).
+    decay : (K, N)
+        F_k(t) in Å², zero at the first time; the decay of a bin is q² F_k.
+    displacement : (m, N)
+        X_m(t) in Å, zero at the first time.
+    weight : (K, m, B)
+        Direction factors w_km, for instance cos(phi0 - phi); all zero for a term without fringes.
+    d_amplitude, d_decay : (K, p, N)
+    d_displacement : (m, p, N)
+    d_weight : (K, m, p, B)
+        Derivatives by the published parameters.
+    """
+
+    amplitude: FloatArray
+    decay: FloatArray
+    displacement: FloatArray
+    weight: FloatArray
+    d_amplitude: FloatArray
+    d_decay: FloatArray
+    d_displacement: FloatArray
+    d_weight: FloatArray
+
+    @classmethod
+    def zeros(cls, terms: int, velocities: int, parameters: int, times: int, azimuths: int) -> Terms:
+        """All-zero terms, to be filled in place by a model."""
+        k, m, p, n, b = terms, velocities, parameters, times, azimuths
+        shapes = [(k, n), (k, n), (m, n), (k, m, b), (k, p, n), (k, p, n), (m, p, n), (k, m, p, b)]
+        return cls(*(np.zeros(shape) for shape in shapes))
+
+    @property
+    def has_fringes(self) -> NDArray[np.bool_]:
+        """(K,) which terms carry a cosine."""
+        return np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3))
+
+    def correlation(
+        self,
+        first: NDArray[np.intp],
+        second: NDArray[np.intp],
+        q: FloatArray,
+        azimuth: NDArray[np.intp],
+    ) -> FloatArray:
+        """Sum of the terms between two times.
+
+        Parameters
+        ----------
+        first, second : array of int
+            Places of the earlier and the later time among the N; these and the next two have one shape.
+        q : array
+            1/Å.
+        azimuth : array of int
+            Places among the B azimuths.
+        """
+        path = self.displacement[:, second] - self.displacement[:, first]
+        total = np.zeros(np.shape(q))
+        for a, decay, weight in zip(self.amplitude, self.decay, self.weight, strict=True):
+            phase = q * np.sum(weight[:, azimuth] * path, axis=0)
+            total += a[first] * a[second] * np.exp(-(q**2) * (decay[second] - decay[first])) * np.cos(phase)
+        return total
+
+
+class TwoTimeModel(Model):
+    """A model of the two-time correlation."""
+
+    def checked_gap(self, gap: float | None) -> float | None:
+        """The gap of the shear cell in Å, or a ConfigurationError where the model needs one and has none."""
+        if self.needs_gap and not (isinstance(gap, Real) and 0 < gap < np.inf):
+            raise ConfigurationError(
+                f"{self.name} needs the gap of the shear cell, got {gap!r}",
+                where="gap",
+                expected="a length in Å, greater than 0",
+                hint="pass gap=, or set geometry.gap in a configuration",
+            )
+        return gap
+
+    @abstractmethod
+    def correlation(
+        self,
+        params: Parameters,
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """Normalised correlation M(t1, t2), 1 on the diagonal.
+
+        Parameters
+        ----------
+        params : sequence of float
+            Published order.
+        t1, t2 : array_like
+            Absolute times in s, > 0; either may be the later one.
+        q, phi : array_like
+            Wave vector in 1/Å and azimuth in degrees; all four arrays broadcast together.
+        gap : float, optional
+            Gap of the shear cell in Å (laminar flow only).
+        """
+
+
+class SeparableModel(TwoTimeModel):
+    """A two-time model given by curves (see :class:`Terms`): the engine's fast kernels apply.
+
+    A model of one's own sets ``name``, ``parameters`` and ``curve_specs`` and writes ``terms``; see
+    :func:`heterodyne_nb.models.check_model` for its derivatives, and :meth:`ModelFactory.register`.
+    """
+
+    def correlation(
+        self,
+        params: Parameters,
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`; summed up from the terms, ``gap`` is not used."""
+        early, late = ordered_times(t1, t2)
+        early, late, q, phi = np.broadcast_arrays(early, late, numbers(q, "q"), numbers(phi, "phi"))
+        times, at = np.unique(np.stack([early, late]), return_inverse=True)
+        azimuths, place = np.unique(phi, return_inverse=True)
+        terms = self.terms(self.unpack(params), times, azimuths, derivatives=False)
+        first, second = at.reshape(2, *early.shape)
+        return terms.correlation(first, second, q, place.reshape(phi.shape))
+
+    @abstractmethod
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
+        """Curves at times ``t`` (s, increasing) and azimuths ``phi`` (degrees).
+
+        Without ``derivatives`` those may be left zero; only then is χ² alone asked for.
+        """
+
+
+class OneTimeModel(Model):
+    """A model of the one-time correlation."""
+
+    one_time = True
+
+    @abstractmethod
+    def correlation(
+        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
+    ) -> Any:
+        """Normalised correlation M(tau) on the broadcast of tau (s), q (1/Å) and phi (degrees)."""

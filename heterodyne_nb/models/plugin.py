@@ -1,0 +1,223 @@
+"""A model of one's own: the plugin form for a model without curves, and a look at a model before it is fitted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.curves import FORMS, ROLES, Curve
+from heterodyne_nb.models.model import (
+    FloatArray,
+    Model,
+    OneTimeModel,
+    Parameters,
+    SeparableModel,
+    Terms,
+    TwoTimeModel,
+)
+from heterodyne_nb.models.parameters import ParameterSpec
+from heterodyne_nb.models.symmetries import Symmetry
+
+_CURVES = ("amplitude", "decay", "displacement", "weight")
+
+
+class ModelPlugin(ABC):
+    """A user's own model without curves: a name and a function.
+
+    Set ``parameters`` (a tuple of :class:`ParameterSpec`) for names, units and bounds, and where they describe
+    curves ``curve_specs`` and ``symmetries``, as of a :class:`Model`. A two-time plugin
+    sets ``two_time = True``; ``tau`` is then a pair of arrays (t1, t2) that broadcast. Derivatives are
+    taken by finite differences.
+    """
+
+    parameters: tuple[ParameterSpec, ...] = ()
+    curve_specs: tuple[Curve, ...] = ()
+    symmetries: tuple[Symmetry, ...] = ()
+    two_time: bool = False
+
+    @abstractmethod
+    def get_model_name(self) -> str:
+        """Name under which :class:`ModelFactory` knows the model."""
+
+    @abstractmethod
+    def compute_correlation(self, tau: Any, params: Any, q: Any, phi: Any = None) -> Any:
+        """Normalised correlation, 1 at zero lag; arguments broadcast."""
+
+
+def _declared(model: Any) -> Any:
+    """The model, when what it says of its parameters and curves makes sense."""
+    specs = getattr(model, "parameters", ())
+    if not specs or not all(isinstance(spec, ParameterSpec) for spec in specs):
+        raise ConfigurationError(
+            f"model plugin {model.name!r} names no parameters",
+            expected="a class attribute `parameters`, a tuple of ParameterSpec",
+        )
+    for curve in model.curve_specs:
+        problem = _misdeclared(curve, len(specs))
+        if problem:
+            raise ConfigurationError(
+                f"curve {curve.name!r} of model {model.name!r}: {problem[0]}",
+                where="curve_specs",
+                expected=problem[1],
+            )
+    return model
+
+
+def _misdeclared(curve: Curve, count: int) -> tuple[str, str] | None:
+    """What is wrong with a curve, and what is expected."""
+    if curve.role not in ROLES:
+        return f"unknown role {curve.role!r}", f"one of {', '.join(ROLES)}"
+    if curve.form is not None and curve.form not in FORMS:
+        return f"unknown form {curve.form!r}", f"one of {', '.join(FORMS)}, or None"
+    places = (*curve.parameters, *(() if curve.direction is None else (curve.direction,)))
+    if not all(0 <= i < count for i in places):
+        return f"places {places}", f"places of the {count} parameters, 0 to {count - 1}"
+    words = FORMS.get(curve.form or "", ())
+    if words and len(curve.parameters) not in (len(words), len(words) - words.count("shift")):
+        return f"{len(curve.parameters)} parameters", f"those of a {curve.form}: {', '.join(words)}"
+    return None
+
+
+class _PluginCheck:
+    """The one place where a plugin's answer is checked before anything else sees it."""
+
+    def __init__(self, plugin: ModelPlugin) -> None:
+        self.plugin = plugin
+        self.name = plugin.get_model_name()
+        self.parameters = tuple(plugin.parameters)
+        self.curve_specs, self.symmetries = plugin.curve_specs, plugin.symmetries
+        _declared(self)
+
+    def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
+        try:
+            result = np.asarray(self.plugin.compute_correlation(argument, values, q, phi), float)
+        except Exception as error:
+            raise ConfigurationError(
+                f"model plugin {self.name!r} failed: {type(error).__name__}: {error}",
+                where=f"compute_correlation of {type(self.plugin).__name__}",
+            ) from error
+        try:
+            return np.broadcast_to(result, shape)
+        except ValueError:
+            raise ConfigurationError(
+                f"model plugin {self.name!r} returned shape {result.shape}", expected=f"shape {shape}"
+            ) from None
+
+
+class PluginTwoTimeModel(_PluginCheck, TwoTimeModel):
+    """Adapter: a two-time :class:`ModelPlugin` as a model."""
+
+    def correlation(self, params, t1, t2, *, q, phi=0.0, gap=None):
+        """See :meth:`TwoTimeModel.correlation`."""
+        t1, t2, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (t1, t2, q, phi)))
+        return self.evaluate((t1, t2), self.unpack(params), q, phi, t1.shape)
+
+
+class PluginOneTimeModel(_PluginCheck, OneTimeModel):
+    """Adapter: a one-time :class:`ModelPlugin` as a model."""
+
+    def correlation(self, params, tau, *, q=0.0, phi=0.0):
+        """See :meth:`OneTimeModel.correlation`."""
+        tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (tau, q, phi)))
+        return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
+
+
+def adapt_plugin(plugin: ModelPlugin | Model) -> Model:
+    """Wrap a plugin so that it looks like any other model; a model stays as it is."""
+    if isinstance(plugin, Model):
+        return _declared(plugin)
+    return PluginTwoTimeModel(plugin) if plugin.two_time else PluginOneTimeModel(plugin)
+
+
+def check_model(
+    model: SeparableModel,
+    params: Parameters | Mapping[str, float],
+    t: ArrayLike,
+    *,
+    phi: ArrayLike = 0.0,
+    tolerance: float = 1e-5,
+) -> dict[str, float]:
+    """Compare the derivatives of a separable model with differences of its curves.
+
+    A wrong derivative raises no error in a fit; it only makes it slow, or ends it early in a wrong place.
+
+    Parameters
+    ----------
+    model : SeparableModel
+    params : sequence or mapping
+        A point inside the bounds at which no parameter is special (an exponent of 0, a share of 0).
+    t : array_like
+        Frame times in s, increasing, above 0.
+    phi : array_like
+        Azimuths, degrees; some along and some across the flow.
+    tolerance : float
+        Largest deviation allowed, relative to the largest derivative of that curve by that parameter.
+
+    Returns
+    -------
+    dict of str to float
+        Parameter -> largest relative deviation over all curves.
+
+    Raises
+    ------
+    ConfigurationError
+        A derivative is off, naming the curve and the parameter; or M is not 1 on the diagonal.
+    """
+    if not isinstance(model, SeparableModel):
+        raise ConfigurationError(
+            f"a {type(model).__name__} has no terms to check",
+            expected="a SeparableModel; other models are differentiated numerically",
+        )
+    theta = model.unpack(
+        [params[n] for n in model.parameter_names] if isinstance(params, Mapping) else params
+    )
+    times, azimuths = np.atleast_1d(np.asarray(t, float)), np.atleast_1d(np.asarray(phi, float))
+    exact = model.terms(theta, times, azimuths)
+    _check_diagonal(model, exact)
+    return {
+        name: max(_deviation(model, exact, theta, times, azimuths, k, curve, tolerance) for curve in _CURVES)
+        for k, name in enumerate(model.parameter_names)
+    }
+
+
+def _check_diagonal(model: Any, terms: Terms) -> None:
+    total = np.sum(terms.amplitude**2, axis=0)
+    if not np.allclose(total, 1.0, atol=1e-9):
+        worst = int(np.argmax(np.abs(total - 1.0)))
+        raise ConfigurationError(
+            f"model {model.name!r} is {total[worst]:.6g} on the diagonal, at frame {worst + 1}",
+            where="amplitude",
+            expected="squares of the amplitudes that add up to 1: M(t, t) = 1",
+        )
+
+
+def _deviation(
+    model: SeparableModel,
+    exact: Terms,
+    theta: FloatArray,
+    t: FloatArray,
+    phi: FloatArray,
+    k: int,
+    curve: str,
+    tolerance: float,
+) -> float:
+    step = np.zeros_like(theta)
+    step[k] = 1e-5 * max(abs(theta[k]), 1e-2 * (model.parameters[k].upper - model.parameters[k].lower), 1e-8)
+    up, down = (getattr(model.terms(theta + sign * step, t, phi), curve) for sign in (1, -1))
+    measured = (up - down) / (2 * step[k])
+    stated = np.take(getattr(exact, f"d_{curve}"), k, axis=-2)
+    size = max(float(np.abs(measured).max(initial=0.0)), float(np.abs(stated).max(initial=0.0)))
+    rounding = 1e-15 * float(np.abs(up).max(initial=0.0)) / step[k]
+    off = float(np.abs(measured - stated).max(initial=0.0)) / size if size > 100 * rounding else 0.0
+    if off > tolerance:
+        raise ConfigurationError(
+            f"the derivative of model {model.name!r} is off by {off:.2g} of its size",
+            where=f"d_{curve} by {model.parameter_names[k]}",
+            expected=f"the slope of {curve}, to {tolerance:g}",
+        )
+    return off
