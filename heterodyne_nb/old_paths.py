@@ -1,20 +1,21 @@
-"""Import paths of before the folders became the flow: the same objects, for one version, with a warning.
+"""Import paths, names and calls of before: the same objects, for one version, with a warning.
 
 ``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.reach`, and ``from heterodyne_nb.results
 import bootstrap`` what :mod:`heterodyne_nb.assess` has. To be taken out again: this file, its lines in
-``heterodyne_nb/__init__.py`` and ``heterodyne_nb/analysis/__init__.py``, and its test.
+``heterodyne_nb/__init__.py``, ``heterodyne_nb/analysis/__init__.py`` and ``heterodyne_nb/plots``, and its test.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 #: (old folder, new folder): files that went from the one to the other.
 _FILES: dict[tuple[str, str], str] = {
@@ -24,6 +25,7 @@ _FILES: dict[tuple[str, str], str] = {
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
     ),
+    ("data.writers.", "data.formats."): "aps_legacy apsu nxxpcs",
     ("engine.", "robust."): "instrument instrument_models",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
@@ -90,20 +92,32 @@ _MERGED: dict[str, str] = {
     "options.problems": "config.messages config.problems",
     "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
     "assess.profile": "results.profiles",
+    "plots.batch": "plots.batch_curves",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",
     "plots.comparison": "plots.paired",
+    "plots.curves": "plots.compare",
     "plots.export": "plots.stills",
+    "plots.fringes": "plots.velocity",
     "plots.maps": "plots.bands plots.mapview plots.reduce",
     "plots.paper": "plots.stretch",
+    "plots.quality": "plots.tiles",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
     "uncertainty.reweighting": "results.curve_step results.one_step",
 }
+#: Old name in a folder: new one.
+RENAMED: dict[str, dict[str, str]] = {
+    "plots": {"criticism": "goodness_of_fit", "influence": "jackknife"},
+}
 _ROOT = "heterodyne_nb."
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 #: Old module: new module.
 MODULES: dict[str, str] = {
+    f"{_ROOT}data.own": f"{_ROOT}data.formats.native",
+    f"{_ROOT}data.plain": f"{_ROOT}data.formats.arrays",
+    f"{_ROOT}data.writers": f"{_ROOT}data.formats",
     f"{_ROOT}analysis.session": f"{_ROOT}app.session",
     f"{_ROOT}optimize.robust": f"{_ROOT}robust",
     f"{_ROOT}results.files": f"{_ROOT}result.files",
@@ -154,8 +168,59 @@ def moved_module(name: str) -> ModuleType:
     return importlib.import_module(MODULES[old])
 
 
+def renamed(folder: str, name: str) -> Any:
+    """What ``heterodyne_nb.<folder>.<name>`` is called now, a function or a file: for the folder's ``__getattr__``.
+
+    Raises
+    ------
+    AttributeError
+        If there was nothing of that name.
+    """
+    old, new = f"{_ROOT}{folder}.{name}", RENAMED[folder].get(name)
+    if new is not None:
+        _warn(old, f"{_ROOT}{folder}.{new}", stacklevel=4)
+        return getattr(importlib.import_module(_ROOT + folder), new)
+    if old not in MODULES:
+        raise AttributeError(f"module '{_ROOT}{folder}' has no attribute {name!r}")
+    _warn(old, MODULES[old], stacklevel=4)
+    return importlib.import_module(MODULES[old])
+
+
 def _warn(old: str, new: str, stacklevel: int = 3) -> None:
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
+
+
+def formerly(*order: str, **renamed: str) -> Callable[[_View], _View]:
+    """Let a function of (dataset, result) be called as before for one version, with a warning.
+
+    Parameters
+    ----------
+    *order : str
+        Its positional arguments of before, of which the first was the result.
+    **renamed : str
+        Keyword of before = keyword of now.
+    """
+
+    import inspect
+
+    def wrap(view: _View) -> _View:
+        now = list(inspect.signature(view).parameters.values())[: len(order)]
+        shown = [p.name if p.kind is p.POSITIONAL_OR_KEYWORD else f"{p.name}=…" for p in now]
+
+        @functools.wraps(view)
+        def called(*given: Any, **named: Any) -> Any:
+            for old in renamed.keys() & named.keys():
+                _warn(f"{view.__name__}({old}=…)", f"{view.__name__}({renamed[old]}=…)")
+                named[renamed[old]] = named.pop(old)
+            result_first = order and given and hasattr(given[0], "curve_names")
+            if result_first and (now[0].name != "result" or len(given) > 1):
+                _warn(f"{view.__name__}({', '.join(order)})", f"{view.__name__}({', '.join(shown)})")
+                return view(**dict(zip(order, given, strict=False)), **named)
+            return view(*given, **named)
+
+        return cast(_View, called)
+
+    return wrap
 
 
 class _Folder(ModuleType):

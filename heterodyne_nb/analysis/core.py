@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from heterodyne_nb.analysis.loading import load
 from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_methods, with_provenance
 from heterodyne_nb.analysis.observers import ProgressObserver, notify
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, warn
+from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.progress import ProgressEvent, StopToken
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
     from heterodyne_nb.result import FitResult
+
+_log = logging.getLogger("heterodyne_nb.analysis")
+#: Tried where the only configured method fails.
+_FALLBACKS = ("trf", "nelder_mead")
 
 
 class HeterodyneAnalysisCore:
@@ -102,6 +107,65 @@ class HeterodyneAnalysisCore:
         """
         outcome = self._run(self._settings.classical.methods)
         return as_optimize_result(outcome.best, outcome.failures)
+
+    def primary_optimization(self) -> OptimizeResult:
+        """Fit by the first configured classical method alone.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            As of :meth:`optimize_classical`.
+
+        Raises
+        ------
+        OptimizationError
+            It failed, or did not converge.
+        """
+        method = self._settings.classical.methods[0]
+        outcome = self._run([method])
+        if not outcome.best.success and not self.stop.reason:
+            raise OptimizationError(outcome.best.message, where=method, expected="a fit that converges")
+        return as_optimize_result(outcome.best, outcome.failures)
+
+    def fallback_optimization(self) -> OptimizeResult:
+        """Fit by the other configured classical methods; where there is only one, by ``trf`` and ``nelder_mead``.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            The best of them, as of :meth:`optimize_classical`.
+
+        Raises
+        ------
+        OptimizationError
+            Every one of them failed.
+        """
+        first, *others = self._settings.classical.methods
+        outcome = self._run(others or [name for name in _FALLBACKS if name != first])
+        return as_optimize_result(outcome.best, outcome.failures)
+
+    def robust_optimization(self) -> OptimizeResult:
+        """:meth:`primary_optimization`, and where that fails :meth:`fallback_optimization`.
+
+        What failed and why is told to the logger ``heterodyne_nb.analysis`` and stands in the result's ``failures``.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+
+        Raises
+        ------
+        OptimizationError
+            Both failed.
+        """
+        try:
+            return self.primary_optimization()
+        except OptimizationError as error:
+            _log.warning("Primary optimization failed, trying fallback: %s", error)
+            method = self._settings.classical.methods[0]
+            result = self.fallback_optimization()
+            result.failures = ((method, str(error)), *result.failures)
+            return result
 
     def optimize_robust(self) -> dict[str, FitResult]:
         """Fit by the configured robust methods, from a nominal fit by the first classical one that works.

@@ -12,10 +12,8 @@ import xarray as xr
 
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import AngleFiltering, Masks, Settings, Temporal
+from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataWarning, warn
-
-#: Files of plain arrays, whose q and phi the configuration may give.
-PLAIN = (".npz", ".npy")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def _bins_of_plain_arrays(config: ConfigManager, path: Path) -> dict[str, Any]:
     stated = [f"data.{name}" for name, value in given.items() if value is not None]
     if not stated:
         return {}
-    if path.suffix in PLAIN:
+    if path.suffix in ENDINGS:
         return {name: None if value is None else list(value) for name, value in _values(config).items()}
     text = f"{' and '.join(stated)} not used: {path.name} says these itself"
     warn(text, ConfigurationWarning)

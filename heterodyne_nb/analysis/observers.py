@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -14,10 +13,9 @@ from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.progress import OnProgress, ProgressEvent
 
 
-class ProgressObserver(ABC):
-    """Watches long work. Subclasses say what to do with a stage and the part of it that is done."""
+class ProgressObserver:
+    """Watches long work and does nothing; subclasses say what to do with a stage and the part of it that is done."""
 
-    @abstractmethod
     def update(self, stage: str, progress: float) -> None:
         """Receive one report.
 
@@ -37,19 +35,24 @@ class ProgressObserver(ABC):
         """Receive an event: an observer is an ``on_progress`` callback by itself."""
         self.on_event(event)
 
-    def close(self) -> None:  # noqa: B027  (an observer that holds nothing has nothing to close)
+    def close(self) -> None:
         """Let go of whatever the observer holds (a bar on the screen, a file)."""
 
 
 class ConsoleProgressObserver(ProgressObserver):
-    """Prints one line when a stage begins, while it goes on, and when it is done.
+    """Prints lines such as ``fit: 25.0%``.
 
     Parameters
     ----------
     stream : text file, optional
-        Where to print; standard error if not given.
+        Where to print; standard output if not given.
     every : float
-        Least time between two lines of one stage, in seconds.
+        Least time between two lines that events of one stage print, in seconds; :meth:`update` always prints.
+
+    Examples
+    --------
+    >>> ConsoleProgressObserver().update("fit", 0.25)
+    fit: 25.0%
     """
 
     def __init__(self, stream: TextIO | None = None, *, every: float = 0.5) -> None:
@@ -57,20 +60,20 @@ class ConsoleProgressObserver(ProgressObserver):
         self._stage, self._printed_at = "", -math.inf
 
     def update(self, stage: str, progress: float) -> None:
-        """Print the stage and its percentage, unless the last line of this stage is too recent."""
+        """Print the stage and its percentage."""
         self._print(stage, progress, "")
 
     def on_event(self, event: ProgressEvent) -> None:
-        """Print the stage, its percentage, the best reduced chi-square and the event's message."""
+        """Print the stage, its percentage, the best reduced chi-square and the event's message, now and then."""
+        now = time.monotonic()
+        if event.stage == self._stage and event.fraction != 1.0 and now - self._printed_at < self._every:
+            return
+        self._stage, self._printed_at = event.stage, now
         self._print(event.stage, _fraction(event), _details(event))
 
     def _print(self, stage: str, progress: float, details: str) -> None:
-        now = time.monotonic()
-        if stage == self._stage and progress != 1.0 and now - self._printed_at < self._every:
-            return
-        self._stage, self._printed_at = stage, now
-        done = "" if math.isnan(progress) else f" {progress:4.0%}"
-        print(f"{stage}{done}{details}", file=self._stream or sys.stderr, flush=True)
+        done = "" if math.isnan(progress) else f" {progress:.1%}"
+        print(f"{stage}:{done}{details}", file=self._stream or sys.stdout, flush=True)
 
 
 class TqdmProgressObserver(ProgressObserver):

@@ -16,7 +16,7 @@ from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.options.problems import ConfigurationProblems, Problem
+from heterodyne_nb.options.problems import Problem
 
 __all__ = ["ConfigEditor"]
 
@@ -85,16 +85,12 @@ class ConfigEditor(Panel):
             Listing everything that is wrong with it.
         """
         manager = self._read()
-        manager.validate()
+        manager.require_valid()
         return manager
 
     def show(self, config: ConfigManager) -> None:
         """Fill the form; what the file of `config` had wrong is said beside its fields."""
-        try:
-            values: Mapping[str, Any] = config.to_dict()
-        except ConfigurationProblems:
-            config.validate()
-            raise
+        values: Mapping[str, Any] = config.to_dict()
         self._manager = config
         self._showing = True
         try:
@@ -136,11 +132,7 @@ class ConfigEditor(Panel):
     def _check(self) -> None:
         """Say beside each field what is wrong with it, and above the form how much there is."""
         manager = self._read()
-        problems: tuple[Problem, ...] = ()
-        try:
-            manager.validate()
-        except ConfigurationProblems as error:
-            problems = error.problems
+        problems = manager.problems
         by_field: dict[str, list[Problem]] = {}
         for problem in problems:
             by_field.setdefault(self._field_of(problem.path), []).append(problem)

@@ -87,7 +87,7 @@ class ExportBar(Panel):
         assert session.shown is not None
         entry = session.history[session.shown]
         data = session.data_of(session.shown) if entry.source == session.source else None
-        plots.report(result, data, target, warnings=entry.warnings)
+        plots.report(data, result, target, warnings=entry.warnings)
 
     def _write_script(self, target: Path) -> None:
         write_text(target, self.session.to_script())

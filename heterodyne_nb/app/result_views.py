@@ -69,7 +69,7 @@ def _identifiability(session: AnalysisSession, result: FitResult, theme: str) ->
 def _criticism(session: AnalysisSession, result: FitResult, theme: str) -> View:
     figures = [plots.chi2_by_angle(result, theme=theme)]
     if not ModelFactory.create_model(result.mode).one_time:
-        figures.append(plots.chi2_by_tile(result, _data(session), bin=session.bin, theme=theme))
+        figures.append(plots.chi2_by_tile(result, dataset=_data(session), bin=session.bin, theme=theme))
     return View(tuple(figures), _flags(result))
 
 

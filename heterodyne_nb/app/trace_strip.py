@@ -12,7 +12,7 @@ import xarray as xr
 from heterodyne_nb.app.frames import frame_axis, masked_runs
 from heterodyne_nb.app.frontend import script, style
 from heterodyne_nb.plots.canvas import quantity
-from heterodyne_nb.plots.intensity import frame_means
+from heterodyne_nb.plots.quality import frame_means
 from heterodyne_nb.plots.select import Bin, Choice, find_bins, need, used_frames
 
 __all__ = ["TraceStrip"]

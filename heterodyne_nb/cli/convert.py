@@ -80,7 +80,7 @@ def _convert_result(args: Namespace) -> None:
     _refuse(args, "layout", "q", "phi")
     result = read_foreign_result(args.input, dt=args.dt, start_frame=args.start_frame)
     config = ConfigManager.from_dict(result.settings())
-    config.validate()
+    config.require_valid()
     config.save(args.output)
     tell(args, f"a result of {result.package}, mode {result.mode}")
     for note in result.notes:
@@ -102,7 +102,7 @@ def _convert_config(args: Namespace) -> None:
 
     _refuse(args, "layout", "dt", "q", "phi", "start_frame")
     config = ConfigManager(args.input)
-    config.validate()
+    config.require_valid()
     config.save(args.output)
 
 

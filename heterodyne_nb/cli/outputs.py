@@ -112,5 +112,5 @@ def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequ
     if "html" in formats:
         from heterodyne_nb import plots
 
-        written.append(plots.report(result, dataset, folder / FILES["html"]))
+        written.append(plots.report(dataset, result, folder / FILES["html"]))
     return written

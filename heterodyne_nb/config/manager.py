@@ -25,7 +25,7 @@ from heterodyne_nb.config.schema import Settings, validate_settings
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
 from heterodyne_nb.files import make_folder, write_text
 from heterodyne_nb.models.parameters import ParameterTable
-from heterodyne_nb.options.problems import ConfigurationProblems
+from heterodyne_nb.options.problems import ConfigurationProblems, Problem
 from heterodyne_nb.text.escaping import printable
 
 
@@ -42,8 +42,8 @@ class ConfigManager:
     MissingFileError
         When there is no such file.
     ConfigurationError
-        When the file cannot be parsed. What is wrong with the settings themselves is raised by
-        :meth:`validate` and :attr:`settings`, every problem at once.
+        When the file cannot be parsed. What is wrong with the settings themselves is in :attr:`problems` and is
+        raised by :meth:`require_valid` and :attr:`settings`, every problem at once.
 
     Warns
     -----
@@ -146,26 +146,34 @@ class ConfigManager:
         return self.path.name if self.path else "configuration"
 
     def validate(self) -> bool:
-        """Return True, or raise one ConfigurationError that lists every problem.
+        """Whether the settings are right; what is wrong with them is in :attr:`problems`."""
+        return self._error is None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong, empty where nothing is.
 
         Each problem has the dotted path as written in the file, the value, what is allowed, and the
         nearest valid name where a name is unknown.
         """
+        return self._error.problems if self._error is not None else ()
+
+    def require_valid(self) -> None:
+        """Raise one ConfigurationError that lists every problem, if there is any."""
         if self._error is not None:
             raise ConfigurationProblems(self._error.problems, where=self._error.where)
-        return True
 
     @property
     def settings(self) -> Settings:
-        """The validated settings; raises like :meth:`validate`."""
-        self.validate()
+        """The validated settings; raises like :meth:`require_valid`."""
+        self.require_valid()
         assert self._settings is not None
         return self._settings
 
     @property
     def parameters(self) -> ParameterTable:
-        """Start values, bounds and roles of the parameters; raises like :meth:`validate`."""
-        self.validate()
+        """Start values, bounds and roles of the parameters; raises like :meth:`require_valid`."""
+        self.require_valid()
         assert self._table is not None
         return self._table
 
@@ -237,7 +245,7 @@ class ConfigManager:
             home[key] = value
         manager = type(self).__new__(type(self))
         manager._set_up(values, self.path, self.notes)
-        manager.validate()
+        manager.require_valid()
         return manager
 
     def diff(self, other: ConfigManager | None = None) -> tuple[Difference, ...]:

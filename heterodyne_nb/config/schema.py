@@ -431,6 +431,7 @@ class Optimization(CommonOptions):
     classical: Classical = setting(Classical, description="Least-squares methods.")
     robust: Robust = setting(Robust, description="Robust methods.")
     multistart: Multistart = setting(Multistart, description="The search for start values.")
+    via: str = FitOptions.same("via")
 
 
 OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
@@ -493,6 +494,7 @@ class Settings(Section):
             multistart=chosen.multistart.n,
             seed=chosen.multistart.seed,
             method=method,
+            via=chosen.via,
             options=method_settings(method, chosen.classical.options(method)),
         )
 
@@ -521,6 +523,7 @@ def settings_by_path(options: FitOptions) -> dict[str, Any]:
         f"optimization.classical.{options.method}": dict(options.options),
         "optimization.multistart.n": options.multistart,
         "optimization.multistart.seed": options.seed,
+        "optimization.via": options.via,
         "geometry.gap": options.gap,
     }
 

@@ -14,9 +14,10 @@ from xarray.core import indexing
 from heterodyne_nb.data.bins import grid_of
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
-from heterodyne_nb.data.model import ATTRS, make_dataset
+from heterodyne_nb.data.model import ATTRS, IMAGES, make_dataset
 from heterodyne_nb.data.quality import label_of, probe_map
-from heterodyne_nb.data.twotime_array import TwoTimeArray
+from heterodyne_nb.data.twotime_array import DatasetArray, TwoTimeArray
+from heterodyne_nb.data.units import check_q
 from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
@@ -38,7 +39,9 @@ class _Grid:
         return out.reshape(*self.shape, *values.shape[1:])
 
 
-def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | None = None) -> xr.Dataset:
+def assemble(
+    found: Ingredients, h5file: h5py.File, layout: str, dt: float | None = None, *, keep_empty: bool = False
+) -> xr.Dataset:
     """The dataset of a file whose reader found `found`.
 
     Parameters
@@ -51,6 +54,8 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         Name of the reader.
     dt : float, optional
         Time from frame to frame that the user gives, s; overrides the file's.
+    keep_empty : bool, optional
+        Keep rings and sectors in which no bin holds any data.
 
     Raises
     ------
@@ -58,11 +63,18 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         No time step anywhere, maps of different sizes, or nothing usable in the file.
     """
     found = _without_nameless(found, h5file)
-    phi = wrap_degrees(found.phi)
+    phi = wrap_degrees(found.bins.phi)
+    check_q(found.bins.q, Path(h5file.filename).name)
     grid = _grid(found, phi)
     step = _time_step(found, dt, h5file)
     refs, n_frames, dead = _look_at_maps(found, phi, h5file)
-    notes = {"layout": layout, "source": Path(h5file.filename).name, **found.notes, **_map_notes(refs)}
+    notes = {
+        "layout": layout,
+        "source": Path(h5file.filename).name,
+        **found.bins.notes,
+        **found.notes,
+        **_map_notes(refs),
+    }
     g2, g2_err, tau = _g2(found, step, dt)
     _refuse_nothing(refs, g2, dead, h5file)
     array = None
@@ -86,10 +98,20 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
         mask=found.mask,
         usable=grid.spread(np.array([r is not None for r in refs]), False) if refs else None,
         bin_form=len(grid.shape) == 1,
+        others={
+            name: (grid.spread(values, np.nan), unit) for name, (values, unit) in found.bins.others.items()
+        },
         attrs=notes,
     )
-    if found.intensity is not None and "t" in ds.dims:
+    if found.intensity is not None:
         ds = _with_intensity(ds, found.intensity)
+    if found.images:
+        ds = _with_images(ds, found, h5file)
+        label = np.arange(1, found.n_bin + 1) if found.labels is None else found.labels
+        if "dynamic_roi_map" in ds:
+            ds = ds.assign(label=(ds["n_pixels"].dims, grid.spread(label, 0), ATTRS["label"]))
+    if not keep_empty:
+        ds = _without_empty(ds)
     if array is not None:
         ds.set_close(array.close)
     return ds
@@ -97,6 +119,8 @@ def assemble(found: Ingredients, h5file: h5py.File, layout: str, dt: float | Non
 
 def _with_intensity(ds: xr.Dataset, counts: np.ndarray) -> xr.Dataset:
     """Add ``intensity(t)``; recorded frames that were averaged before correlating are averaged here too."""
+    if "t" not in ds.dims:
+        return ds.assign(recorded_intensity=("recorded_frame", counts, ATTRS["intensity"]))
     n_frames = ds.sizes["t"]
     together = counts.size // n_frames
     if together * n_frames != counts.size:
@@ -105,48 +129,95 @@ def _with_intensity(ds: xr.Dataset, counts: np.ndarray) -> xr.Dataset:
     return ds.assign(intensity=("t", counts.reshape(n_frames, together).mean(1), ATTRS["intensity"]))
 
 
+def _with_images(ds: xr.Dataset, found: Ingredients, h5file: h5py.File) -> xr.Dataset:
+    """Add the pictures and curves of the whole run; they stay on disk. One of another shape is named and left out."""
+    sizes: dict[str, int] = {}
+    for name, key in found.images.items():
+        node = h5file[key]
+        wanted = IMAGES[name]
+        shape = (1,) * (len(wanted) - node.ndim) + node.shape
+        lead = len(shape) - len(wanted)
+        here = dict(zip(wanted, shape[lead:], strict=True))
+        if set(shape[:lead]) - {1} or any(sizes.get(d, n) != n for d, n in here.items()):
+            ds = ds.assign_attrs({f"{name}_left_out": f"its shape {node.shape} does not fit"})
+            continue
+        sizes |= here
+        array = DatasetArray(h5file.filename, key, tuple(here.values()), node.dtype)
+        attrs = {"long_name": name.replace("_", " "), "units": "1"}
+        if unit := hdf.unit_of(node):
+            attrs["file_units"] = unit
+        lazy = indexing.MemoryCachedArray(indexing.LazilyIndexedArray(array))
+        ds = ds.assign({name: xr.Variable(wanted, lazy, attrs)})
+    return ds
+
+
+def _without_empty(ds: xr.Dataset) -> xr.Dataset:
+    """Leave out rings and sectors in which nothing was measured, and say which."""
+    if "bin" in ds.dims:
+        return ds
+    held = ds["usable"].values.copy() if "usable" in ds else np.zeros(ds["n_pixels"].shape, bool)
+    if "g2" in ds and ds["g2"].attrs.get("origin") == "measured":
+        held |= np.isfinite(ds["g2"].values).any(axis=-1)
+    gone = []
+    for axis, name in enumerate(("q", "phi")):
+        kept = held.any(axis=1 - axis)
+        if not kept.all():
+            gone.append(f"{name} = {', '.join(f'{v:.5g}' for v in ds[name].values[~kept])}")
+            ds = ds.isel({name: np.flatnonzero(kept)})
+    return ds.assign_attrs(no_data=f"left out: {'; '.join(gone)}") if gone else ds
+
+
 def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
     """Leave out bins whose q or phi is NaN: some partitions list their empty bins so."""
-    named = np.isfinite(found.q) & np.isfinite(found.phi)
-    axes = () if found.cells is None else found.cells[:2]
+    bins = found.bins
+    if bins.others and np.isnan(bins.q).all():  # a partition without q, which has been said
+        return found
+    named = np.isfinite(bins.q) & np.isfinite(bins.phi)
+    axes = () if bins.cells is None else bins.cells[:2]
     if not named.any() or not all(np.isfinite(axis).all() for axis in axes):
         raise DataFormatError(
             "q or phi of the bins is NaN", where=hdf.place(h5file), expected="a finite q and phi a bin"
         )
     if named.all():
         return found
-    labels = (np.flatnonzero(~named) + 1).tolist()
-    warn(f"{Path(h5file.filename).name}: bins {labels} have no q or no phi; they are left out", DataWarning)
+    labels = np.flatnonzero(~named) + 1
+    warn(
+        f"{Path(h5file.filename).name}: bins {labels.tolist()} have no q or no phi; they are left out",
+        DataWarning,
+    )
 
     def kept(values: np.ndarray | None, axis: int = 0) -> np.ndarray | None:
         return None if values is None else np.compress(named, values, axis=axis)
 
+    others = {name: (values[named], unit) for name, (values, unit) in bins.others.items()}
     return replace(
         found,
-        q=found.q[named],
-        phi=found.phi[named],
+        bins=bins._replace(q=bins.q[named], phi=bins.phi[named], others=others),
         maps=[ref for ref, keep in zip(found.maps, named, strict=True) if keep] if found.maps else (),
         g2=kept(found.g2, 1),
         g2_err=kept(found.g2_err, 1),
         n_pixels=kept(found.n_pixels),
+        labels=np.flatnonzero(named) + 1,
     )
 
 
 def _grid(found: Ingredients, phi: np.ndarray) -> _Grid:
-    if found.cells is None:
-        grid = grid_of(found.q, phi)
+    if found.bins.others:
+        grid = None
+    elif found.bins.cells is None:
+        grid = grid_of(found.bins.q, phi)
     else:
         grid = _stated_grid(found)
     if grid is None:
-        return _Grid(found.q, phi, np.arange(found.q.size), (found.q.size,))
+        return _Grid(found.bins.q, phi, np.arange(found.n_bin), (found.n_bin,))
     q_axis, phi_axis, cells = grid
     return _Grid(q_axis, phi_axis, cells, (q_axis.size, phi_axis.size))
 
 
 def _stated_grid(found: Ingredients) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """The layout's own grid, phi ascending after wrapping; None when it is mostly empty."""
-    assert found.cells is not None
-    q_axis, phi_axis, cells = found.cells
+    assert found.bins.cells is not None
+    q_axis, phi_axis, cells = found.bins.cells
     if 2 * cells.size <= q_axis.size * phi_axis.size and cells.size > 1:
         return None
     wrapped = wrap_degrees(phi_axis)
@@ -179,29 +250,49 @@ def _look_at_maps(
 ) -> tuple[list[MapRef | None], int, int]:
     """Maps with their triangle known and the dead ones left out; N; how many were dead."""
     refs: list[MapRef | None] = list(found.maps)
-    shapes: dict[tuple[int, int], MapRef] = {}
-    for one in filter(None, refs):
-        shapes.setdefault(one.n_frames(h5file), one)
-    if not shapes:
-        return [], 0, 0
-    _check_shapes(shapes, h5file)
-    n_frames = next(iter(shapes))[0]
+    for i, ref in enumerate(refs):
+        if ref is not None:
+            refs[i] = ref.with_(label=ref.label or label_of(float(found.bins.q[i]), float(phi[i])))
     dead: dict[str, list[str]] = {}
+    shapes: dict[tuple[int, int], MapRef] = {}
     for i, ref in enumerate(refs):
         if ref is None:
             continue
-        label = ref.label or label_of(float(found.q[i]), float(phi[i]))
-        probed, verdict = _probe(h5file, ref.with_(label=label), n_frames)
-        refs[i] = None if verdict else probed
-        if verdict:
-            dead.setdefault(verdict, []).append(label)
+        if verdict := _unlinked(h5file, ref):
+            dead.setdefault(verdict, []).append(ref.label)
+            refs[i] = None
+        else:
+            shapes.setdefault(ref.n_frames(h5file), ref)
+    if shapes:
+        _check_shapes(shapes, h5file)
+    n_frames = next(iter(shapes), (0, 0))[0]
+    for i, ref in enumerate(refs):
+        if ref is not None:
+            probed, verdict = _probe(h5file, ref, n_frames)
+            refs[i] = None if verdict else probed
+            if verdict:
+                dead.setdefault(verdict, []).append(ref.label)
     for verdict, labels in dead.items():
         warn(
             f"{Path(h5file.filename).name}: left out, because its two-time map is {verdict}: "
             f"bin {', bin '.join(labels)}",
             DataWarning,
         )
-    return refs, n_frames, sum(map(len, dead.values()))
+    return refs if shapes else [], n_frames, sum(map(len, dead.values()))
+
+
+def _unlinked(h5file: h5py.File, ref: MapRef) -> str:
+    """In words, if a map lies in another file, or in a place, that is not there."""
+    name = ref.path.rpartition("/")[2]
+    if lost := hdf.lost_link(h5file, ref.path):
+        return f"missing ({name}: {lost})"
+    node = h5file[ref.path]
+    if not isinstance(node, h5py.Dataset):
+        return f"missing ({name} is a group)"
+    for file, parts in hdf.lost_sources(node).items():
+        if any(ref.overlaps(part) for part in parts):
+            return f"missing ({name} is put together from {file}, which is not there)"
+    return ""
 
 
 def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
@@ -264,6 +355,12 @@ def _g2(
     if found.tau_frame is not None:
         frame = found.tau_frame if dt is None or found.dt is None else found.tau_frame * dt / found.dt
     tau = found.tau * frame if found.tau_in_frames else found.tau
+    if found.tau.size and found.tau_in_frames is False and tau[tau > 0].min(initial=np.inf) > 1e3 * frame:
+        warn(
+            f"{found.notes.get('layout', 'g2')}: the shortest delay, {tau[tau > 0].min():g} s, is more than a thousand "
+            f"frames of {frame:g} s: if a unit is wrong, say units={{'tau': …}}",
+            DataWarning,
+        )
     order = np.argsort(tau, kind="stable")
     order = order[tau[order] > 0]  # lag 0 holds the shot noise, not the sample
     return g2[:, order], err[:, order], tau[order]
@@ -274,7 +371,7 @@ def _refuse_nothing(refs: list[MapRef | None], g2: np.ndarray | None, dead: int,
         return
     if dead:
         raise DataFormatError(
-            f"nothing in the file can be used: all {dead} two-time maps are NaN, constant or not yet written",
+            f"nothing in the file can be used: all {dead} two-time maps are NaN, constant, missing or not yet written",
             where=hdf.place(h5file),
             expected="at least one map, or one g2 curve, with data",
         )

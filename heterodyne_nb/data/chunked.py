@@ -53,16 +53,16 @@ class ChunkStatistics:
 
 
 class ChunkedDataProcessor:
-    """Applies one function to chunks of frames and combines what it returns.
+    """Applies one function to data chunk by chunk; one chunk is in memory at a time.
 
     Parameters
     ----------
     chunk_size : int
-        Frames a chunk: along ``t2``, ``t`` or ``tau`` of an xarray object, the last axis of an array.
+        Length of a chunk along the first axis of an array; along ``t2``, ``t`` or ``tau`` of an xarray object.
     function : callable, optional
         ``function(chunk) -> result``. Default: :meth:`process_chunk`, which a subclass may replace.
     combine : callable, optional
-        ``combine(list of results) -> result``. Default: :meth:`combine`.
+        ``combine(list of results) -> result``, for :meth:`combined`. Default: :meth:`combine`.
 
     Raises
     ------
@@ -71,7 +71,10 @@ class ChunkedDataProcessor:
 
     Examples
     --------
-    >>> ChunkedDataProcessor(chunk_size=2).process_large_dataset(np.arange(5.0)).mean
+    >>> processor = ChunkedDataProcessor(chunk_size=2)
+    >>> [chunk.mean for chunk in processor.process_large_dataset(np.arange(5.0))]
+    [0.5, 2.5, 4.0]
+    >>> processor.combined(np.arange(5.0)).mean
     2.0
     """
 
@@ -87,27 +90,29 @@ class ChunkedDataProcessor:
         self.chunk_size = int(chunk_size)
         self._function, self._combine = function, combine
 
-    def process_large_dataset(self, data: Any) -> Any:
-        """Process every chunk and combine the results; one chunk is in memory at a time.
+    def process_large_dataset(self, data: Any) -> Iterator[Any]:
+        """Yield the result of each chunk, in order.
 
         Parameters
         ----------
         data : array, DataArray, or Dataset with c2 (or g2)
             Lazily read data are read chunk by chunk.
 
-        Returns
-        -------
+        Yields
+        ------
         object
-            What ``combine`` makes of the results: by default a :class:`ChunkStatistics`.
+            What the function makes of a chunk: by default its :class:`ChunkStatistics`.
 
         Raises
         ------
         DataFormatError
             The data have no axis to go along.
         """
-        work = self._function or self.process_chunk
-        results = [work(chunk) for chunk in self.chunk_data(data)]
-        return (self._combine or self.combine)(results)
+        return map(self._function or self.process_chunk, self.chunk_data(data))
+
+    def combined(self, data: Any) -> Any:
+        """What ``combine`` makes of the results of all chunks: by default one :class:`ChunkStatistics`."""
+        return (self._combine or self.combine)(list(self.process_large_dataset(data)))
 
     def chunk_data(self, data: Any) -> Iterator[Any]:
         """Yield the chunks in order, each of the kind of ``data``.
@@ -116,27 +121,22 @@ class ChunkedDataProcessor:
         """
         if isinstance(data, xr.Dataset):
             data = _main_variable(data)
+        if not hasattr(data, "shape"):
+            data = np.asarray(data)
+        if not data.shape:
+            raise DataFormatError("a single value cannot be cut into chunks", expected="at least one axis")
         if isinstance(data, xr.DataArray):
-            yield from self._chunks_of_dataarray(data)
-        else:
-            yield from self._chunks_of_array(data)
+            return self._chunks_of_dataarray(data)
+        starts = range(0, data.shape[0], self.chunk_size)
+        return (np.asarray(data[start : start + self.chunk_size]) for start in starts)
 
     def _chunks_of_dataarray(self, data: xr.DataArray) -> Iterator[xr.DataArray]:
-        axis = next((d for d in _FRAME_DIMS if d in data.dims), data.dims[-1] if data.dims else None)
-        if axis is None:
-            raise DataFormatError("a single value cannot be cut into chunks", expected="at least one axis")
+        axis = next((d for d in _FRAME_DIMS if d in data.dims), data.dims[0])
         bins = [d for d in data.dims if d in ("q", "phi", "bin") and d != axis]
         for place in np.ndindex(*(data.sizes[d] for d in bins)):
             one = data.isel({d: [k] for d, k in zip(bins, place, strict=True)})
             for start in range(0, data.sizes[axis], self.chunk_size):
                 yield one.isel({axis: slice(start, start + self.chunk_size)}).copy(deep=False).load()
-
-    def _chunks_of_array(self, data: Any) -> Iterator[np.ndarray]:
-        array = data if hasattr(data, "shape") else np.asarray(data)
-        if not array.shape:
-            raise DataFormatError("a single value cannot be cut into chunks", expected="at least one axis")
-        for start in range(0, array.shape[-1], self.chunk_size):
-            yield np.asarray(array[..., start : start + self.chunk_size])
 
     def process_chunk(self, chunk: Any) -> Any:
         """Process one chunk: its :class:`ChunkStatistics`. Replace it in a subclass."""

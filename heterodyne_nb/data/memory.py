@@ -46,7 +46,7 @@ class MemoryUse:
 
 
 def monitor_memory_usage(function: F) -> F:
-    """Measure the resident memory of the process around each call of a function.
+    """Print how much the resident memory of the process has grown over each call of a function.
 
     Parameters
     ----------
@@ -57,14 +57,16 @@ def monitor_memory_usage(function: F) -> F:
     -------
     callable
         The function, with the :class:`MemoryUse` of its last call as ``last_memory`` (None before the first);
-        each call is logged at level INFO under ``heterodyne_nb.data.memory``.
+        each call prints ``Memory usage: … MB`` and is logged in full at level INFO under
+        ``heterodyne_nb.data.memory``.
 
     Examples
     --------
     >>> @monitor_memory_usage
     ... def load():
     ...     return bytearray(10_000_000)
-    >>> data = load()
+    >>> data = load()                                    # doctest: +ELLIPSIS
+    Memory usage: ... MB
     >>> load.last_memory.peak >= load.last_memory.before
     True
     """
@@ -76,6 +78,7 @@ def monitor_memory_usage(function: F) -> F:
             return function(*args, **kwargs)
         finally:
             measured.last_memory = use = watch.stop()  # type: ignore[attr-defined]
+            print(f"Memory usage: {use.growth:.1f} MB")
             _log.info("%s: %s", function.__qualname__, use)
 
     measured.last_memory = None  # type: ignore[attr-defined]

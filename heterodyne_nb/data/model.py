@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.quality import usable_attrs
+from heterodyne_nb.data.units import check_q, number, reading
 from heterodyne_nb.errors import DataFormatError
 
 ATTRS: dict[str, dict[str, str]] = {
@@ -27,7 +28,18 @@ ATTRS: dict[str, dict[str, str]] = {
     "intensity": {"long_name": "mean intensity of the frame", "units": "counts"},
     "sigma": {"long_name": "noise of one c2 pixel off the diagonal", "units": "1"},
     "usable": usable_attrs(),
+    "label": {"long_name": "label of the bin in the partition of the file, 0: none", "units": "1"},
 }
+_PIXELS = ("pixel_y", "pixel_x")
+IMAGES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("saxs_2d", "dynamic_roi_map", "static_roi_map", "pixel_mask"), _PIXELS),
+    "saxs_1d": ("static_bin",),
+    "saxs_1d_segments": ("segment", "static_bin"),
+    "static_index_mapping": ("static_label",),
+    "static_v_list_dim0": ("static_v_list_dim0",),
+    "static_v_list_dim1": ("static_v_list_dim1",),
+}
+"""Pictures and curves of a whole run that are kept with its dataset: variable -> dims."""
 
 
 def make_dataset(
@@ -44,6 +56,8 @@ def make_dataset(
     mask: Any = None,
     usable: Any = None,
     bin_form: bool = False,
+    others: Mapping[str, tuple[Any, str]] | None = None,
+    units: Mapping[str, str] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Build a valid dataset from arrays.
@@ -74,6 +88,11 @@ def make_dataset(
         Bins whose map can be used; found from `c2` when it is in memory.
     bin_form : bool, optional
         One `bin` dimension instead of q and phi.
+    others : mapping, optional
+        Further coordinates of the bins, with `bin_form`: name -> (values, unit), as x, y, qx, qy or alpha.
+    units : mapping, optional
+        Units of q, phi, dt and tau where they are not those above, as ``{"q": "1/nm", "dt": "ms"}``; an xarray
+        object with a ``units`` attribute and a pint quantity say theirs themselves.
     attrs : mapping, optional
         Further attributes (numbers and strings).
 
@@ -85,9 +104,13 @@ def make_dataset(
     Raises
     ------
     DataFormatError
-        Shapes do not fit together, maps are not square, or dt is not positive.
+        Shapes do not fit together, maps are not square, dt is not positive, a unit is not known, or a q is not
+        possible (above 10 1/Å).
     """
-    q, phi = _axis(q, "q"), _axis(phi, "phi")
+    with reading(units):
+        q, phi, dt, tau = (number(v, n) for n, v in (("q", q), ("phi", phi), ("dt", dt), ("tau", tau)))
+    q, phi = _axis(q, "q", unknown=bool(others)), _axis(phi, "phi")
+    check_q(q, "make_dataset")
     lead = ("bin",) if bin_form else ("q", "phi")
     if bin_form and q.size != phi.size:
         raise DataFormatError(
@@ -100,6 +123,8 @@ def make_dataset(
             "neither c2 nor g2 is given", expected="two-time maps, one-time curves, or both"
         )
     coords = {"q": (lead[0], q, ATTRS["q"]), "phi": (lead[-1], phi, ATTRS["phi"])}
+    for name, (values, unit) in (others or {}).items():
+        coords[name] = (lead[0], _shaped(values, sizes, name), {"long_name": name, "units": unit})
     ds = xr.Dataset(coords=coords, attrs={"dt": _positive(dt), **(attrs or {})})
     if c2 is not None:
         ds = _with_maps(ds, c2, lead, sizes, mask, usable)
@@ -184,8 +209,10 @@ def _finite_bins(c2: xr.Variable) -> np.ndarray:
     return np.array([np.isfinite(one).any() for one in flat]).reshape(c2.shape[:-2])
 
 
-def _axis(values: Any, name: str) -> np.ndarray:
+def _axis(values: Any, name: str, *, unknown: bool = False) -> np.ndarray:
     array = np.atleast_1d(np.asarray(values, dtype=float))
+    if unknown and np.isnan(array).all():
+        return array
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise DataFormatError(
             f"{name} has shape {array.shape} with {np.sum(~np.isfinite(array))} values that are not finite",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data import own, plain
 from heterodyne_nb.data.assemble import assemble
-from heterodyne_nb.data.formats import LAYOUTS, Layout, hdf
-from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
+from heterodyne_nb.data.units import reading
+from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
 
 
@@ -26,13 +27,16 @@ def open_dataset(
     dt: float | None = None,
     layout: str | None = None,
     mask: Any = None,
+    analysis: str | None = None,
+    units: Mapping[str, str] | None = None,
+    keep_empty: bool = False,
 ) -> xr.Dataset:
     """Open a result file of any known layout.
 
     Parameters
     ----------
     path : str or path
-        An HDF5 result file, ``.npz`` or ``.npy`` arrays, or this package's netCDF or Zarr.
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -45,6 +49,12 @@ def open_dataset(
         Name of the layout, where it should not be recognised.
     mask : array of bool or list of frame numbers, optional
         True for each frame that is used, or the numbers (from 1) of frames to leave out.
+    analysis : str, optional
+        Which of several analyses in the file: those of :func:`list_analyses`. The file's own default otherwise.
+    units : mapping, optional
+        Units of q, phi, dt, tau, … where the file does not say or says them wrong: ``{"tau": "ms", "q": "1/nm"}``.
+    keep_empty : bool, optional
+        Keep rings and sectors in which no bin holds any data.
 
     Returns
     -------
@@ -66,12 +76,17 @@ def open_dataset(
     """
     path = Path(path)
     recover(path)
-    if path.suffix in (".npz", ".npy"):
-        ds, q, phi = plain.read_plain(path, q=q, phi=phi, dt=dt)
-    elif own.is_zarr(path):
-        ds = own.open_own(path, dt=dt)
-    else:
-        ds = read_h5(path, layout=layout, dt=dt)
+    with reading(units) as read:
+        if path.suffix.lower() in arrays.ENDINGS:
+            _no_analysis(analysis, path)
+            ds, q, phi = arrays.read_plain(path, q=q, phi=phi, dt=dt)
+        elif native.is_zarr(path):
+            _no_analysis(analysis, path)
+            ds = native.open_own(path, dt=dt)
+        else:
+            ds = read_h5(path, layout=layout, dt=dt, analysis=analysis, keep_empty=keep_empty)
+    if read.assumed:
+        ds.attrs["units_assumed"] = "; ".join(f"{key}: {unit}" for key, unit in read.assumed.items())
     chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
     chosen.encoding["source"] = str(path.absolute())
     if chosen is not ds:
@@ -80,14 +95,53 @@ def open_dataset(
 
 
 def read_h5(
-    path: str | os.PathLike[str], *, layout: str | None = None, dt: float | None = None
+    path: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    dt: float | None = None,
+    analysis: str | None = None,
+    keep_empty: bool = False,
 ) -> xr.Dataset:
     """Read one HDF5 file of any layout; the maps stay on disk."""
     with hdf.open_h5(path) as h5file:
-        if layout in (None, own.NAME) and own.is_own(h5file):
-            return own.open_own(Path(path), dt=dt)
+        if layout in (None, native.NAME) and native.is_own(h5file):
+            _no_analysis(analysis, Path(path))
+            return native.open_own(Path(path), dt=dt)
         reader = find_layout(h5file, layout)
-        return assemble(reader.read(h5file), h5file, reader.name, dt)
+        names = reader.analyses(h5file)
+        if not names:
+            _no_analysis(analysis, Path(path))
+        found = reader.read(h5file, analysis)
+        if len(names) > 1:
+            found.notes |= {"analysis": analysis or names[0], "analyses": ", ".join(names)}
+            if analysis is None:
+                warn(
+                    f"{hdf.place(h5file)}: {len(names)} analyses, {names[0]!r} is read; not read: {names[1:]} "
+                    "(analysis=… chooses)",
+                    DataWarning,
+                )
+        elif reader.name == "esrf-id02":
+            found.notes["analysis"] = names[0]
+        return assemble(found, h5file, reader.name, dt, keep_empty=keep_empty)
+
+
+def _no_analysis(analysis: str | None, path: Path) -> None:
+    if analysis is not None:
+        raise ConfigurationError(
+            f"there is no analysis {analysis!r}: this layout holds a single one", where=path.name
+        )
+
+
+def list_analyses(path: str | os.PathLike[str], *, layout: str | None = None) -> list[str]:
+    """Names of the analyses in a result file, the default first; empty where its layout holds a single one.
+
+    Raises
+    ------
+    MissingFileError, DataFormatError
+        As for :func:`open_dataset`.
+    """
+    with hdf.open_h5(path) as h5file:
+        return [] if native.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
 
 
 def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
@@ -107,7 +161,7 @@ def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
     for key, missing in tried.items():
         if not missing:
             return known[key]
-    tried[own.NAME] = [f"root attribute {own.ATTRIBUTE}"]
+    tried[native.NAME] = [f"root attribute {native.ATTRIBUTE}"]
     lines = "\n".join(f"    {key}: lacks {', '.join(missing)}" for key, missing in tried.items())
     raise DataFormatError(
         f"the layout of this file is not known; it holds {_contents(h5file)}. Layouts tried:\n{lines}",
@@ -119,7 +173,7 @@ def find_layout(h5file: h5py.File, name: str | None = None) -> Layout:
 def _named(h5file: h5py.File, name: str, known: dict[str, Layout]) -> Layout:
     if name not in known:
         raise ConfigurationError(
-            f"layout {name!r} is not known", expected=f"one of {sorted([*known, own.NAME])}"
+            f"layout {name!r} is not known", expected=f"one of {sorted([*known, native.NAME])}"
         )
     missing = known[name].lacks(h5file)
     if missing:

@@ -84,6 +84,26 @@ class TwoTimeArray(BackendArray):
         self.manager.close()
 
 
+class DatasetArray(BackendArray):
+    """One dataset of a file as a lazy array; leading axes of length 1 are left out or added."""
+
+    def __init__(self, path: str | Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.path, self.key, self.shape, self.dtype = os.path.abspath(path), key, shape, dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._block
+        )
+
+    def _block(self, key: tuple[Any, ...]) -> np.ndarray:
+        with hdf.open_h5(self.path) as h5file:
+            node = h5file[self.key]
+            lead = node.ndim - len(self.shape)
+            if lead < 0:
+                return np.reshape(node[()], self.shape)[key]
+            return node[(*[0] * lead, *key)]
+
+
 def read_outer(h5file: h5py.File, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Rows × columns of the symmetric map, reading contiguous runs."""
     if _consecutive(rows) and _consecutive(cols):

@@ -2,6 +2,7 @@
 
 from heterodyne_nb.engine.contrast import CONTRAST_MODES
 from heterodyne_nb.engine.data_products import kernels_ready
+from heterodyne_nb.engine.frame_problem import FrameProblem, described, problem_from_frames
 from heterodyne_nb.engine.from_dataset import problem_from_dataset
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations
@@ -13,6 +14,7 @@ from heterodyne_nb.engine.tiles import BLOCKS, Tiles, residual_record
 __all__ = [
     "BLOCKS",
     "CONTRAST_MODES",
+    "FrameProblem",
     "LOSSES",
     "Loss",
     "NormalEquations",
@@ -25,7 +27,9 @@ __all__ = [
     "Weighting",
     "get_loss",
     "kernels_ready",
+    "described",
     "problem_from_dataset",
+    "problem_from_frames",
     "products_at",
     "residual_record",
     "residual_scale",

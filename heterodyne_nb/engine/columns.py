@@ -13,7 +13,8 @@ So the columns below (one for c_r, one for each parameter that acts on r) hold e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numba as nb
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
 
 FloatArray = NDArray[np.float64]
+#: Numbers of columns that are held at once.
+HELD = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -180,10 +183,27 @@ def make_columns(
 
 
 def problem_columns(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> Columns:
-    """Columns of every bin of a problem at one parameter vector; layouts are made once a problem."""
+    """Columns of every bin of a problem at one parameter vector."""
+    return next(column_chunks(problem, theta, wanted, problem.n_bins))[1]
+
+
+def column_chunks(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], bins: int | None = None
+) -> Iterator[tuple[slice, Columns]]:
+    """Columns of so many bins at a time, by default as many as :data:`HELD` numbers are enough for.
+
+    Layouts are made once a problem.
+    """
     key = tuple(int(i) for i in wanted)
     if key not in problem.layouts:
         generic = np.array([0.5 + 0.01 * i for i in range(len(theta))])  # no derivative vanishes by chance
         problem.layouts[key] = make_layout(problem.model.terms(generic, problem.t, problem.phi), wanted)
-    terms = problem.model.terms(theta, problem.t, problem.phi, derivatives=len(key) > 0)
-    return make_columns(terms, problem.q, problem.mask, wanted, problem.layouts[key])
+    layout, terms = (
+        problem.layouts[key],
+        problem.model.terms(theta, problem.t, problem.phi, derivatives=len(key) > 0),
+    )
+    few = bins or max(1, HELD // (len(layout.column_part) * len(problem.t)))
+    for first in range(0, problem.n_bins, few):
+        some = slice(first, min(first + few, problem.n_bins))
+        part = replace(terms, weight=terms.weight[..., some], d_weight=terms.d_weight[..., some])
+        yield some, make_columns(part, problem.q[some], problem.mask[some], wanted, layout)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.engine.columns import Columns, Layout
 from heterodyne_nb.engine.data_products import data_products, stripe_bounds
 from heterodyne_nb.engine.model_products import model_products, value_products
+from heterodyne_nb.engine.photons import PhotonData
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -35,7 +36,7 @@ def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
     return start, column, partner
 
 
-def _rows(layout: Layout) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+def column_rows(layout: Layout) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Part and row of each column, the constant 1 last; first and one-past-last column of each part."""
     wanted, columns = len(layout.pair_start) - 1, len(layout.column_part)
     part = np.append(layout.column_part, len(layout.base))
@@ -44,17 +45,21 @@ def _rows(layout: Layout) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     return part, row, base, np.append(base[1:], columns + 1)
 
 
-def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatArray) -> FloatArray:
+def separable_products(
+    data: NDArray[np.float32] | PhotonData, columns: Columns, mask: FloatArray, first: int = 0
+) -> FloatArray:
     """Products of z = (derivatives, M, 1, data) over the pixels t1 < t2, per bin.
 
     Parameters
     ----------
     data : (B, N, N) float32
-        c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0.
+        c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0. Or the photons that c2 would be made of.
     columns : Columns
         Columns of the wanted parameters (there may be none).
     mask : (B, N)
         1 for a used frame, 0 for a masked one.
+    first : int
+        Bin of the photons that the first of the columns belongs to.
 
     Returns
     -------
@@ -63,32 +68,50 @@ def separable_products(data: NDArray[np.float32], columns: Columns, mask: FloatA
         and are left 0, for the caller to fill.
     """
     lay, f = columns.layout, columns.f
-    bins, n = data.shape[0], data.shape[1]
+    bins = len(f)
     wanted = len(lay.pair_start) - 1
     step = np.ones_like(f)
     np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
-    stripes = stripe_bounds(n, max(1, -(-2 * nb.get_num_threads() // bins)))
-    big_q = np.zeros((bins, len(lay.base), n))
-    big_p = np.zeros((bins, len(stripes) - 1, len(lay.base), n) if wanted else (bins, len(stripes) - 1, 1, 1))
-    data_products(data, f, step, columns.u, lay.base, stripes, big_q, big_p, wanted > 0)
+    big_q, big_p = _data_products(data, columns, step, wanted > 0, first)
     out = np.zeros((bins, wanted + 3, wanted + 3))
     if wanted:
-        model_products(columns.u, columns.w, step, mask, *_rows(lay), out)
+        model_products(columns.u, columns.w, step, mask, *column_rows(lay), out)
     else:
         value_products(columns.u, step, mask, out)
     out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
     if wanted:
-        out[:, wanted + 2, :wanted] = _gradient_products(columns, big_q, big_p.sum(axis=1), wanted)
+        out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p, wanted)
     return out + np.swapaxes(np.tril(out, -1), 1, 2)
 
 
-def _gradient_products(columns: Columns, big_q: FloatArray, big_p: FloatArray, wanted: int) -> FloatArray:
-    """Data times derivatives: sum_t2 u Q + sum_t1 w P over the columns of each parameter, (B, P)."""
-    lay = columns.layout
-    chosen = np.flatnonzero(lay.column_parameter >= 0)
-    part = lay.column_part[chosen]
-    sums = np.einsum("bcn,bcn->bc", columns.u[:, chosen], big_q[:, part])
-    sums += np.einsum("bcn,bcn->bc", columns.w[:, chosen], big_p[:, part])
-    gather = np.zeros((len(chosen), wanted))
-    gather[np.arange(len(chosen)), lay.column_parameter[chosen]] = 1.0
-    return sums @ gather
+def _data_products(
+    data: NDArray[np.float32] | PhotonData, columns: Columns, step: FloatArray, both: bool, first: int
+) -> tuple[FloatArray, FloatArray]:
+    """Q and P of every bin, (B, R, N); P only when ``both``."""
+    base, f = columns.layout.base, columns.f
+    if isinstance(data, PhotonData):
+        bins = [(first + b, f[b], columns.u[b, base]) for b in range(len(f))]
+        sums = np.stack([data.products(*bin_, data.shares(bin_[0]), both).sum(axis=1) for bin_ in bins])
+        return sums[:, 0], sums[:, -1]
+    stripes = stripe_bounds(f.shape[2], max(1, -(-2 * nb.get_num_threads() // len(f))))
+    big_q = np.zeros_like(f)
+    big_p = np.zeros((len(f), len(stripes) - 1, *f.shape[1:]) if both else (len(f), len(stripes) - 1, 1, 1))
+    data_products(data, f, step, columns.u, base, stripes, big_q, big_p, both)
+    return big_q, big_p.sum(axis=1)
+
+
+def gradient_products(
+    u: FloatArray, w: FloatArray, lay: Layout, big_q: FloatArray, big_p: FloatArray, wanted: int
+) -> FloatArray:
+    """Data times derivatives: sum_t2 u Q + sum_t1 w P over the columns of each parameter, (…, P).
+
+    u, w are (…, C, N), Q and P (…, R, N); what stands before is broadcast.
+    """
+    out = np.zeros((*np.broadcast_shapes(u.shape[:-2], big_q.shape[:-2]), wanted))
+    for c in np.flatnonzero(lay.column_parameter >= 0):
+        r = lay.column_part[c]
+        sums = np.einsum("...n,...n->...", u[..., c, :], big_q[..., r, :])
+        out[..., lay.column_parameter[c]] += sums + np.einsum(
+            "...n,...n->...", w[..., c, :], big_p[..., r, :]
+        )
+    return out

@@ -10,6 +10,7 @@ import xarray as xr
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.bins import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
+from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
@@ -36,7 +37,7 @@ def problem_from_dataset(
     Raises
     ------
     DataFormatError
-        If there is no two-time map, or no usable bin.
+        If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
@@ -45,7 +46,7 @@ def problem_from_dataset(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"
         )
     gap = model.checked_gap(gap)
-    stacked = _live_bins(with_bin_dims(ds))
+    stacked = _live_bins(with_bin_dims(standard_units(ds)))
     n = stacked.sizes["t1"]
     used = int(np.count_nonzero(stacked["mask"].values))
     if used < 3:

@@ -11,13 +11,21 @@ float64 numbers, so a photon costs a multiply-add a part and no exp.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine.data_products import FAST, SAFE
+from heterodyne_nb.frames.maps import bin_map
+from heterodyne_nb.frames.photons import Photons
+from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 #: Frames whose columns and sums fit into the cache of a core.
 TILE = 2048
 
@@ -137,3 +145,197 @@ def photon_products(frame, count, start, weight, edges, f, c, inverse, big_q, bi
                 for r in range(here):
                     for t in range(n):
                         big_p[g, r0 + r, t] += out[t, r] * grow[t, r]
+
+
+@nb.njit(cache=True, nogil=True)
+def _pixel_moments(frame, count, start, first, weight, inverse, sums, squares, diagonal):
+    """Sums over frames of x and of x² of each pixel, (P,), and of w x² over pixels of each bin and frame, (B, N)."""
+    for b in range(len(first) - 1):
+        for p in range(first[b], first[b + 1]):
+            for i in range(start[p], start[p + 1]):
+                x = count[i] * inverse[b, frame[i]]
+                sums[p] += x
+                squares[p] += x * x
+                diagonal[b, frame[i]] += weight[p] * x * x
+
+
+#: Multiplications that the exact sum of c2² of all bins may cost; beyond, it comes from random tiles.
+EXACT = 3e10
+#: A map, or products of pixels, of at most so many frames, or pixels, are held at once.
+_HELD = 4096
+#: Cells of frames over which c2 is known exactly, neighbouring pairs of them that are looked into, and frames of each.
+_CELLS, _LOOKS, _INSIDE = 400, 12, 40
+#: What stands for 0 in a map, where 0 is "not measured".
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class PhotonData:
+    """The data of a fit as photons; stands where maps (B, N, N) would.
+
+    Attributes
+    ----------
+    photons : Photons
+    inverse : (B, N)
+        1 over the mean count of a pixel of each bin and frame, 0 where the frame is not used.
+    scale : (P,)
+        What the counts of each pixel are divided by.
+    columns : int
+        Of the detector, to know neighbours.
+    """
+
+    photons: Photons
+    inverse: FloatArray
+    scale: FloatArray
+    columns: int
+
+    @cached_property
+    def weight(self) -> FloatArray:
+        """1 / (P s²) of each pixel, (P,)."""
+        pixels = self.photons.n_pixels
+        return 1.0 / (np.repeat(pixels, pixels) * self.scale**2)
+
+    def products(self, b: int, f: FloatArray, c: FloatArray, edges: IntArray, both: bool) -> FloatArray:
+        """Q, and P where ``both``, of one bin for each group of its pixels, (1 or 2, G, R, N); f, c (R, N)."""
+        photons = self.photons
+        out = np.zeros((1 + both, len(edges) - 1, *f.shape))
+        photon_products(
+            photons.frame, photons.count, photons.start, self.weight, edges, f, c, self.inverse[b], out[0],
+            out[-1], both,
+        )  # fmt: skip
+        return out
+
+    def shares(self, b: int) -> IntArray:
+        """Pixels of a bin cut into as many groups of about equal numbers of photons as there are threads."""
+        p0, p1 = self.photons.first[b : b + 2]
+        start = self.photons.start
+        cuts = np.linspace(start[p0], start[p1], nb.get_num_threads() + 1)[1:-1]
+        inner = np.clip(np.searchsorted(start, cuts), p0, p1)
+        return np.unique(np.concatenate([[p0], inner, [p1]])).astype(np.int64)
+
+    @cached_property
+    def area(self) -> float:
+        """Pixels of a speckle."""
+        return speckle_area(self.photons, self.columns, self.inverse, self.scale)
+
+    @cached_property
+    def clusters(self) -> list[IntArray]:
+        """First pixel of each cluster of neighbouring pixels of a bin, and one past its last; as many in every bin."""
+        return cluster_edges(self.photons, self.area)
+
+    @cached_property
+    def _pixels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Sum over used frames of x, and of x², of each pixel, (P,), and c2(t, t) with its shot noise, (B, N)."""
+        photons, n = self.photons, len(self.photons.pixel)
+        out = np.zeros(n), np.zeros(n), np.zeros_like(self.inverse)
+        _pixel_moments(
+            photons.frame, photons.count, photons.start, photons.first, self.weight, self.inverse, *out
+        )
+        return out
+
+    def pair_sums(self, edges: IntArray) -> FloatArray:
+        """Share of groups of consecutive pixels in the sum of c2 over used pairs t1 < t2, (G,)."""
+        sums, squares, _ = self._pixels
+        by_pixel = 0.5 * self.weight * (sums**2 - squares)
+        return np.array([by_pixel[i:j].sum() for i, j in pairwise(edges)])
+
+    @cached_property
+    def moments(self) -> FloatArray:
+        """Number of used pairs t1 < t2 of each bin, sum of c2 and of c2² over them, (B, 3)."""
+        used = np.count_nonzero(self.inverse, axis=1).astype(float)
+        squares = np.array([self._squares(b) for b in range(len(used))])
+        return np.stack([0.5 * used * (used - 1.0), self.pair_sums(self.photons.first), squares], axis=1)
+
+    @property
+    def sampled(self) -> str:
+        """How the sum of c2² was found where it is not exact; empty where it is."""
+        looked = [b for b in range(self.photons.n_bins) if self._way(b) == "tiles"]
+        if not looked:
+            return ""
+        return (
+            f"the sum of c2² of {len(looked)} bins from the exact means over {_CELLS} × {_CELLS} cells and "
+            f"{_LOOKS * (2 * _LOOKS - 1)} random tiles of {_INSIDE} × {_INSIDE} frames"
+        )
+
+    def _way(self, b: int) -> str:
+        """The cheapest way to the sum of c2²: by "frames", by "pixels", or from random "tiles"."""
+        n, p = float(self.photons.n_frames), float(self.photons.n_pixels[b])
+        most = EXACT / self.photons.n_bins
+        ways = {"frames": p * n * n, "pixels": p * p * n}
+        held = {"frames": n, "pixels": p}
+        open_ = [way for way, cost in ways.items() if cost <= most and held[way] <= _HELD]
+        return min(open_, key=lambda way: ways[way]) if open_ else "tiles"
+
+    def _squares(self, b: int) -> float:
+        """Sum of c2² over the used pairs t1 < t2 of a bin."""
+        way = self._way(b)
+        if way == "frames":
+            c2 = np.nan_to_num(bin_map(self.photons, b, self.inverse[b], self.scale))
+            return float(np.sum(np.tril(c2, -1) ** 2))
+        if way == "tiles":
+            return self._squares_from_tiles(b)
+        p0, p1 = (int(p) for p in self.photons.first[b : b + 2])
+        gram, n = np.zeros((p1 - p0, p1 - p0)), self.photons.n_frames
+        root = np.sqrt(self.weight[p0:p1, None])
+        for t in range(0, n, _HELD):
+            cell = np.full(n, -1)
+            cell[t : t + _HELD] = np.arange(min(_HELD, n - t))
+            x = root * self.photons.dense(slice(p0, p1), cell, self.inverse[b], min(_HELD, n - t))
+            gram += x @ x.T
+        return 0.5 * float(np.sum(gram**2) - np.sum(self._pixels[2][b] ** 2))
+
+    def _squares_from_tiles(self, b: int) -> float:
+        """Exact squares of the means over cells of frames, and the scatter inside cells from a random set of tiles.
+
+        Cells next to each other on the diagonal are a stratum of their own: there c2 changes most.
+        """
+        rng = np.random.default_rng([2026, b])
+        used = np.flatnonzero(self.inverse[b])
+        cells = min(_CELLS, len(used) // (2 * _INSIDE))
+        p0, p1 = (int(p) for p in self.photons.first[b : b + 2])
+        cell = np.full(self.photons.n_frames, -1)
+        cell[used] = np.arange(len(used)) * cells // len(used)
+        size = np.bincount(cell[used]).astype(float)
+        diagonal = np.bincount(cell[used], self._pixels[2][b][used])
+        root = np.sqrt(self.weight[p0:p1, None])
+        x = root * self.photons.dense(slice(p0, p1), cell, self.inverse[b], cells)
+        total, pairs = x.T @ x, np.outer(size, size)
+        total[np.diag_indices(cells)] = 0.5 * (np.diag(total) - diagonal)
+        pairs[np.diag_indices(cells)] = 0.5 * size * (size - 1.0)
+        mean = total / pairs
+        first = rng.choice(cells // 2, min(_LOOKS, cells // 2), replace=False) * 2
+        looked = np.sort(np.concatenate([first, first + 1]))
+        chosen = np.concatenate(
+            [np.sort(rng.choice(used[cell[used] == k], _INSIDE, replace=False)) for k in looked]
+        )
+        place = np.full(self.photons.n_frames, -1)
+        place[chosen] = np.arange(len(chosen))
+        x = root * self.photons.dense(slice(p0, p1), place, self.inverse[b], len(chosen))
+        of = np.repeat(looked, _INSIDE)
+        scatter = (x.T @ x - mean[np.ix_(of, of)]) ** 2
+        late, early = np.tril_indices(len(chosen), -1)
+        near = of[late] - of[early] <= 1
+        rows, columns = np.tril_indices(cells)
+        beside = rows - columns <= 1
+        inside = 0.0
+        for stratum, mine in ((beside, near), (~beside, ~near)):
+            inside += pairs[rows, columns][stratum].sum() * scatter[late, early][mine].mean()
+        return float(np.sum((pairs * mean**2)[rows, columns]) + inside)
+
+    def cell_map(self, cell: IntArray) -> NDArray[np.float32]:
+        """Maps (B, C, C) over cells that frames are summed into, (N,), 0 where a cell has no used frame."""
+        cells = int(cell.max()) + 1
+        maps = np.zeros((self.photons.n_bins, cells, cells), np.float32)
+        for b in range(len(maps)):
+            found = bin_map(self.photons, b, self.inverse[b], self.scale, cell)
+            found[found == 0.0] = _TINY  # measured: no pixel counted in both frames
+            maps[b, : len(found), : len(found)] = np.nan_to_num(found)
+        return maps
+
+    def subset(self, keep: NDArray[np.bool_]) -> PhotonData:
+        """Only some of the bins; ``keep`` (B,) bool."""
+        photons, bins = self.photons, np.flatnonzero(keep)
+        pixels = np.concatenate([np.arange(photons.first[b], photons.first[b + 1]) for b in bins])
+        first = np.concatenate([[0], np.cumsum(photons.n_pixels[bins])])
+        left = photons.chosen(pixels, first, slice(0, photons.n_frames))
+        return PhotonData(left, self.inverse[bins], self.scale[pixels], self.columns)

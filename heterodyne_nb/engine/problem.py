@@ -137,11 +137,13 @@ class Problem(BinData):
             raise OptimizationError(
                 "the noise of some bins is not positive", where="sigma", expected="sigma > 0 for every bin"
             )
-        moments = data_moments(self.data, self.mask)
-        count, total, squares = moments.T
+        count, total, squares = self._moments().T
         np.subtract.at(count, self.holes[:, 0], 1.0)  # holes hold 0, so the two sums are right already
         for name, value in (("count", count), ("sum_data", total), ("sum_squares", squares)):
             object.__setattr__(self, name, value)
+
+    def _moments(self) -> FloatArray:
+        return np.asarray(data_moments(self.data, self.mask))
 
     @property
     def times(self) -> FloatArray:

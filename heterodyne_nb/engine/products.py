@@ -8,9 +8,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.engine.columns import problem_columns
+from heterodyne_nb.engine.columns import column_chunks, problem_columns
 from heterodyne_nb.engine.fast import entries, separable_products
 from heterodyne_nb.engine.losses import get_loss
+from heterodyne_nb.engine.photons import PhotonData
+from heterodyne_nb.engine.pixel_clusters import cluster_products
 from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.models import SeparableModel
@@ -127,10 +129,14 @@ def weighted_tiles(
     """The products of :func:`tile_products_at` divided by sigma².
 
     With a robust loss the data's square is replaced so that χ² of a tile, at the contrast and offset of the
-    weighting, is its loss.
+    weighting, is its loss. The tiles of photons are clusters of pixels, see :mod:`pixel_clusters`.
     """
+    variance = problem.sigma[:, None, None, None] ** 2
+    if isinstance(problem.data, PhotonData):
+        at = weighting or Weighting(*np.zeros((2, problem.n_bins)))
+        return cluster_products(problem, theta, wanted, at.contrast, at.offset) / variance
     products, rho = tile_products_at(problem, theta, wanted, clusters, weighting)
-    products = products / problem.sigma[:, None, None, None] ** 2
+    products = products / variance
     if weighting is not None and weighting.loss != "linear":
         inner = weighting.inner
         products[..., -1, -1] += rho - np.einsum("bi,btij,bj->bt", inner, products[..., -3:, -3:], inner)
@@ -138,14 +144,17 @@ def weighted_tiles(
 
 
 def _separable(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
-    columns = problem_columns(problem, theta, wanted)
-    out = separable_products(problem.data, columns, problem.mask)
-    if len(problem.holes):
-        lay = columns.layout
-        hole_products(
-            columns.u, columns.w, columns.f, problem.holes, lay.base, lay.column_part, lay.pair_start,
-            lay.pair_base, lay.pair_column, out,
-        )  # fmt: skip
+    out = np.empty((problem.n_bins, len(wanted) + 3, len(wanted) + 3))
+    for some, columns in column_chunks(problem, theta, wanted):
+        data = problem.data if isinstance(problem.data, PhotonData) else problem.data[some]
+        out[some] = separable_products(data, columns, problem.mask[some], some.start)
+        holes = problem.holes[(problem.holes[:, 0] >= some.start) & (problem.holes[:, 0] < some.stop)]
+        if len(holes):
+            lay = columns.layout
+            hole_products(
+                columns.u, columns.w, columns.f, holes - np.array([some.start, 0, 0]), lay.base, lay.column_part,
+                lay.pair_start, lay.pair_base, lay.pair_column, out[some],
+            )  # fmt: skip
     return out
 
 

@@ -97,6 +97,12 @@ class Tiles:
         """Block of t2 and of t1 of every tile, (T,) each."""
         return self.objective.problem.places(self.blocks)
 
+    @property
+    def independent(self) -> bool:
+        """Whether tiles share nothing: blocks of lags, or clusters of pixels."""
+        late, early = self.places
+        return bool(np.all(late == early))
+
     def subset(self, keep: NDArray[np.bool_]) -> Self:
         """The same with the tiles of some bins only, ``keep`` (B,) bool; those of the others are 0."""
         return replace(self, products=self.products * np.asarray(keep)[:, None, None, None])

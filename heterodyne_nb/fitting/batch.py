@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ def fit_batch(
     *,
     over: str = "q",
     windows: int | None = None,
+    workers: int = 1,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     **arguments: Any,
@@ -35,14 +36,18 @@ def fit_batch(
     mode : str
         Analysis mode.
     over : str
-        Dimension of the answer; for a mapping, the name of its labels.
+        Dimension of the answer; for a mapping, or several sets of ``parameters``, the name of their labels.
     windows : int, optional
         With ``over="age"`` and two-time maps: the run is cut into this many equal windows of frames, each
         fitted by itself; the age is that of the window's middle.
+    workers : int
+        Processes that fit side by side, each with its share of the threads. A process needs some seconds to start, so
+        more than 1 pays for parts that take longer than that, and for plug-in models, whose code holds one core.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
     **arguments
-        Passed on to :func:`heterodyne_nb.fit`.
+        Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
+        with each, for instance from several start values.
 
     Returns
     -------
@@ -60,27 +65,55 @@ def fit_batch(
         No part could be fitted.
     """
     stop = stop or StopToken()
-    parts = dict(_parts(data, over, windows))
+    whole = not isinstance(workers, bool) and isinstance(workers, int) and workers >= 1
+    if not whole:
+        raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
+    sets = arguments.get("parameters")
+    if isinstance(sets, list | tuple):
+        del arguments["parameters"]
+        jobs = {k: {"dataset": data, "parameters": one} for k, one in enumerate(sets)}
+    else:
+        jobs = {label: {"dataset": part} for label, part in _parts(data, over, windows)}
+    jobs = {label: {**job, "mode": mode, **arguments} for label, job in jobs.items()}
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
-    for number, (label, part) in enumerate(parts.items()):
-        if stop.reason:
-            failed[str(label)] = stop.reason
-            continue
-        try:
-            done[label] = fit(part, mode, stop=stop, **arguments)
-        except ConfigurationError:  # what was asked is wrong, for one part as for all
-            raise
-        except HeterodyneError as error:
-            failed[str(label)] = str(error)
-            warn(f"{over} = {label} is left out: {error}", FitWarning)
-        on_progress(ProgressEvent("batch", (number + 1) / len(parts), message=f"{over} = {label}"))
+    run = _one_by_one(jobs, stop) if workers == 1 else _in_processes(jobs, workers, stop)
+    for number, (label, answer) in enumerate(run):
+        if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
+            raise answer
+        if isinstance(answer, HeterodyneError):
+            failed[str(label)] = str(answer)
+            warn(f"{over} = {label} is left out: {answer}", FitWarning)
+        else:
+            done[label] = answer
+        on_progress(ProgressEvent("batch", (number + 1) / len(jobs), message=f"{over} = {label}"))
+    done = {label: done[label] for label in jobs if label in done}
+    failed |= {str(k): str(stop.reason) for k in jobs if k not in done and str(k) not in failed}
     if not done:
-        raise OptimizationError(f"none of the {len(parts)} fits succeeded", hint="; ".join(failed.values()))
+        raise OptimizationError(f"none of the {len(jobs)} fits succeeded", hint="; ".join(failed.values()))
     known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
     unit = "s" if windows else str(known.get("units", ""))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
+
+
+def _one_by_one(jobs: Mapping[Any, dict[str, Any]], stop: StopToken) -> Iterator[tuple[Any, Any]]:
+    for label, job in jobs.items():
+        if stop.reason:
+            return
+        try:
+            yield label, fit(**job, stop=stop)
+        except HeterodyneError as error:
+            yield label, error
+
+
+def _in_processes(
+    jobs: Mapping[Any, dict[str, Any]], workers: int, stop: StopToken
+) -> Iterator[tuple[Any, Any]]:
+    from heterodyne_nb.fitting.pool import fits_in_processes
+
+    loaded = {label: {**job, "dataset": job["dataset"].load()} for label, job in jobs.items()}
+    return fits_in_processes(fit, loaded, workers, stop)
 
 
 def _parts(

@@ -12,7 +12,9 @@ from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
 from heterodyne_nb.fitting.two_time_fit import FitRun, fit_two_time
+from heterodyne_nb.frames import FrameSet, correlate
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.options import keywords
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
@@ -21,11 +23,11 @@ from heterodyne_nb.result import FitResult
 
 @keywords()
 def fit(
-    dataset: xr.Dataset,
+    dataset: xr.Dataset | FrameSet,
     mode: str = "heterodyne",
     *,
     parameters: Mapping[str, Any] | ParameterTable | None = None,
-    method: str = "gauss_newton",
+    method: str | OptimizationStrategy = "gauss_newton",
     contrast: str = "per_bin",
     loss: str = "linear",
     loss_scale: float | str = "auto",
@@ -33,6 +35,7 @@ def fit(
     time_limit: float | None = None,
     seed: int = 0,
     gap: float | None = None,
+    via: str = "auto",
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
@@ -44,16 +47,18 @@ def fit(
 
     Parameters
     ----------
-    dataset : Dataset
-        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one.
+    dataset : Dataset or FrameSet
+        With two-time maps for a two-time mode, with ``g2(…, tau)`` for a one-time one; or detector frames, which need
+        no map: a two-time mode is fitted to the photons themselves, with errors from speckles.
     mode : str
         Analysis mode; see ``ModelFactory.names()``.
     parameters : mapping or ParameterTable, optional
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
-    method : str
-        Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi``.
+    method : str or OptimizationStrategy
+        Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or
+        a strategy of one's own, made or as a class, whose ``optimize`` returns SciPy's OptimizeResult.
     contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
         How contrast and offset are tied over bins.
     loss : {"linear", "huber", "soft_l1", "cauchy", "tukey"}
@@ -69,6 +74,9 @@ def fit(
         Of the search.
     gap : float, optional
         Gap of the shear cell in Å (laminar_flow).
+    via : {"auto", "map", "frames"}
+        For detector frames: through a two-time map or without one. ``"auto"`` takes what costs less, and the
+        provenance of the result says which.
     options : mapping, optional
         Settings of the strategy.
     on_progress : callable, optional
@@ -96,10 +104,13 @@ def fit(
     >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
     """
     model = ModelFactory.create_model(mode)
-    if not isinstance(dataset, xr.Dataset):
+    if not isinstance(dataset, xr.Dataset | FrameSet):
         raise ConfigurationError(
-            f"fit needs a Dataset, got {type(dataset).__name__}", hint="open the file with open_dataset first"
+            f"fit needs a Dataset or a FrameSet, got {type(dataset).__name__}",
+            hint="open the file with open_dataset or open_frames first",
         )
+    if via != "auto" and not isinstance(dataset, FrameSet):
+        raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
     table = parameter_table(model, parameters)
@@ -114,6 +125,7 @@ def fit(
             "time_limit": time_limit,
             "seed": seed,
             "gap": gap,
+            "via": via,
             "options": dict(options or {}),
             "on_progress": on_progress,
             "stop": stop_token(stop, time_limit),
@@ -121,8 +133,10 @@ def fit(
     )
     asked = asked_parameters(parameters)
     record = {**settings.record(), **({} if asked is None else {"parameters": asked})}
-    run = fit_one_time if model.one_time else fit_two_time
-    return run(dataset, model, table, settings, record)
+    if model.one_time:
+        curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
+        return fit_one_time(curves, model, table, settings, record)
+    return fit_two_time(dataset, model, table, settings, record)
 
 
 @keywords()

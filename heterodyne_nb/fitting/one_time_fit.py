@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
+from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import NormalEquations, Objective, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
@@ -30,12 +31,12 @@ def one_time_problem(dataset: xr.Dataset, model: Any, table: ParameterTable) -> 
     Raises
     ------
     DataFormatError
-        There is no g2, it has dimensions besides bins and lag, or no bin can be used.
+        There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
     """
     if "g2" not in dataset:
         raise DataFormatError("the dataset has no g2", where="g2", expected="g2(q, phi, tau)")
     keep = [name for name in ("g2", "g2_err") if name in dataset]
-    data = dataset[keep]
+    data = standard_units(dataset[keep])
     if not {"q", "phi"} <= set(data.dims) and "bin" not in data.dims:
         data = data.expand_dims([d for d in ("q", "phi") if d not in data.dims])
     extra = {str(d) for d in data["g2"].dims} - {"q", "phi", "bin", "tau"}
@@ -243,7 +244,7 @@ def one_time_result(
         n_free=objective.n_free,
         success=solved.success and not stopped,
         message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method,
+        method=options.method_name,
         provenance=provenance,
         path=solved.path,
         bounds=table.bounds,

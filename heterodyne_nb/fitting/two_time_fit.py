@@ -7,25 +7,30 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import (
+    FrameProblem,
     Objective,
     Problem,
     RobustObjective,
+    described,
     kernels_ready,
     problem_from_dataset,
+    problem_from_frames,
     residual_record,
     residual_scale,
 )
 from heterodyne_nb.errors import FitWarning, warn
+from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.symmetries import canonical
-from heterodyne_nb.optimize import OptimizationStrategy, create_strategy
+from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
-from heterodyne_nb.options import FitOptions, SearchOptions
+from heterodyne_nb.optimize.strategies.own import made_strategy
+from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
@@ -33,6 +38,8 @@ from heterodyne_nb.uncertainty.delta import curve_bands
 from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
+_DYADIC = "dyadic cluster-robust (frames as clusters), corrected for the fit"
+_SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
@@ -41,26 +48,46 @@ class FitRun(FitOptions):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    method: Any = FitOptions.default("method")
+
     on_progress: Any = Field(ignore_progress, exclude=True)
     stop: Any = Field(default_factory=StopToken, exclude=True)
 
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
-        return create_strategy(self.method, **self.options)
+        return made_strategy(self.method, self.options)
+
+    @property
+    def method_name(self) -> str:
+        """The method in a word, for results and records."""
+        return self.method if isinstance(self.method, str) else made_strategy(self.method).name
 
     def record(self) -> dict[str, Any]:
         """The settings that a record of the fit holds: all that say anything."""
-        silent = {"loss_scale"} if self.loss == "linear" else set()
-        values = self.model_dump(exclude=silent)
+        silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
+        silent |= {"via"} if self.via == "auto" else set()
+        values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_name_or_made(cls, method: Any) -> Any:
+        return METHODS.find(method) if isinstance(method, str) else method
 
 
 def fit_two_time(
-    dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun, asked: dict[str, Any]
+    dataset: xr.Dataset | FrameSet,
+    model: Any,
+    table: ParameterTable,
+    options: FitRun,
+    asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
-    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+    if not isinstance(dataset, FrameSet):
+        return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
+    about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
+    return result_of(solved, options, about | described(solved.objective.problem, dataset))
 
 
 @dataclass(frozen=True)
@@ -89,12 +116,18 @@ class Solved:
     others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 
-def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun) -> Solved:
-    """Read the maps, search, and finish on all pixels; with a robust loss if one is asked for."""
+def solve_two_time(
+    dataset: xr.Dataset | FrameSet, model: Any, table: ParameterTable, options: FitRun
+) -> Solved:
+    """Read the maps or frames, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
-    options.on_progress(ProgressEvent("load", 0.0, message="reading the maps"))
-    problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    options.on_progress(ProgressEvent("load", 0.0, message="reading the data"))
+    if isinstance(dataset, FrameSet):
+        robust = options.loss != "linear"
+        problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
+    else:
+        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
@@ -110,6 +143,8 @@ def solve_two_time(dataset: xr.Dataset, model: Any, table: ParameterTable, optio
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
+    if isinstance(objective.problem, FrameProblem):
+        return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search()
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
@@ -123,6 +158,21 @@ def _search(
     )
     best = search.run()
     return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]
+
+
+def _search_on_frames(
+    objective: Objective, strategy: OptimizationStrategy, options: FitRun
+) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
+    """Search on a small map of sums of frames, and finish what it finds on all photons."""
+    small = Objective(objective.problem.small, contrast=options.contrast)
+    best, path, others = _search(small, strategy, options)
+    finish = Multistart(
+        objective, strategy, SearchOptions(samples=0, hops=0), [best.x, *(x for x, _ in others)],
+        on_progress=options.on_progress, stop=options.stop,
+    )  # fmt: skip
+    best = finish.run()
+    path = [{**step, "data": "sums of frames"} for step in path] + finish.path
+    return best, path, [(fit.point, fit.chi2) for fit in finish.solutions[1:]]
 
 
 def _robust(
@@ -180,19 +230,26 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(residual_record(objective, theta, local=local)),
+        bins=_bins(problem, local, spread).merge(_left_over(objective, theta, local)),
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
         success=solved.success and not stopped,
         message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method,
+        method=options.method_name,
         provenance=provenance,
         path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
-        uncertainty="dyadic cluster-robust (frames as clusters), corrected for the fit",
+        uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
+    """Residuals by blocks of frames; where there is no map, those of a map of sums of frames."""
+    if not isinstance(objective.problem, FrameProblem):
+        return residual_record(objective, theta, local=local)
+    return residual_record(Objective(objective.problem.small, contrast=objective.contrast), theta)
 
 
 def _answers(

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import apsu, hdf
 from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
@@ -203,24 +203,16 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
                 expected="a q map: a group /qmap or /xpcs/qmap",
             )
         labels = hdf.array(holder, "dynamic_roi_map", "label of each pixel").astype(np.int64)
-        q = hdf.vector(holder, "dynamic_v_list_dim0", "q values, 1/Å")
-        unit = hdf.unit_of(holder["dynamic_v_list_dim0"])
-        if unit is None and "map_units" in holder:
-            unit = hdf.text(holder["map_units"])
-        q = hdf.to_inverse_angstrom(q, unit, hdf.place(holder, "dynamic_v_list_dim0"))
-        phi = hdf.vector(holder, "dynamic_v_list_dim1", "phi values, degrees")
+        bins = apsu.bins_of_qmap(holder)
         static = None
         if "static_roi_map" in holder:
             static = hdf.array(holder, "static_roi_map", "static label of each pixel").astype(np.int64)
         if "mask" in holder:
             labels = np.where(hdf.array(holder, "mask", "1 for a used pixel") > 0, labels, 0)
         n = int(labels.max(initial=0))
-        cells = np.arange(n)
-        if "dynamic_index_mapping" in holder:
-            cells = hdf.vector(holder, "dynamic_index_mapping", "grid place of each label").astype(int)[:n]
-        if cells.size < n or (n and cells.max() >= q.size * phi.size):
+        if bins.q.size < n:
             raise DataFormatError(
-                f"{n} labels do not fit {q.size} q × {phi.size} phi",
+                f"there are {n} labels but {bins.q.size} places of the partition",
                 where=hdf.place(holder, "dynamic_roi_map"),
                 expected="a place in the grid for each label",
             )
@@ -229,8 +221,7 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
         raise DataFormatError("no label has a pixel", where=f"{Path(path).name}:/dynamic_roi_map")
     new = np.zeros(n + 1, np.int64)
     new[left + 1] = np.arange(1, left.size + 1)
-    cells = cells[left]
-    return Partition(new[labels], q[cells // phi.size], phi[cells % phi.size], static)
+    return Partition(new[labels], bins.q[left], bins.phi[left], static)
 
 
 def write_qmap(path: str | os.PathLike[str], partition: Partition) -> None:

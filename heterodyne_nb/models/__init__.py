@@ -1,6 +1,7 @@
 """Models: curves in time, two-time and one-time correlations, registry and plugins."""
 
 from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import Model, OneTimeModel, SeparableModel, Terms, TwoTimeModel
 from heterodyne_nb.models.one_time import heterodyne_model
 from heterodyne_nb.models.parameters import ParameterSpec
@@ -11,6 +12,7 @@ from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift
 __all__ = [
     "Curve",
     "HalfTurn",
+    "HeterodyneModel",
     "Model",
     "ModelFactory",
     "ModelPlugin",

@@ -53,6 +53,7 @@ class HeterodyneModel(SeparableModel):
         Shift("x_sample"),
         RatioSign("x_sample"),
     )
+    field_components = ("ref", "sample")
 
     def correlation(
         self,

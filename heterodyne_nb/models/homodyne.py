@@ -34,6 +34,7 @@ class StaticModel(SeparableModel):
     """M = exp(-q² |∫J|), J(t) = D0 t^alpha + D_offset. Isotropic pools azimuths, anisotropic keeps them."""
 
     curve_specs = (_TRANSPORT,)
+    field_components = ("",)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -77,6 +78,7 @@ class LaminarFlowModel(TwoTimeModel):
         Curve("gamma_dot", "1/s", "shear_rate", (3, 4, 5), "power_law", direction=6, label="shear rate"),
     )
     symmetries = (HalfTurn(), Reversal())
+    field_components = ("",)
 
     def correlation(
         self,

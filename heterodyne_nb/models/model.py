@@ -93,6 +93,10 @@ class Model(ABC):
         parameter in none of them stands for itself.
     symmetries : tuple of Symmetry
         Changes of the parameters that leave M as it is, and what decides between the equivalent vectors.
+    field_components : tuple of str
+        The components whose fields add up to the one that is scattered, by the ``component`` of their curves: J, and
+        where they have them velocity and fraction; one without a fraction has the rest. Empty for a model that
+        describes a relaxation and no field; see :func:`heterodyne_nb.simulate.speckle`.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Model(ABC):
     needs_gap: bool = False
     curve_specs: tuple[Curve, ...] = ()
     symmetries: tuple[Symmetry, ...] = ()
+    field_components: tuple[str, ...] = ()
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ class MulticomponentModel(SeparableModel):
         self.parameters = multicomponent_parameters(self.n)
         self.places = [_Places(k) for k in range(self.n)]
         self.curve_specs = tuple(self._curves())
+        self.field_components = tuple(str(k + 1) for k in range(self.n))
         self.symmetries = (
             *(
                 Swap(((f"J_{k}", f"J_{k + 1}"), (f"v_{k}", f"v_{k + 1}"), (f"x_{k}", f"x_{k + 1}")))

@@ -5,10 +5,11 @@ as one function of lag, ``heterodyne_model``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
@@ -34,6 +35,7 @@ class HeterodyneEquilibriumModel(OneTimeModel):
         HalfTurn(),
         Reversal(),
     )
+    field_components = ("ref", "sample")
 
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
@@ -107,21 +109,38 @@ def heterodyne_model(
         For a wrong number of parameters or an unusable start time.
     """
     shapes = [np.shape(a) for a in (q, phi, tau)]
-    grid_q, grid_phi, grid_tau = np.meshgrid(
-        *(np.ravel(numbers(a, name)) for name, a in (("q", q), ("phi", phi), ("tau", tau))), indexing="ij"
-    )
+    axes = [np.ravel(numbers(a, name)) for name, a in (("q", q), ("phi", phi), ("tau", tau))]
     values = list(params.values()) if isinstance(params, Mapping) else list(np.ravel(params))
-    if len(values) == 5:
-        model = HeterodyneEquilibriumModel()
-        m = model.correlation(_ordered(model, params, values), grid_tau, q=grid_q, phi=grid_phi)
-    else:
-        full = HeterodyneModel()
-        start = _start_time(grid_tau) if t1 is None else float(numbers(t1, "t1"))
-        m = full.correlation(_ordered(full, params, values), start, start + grid_tau, q=grid_q, phi=grid_phi)
-    if contrast is not None:
-        m = offset + contrast * m
+    model: Any = HeterodyneEquilibriumModel() if len(values) == 5 else HeterodyneModel()
+    theta = tuple(model.unpack(_ordered(model, params, values)).tolist())
+    start = None
+    if not model.one_time:
+        start = _start_time(axes[2]) if t1 is None else float(numbers(t1, "t1"))
+    small = np.prod([axis.size for axis in axes]) <= _LARGEST_KEPT
+    evaluate = _correlation if small else _correlation.__wrapped__
+    m = evaluate(theta, start, *(tuple(axis.tolist()) for axis in axes))
+    m = m.copy() if contrast is None else offset + contrast * m
     m = m.reshape(tuple(n for shape in shapes for n in shape))
     return _labelled(m, q, phi, tau, g2=contrast is not None)
+
+
+#: Values of a grid above which an answer is not kept: 128 of them take 64 MB at most.
+_LARGEST_KEPT = 1 << 16
+
+
+@lru_cache(maxsize=128)
+def _correlation(
+    theta: tuple[float, ...],
+    start: float | None,
+    q: tuple[float, ...],
+    phi: tuple[float, ...],
+    tau: tuple[float, ...],
+) -> NDArray[np.float64]:
+    """M on the grid (q, phi, tau); the last ones asked for are kept, since sliders and plots ask again."""
+    grid_q, grid_phi, grid_tau = np.meshgrid(q, phi, tau, indexing="ij")
+    if start is None:
+        return HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi)
+    return HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi)
 
 
 def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:

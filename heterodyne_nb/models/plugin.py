@@ -21,6 +21,7 @@ from heterodyne_nb.models.model import (
     TwoTimeModel,
 )
 from heterodyne_nb.models.parameters import ParameterSpec
+from heterodyne_nb.models.plugin_parameters import PluginParameters, plugin_parameters
 from heterodyne_nb.models.symmetries import Symmetry
 
 _CURVES = ("amplitude", "decay", "displacement", "weight")
@@ -29,13 +30,28 @@ _CURVES = ("amplitude", "decay", "displacement", "weight")
 class ModelPlugin(ABC):
     """A user's own model without curves: a name and a function.
 
-    Set ``parameters`` (a tuple of :class:`ParameterSpec`) for names, units and bounds, and where they describe
-    curves ``curve_specs`` and ``symmetries``, as of a :class:`Model`. A two-time plugin
-    sets ``two_time = True``; ``tau`` is then a pair of arrays (t1, t2) that broadcast. Derivatives are
-    taken by finite differences.
+    A two-time plugin sets ``two_time = True``; ``tau`` is then a pair of arrays (t1, t2) that broadcast. Derivatives
+    are taken by finite differences.
+
+    The parameters, with units and limits, are those of the attribute ``parameters`` or those given at registration
+    (:meth:`ModelFactory.register`), and else the names that the code of ``compute_correlation`` gives to the entries
+    of ``params``: ``D, v = params`` or ``D = params[0]``. A name alone starts at 1, limits 0.001 to 1000. Where they
+    describe curves, set ``curve_specs`` and ``symmetries``, as of a :class:`Model`.
+
+    Examples
+    --------
+    >>> class CustomFlowModel(ModelPlugin):
+    ...     parameters = {"D": 1000.0, "v": {"value": 0.0, "min": -50.0, "max": 50.0, "unit": "Å/s"}}
+    ...     def get_model_name(self):
+    ...         return "custom_flow"
+    ...     def compute_correlation(self, tau, params, q, phi=None):
+    ...         D, v = params
+    ...         return np.exp(-2 * D * q**2 * tau) * np.cos(q * v * tau)
+    >>> adapt_plugin(CustomFlowModel()).parameter_names
+    ('D', 'v')
     """
 
-    parameters: tuple[ParameterSpec, ...] = ()
+    parameters: PluginParameters = ()
     curve_specs: tuple[Curve, ...] = ()
     symmetries: tuple[Symmetry, ...] = ()
     two_time: bool = False
@@ -54,7 +70,7 @@ def _declared(model: Any) -> Any:
     specs = getattr(model, "parameters", ())
     if not specs or not all(isinstance(spec, ParameterSpec) for spec in specs):
         raise ConfigurationError(
-            f"model plugin {model.name!r} names no parameters",
+            f"model {model.name!r} names no parameters",
             expected="a class attribute `parameters`, a tuple of ParameterSpec",
         )
     for curve in model.curve_specs:
@@ -86,10 +102,11 @@ def _misdeclared(curve: Curve, count: int) -> tuple[str, str] | None:
 class _PluginCheck:
     """The one place where a plugin's answer is checked before anything else sees it."""
 
-    def __init__(self, plugin: ModelPlugin) -> None:
+    def __init__(self, plugin: ModelPlugin, parameters: PluginParameters | None = None) -> None:
         self.plugin = plugin
         self.name = plugin.get_model_name()
-        self.parameters = tuple(plugin.parameters)
+        given = plugin.parameters if parameters is None else parameters
+        self.parameters = plugin_parameters(self.name, given, plugin.compute_correlation)
         self.curve_specs, self.symmetries = plugin.curve_specs, plugin.symmetries
         _declared(self)
 
@@ -127,11 +144,15 @@ class PluginOneTimeModel(_PluginCheck, OneTimeModel):
         return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
 
 
-def adapt_plugin(plugin: ModelPlugin | Model) -> Model:
+def adapt_plugin(plugin: ModelPlugin | Model, parameters: PluginParameters | None = None) -> Model:
     """Wrap a plugin so that it looks like any other model; a model stays as it is."""
-    if isinstance(plugin, Model):
-        return _declared(plugin)
-    return PluginTwoTimeModel(plugin) if plugin.two_time else PluginOneTimeModel(plugin)
+    if not isinstance(plugin, Model):
+        return (PluginTwoTimeModel if plugin.two_time else PluginOneTimeModel)(plugin, parameters)
+    if parameters is not None:
+        raise ConfigurationError(
+            f"model {plugin.name!r} has parameters of its own", where="parameters", hint="leave them out"
+        )
+    return _declared(plugin)
 
 
 def check_model(

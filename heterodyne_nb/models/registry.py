@@ -15,6 +15,7 @@ from heterodyne_nb.models.model import Model
 from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel, KWWModel
 from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
+from heterodyne_nb.models.plugin_parameters import PluginParameters
 from heterodyne_nb.options import MODES
 
 #: Entry-point group in which installed packages announce model plugins.
@@ -110,13 +111,20 @@ class ModelFactory:
         )
 
     @staticmethod
-    def register(plugin: type[ModelPlugin | Model] | ModelPlugin | Model) -> str:
+    def register(
+        plugin: type[ModelPlugin | Model] | ModelPlugin | Model, *, parameters: PluginParameters | None = None
+    ) -> str:
         """Make a model of one's own known for this session and return its name.
 
         Parameters
         ----------
         plugin : ModelPlugin or Model, or a class of them
             A :class:`ModelPlugin` (a function), or a model such as a :class:`SeparableModel` (curves).
+        parameters : mapping or sequence, optional
+            Parameters of a plugin, in the order of its ``params``: a mapping of name to start value or to
+            ``dict(value=, min=, max=, unit=, description=)``, :class:`ParameterSpec` objects, or names. Without: its
+            attribute ``parameters``, or as read from its code; see :class:`ModelPlugin`. Limits that are not given lie
+            a factor of 1000 from the start value.
 
         Raises
         ------
@@ -129,7 +137,7 @@ class ModelFactory:
             raise ConfigurationError(
                 f"a plugin cannot be called {name!r}", expected="a plain word that no built-in model uses"
             )
-        model = adapt_plugin(instance)
+        model = adapt_plugin(instance, parameters)
         _registered[name] = lambda: model
         return name
 

@@ -12,13 +12,21 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
+from heterodyne_nb.optimize.strategies.curvature import usable_curvature
+from heterodyne_nb.optimize.strategies.differences import GRADIENT_STEP, differences
+from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.strategies.own import made_strategy
+from heterodyne_nb.optimize.strategies.problem_view import view_problem
+from heterodyne_nb.optimize.strategies.run import EndRun, Run
 from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
     OptimizationStrategy,
-    create_strategy,
     settings_of,
     strategy_name,
 )
+
+Methods = str | OptimizationStrategy | type[OptimizationStrategy]
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class ClassicalOptimizer:
     Parameters
     ----------
     methods : iterable of str or OptimizationStrategy
-        Registered names (any case and punctuation) or strategies already made.
+        Registered names (any case and punctuation), strategies already made, or their classes.
     **settings
         Constructor settings. Each goes to every named method that knows it; one that no method knows
         is an error. A dict under a method's own name holds settings for that method alone, e.g.
@@ -62,15 +70,15 @@ class ClassicalOptimizer:
         No method, an unknown method or setting (the nearest is offered), or a wrong value.
     """
 
-    def __init__(
-        self, methods: Iterable[str | OptimizationStrategy] = ("gauss_newton",), **settings: Any
-    ) -> None:
-        chosen = [methods] if isinstance(methods, str | OptimizationStrategy) else list(methods)
+    def __init__(self, methods: Methods | Iterable[Methods] = ("gauss_newton",), **settings: Any) -> None:
+        chosen = [methods] if isinstance(methods, str | OptimizationStrategy | type) else list(methods)
         if not chosen:
             raise ConfigurationError("no optimisation method is given", expected=", ".join(STRATEGIES))
-        names = [m if isinstance(m, OptimizationStrategy) else strategy_name(m) for m in chosen]
+        names = [strategy_name(m) if isinstance(m, str) else made_strategy(m) for m in chosen]
         common, own = _split(settings, [n for n in names if isinstance(n, str)])
         self.strategies = [self._prepare(name, common, own) for name in names]
+        #: Of :meth:`_run_gurobi_optimization`; None for 100 for each parameter.
+        self.max_iterations: int | None = common.get("max_iterations")
 
     @staticmethod
     def _prepare(
@@ -83,7 +91,7 @@ class ClassicalOptimizer:
             return method
         known = settings_of(STRATEGIES[method])
         shared = {k: v for k, v in common.items() if k in known}
-        return create_strategy(method, **{**shared, **own.get(method, {})})
+        return made_strategy(method, {**shared, **own.get(method, {})})
 
     def optimize(
         self,
@@ -122,6 +130,102 @@ class ClassicalOptimizer:
                 results.append(result)
                 stopped = result.message if result.message in ("cancelled", "time limit") else None
         return _best(results, attempts, stopped)
+
+    def _run_gurobi_optimization(
+        self, objective_func: Callable[[np.ndarray], float], initial_parameters: Sequence[float] | np.ndarray
+    ) -> OptimizeResult:
+        """Minimise by sequential quadratic programs with a diagonal Hessian, each solved by Gurobi.
+
+        At each point gradient and diagonal Hessian are measured by differences, Gurobi minimises the quadratic model
+        inside the box |d_i| ≤ Δ, and a step that lowers the objective is taken. Δ begins at 0.1, doubles after a step
+        that was taken (to 1 at most) and halves after one that was not (to 1e-8 at least, where it ends).
+
+        Two things differ from method ``"gurobi"`` (:class:`GurobiTrustRegionStrategy`), which is what fits use: that one
+        has the full Gauss-Newton matrix of a fit, or learns the off-diagonal part of H from its steps, and judges a
+        step by the decrease it promised. Without the off-diagonal part correlated parameters take many more
+        iterations. Steps and Δ are in coordinates scaled to the size of the start values, or of the objective's own
+        internal coordinates, because one Δ for parameters from 1e-3 to 1e5 would mean nothing.
+
+        Parameters
+        ----------
+        objective_func : callable
+            ``f(x) -> float``, or an :class:`~heterodyne_nb.engine.Objective`, whose bounds are kept.
+        initial_parameters : sequence of float
+            Start values.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            As of :meth:`OptimizationStrategy.optimize`.
+
+        Raises
+        ------
+        OptimizationError
+            Gurobi is missing or unlicensed, or the objective is not finite at the start.
+        """
+        strategy = GurobiTrustRegionStrategy(curvature="diagonal", max_iterations=self.max_iterations)
+        strategy.require_ready()
+        view = view_problem(objective_func, initial_parameters)
+        run = Run(view, strategy, objective_func)
+        f_start = run.start()
+        try:
+            return run.result(self._diagonal_descent(run, strategy, f_start))
+        except EndRun as end:
+            return run.result(end.reason)
+
+    def _diagonal_descent(self, run: Run, strategy: GurobiTrustRegionStrategy, f_current: float) -> str:
+        """The iteration of :meth:`_run_gurobi_optimization`; returns why it ended."""
+        x_current, trust_radius = run.view.z0.copy(), strategy.initial_radius
+        for _ in range(strategy.max_iterations or 100 * x_current.size):
+            grad = self._compute_gradient(run.value, x_current)
+            if run.projected_gradient(x_current, grad) <= strategy.gtol * max(1.0, abs(f_current)):
+                return "gradient tolerance"
+            hessian_diag = self._compute_hessian_diagonal(run.value, x_current)
+            x_new = run.view.clip(x_current + self._solve_trust_region_qp(grad, hessian_diag, trust_radius))
+            gained = f_current - run.value(x_new)
+            if gained > 0.0:
+                x_current, f_current = x_new, f_current - gained
+                trust_radius = min(strategy.max_radius, strategy.expand * trust_radius)
+            elif trust_radius <= strategy.min_radius:
+                return "step tolerance"
+            else:
+                trust_radius = max(strategy.min_radius, strategy.shrink * trust_radius)
+            run.iteration()
+            if 0.0 < gained <= 1e-12 * abs(f_current):
+                return "cost tolerance"
+        return "iteration limit"
+
+    def _compute_gradient(self, objective_func: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
+        """Gradient (n,) at x by central differences."""
+        x = np.asarray(x, float)
+        open_end = np.full(x.size, np.inf)
+        return differences(objective_func, x, objective_func(x), -open_end, open_end, GRADIENT_STEP)[0]
+
+    def _compute_hessian_diagonal(
+        self, objective_func: Callable[[np.ndarray], float], x: np.ndarray
+    ) -> np.ndarray:
+        """Diagonal of the Hessian (n,) at x by central differences, NaN where it cannot be measured."""
+        x = np.asarray(x, float)
+        open_end = np.full(x.size, np.inf)
+        return differences(objective_func, x, objective_func(x), -open_end, open_end)[1]
+
+    def _solve_trust_region_qp(
+        self, grad: np.ndarray, hessian_diag: np.ndarray, trust_radius: float
+    ) -> np.ndarray:
+        """The step d (n,) that minimises gᵀd + ½ Σ h_i d_i² with |d_i| ≤ Δ, by Gurobi; negative h count by their size.
+
+        Raises
+        ------
+        OptimizationError
+            Gurobi cannot run, or finds no descent.
+        """
+        grad, curvature = np.asarray(grad, float), usable_curvature(np.asarray(hessian_diag, float))
+        room = np.full(grad.size, trust_radius)
+        with TrustRegionProgram(grad.size) as program:
+            step = program.solve(grad, np.diag(curvature), -room, room, trust_radius)
+        if step is None:
+            raise OptimizationError("Gurobi finds no descent in the quadratic model", where="gurobi")
+        return step
 
 
 def _try(

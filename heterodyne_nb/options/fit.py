@@ -226,14 +226,19 @@ class FitOptions(CallOptions):
     """How to fit; see :func:`heterodyne_nb.fit`, whose keywords these are."""
 
     method: Method = setting("gauss_newton", description="Strategy that minimises chi-square.")
+    via: Annotated[str, one_of("way", "auto", "map", "frames")] = setting(
+        "auto",
+        description="For detector frames: through a two-time map or without one. Auto: what costs less.",
+    )
     options: dict[str, Any] = setting(dict, description="Settings of the method.")
 
     @model_validator(mode="after")
     def _method_knows_its_settings(self) -> Self:
         """Only checked: what was stated stays as it was, so that a record says it alone."""
-        method_options(self.method).read(
-            self.options, where=self.method, kind=f"setting of method {self.method!r}:"
-        )
+        if isinstance(self.method, str):  # a strategy that is made has its settings
+            method_options(self.method).read(
+                self.options, where=self.method, kind=f"setting of method {self.method!r}:"
+            )
         return self
 
     def arguments(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parameters of many fits against q, age, or whatever else tells the fits apart."""
+"""Parameters, and curves at one time, of many fits against q, age, or whatever else tells the fits apart."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.select import need
+from heterodyne_nb.plots.select import frame_step, need
 from heterodyne_nb.text.escaping import in_figure
 
 _AXES = {"q": "q (Å⁻¹)", "phi": "φ (°)", "age": "age (s)", "t": "t (s)"}
 #: More parameters than this stand in three columns.
 _MANY = 8
+#: What of a batch holds for its curves as for its parameters.
+_KEPT = ("trusted", "flags")
 _PANEL_HEIGHT = 230
 
 
@@ -50,21 +52,60 @@ def parameters_against(
         If there is no such coordinate or parameter (it lists those there are).
     """
     need(batch, "parameters", "parameters against a coordinate")
-    known_coordinate(batch, against)
+    _known_coordinate(batch, against)
     names = _chosen(batch, parameters)
-    return draw_against(
+    return _draw_against(
         batch, against, names, title="Parameters", note="error bars: one standard error", log=log, theme=theme
     )
 
 
-def known_coordinate(batch: xr.Dataset, against: str) -> None:
+def curves_against(
+    batch: xr.Dataset,
+    against: str,
+    *,
+    t: float | None = None,
+    curves: Sequence[str] | None = None,
+    log: bool = False,
+    theme: str = "light",
+) -> go.Figure:
+    """Curves J, v, x of many fits at one time, with their 95 % bands as error bars.
+
+    Parameters
+    ----------
+    batch : xarray.Dataset
+        As :func:`heterodyne_nb.fit_batch` returns it, of a model with curves in time.
+    against : str
+        Coordinate for the horizontal axis, e.g. ``"q"`` or ``"age"``.
+    t : float, optional
+        Time in s, the nearest frame is taken. Default: of each fit the middle of its own run.
+    curves : sequence of str, optional
+        Which to draw. Default: all.
+    log : bool
+        Logarithmic horizontal axis.
+    theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such coordinate or curve, or no fit covers this time.
+    """
+    need(batch, "parameters", "curves against a coordinate")
+    _known_coordinate(batch, against)
+    names = _names(batch, curves)
+    at = _curves_at(batch, names, t)
+    when = "in the middle of each run" if t is None else f"at t = {t:g} s"
+    note = f"{when} · error bars: 95 % band"
+    return _draw_against(at, against, names, title="Curves", note=note, log=log, theme=theme)
+
+
+def _known_coordinate(batch: xr.Dataset, against: str) -> None:
     """Raise ConfigurationError, naming those there are, if a batch has no such coordinate."""
     if against not in batch.coords or against in ("parameter", "t"):
         offered = sorted(str(c) for c in batch.coords if c not in ("parameter", "parameter_b", "t"))
         raise ConfigurationError(f"no coordinate {against!r}", where="against", expected=f"one of {offered}")
 
 
-def draw_against(
+def _draw_against(
     batch: xr.Dataset, against: str, names: Sequence[str], *, title: str, note: str, log: bool, theme: str
 ) -> go.Figure:
     """One panel for each of some parameters, one line for each value of the other dimensions.
@@ -79,19 +120,18 @@ def draw_against(
     """
     values = batch["parameters"]
     axis = _AXES.get(against) or canvas.quantity(against, str(batch[against].attrs.get("units", "1")))
+    columns = min(2 if len(names) <= _MANY else 3, len(names))
     figure = _empty(
-        batch, names, f"{title} against {axis.partition(' ')[0]}", f"{note}{_trust_note(batch)}", theme
+        batch, names, columns, f"{title} against {axis.partition(' ')[0]}", note + _trust_note(batch), theme
     )
     figure.update_xaxes(type="log" if log else None)
-    for column in range(_columns(names)):
-        last = max(k for k in range(len(names)) if k % _columns(names) == column)
-        figure.update_xaxes(title_text=axis, showticklabels=True, **canvas.cell(last, _columns(names)))
+    for last in range(max(len(names) - columns, 0), len(names)):
+        figure.update_xaxes(title_text=axis, showticklabels=True, **canvas.cell(last, columns))
     fits = _lines(values, against)
-    colours = [canvas.line_colour(0, theme)] if len(fits) == 1 else canvas.ordered_colours(len(fits), theme)
     for k, name in enumerate(names):
-        for (label, place), colour in zip(fits, colours, strict=True):
+        for (label, place), colour in zip(fits, canvas.series_colours(len(fits), theme), strict=True):
             line = batch.sel(parameter=name).isel(place)
-            figure.add_trace(_line(line, against, label, colour, theme), **canvas.cell(k, _columns(names)))
+            figure.add_trace(_line(line, against, label, colour, theme), **canvas.cell(k, columns))
             figure.data[-1].showlegend = k == 0 and len(fits) > 1
     return canvas.legend_below(figure, 52)
 
@@ -99,10 +139,7 @@ def draw_against(
 def _chosen(batch: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
     names = [str(name) for name in batch["parameter"].values]
     if wanted is not None:
-        unknown = sorted(set(wanted) - set(names))
-        if unknown:
-            raise ConfigurationError(f"no parameter {unknown[0]!r}", where="parameters", expected=str(names))
-        return list(wanted)
+        return _among(names, wanted, "parameter")
     moving = [name for name in names if _says_something(batch, name)]
     return moving or names
 
@@ -135,12 +172,9 @@ def _label(values: xr.DataArray, dims: list[str], place: tuple[int, ...]) -> str
     return ", ".join(words)
 
 
-def _columns(names: Sequence[str]) -> int:
-    return min(2 if len(names) <= _MANY else 3, len(names))
-
-
-def _empty(batch: xr.Dataset, names: Sequence[str], title: str, note: str, theme: str) -> go.Figure:
-    columns = _columns(names)
+def _empty(
+    batch: xr.Dataset, names: Sequence[str], columns: int, title: str, note: str, theme: str
+) -> go.Figure:
     rows = -(-len(names) // columns)
     height = 170 + _PANEL_HEIGHT * rows
     return canvas.panels(
@@ -208,3 +242,60 @@ def _trust_note(batch: xr.Dataset) -> str:
     trusted = np.asarray(batch["trusted"].values, dtype=bool)
     doubted = f"{(~trusted).sum()} of {trusted.size} fits"
     return f" · open: not trusted ({doubted}) or not determined"
+
+
+def _names(batch: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
+    known = [str(name) for name in batch.data_vars if f"{name}_lower" in batch and "t" in batch[name].dims]
+    if not known:
+        raise ConfigurationError("these fits keep no curves in time", where="batch")
+    return _among(known, wanted or known, "curve")
+
+
+def _among(known: Sequence[str], wanted: Sequence[str], what: str) -> list[str]:
+    """The names that are wanted, or ConfigurationError if one is none of those there are."""
+    for name in wanted:
+        if name not in known:
+            raise ConfigurationError(f"no {what} {name!r}", where=f"{what}s", expected=f"any of {known}")
+    return list(wanted)
+
+
+def _curves_at(batch: xr.Dataset, names: Sequence[str], t: float | None) -> xr.Dataset:
+    """Batch with curves at one time in place of parameters: ``parameters``, ``above`` and ``below`` (reach of the band), ``unit``.
+
+    Raises
+    ------
+    ConfigurationError
+        If no fit covers the time.
+    """
+    first = batch[names[0]]
+    times = np.asarray(batch["t"].values, dtype=float)
+    covered = np.isfinite(first.transpose(..., "t").values)
+    if t is None:
+        count = np.maximum(covered.sum(axis=-1), 1)
+        place = np.argmax(np.cumsum(covered, axis=-1) >= ((count + 1) // 2)[..., None], axis=-1)
+    else:
+        nearest = int(np.argmin(np.abs(times - t)))
+        place = np.full(covered.shape[:-1], nearest)
+        if abs(times[nearest] - t) > frame_step(times) or not covered[..., nearest].any():
+            raise ConfigurationError(
+                f"no fit covers t = {t:g} s",
+                where="t",
+                expected=f"seconds from {times[0]:g} to {times[-1]:g}",
+            )
+    dims = [dim for dim in first.dims if dim != "t"]
+    index = xr.DataArray(place, dims=dims)
+
+    def stacked(suffix: str) -> xr.DataArray:
+        parts = [batch[f"{name}{suffix}"].isel(t=index).drop_vars("t") for name in names]
+        return xr.concat(parts, dim="parameter", combine_attrs="drop")
+
+    value = stacked("")
+    units = [str(batch[name].attrs.get("units", "1")) for name in names]
+    reach = {"above": stacked("_upper") - value, "below": value - stacked("_lower")}
+    found = {"parameters": value, **reach, "unit": ("parameter", units)}
+    kept = {name: batch[name] for name in _KEPT if name in batch}
+    coords = {
+        "parameter": list(names),
+        **{c: batch[c] for c in batch.coords if set(batch[c].dims) <= set(dims)},
+    }
+    return xr.Dataset({**found, **kept}, coords=coords)

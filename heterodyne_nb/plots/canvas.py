@@ -104,6 +104,11 @@ def ordered_colours(count: int, theme: str = "light") -> list[str]:
     return sample_colorscale(MAP_SCALE, places) if count else []
 
 
+def series_colours(count: int, theme: str = "light") -> list[str]:
+    """Colours of the lines of a figure: that of a single series, or those of an ordered family."""
+    return [line_colour(0, theme)] if count == 1 else ordered_colours(count, theme)
+
+
 def diverging_scale(theme: str = "light") -> list[tuple[float, str]]:
     """Blue - neutral - vermillion, for residuals and correlations centred on zero."""
     deep_low, low, high, deep_high = _DIVERGING_ENDS[check_theme(theme)]
@@ -244,11 +249,29 @@ def legend_below(figure: go.Figure, gap: int = 50) -> go.Figure:
     return figure
 
 
+def diverging_map(x: Any, y: Any, values: np.ndarray, reach: float, theme: str, **style: Any) -> go.Heatmap:
+    """Trace of a map of values on either side of zero, coloured from -`reach` to `reach`."""
+    return go.Heatmap(
+        x=x,
+        y=y,
+        z=values.astype(np.float32),
+        zmin=-reach,
+        zmax=reach,
+        colorscale=diverging_scale(theme),
+        **style,
+    )
+
+
 def place_columns(figure: go.Figure, domains: Sequence[tuple[float, float]]) -> None:
     """Move the panels of a single row, and the names above them, to parts (from, to) of the width."""
     for axis, name, domain in zip(figure.select_xaxes(), figure.layout.annotations, domains, strict=True):
         axis.domain = domain
         name.x = sum(domain) / 2
+
+
+def log_axis(*, few: bool = False) -> dict[str, Any]:
+    """Style of a logarithmic axis: ticks at every decade, or at 1, 2, 5 where it spans few of them."""
+    return {"type": "log", "tickformat": "~g", "dtick": "D2" if few else 1}
 
 
 def cell(number: int, columns: int) -> dict[str, int]:

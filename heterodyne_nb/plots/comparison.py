@@ -10,6 +10,7 @@ import xarray as xr
 
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bin_model import BinModel
 from heterodyne_nb.plots.maps import (
@@ -32,8 +33,9 @@ _COLOUR_AXES = ("coloraxis", "coloraxis", "coloraxis2")
 _PANEL_DOMAINS = ((0.0, 0.29), (0.315, 0.605), (0.71, 1.0))
 
 
+@formerly(ds="dataset")
 def comparison(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     result: Any,
     *,
     q: Choice = None,
@@ -48,12 +50,12 @@ def comparison(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         The data that were fitted.
     result : FitResult
         Its ``model_map`` gives the model.
     q, phi, bin : optional
-        Which bin of `ds`, as in :func:`c2`; it may be left out when there is only one.
+        Which bin of `dataset`, as in :func:`c2`; it may be left out when there is only one.
     percentiles, limits : (low, high)
         Colours of data and model, as in :func:`c2`. Residual colours are symmetric about zero and reach
         the 99th percentile of their size, at least 3.
@@ -67,16 +69,16 @@ def comparison(
     ConfigurationError
         If there is no such bin, or more than one.
     """
-    need(ds, "c2", "data against model")
+    need(dataset, "c2", "data against model")
     fit_result(result)
-    chosen = one_bin(ds, q=q, phi=phi, bin=bin)
-    data, model = paired_maps(ds, result, chosen, max_size)
-    noise = pixel_noise(ds, chosen)
+    chosen = one_bin(dataset, q=q, phi=phi, bin=bin)
+    data, model = paired_maps(dataset, result, chosen, max_size)
+    noise = pixel_noise(dataset, chosen)
     return three_maps(
-        ds,
+        dataset,
         (data, model, residual_of(data, model, noise.sigma)),
         title=f"Data against model, {chosen.label}",
-        note=comparison_note(data, ds, noise),
+        note=comparison_note(data, dataset, noise),
         names=("data", "model", "(data − model) / σ"),
         colours=(percentiles, limits),
         theme=theme,
@@ -84,7 +86,7 @@ def comparison(
 
 
 def three_maps(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     views: tuple[MapView, MapView, MapView],
     *,
     title: str,
@@ -98,7 +100,7 @@ def three_maps(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         Of the frames.
     views : three maps
         The colours of the first two follow the first; those of the third are symmetric about zero.
@@ -112,17 +114,17 @@ def three_maps(
     theme : {"light", "dark"}
     """
     figure = _three_panels(title, note, names, theme)
-    times = frame_times(ds)
-    hatching = hatched(used_frames(ds), times, theme=theme)
+    times = frame_times(dataset)
+    hatching = hatched(used_frames(dataset), times, theme=theme)
     for column, (view, axis) in enumerate(zip(views, _COLOUR_AXES, strict=True), start=1):
         add_map(figure, heatmap(view, coloraxis=axis), times, hatching, row=1, col=column)
     _colour(figure, colour_limits([views[0]], *colours), _symmetric(views[2], least), theme)
     return figure
 
 
-def comparison_note(view: MapView, ds: xr.Dataset, noise: Noise) -> str:
+def comparison_note(view: MapView, dataset: xr.Dataset, noise: Noise) -> str:
     """What stands under the title: the source, what was done to the maps, and the noise."""
-    return f"{reduction_note(view, ds)} · σ = {noise.sigma:.3g}, {noise.origin}"
+    return f"{reduction_note(view, dataset)} · σ = {noise.sigma:.3g}, {noise.origin}"
 
 
 def residual_of(data: MapView, model: MapView, sigma: float) -> MapView:
@@ -172,7 +174,7 @@ class Noise(NamedTuple):
 
 
 def paired_maps(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     result: Any,
     chosen: Bin,
     max_size: int,
@@ -183,14 +185,14 @@ def paired_maps(
 
     The model is blank wherever the data are.
     """
-    data = read_map(ds, chosen, max_size, rows, columns, diagonal=False)
-    times, used = frame_times(ds), used_frames(ds)
+    data = read_map(dataset, chosen, max_size, rows, columns, diagonal=False)
+    times, used = frame_times(dataset), used_frames(dataset)
     frames = np.arange(times.size)
     model = BinModel.of(result, chosen).reduced(times, used, frames[rows], frames[columns], data.factor)
     return data, data.with_values(np.where(np.isfinite(data.values), model, np.nan))
 
 
-def pixel_noise(ds: xr.Dataset, chosen: Bin) -> Noise:
+def pixel_noise(dataset: xr.Dataset, chosen: Bin) -> Noise:
     """Noise of one pixel of a bin: the dataset's ``sigma``, or an estimate from the middle of the map.
 
     Raises
@@ -198,13 +200,15 @@ def pixel_noise(ds: xr.Dataset, chosen: Bin) -> Noise:
     ConfigurationError
         If the bin has no usable pixel.
     """
-    if "sigma" in ds.variables:
-        known = ds["sigma"].isel({dim: k for dim, k in chosen.place.items() if dim in ds["sigma"].dims})
+    if "sigma" in dataset.variables:
+        known = dataset["sigma"].isel(
+            {dim: k for dim, k in chosen.place.items() if dim in dataset["sigma"].dims}
+        )
         if known.ndim == 0 and 0 < float(known) < np.inf:
             return Noise(float(known), "from the dataset")
-    size = ds.sizes["t1"]
+    size = dataset.sizes["t1"]
     middle = slice(max(0, (size - _MIDDLE) // 2), (size + _MIDDLE) // 2)
-    part = ds[["c2", "mask"]] if "mask" in ds.variables else ds[["c2"]]
+    part = dataset[["c2", "mask"]] if "mask" in dataset.variables else dataset[["c2"]]
     part = part.isel({dim: [k] for dim, k in chosen.place.items()})
     part = part.isel({dim: middle for dim in ("t", "t1", "t2") if dim in part.dims})
     sigma = float(estimate_sigma(part).values.ravel()[0])

@@ -1,8 +1,8 @@
-"""The curves in time that the data determine, of one result."""
+"""The curves in time that the data determine: of one result, of several, or how far their bands reach."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ _TITLES = {
 }
 _PANEL_HEIGHT = 250
 _DASHES = ("dash", "dot", "dashdot")
+_REACH = "from the curve to the end of its 95 % band · full: above, dotted: below"
 
 
 def curves(
@@ -62,21 +63,89 @@ def curves(
         If the result keeps no curves, or a parameter of `against` is missing or unknown.
     """
     names = curve_names(result)
-    units = {name: unit_of(result, name) for name in names}
+    units = {name: _unit(result, name) for name in names}
     note = f"{quality(result)} · {_about_bands(result)}"
-    figure = curve_panels(names, units, f"Curves of the {in_figure(result.mode)} fit", note, theme=theme)
-    columns = columns_for(names)
+    figure = _curve_panels(names, units, f"Curves of the {in_figure(result.mode)} fit", note, theme=theme)
     for k, name in enumerate(names):
-        place = canvas.cell(k, columns)
-        add_curve(figure, result, name, canvas.line_colour(k, theme), name, place)
+        place = _place(names, name)
+        _add_curve(figure, result, name, canvas.line_colour(k, theme), name, place)
         figure.update_yaxes(range=_span(result.dataset, name), **place)
     figure.update_traces(showlegend=False)
     if log_time:
-        time_in_decades(figure)
+        _time_in_decades(figure)
     if not against:
         return figure
     for number, (label, values) in enumerate(against.items()):
         _add_given(figure, result, label, values, canvas.ink(theme), _DASHES[number % len(_DASHES)])
+    return canvas.legend_below(figure, 52)
+
+
+def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
+    """Overlay of the curves of several fits, with their reduced chi-square.
+
+    Parameters
+    ----------
+    results : mapping of str to FitResult
+        Name of the run -> result; a curve is drawn for every result that has it.
+    log_time : bool
+        Draw time logarithmically.
+    theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        If `results` is empty or keeps no curves.
+    """
+    results = {in_figure(name): result for name, result in results.items()}
+    names, units = _shared(results)
+    note = " · ".join(f"{run}: {quality(result)}" for run, result in results.items())
+    figure = _curve_panels(names, units, "Comparison of fits", note, theme=theme)
+    for number, (run, result) in enumerate(results.items()):
+        colour = canvas.line_colour(number, theme)
+        mine = [name for name in names if name in curve_names(result)]
+        for name in mine:
+            _add_curve(figure, result, name, colour, run, _place(names, name))
+            figure.data[-1].showlegend = name == mine[0]
+    if log_time:
+        _time_in_decades(figure)
+    return canvas.legend_below(figure, 52)
+
+
+def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
+    """How far the 95 % bands of the same curves reach by several estimates, on logarithmic axes.
+
+    Bands laid over each other hide one another where they are narrow; their reach above the curve (full
+    line) and below it (dotted) does not.
+
+    Parameters
+    ----------
+    results : mapping of str to FitResult
+        Name of the estimate -> result, e.g. ``{"dyadic": result, "bootstrap": boot.result}``: usually one
+        fit with its errors estimated in several ways.
+    log_time : bool
+        Draw time logarithmically.
+    theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        If `results` is empty, or no result has a band.
+    """
+    results = {in_figure(name): result for name, result in results.items()}
+    names, units = _shared(results)
+    figure = _curve_panels(names, units, "Reach of the 95 % bands", _REACH, theme=theme)
+    for number, (estimate, result) in enumerate(results.items()):
+        colour = canvas.line_colour(number, theme)
+        for name in (name for name in names if name in curve_names(result)):
+            _add_reach(figure, result, name, estimate, colour, _place(names, name))
+    if not figure.data:
+        raise ConfigurationError("none of these results has a band", where="results")
+    _legend_once(figure)
+    for name in names:
+        place = _place(names, name)
+        figure.update_yaxes(**_ticks(figure, place), **place)
+    if log_time:
+        _time_in_decades(figure)
     return canvas.legend_below(figure, 52)
 
 
@@ -107,11 +176,14 @@ def symbol(name: str) -> str:
     return _SYMBOLS.get(name, name)
 
 
+def _with_band(data: Any, name: str) -> list[np.ndarray]:
+    """A curve, and the lower and upper end of its band."""
+    return [np.asarray(data[f"{name}{end}"].values, dtype=float) for end in ("", "_lower", "_upper")]
+
+
 def _span(data: Any, name: str) -> tuple[float, float] | None:
     """Limits of a panel: all of the curve, and its band but for where it is exceptionally wide."""
-    values, lower, upper = (
-        np.asarray(data[part].values, dtype=float) for part in (name, f"{name}_lower", f"{name}_upper")
-    )
+    values, lower, upper = _with_band(data, name)
     known = np.isfinite(values) & np.isfinite(lower) & np.isfinite(upper)
     if not known.any():
         return None
@@ -144,16 +216,17 @@ def _add_given(
                 x=t, y=given[name], name=label, legendgroup=label, showlegend=k == 0, mode="lines",
                 line=line, hovertemplate=f"{label}: %{{y:.5g}}",
             ),
-            **canvas.cell(k, columns_for(names)),
+            **_place(names, name),
         )  # fmt: skip
-        axis = figure.get_subplot(**canvas.cell(k, columns_for(names))).yaxis
+        axis = figure.get_subplot(**_place(names, name)).yaxis
         if axis.range is not None:
             axis.range = min(axis.range[0], np.min(given[name])), max(axis.range[1], np.max(given[name]))
 
 
-def unit_of(result: Any, name: str) -> str:
-    """Unit of a curve."""
-    return str(result.dataset[name].attrs.get("units", "1"))
+def _unit(result: Any, name: str, pure: str = "1") -> str:
+    """Unit of a curve, `pure` for a pure number."""
+    unit = str(result.dataset[name].attrs.get("units", "1"))
+    return pure if unit == "1" else unit
 
 
 def _about_bands(result: Any) -> str:
@@ -164,20 +237,26 @@ def _about_bands(result: Any) -> str:
     return f"shaded: 95 % band ({result.uncertainty})" if result.uncertainty else "shaded: 95 % band"
 
 
-def time_in_decades(figure: go.Figure) -> None:
+def _time_in_decades(figure: go.Figure) -> None:
     """Make every time axis logarithmic."""
     minor = {"dtick": "D1", "ticks": "outside", "showgrid": True}
-    figure.update_xaxes(type="log", dtick=1, tickformat="~g", minor=minor)
+    figure.update_xaxes(**canvas.log_axis(), minor=minor)
 
 
-def columns_for(names: Any) -> int:
-    """Columns that the panels of some curves stand in."""
+def _columns(names: Sequence[str]) -> int:
     return 1 if len(names) == 1 else 2
 
 
-def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *, theme: str) -> go.Figure:
+def _place(names: Sequence[str], name: str) -> dict[str, int]:
+    """Row and column of the panel of a curve."""
+    return canvas.cell(names.index(name), _columns(names))
+
+
+def _curve_panels(
+    names: Sequence[str], units: Mapping[str, str], title: str, note: str, *, theme: str
+) -> go.Figure:
     """Empty figure with a panel for each curve, over a common time axis."""
-    columns = columns_for(names)
+    columns = _columns(names)
     rows = -(-len(names) // columns)
     figure = canvas.panels(
         title,
@@ -191,28 +270,74 @@ def curve_panels(names: Any, units: Mapping[str, str], title: str, note: str, *,
         horizontal_spacing=0.18 if any(name.startswith("gamma_dot") for name in names) else 0.12,  # 1.5×10⁻⁴
         vertical_spacing=0.14 if rows > 1 else 0.0,
     )
-    for k, name in enumerate(names):
-        figure.update_yaxes(title_text=canvas.quantity(symbol(name), units[name]), **canvas.cell(k, columns))
-    for column in range(1, columns + 1):
-        last = max(k // columns + 1 for k in range(len(names)) if k % columns + 1 == column)
-        figure.update_xaxes(title_text="t (s)", showticklabels=True, row=last, col=column)
+    for name in names:
+        figure.update_yaxes(title_text=canvas.quantity(symbol(name), units[name]), **_place(names, name))
+    for last in names[-columns:]:
+        figure.update_xaxes(title_text="t (s)", showticklabels=True, **_place(names, last))
     return figure
 
 
-def add_curve(
+def _add_curve(
     figure: go.Figure, result: Any, name: str, colour: str, run: str, place: dict[str, int]
 ) -> None:
     """Draw one curve over its band, where it has one."""
     data = result.dataset
-    t, values = np.asarray(data["t"].values, dtype=float), np.asarray(data[name].values, dtype=float)
-    lower, upper = (np.asarray(data[f"{name}_{end}"].values, dtype=float) for end in ("lower", "upper"))
+    t, (values, lower, upper) = np.asarray(data["t"].values, dtype=float), _with_band(data, name)
     shaded = canvas.band(t, lower, upper, colour=colour, name=f"{run}, 95 % band", group=run)
     if shaded is not None:
         figure.add_trace(shaded, **place)
-    unit = unit_of(result, name)
-    hover = f"t = %{{x:.4g}} s<br>{symbol(name)} = %{{y:.5g}} {'' if unit == '1' else unit}"
+    hover = f"t = %{{x:.4g}} s<br>{symbol(name)} = %{{y:.5g}} {_unit(result, name, '')}"
     line = {"color": colour, "width": 2}
     figure.add_trace(
         go.Scatter(x=t, y=values, name=run, legendgroup=run, mode="lines", line=line, hovertemplate=hover),
         **place,
     )
+
+
+def _add_reach(
+    figure: go.Figure, result: Any, name: str, estimate: str, colour: str, place: dict[str, int]
+) -> None:
+    """Reach of one band above and below its curve; nothing where there is no band."""
+    data = result.dataset
+    middle, lower, upper = _with_band(data, name)
+    for end, reach, dash in (("upper", upper - middle, "solid"), ("lower", middle - lower, "dot")):
+        reach = np.where(reach > 0, reach, np.nan)
+        if not np.isfinite(reach).any():
+            continue
+        hover = f"{estimate}, {end}: %{{y:.3g}} {_unit(result, name, '')}<br>t = %{{x:.4g}} s<extra></extra>"
+        line = {"color": colour, "width": 2, "dash": dash}
+        figure.add_trace(
+            go.Scatter(
+                x=data["t"].values, y=reach, name=estimate, legendgroup=estimate, mode="lines", line=line,
+                hovertemplate=hover,
+            ),
+            **place,
+        )  # fmt: skip
+
+
+def _ticks(figure: go.Figure, place: dict[str, int]) -> dict[str, Any]:
+    """Ticks at 1, 2, 5 where a panel spans few decades, at each decade otherwise."""
+    drawn = [np.asarray(trace.y, dtype=float) for trace in figure.select_traces(**place)]
+    ends = np.concatenate([values[np.isfinite(values)] for values in drawn])
+    if ends.size and ends.max() < 30 * ends.min():
+        return canvas.log_axis(few=True)
+    return {**canvas.log_axis(), "minor": {"dtick": "D1", "ticks": "outside"}}
+
+
+def _legend_once(figure: go.Figure) -> None:
+    seen: set[str] = set()
+    for trace in figure.data:
+        trace.showlegend = trace.name not in seen
+        seen.add(trace.name)
+
+
+def _shared(results: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    if not isinstance(results, Mapping) or not results:
+        raise ConfigurationError(
+            "there is no result to compare", where="results", expected="a dict of name -> FitResult"
+        )
+    units: dict[str, str] = {}
+    for result in results.values():
+        for name in curve_names(result):
+            units.setdefault(name, _unit(result, name))
+    return list(units), units

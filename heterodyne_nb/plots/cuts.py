@@ -12,6 +12,7 @@ import xarray as xr
 
 from heterodyne_nb.data.prepare import g2_cuts as g2_at_ages
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bin_model import Window, model_cut
 from heterodyne_nb.plots.curves import quality
@@ -34,8 +35,9 @@ class Cut(NamedTuple):
     window: Window
 
 
+@formerly(ds="dataset")
 def g2_cuts(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     *,
     q: Choice = None,
     phi: Choice = None,
@@ -51,7 +53,7 @@ def g2_cuts(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``g2`` and ``g2_err`` on ``tau`` (over all ages) or on ``(age, tau)``, or with ``c2`` to
         cut at `ages`.
     q, phi, bin : optional
@@ -72,14 +74,13 @@ def g2_cuts(
     ConfigurationError
         If there is no such bin, or more than one, or nothing to cut.
     """
-    chosen = one_bin(ds, q=q, phi=phi, bin=bin)
-    cuts = read_cuts(*_cut_at(ds, chosen, ages, width, cut))
+    chosen = one_bin(dataset, q=q, phi=phi, bin=bin)
+    cuts = read_cuts(*_cut_at(dataset, chosen, ages, width, cut))
     figure = canvas.panels(f"g₂, {chosen.label}", _note(cuts, result), theme=theme, height=480)
-    colours = _colours(cuts, theme)
-    for k, (one, colour) in enumerate(zip(cuts, colours, strict=True)):
+    for k, (one, colour) in enumerate(zip(cuts, canvas.series_colours(len(cuts), theme), strict=True)):
         label = "all ages" if one.window.age is None else f"{one.window.age:.4g} s"
         if result is not None:
-            _add_model(figure, ds, result, chosen, one, colour, f"cut {k}")
+            _add_model(figure, dataset, result, chosen, one, colour, f"cut {k}")
         figure.add_trace(_points(one, label, colour, f"cut {k}"))
     figure.update_xaxes(title_text="lag τ (s)", **(_log_ticks(cuts) if log_lag else {"rangemode": "tozero"}))
     figure.update_yaxes(title_text="g₂(τ)")
@@ -89,25 +90,25 @@ def g2_cuts(
 
 def _log_ticks(cuts: list[Cut]) -> dict:
     decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
-    return {"type": "log", "dtick": "D2" if decades < 3 else 1, "tickformat": "~g"}
+    return canvas.log_axis(few=decades < 3)
 
 
 def _cut_at(
-    ds: xr.Dataset, chosen: Bin, ages: float | Sequence[float] | None, width: float | None, cut: str
+    dataset: xr.Dataset, chosen: Bin, ages: float | Sequence[float] | None, width: float | None, cut: str
 ) -> tuple[xr.Dataset, Bin]:
     """Cut the map of one bin at some ages; a dataset without any ages to cut at comes back as it is."""
     if ages is None:
-        return ds, chosen
-    if "age" in ds.dims:
+        return dataset, chosen
+    if "age" in dataset.dims:
         raise ConfigurationError(
             "these are cuts already", where="ages", hint="choose ages with ds.sel(age=…), or pass the maps"
         )
-    alone = ds.isel({dim: [k] for dim, k in chosen.place.items()})
+    alone = dataset.isel({dim: [k] for dim, k in chosen.place.items()})
     place = dict.fromkeys(chosen.place, 0)
     return g2_at_ages(alone, age=ages, width=width, cut=cut), replace(chosen, number=0, place=place)
 
 
-def read_cuts(ds: xr.Dataset, chosen: Bin) -> list[Cut]:
+def read_cuts(dataset: xr.Dataset, chosen: Bin) -> list[Cut]:
     """Return the cuts of one bin, those without any finite point left out.
 
     Raises
@@ -115,12 +116,16 @@ def read_cuts(ds: xr.Dataset, chosen: Bin) -> list[Cut]:
     ConfigurationError
         If the dataset has no g2, or nothing of it is measured in this bin.
     """
-    values = need(ds, "g2", "g2 against lag").isel(chosen.place)
-    errors = ds["g2_err"].isel(chosen.place) if "g2_err" in ds.variables else xr.full_like(values, np.nan)
-    tau = np.asarray(ds["tau"].values, dtype=float)
-    cut, width = _how(ds)
+    values = need(dataset, "g2", "g2 against lag").isel(chosen.place)
+    errors = (
+        dataset["g2_err"].isel(chosen.place)
+        if "g2_err" in dataset.variables
+        else xr.full_like(values, np.nan)
+    )
+    tau = np.asarray(dataset["tau"].values, dtype=float)
+    cut, width = _how(dataset)
     if "age" in values.dims:
-        ages = np.asarray(ds["age"].values, dtype=float)
+        ages = np.asarray(dataset["age"].values, dtype=float)
         cuts = [
             _cut(tau, values.isel(age=k), errors.isel(age=k), Window(float(age), width, cut))
             for k, age in enumerate(ages)
@@ -137,9 +142,9 @@ def read_cuts(ds: xr.Dataset, chosen: Bin) -> list[Cut]:
     return cuts
 
 
-def _how(ds: xr.Dataset) -> tuple[str, float]:
+def _how(dataset: xr.Dataset) -> tuple[str, float]:
     """Return the kind of cut and the width of its window (s) that a dataset of cuts notes."""
-    notes = {**ds.attrs, **ds["g2"].attrs}
+    notes = {**dataset.attrs, **dataset["g2"].attrs}
     return str(notes.get("cut", "row")), float(notes.get("width", 0.0))
 
 
@@ -158,10 +163,6 @@ def thinned(tau: np.ndarray) -> np.ndarray:
     return np.unique(np.abs(np.searchsorted(tau, wanted * (1 - 1e-12))).clip(0, tau.size - 1))
 
 
-def _colours(cuts: list[Cut], theme: str) -> list[str]:
-    return [canvas.line_colour(0, theme)] if len(cuts) == 1 else canvas.ordered_colours(len(cuts), theme)
-
-
 def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:
     return go.Scatter(
         x=one.tau,
@@ -176,9 +177,9 @@ def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:
 
 
 def _add_model(
-    figure: go.Figure, ds: xr.Dataset, result: Any, chosen: Bin, one: Cut, colour: str, group: str
+    figure: go.Figure, dataset: xr.Dataset, result: Any, chosen: Bin, one: Cut, colour: str, group: str
 ) -> None:
-    times = np.asarray((ds if "t" in ds.coords else result.dataset)["t"].values, dtype=float)
+    times = np.asarray((dataset if "t" in dataset.coords else result.dataset)["t"].values, dtype=float)
     between = np.geomspace(one.tau[0], one.tau[-1], _SMOOTH)
     fitted = model_cut(result, chosen, one.window, np.union1d(one.tau, between), times)
     shaded = canvas.band(fitted.tau, fitted.lower, fitted.upper, colour=colour, name="95 % band", group=group)

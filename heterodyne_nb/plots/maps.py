@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import (
     Bin,
@@ -36,8 +37,9 @@ Limits = tuple[float, float]
 ReadStrip = Callable[[int, int], np.ndarray]
 
 
+@formerly(ds="dataset")
 def c2(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     *,
     q: Choice = None,
     phi: Choice = None,
@@ -52,7 +54,7 @@ def c2(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``c2``; only the drawn bins are read.
     q, phi, bin : optional
         Which bin: q in 1/Å and φ in degrees (nearest bin), or its number from 0. What is left out is
@@ -72,20 +74,20 @@ def c2(
     ConfigurationError
         If there is no such bin (it lists those there are) or a limit makes no sense.
     """
-    need(ds, "c2", "a two-time map")
-    bins = find_bins(ds, q=q, phi=phi, bin=bin)
+    need(dataset, "c2", "a two-time map")
+    bins = find_bins(dataset, q=q, phi=phi, bin=bin)
     if len(bins) > _MOST_PANELS:
         raise ConfigurationError(
             f"{len(bins)} maps do not fit one figure", where="q, phi, bin", expected=f"at most {_MOST_PANELS}"
         )
     size = max_size if len(bins) == 1 else min(max_size, _SMALL_MULTIPLE)
-    views = [read_map(ds, b, size) for b in bins]
+    views = [read_map(dataset, b, size) for b in bins]
     if log:
         views = [view.logarithm() for view in views]
     span = colour_limits(views, percentiles, limits)
-    note = reduction_note(views[0], ds)
-    times = frame_times(ds)
-    hatching = hatched(used_frames(ds), times, theme=theme)
+    note = reduction_note(views[0], dataset)
+    times = frame_times(dataset)
+    hatching = hatched(used_frames(dataset), times, theme=theme)
     figure = _single(bins[0], note, theme) if len(bins) == 1 else _grid(bins, views, note, theme)
     for k, view in enumerate(views):
         place = canvas.cell(k, len(figure._grid_ref[0]))
@@ -194,8 +196,9 @@ class MapView:
         return replace(self, values=values.astype(np.float32))
 
 
+@formerly(ds="dataset")
 def map_view(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     *,
     q: Choice = None,
     phi: Choice = None,
@@ -208,7 +211,7 @@ def map_view(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``c2``; only the rows and columns of the window are read.
     q, phi, bin : optional
         Which bin, as in :func:`c2`; it may be left out when there is only one.
@@ -222,13 +225,13 @@ def map_view(
     ConfigurationError
         If there is no such bin, or more than one, or no frame in the window.
     """
-    need(ds, "c2", "a two-time map")
-    rows, columns = (_frames_in(ds, limits, name) for limits, name in ((t1, "t1"), (t2, "t2")))
-    return read_map(ds, one_bin(ds, q=q, phi=phi, bin=bin), max_size, rows, columns)
+    need(dataset, "c2", "a two-time map")
+    rows, columns = (_frames_in(dataset, limits, name) for limits, name in ((t1, "t1"), (t2, "t2")))
+    return read_map(dataset, one_bin(dataset, q=q, phi=phi, bin=bin), max_size, rows, columns)
 
 
 def read_map(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     chosen: Bin,
     max_size: int,
     rows: slice = slice(None),
@@ -241,9 +244,9 @@ def read_map(
     Block means leave the diagonal out, whose values are of another kind (the speckle variance); a map that is
     not reduced keeps it, unless `diagonal` is False.
     """
-    times, used = frame_times(ds), used_frames(ds)
+    times, used = frame_times(dataset), used_frames(dataset)
     down, across = (np.arange(times.size)[part] for part in (rows, columns))
-    array = ds["c2"].isel(chosen.place).transpose("t1", "t2").isel(t1=rows, t2=columns)
+    array = dataset["c2"].isel(chosen.place).transpose("t1", "t2").isel(t1=rows, t2=columns)
     factor = reduction_factor(array.shape, max_size)
 
     def read(first: int, last: int) -> np.ndarray:
@@ -266,11 +269,11 @@ def blank(
     return strip
 
 
-def _frames_in(ds: xr.Dataset, limits: Limits | None, where: str) -> slice:
+def _frames_in(dataset: xr.Dataset, limits: Limits | None, where: str) -> slice:
     if limits is None:
         return slice(None)
     low, high = _increasing(limits, where)
-    times = frame_times(ds)
+    times = frame_times(dataset)
     first, last = np.searchsorted(times, low, "left"), np.searchsorted(times, high, "right")
     if first >= last:
         raise ConfigurationError(
@@ -299,10 +302,10 @@ def colour_limits(views: list[MapView], percentiles: Limits, limits: Limits | No
     return (bottom, top) if top > bottom else (bottom - 0.5, bottom + 0.5)
 
 
-def reduction_note(view: MapView, ds: xr.Dataset) -> str:
+def reduction_note(view: MapView, dataset: xr.Dataset) -> str:
     """What stands under the title: the source, and what was done to the map on its way."""
-    words = [in_figure(ds.attrs["source"])] if ds.attrs.get("source") else []
-    words.append(f"{frame_times(ds).size} frames")
+    words = [in_figure(dataset.attrs["source"])] if dataset.attrs.get("source") else []
+    words.append(f"{frame_times(dataset).size} frames")
     if view.factor > 1:
         words.append(f"shown as means of {view.factor} × {view.factor} frames, diagonal left out")
     return " · ".join(words)

@@ -15,17 +15,17 @@ from plotly.offline import get_plotlyjs
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.files import write_text
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import TOOLBAR
-from heterodyne_nb.plots.identified import identifiability
-from heterodyne_nb.plots.intensity import intensity
+from heterodyne_nb.plots.fringes import velocity_polar
 from heterodyne_nb.plots.maps import c2
-from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation
+from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation, intensity
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
-from heterodyne_nb.plots.velocity import velocity_polar
+from heterodyne_nb.plots.statistics import identifiability
 from heterodyne_nb.result import report_parts as parts
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text import html
@@ -76,9 +76,10 @@ $body
 """)
 
 
+@formerly("result", "dataset", "path", ds="dataset")
 def report(
+    dataset: xr.Dataset | None,
     result: Any,
-    ds: xr.Dataset | None,
     path: str | Path,
     *,
     title: str | None = None,
@@ -94,9 +95,9 @@ def report(
 
     Parameters
     ----------
-    result : FitResult
-    ds : xarray.Dataset or None
+    dataset : xarray.Dataset or None
         The data that were fitted; None leaves out the figures that need them.
+    result : FitResult
     path : str or Path
         File to write, usually ``report.html``; it appears whole or not at all.
     title : str, optional
@@ -115,21 +116,21 @@ def report(
     canvas.check_theme(theme)
     fit_result(result)
     head = title or parts.title(result.dataset)
-    source = _source(result, ds)
+    source = _source(result, dataset)
     body = [*_summary(result, head, source, warnings), *_tables(result)]
     if notes:
         body += [heading("Data and run"), html.bullets(notes)]
     if figures:
-        body += _figures(result, ds, theme)
+        body += _figures(result, dataset, theme)
     body += _record(result)
     text = page(f"{head}: {source}" if source else head, body, theme=theme, interactive=figures)
     write_text(path, text)
     return Path(path)
 
 
-def _source(result: Any, ds: xr.Dataset | None) -> str:
+def _source(result: Any, dataset: xr.Dataset | None) -> str:
     """Name of the data file: as the result recorded it, else as the dataset says."""
-    named = result.provenance.get("source") or (ds.attrs.get("source") if ds is not None else "")
+    named = result.provenance.get("source") or (dataset.attrs.get("source") if dataset is not None else "")
     return str(named or "")
 
 
@@ -174,9 +175,9 @@ def _table(content: parts.Table) -> str:
     return table(content.head, content.rows, content.marks)
 
 
-def _figures(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[str]:
+def _figures(result: Any, dataset: xr.Dataset | None, theme: str) -> Iterator[str]:
     missing = []
-    for section, (title, drawings) in enumerate(_plan(result, ds, theme)):
+    for section, (title, drawings) in enumerate(_plan(result, dataset, theme)):
         drawn = []
         for k, draw in enumerate(drawings):
             try:
@@ -191,11 +192,11 @@ def _figures(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[str]:
         yield table((), [(line,) for line in missing])
 
 
-def _plan(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[tuple[str, list[Draw]]]:
+def _plan(result: Any, dataset: xr.Dataset | None, theme: str) -> Iterator[tuple[str, list[Draw]]]:
     """Sections of figures, each figure drawn only when its turn comes."""
     yield "Curves in time", [lambda: curves(result, theme=theme)]
-    if ds is not None:
-        yield from _plan_with_data(result, ds, theme)
+    if dataset is not None:
+        yield from _plan_with_data(result, dataset, theme)
     yield (
         "Quality of the fit",
         [
@@ -206,32 +207,32 @@ def _plan(result: Any, ds: xr.Dataset | None, theme: str) -> Iterator[tuple[str,
         ],
     )
     if "v" in {*result.curve_names, *result.parameter_names}:
-        yield "Fringes", [lambda: velocity_polar(result, theme=theme)]
+        yield "Fringes", [lambda: velocity_polar(result=result, theme=theme)]
 
 
-def _plan_with_data(result: Any, ds: xr.Dataset, theme: str) -> Iterator[tuple[str, list[Draw]]]:
+def _plan_with_data(result: Any, dataset: xr.Dataset, theme: str) -> Iterator[tuple[str, list[Draw]]]:
     shown = telling_bins(result)
-    if "c2" in ds.variables:
-        yield "Data against model", [_pair(ds, result, one, theme) for one in shown]
-    if "g2" in ds.variables:
-        yield "One-time correlation", [_cut(ds, result, one, theme) for one in shown]
-    if "c2" in ds.variables:
+    if "c2" in dataset.variables:
+        yield "Data against model", [_pair(dataset, result, one, theme) for one in shown]
+    if "g2" in dataset.variables:
+        yield "One-time correlation", [_cut(dataset, result, one, theme) for one in shown]
+    if "c2" in dataset.variables:
         first = shown[0]
         yield (
             "The data",
             [
-                lambda: c2(ds, max_size=_OVERVIEW_SIZE, theme=theme),
-                lambda: intensity(ds, q=first.q, phi=first.phi, theme=theme),
+                lambda: c2(dataset, max_size=_OVERVIEW_SIZE, theme=theme),
+                lambda: intensity(dataset, q=first.q, phi=first.phi, theme=theme),
             ],
         )
 
 
-def _pair(ds: xr.Dataset, result: Any, one: Bin, theme: str) -> Draw:
-    return lambda: comparison(ds, result, q=one.q, phi=one.phi, max_size=_PAIR_SIZE, theme=theme)
+def _pair(dataset: xr.Dataset, result: Any, one: Bin, theme: str) -> Draw:
+    return lambda: comparison(dataset, result, q=one.q, phi=one.phi, max_size=_PAIR_SIZE, theme=theme)
 
 
-def _cut(ds: xr.Dataset, result: Any, one: Bin, theme: str) -> Draw:
-    return lambda: g2_cuts(ds, q=one.q, phi=one.phi, result=result, theme=theme)
+def _cut(dataset: xr.Dataset, result: Any, one: Bin, theme: str) -> Draw:
+    return lambda: g2_cuts(dataset, q=one.q, phi=one.phi, result=result, theme=theme)
 
 
 def telling_bins(result: Any) -> list[Bin]:

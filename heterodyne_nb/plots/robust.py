@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bin_model import BinModel
 from heterodyne_nb.plots.comparison import pixel_noise, residual_of, three_maps
@@ -87,7 +88,7 @@ def room_around(values: np.ndarray) -> dict[str, Any]:
     """Axis that holds the values, logarithmic where they are far apart."""
     if values.max() > _WIDE * values.min():
         ends = np.log10(values.min()), np.log10(values.max())
-        style: dict[str, Any] = {"type": "log", "tickformat": "~g", "dtick": "D2"}
+        style = canvas.log_axis(few=True)
     else:
         ends, style = (values.min(), values.max()), {}
     margin = 0.2 * (ends[1] - ends[0]) or 0.1
@@ -205,8 +206,9 @@ def _samples(figure: go.Figure, robust: dict[str, Any], theme: str) -> None:
 _WHAT = {"ellipsoidal": _instrument, "wasserstein": _directions, "scenario": _samples}
 
 
+@formerly(ds="dataset")
 def worst_case_maps(
-    ds: xr.Dataset,
+    dataset: xr.Dataset,
     result: Any,
     *,
     q: Choice = None,
@@ -223,7 +225,7 @@ def worst_case_maps(
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         The data that were fitted.
     result : FitResult
         Of :func:`heterodyne_nb.fit_robust` with method ``"ellipsoidal"``.
@@ -235,7 +237,7 @@ def worst_case_maps(
     ConfigurationError
         If there is no such bin, or the worst case of this fit is no instrument.
     """
-    need(ds, "c2", "the model of a bin")
+    need(dataset, "c2", "the model of a bin")
     robust = robust_record(result)
     if not isinstance(robust.get("perturbation"), list):
         raise ConfigurationError(
@@ -244,12 +246,12 @@ def worst_case_maps(
             expected="an ellipsoidal fit",
             hint="plots.worst_case draws what it is",
         )
-    chosen = one_bin(ds, q=q, phi=phi, bin=bin)
-    data = read_map(ds, chosen, max_size, diagonal=False)
-    fitted, worst = models_of(ds, result, BinModel.of(result, chosen), robust["perturbation"], data)
-    noise = pixel_noise(ds, chosen)
+    chosen = one_bin(dataset, q=q, phi=phi, bin=bin)
+    data = read_map(dataset, chosen, max_size, diagonal=False)
+    fitted, worst = models_of(dataset, result, BinModel.of(result, chosen), robust["perturbation"], data)
+    noise = pixel_noise(dataset, chosen)
     return three_maps(
-        ds,
+        dataset,
         (fitted, worst, residual_of(worst, fitted, noise.sigma)),
         title=f"Worst instrument, {chosen.label}",
         note=f"{robust['words']} · σ = {noise.sigma:.3g}, {noise.origin}",
@@ -261,10 +263,10 @@ def worst_case_maps(
 
 
 def models_of(
-    ds: xr.Dataset, result: Any, one: BinModel, errors: list[dict[str, Any]], data: MapView
+    dataset: xr.Dataset, result: Any, one: BinModel, errors: list[dict[str, Any]], data: MapView
 ) -> tuple[MapView, MapView]:
     """Model of a bin as fitted, and with the instrument off by `errors`, blank where the data are."""
-    times, used = frame_times(ds), used_frames(ds)
+    times, used = frame_times(dataset), used_frames(dataset)
     frames = np.arange(times.size)
     fitted = one.reduced(times, used, frames, frames, data.factor)
     off = {part["name"]: part["value"] for part in errors}

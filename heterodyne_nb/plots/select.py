@@ -54,23 +54,23 @@ class Bin:
         return f"φ = {self.phi:.4g}°".replace("-", "−")
 
 
-def all_bins(ds: xr.Dataset) -> list[Bin]:
-    """Every bin of `ds`, whether q and φ are axes or coordinates along ``bin``.
+def all_bins(dataset: xr.Dataset) -> list[Bin]:
+    """Every bin of `dataset`, whether q and φ are axes or coordinates along ``bin``.
 
     Raises
     ------
     ConfigurationError
-        If `ds` has neither.
+        If `dataset` has neither.
     """
-    if "bin" in ds.dims:
-        pairs = zip(np.atleast_1d(ds["q"].values), np.atleast_1d(ds["phi"].values), strict=True)
+    if "bin" in dataset.dims:
+        pairs = zip(np.atleast_1d(dataset["q"].values), np.atleast_1d(dataset["phi"].values), strict=True)
         return [Bin(k, {"bin": k}, float(q), float(phi)) for k, (q, phi) in enumerate(pairs)]
-    if "q" not in ds.coords or "phi" not in ds.coords:
+    if "q" not in dataset.coords or "phi" not in dataset.coords:
         raise ConfigurationError(
             "this dataset has no (q, phi) bins", where="dataset", expected="dimensions (q, phi) or bin"
         )
-    q_values, phi_values = np.atleast_1d(ds["q"].values), np.atleast_1d(ds["phi"].values)
-    dims = set(ds.dims)
+    q_values, phi_values = np.atleast_1d(dataset["q"].values), np.atleast_1d(dataset["phi"].values)
+    dims = set(dataset.dims)
     bins: list[Bin] = []
     for i, q in enumerate(q_values):
         for j, phi in enumerate(phi_values):
@@ -79,12 +79,14 @@ def all_bins(ds: xr.Dataset) -> list[Bin]:
     return bins
 
 
-def find_bins(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None) -> list[Bin]:
-    """Bins of `ds` that fit what is asked for; all of them when nothing is.
+def find_bins(
+    dataset: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None
+) -> list[Bin]:
+    """Bins of `dataset` that fit what is asked for; all of them when nothing is.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With q and φ as axes or along ``bin``.
     q, phi : optional
         1/Å and degrees, as :func:`heterodyne_nb.data.prepare.select` takes them: a number (the nearest),
@@ -97,21 +99,22 @@ def find_bins(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int 
     ConfigurationError
         If no bin fits (it lists those there are), or `bin` comes together with q or φ.
     """
-    bins = all_bins(ds)
+    bins = all_bins(dataset)
     if bin is not None:
         return [_numbered(bins, bin, q, phi)]
     if q is None and phi is None:
         return bins
     dims = [name for name in ("bin", "q", "phi") if name in bins[0].place]
-    shape = [ds.sizes[name] for name in dims]
+    shape = [dataset.sizes[name] for name in dims]
     numbers = xr.Dataset(
-        {"number": (dims, np.arange(len(bins)).reshape(shape))}, coords={"q": ds["q"], "phi": ds["phi"]}
+        {"number": (dims, np.arange(len(bins)).reshape(shape))},
+        coords={"q": dataset["q"], "phi": dataset["phi"]},
     )
     missing = [name for name in ("q", "phi") if "bin" not in dims and name not in dims]
     return [bins[k] for k in select(numbers.expand_dims(missing), q=q, phi=phi)["number"].values.ravel()]
 
 
-def one_bin(ds: xr.Dataset, **asked: Any) -> Bin:
+def one_bin(dataset: xr.Dataset, **asked: Any) -> Bin:
     """Return the only bin that fits what is asked for.
 
     Raises
@@ -119,7 +122,7 @@ def one_bin(ds: xr.Dataset, **asked: Any) -> Bin:
     ConfigurationError
         If none fits, or several do.
     """
-    bins = find_bins(ds, **asked)
+    bins = find_bins(dataset, **asked)
     if len(bins) > 1:
         raise ConfigurationError(
             f"{len(bins)} bins fit, one is needed", where="q, phi, bin", expected=listing(bins)
@@ -133,39 +136,36 @@ def listing(bins: list[Bin]) -> str:
     return f"{words}; … {len(bins)} in all" if len(bins) > _LISTED else words
 
 
-def need(ds: xr.Dataset, variable: str, what: str) -> xr.DataArray:
-    """Return a variable of `ds`, or raise ConfigurationError saying what it is needed for."""
-    if not isinstance(ds, xr.Dataset):
-        raise ConfigurationError(
-            f"a {type(ds).__name__} is no dataset",
-            where="dataset",
-            expected="a Dataset, as open_dataset returns it",
-        )
-    if variable not in ds.variables:
+def need(dataset: xr.Dataset, variable: str, what: str) -> xr.DataArray:
+    """Return a variable of `dataset`, or raise ConfigurationError saying what it is needed for."""
+    if not isinstance(dataset, xr.Dataset):
+        raise not_a("dataset", dataset, where="dataset", expected="a Dataset, as open_dataset returns it")
+    if variable not in dataset.variables:
         raise ConfigurationError(
             f"the dataset has no {variable!r}, needed for {what}",
             where="dataset",
-            expected=f"it holds {', '.join(sorted(map(str, ds.data_vars))) or 'nothing'}",
+            expected=f"it holds {', '.join(sorted(map(str, dataset.data_vars))) or 'nothing'}",
         )
-    return ds[variable]
+    return dataset[variable]
+
+
+def not_a(what: str, found: object, *, where: str, expected: str) -> ConfigurationError:
+    """The error of an argument that is something else than what it should be."""
+    return ConfigurationError(f"a {type(found).__name__} is no {what}", where=where, expected=expected)
 
 
 def fit_result(result: Any) -> Any:
     """Return `result`, or raise ConfigurationError if it is something else than the result of a fit."""
     if not hasattr(result, "curve_names"):
-        raise ConfigurationError(
-            f"a {type(result).__name__} is no result of a fit",
-            where="result",
-            expected="a FitResult, as fit returns it",
-        )
+        raise not_a("result of a fit", result, where="result", expected="a FitResult, as fit returns it")
     return result
 
 
-def frame_times(ds: xr.Dataset) -> np.ndarray:
+def frame_times(dataset: xr.Dataset) -> np.ndarray:
     """Times of the frames in s."""
     for name in ("t", "t1"):
-        if name in ds.coords:
-            return np.asarray(ds[name].values, dtype=float)
+        if name in dataset.coords:
+            return np.asarray(dataset[name].values, dtype=float)
     raise ConfigurationError("the dataset has no frame times", where="dataset", expected="coordinate t (s)")
 
 
@@ -180,10 +180,14 @@ def frame_edges(times: np.ndarray) -> tuple[float, float]:
     return times[0] - half, times[-1] + half
 
 
-def used_frames(ds: xr.Dataset) -> np.ndarray:
+def used_frames(dataset: xr.Dataset) -> np.ndarray:
     """True for each frame that is used; all of them where the dataset has no mask."""
-    size = frame_times(ds).size
-    return np.asarray(ds["mask"].values, dtype=bool) if "mask" in ds.variables else np.ones(size, dtype=bool)
+    size = frame_times(dataset).size
+    return (
+        np.asarray(dataset["mask"].values, dtype=bool)
+        if "mask" in dataset.variables
+        else np.ones(size, dtype=bool)
+    )
 
 
 def _numbered(bins: list[Bin], number: int, q: Choice, phi: Choice) -> Bin:

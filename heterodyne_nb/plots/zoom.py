@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from heterodyne_nb.errors import HeterodyneError
+from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.comparison import comparison, comparison_note, paired_maps, pixel_noise, residual_of
 from heterodyne_nb.plots.maps import MapView, c2, read_map, reduction_note
@@ -28,12 +29,13 @@ class ZoomError(HeterodyneError, RuntimeError):
     """A live figure cannot be made in this environment."""
 
 
-def zoom_c2(ds: xr.Dataset, *, max_size: int = _PIXELS, log: bool = False, **settings: Any) -> Any:
+@formerly(ds="dataset")
+def zoom_c2(dataset: xr.Dataset, *, max_size: int = _PIXELS, log: bool = False, **settings: Any) -> Any:
     """Two-time map of one bin that is read again, sharper, whenever one zooms in; for long runs.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         With ``c2``; of a file, only the window is read.
     max_size : int
         Longest side of what travels to the browser.
@@ -54,22 +56,23 @@ def zoom_c2(ds: xr.Dataset, *, max_size: int = _PIXELS, log: bool = False, **set
     ZoomError
         If anywidget is not installed.
     """
-    chosen = one_bin(ds, **{name: settings.pop(name, None) for name in ("q", "phi", "bin")})
-    figure = c2(ds, bin=chosen.number, max_size=max_size, log=log, **settings)
+    chosen = one_bin(dataset, **{name: settings.pop(name, None) for name in ("q", "phi", "bin")})
+    figure = c2(dataset, bin=chosen.number, max_size=max_size, log=log, **settings)
 
     def read(rows: slice, columns: slice) -> list[MapView]:
-        view = read_map(ds, chosen, max_size, rows, columns)
+        view = read_map(dataset, chosen, max_size, rows, columns)
         return [view.logarithm() if log else view]
 
-    return _live(figure, frame_times(ds), read, lambda view: reduction_note(view, ds))
+    return _live(figure, frame_times(dataset), read, lambda view: reduction_note(view, dataset))
 
 
-def zoom_comparison(ds: xr.Dataset, result: Any, *, max_size: int = _PIXELS, **settings: Any) -> Any:
+@formerly(ds="dataset")
+def zoom_comparison(dataset: xr.Dataset, result: Any, *, max_size: int = _PIXELS, **settings: Any) -> Any:
     """Data | model | residual of one bin, all three read again, sharper, whenever one zooms in.
 
     Parameters
     ----------
-    ds : xarray.Dataset
+    dataset : xarray.Dataset
         The data that were fitted.
     result : FitResult
     max_size : int
@@ -89,15 +92,15 @@ def zoom_comparison(ds: xr.Dataset, result: Any, *, max_size: int = _PIXELS, **s
     ZoomError
         If anywidget is not installed.
     """
-    chosen = one_bin(ds, **{name: settings.pop(name, None) for name in ("q", "phi", "bin")})
-    figure = comparison(ds, result, bin=chosen.number, max_size=max_size, **settings)
-    noise = pixel_noise(ds, chosen)
+    chosen = one_bin(dataset, **{name: settings.pop(name, None) for name in ("q", "phi", "bin")})
+    figure = comparison(dataset, result, bin=chosen.number, max_size=max_size, **settings)
+    noise = pixel_noise(dataset, chosen)
 
     def read(rows: slice, columns: slice) -> list[MapView]:
-        data, model = paired_maps(ds, result, chosen, max_size, rows, columns)
+        data, model = paired_maps(dataset, result, chosen, max_size, rows, columns)
         return [data, model, residual_of(data, model, noise.sigma)]
 
-    return _live(figure, frame_times(ds), read, lambda view: comparison_note(view, ds, noise))
+    return _live(figure, frame_times(dataset), read, lambda view: comparison_note(view, dataset, noise))
 
 
 def _live(figure: go.Figure, times: np.ndarray, read: Read, note: Callable[[MapView], str]) -> Any:

@@ -182,13 +182,13 @@ def _known(value: float | None, otherwise: float) -> float:
 
 
 def provenance_lines(record: xr.Dataset) -> list[str]:
-    """Source, selection, masks, seed, versions and date, one line each, as far as recorded."""
+    """Source, road, selection, masks, seed, versions and date, one line each, as far as recorded."""
     told: dict[str, Any] = json.loads(record.attrs["provenance"])
     lines = []
     if told.get("source"):
         sha = str(told.get("source_sha256") or "")
         lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
-    for key in ("layout", "selection", "masks", "seed", "date"):
+    for key in ("layout", "road", "selection", "masks", "seed", "date"):
         if told.get(key) not in (None, "", {}, []):
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}

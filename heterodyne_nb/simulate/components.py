@@ -1,21 +1,22 @@
 """Scattering components from published parameters, for the speckle simulation.
 
 A component is an ensemble of scatterers that diffuses and drifts as one: its share of the field, the
-spread ∫J it gains from frame to frame and its displacement ∫v since the first frame. The power laws and
-the fraction are those of THEORY.md; nothing here is shared with `heterodyne_nb.models`: the time integrals
-are taken by Gauss-Legendre quadrature inside every frame interval instead of in closed form, so that
-agreement of simulated and modelled correlations tests both.
+spread ∫J it gains from frame to frame and its displacement ∫v since the first frame. A model says which
+components there are and which parameter is what; the formulas are those of THEORY.md, and none of the model's
+own are used: the time integrals are taken by Gauss-Legendre quadrature inside every frame interval instead of in
+closed form, so that agreement of simulated and modelled correlations tests both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.simulate.inputs import Array, Axes, Parameters, parameter_vector, published_names
+from heterodyne_nb.models import Curve, ModelFactory
+from heterodyne_nb.simulate.inputs import Array, Axes, Parameters, model_and_vector
 
 _NODES = 12  # t^a over [dt, 2 dt], the worst interval, is then exact to rounding
 
@@ -36,8 +37,7 @@ def components(mode: str, params: Parameters, axes: Axes, gap: float | None = No
     Parameters
     ----------
     mode : str
-        static_isotropic, static_anisotropic, heterodyne, heterodyne_equilibrium, laminar_flow or
-        multicomponent.
+        A mode that `ModelFactory` knows and whose model names its ``field_components``.
     params : sequence or mapping
         Published parameters of the mode.
     axes : Axes
@@ -50,110 +50,116 @@ def components(mode: str, params: Parameters, axes: Axes, gap: float | None = No
     ConfigurationError
         For an unknown or one-time-only mode, a negative J or a fraction outside [0, 1].
     """
-    names = published_names(mode, params)
-    values = dict(zip(names, map(float, parameter_vector(names, params)), strict=True))
-    family = "multicomponent" if mode.startswith("multicomponent") else mode
-    if family == "laminar_flow":
-        return _laminar(values, axes, gap)
-    if family not in _BUILDERS:
+    model, theta = model_and_vector(mode, params)
+    curves = [
+        {curve.role: curve for curve in model.curve_specs if curve.component == name}
+        for name in model.field_components
+    ]
+    if not curves:
+        known = (n for n in ModelFactory.names() if ModelFactory.create_model(n).field_components)
         raise ConfigurationError(
             f"{mode!r} describes a relaxation, not a field",
             where="mode",
-            expected=f"one of {', '.join(sorted([*_BUILDERS, 'laminar_flow']))}",
+            expected=f"one of {', '.join(known)}",
         )
-    return _BUILDERS[family](values, axes.t)
-
-
-def _static(p: Mapping[str, float], t: Array) -> list[Component]:
-    return [Component(np.ones(t.size), _spread(p, "", t), np.zeros(t.size))]
-
-
-def _heterodyne(p: Mapping[str, float], t: Array) -> list[Component]:
-    x = _fraction(p["f0"] * np.exp(p["f1"] * (t - p["f2"])) + p["f3"], t)
-    drift = _displacement(p["v0"], p["beta"], p["v_offset"], t)
+    if "shear_rate" in curves[0]:
+        return _layers(model, theta, curves[0], axes, gap)
+    shares = _shares(model, theta, curves, axes.t)
     return [
-        Component(1 - x, _spread(p, "_ref", t), np.zeros(t.size)),
-        Component(x, _spread(p, "_sample", t), drift, p["phi0"]),
+        Component(
+            share,
+            _spread(model, theta, own["transport"], axes.t),
+            *_drift(theta, own.get("velocity"), axes.t),
+        )
+        for share, own in zip(shares, curves, strict=True)
     ]
 
 
-def _equilibrium(p: Mapping[str, float], t: Array) -> list[Component]:
-    share = _fraction(np.full(t.size, p["fraction"]), t)  # of the intensity, so fields take its root
-    step = np.diff(t)
-    return [
-        Component(np.sqrt(1 - share), p["J_ref"] * step, np.zeros(t.size)),
-        Component(np.sqrt(share), p["J_sample"] * step, p["v"] * (t - t[0]), p["phi0"]),
-    ]
+def _shares(model: Any, theta: Array, curves: list[dict[str, Curve]], t: Array) -> list[Array]:
+    """Of the field; those of the intensity are their squares. The component without a fraction has the rest."""
+    rest, found = np.ones(t.size), dict[int, Array]()
+    for k, own in enumerate(curves):
+        curve = own.get("fraction") or own.get("intensity_fraction")
+        if curve is not None and curve.form is not None:
+            found[k] = _fraction(_exponential(theta, curve, t), t, _names(model, curve))
+            rest = rest - found[k]
+    every = [found[k] if k in found else _fraction(rest, t, "fractions") for k in range(len(curves))]
+    return [np.sqrt(x) for x in every] if any("intensity_fraction" in own for own in curves) else every
 
 
-def _multicomponent(p: Mapping[str, float], t: Array) -> list[Component]:
-    count = sum(name.startswith("D0_") for name in p)
-    rest = np.ones(t.size)
-    moving = []
-    for k in range(2, count + 1):
-        x = p[f"f0_{k}"] * np.exp(p[f"f1_{k}"] * t) + p[f"f3_{k}"]
-        rest -= x
-        drift = _displacement(p[f"v0_{k}"], p[f"beta_{k}"], p[f"v_offset_{k}"], t)
-        moving.append(Component(_fraction(x, t), _spread(p, f"_{k}", t), drift, p[f"phi0_{k}"]))
-    return [Component(_fraction(rest, t), _spread(p, "_1", t), np.zeros(t.size)), *moving]
+def _drift(theta: Array, curve: Curve | None, t: Array) -> tuple[Array, float]:
+    """Displacement and direction."""
+    if curve is None:
+        return np.zeros(t.size), 0.0
+    assert curve.direction is not None
+    return _displacement(theta, curve, t), float(theta[curve.direction])
 
 
-def _laminar(p: Mapping[str, float], axes: Axes, gap: float | None) -> list[Component]:
+def _layers(
+    model: Any, theta: Array, curves: dict[str, Curve], axes: Axes, gap: float | None
+) -> list[Component]:
     """A sheared gap as thin layers, each drifting at its own height: Gauss-Legendre over the gap."""
     if gap is None or not gap > 0:
         raise ConfigurationError(
-            f"gap = {gap!r}", where="gap", expected="the gap of the shear cell in Å, for laminar_flow"
+            f"gap = {gap!r}", where="gap", expected=f"the gap of the shear cell in Å, for {model.name}"
         )
-    strain = _displacement(p["gamma_dot_0"], p["beta"], p["gamma_dot_offset"], axes.t)
+    strain, phi0 = _drift(theta, curves["shear_rate"], axes.t)
     steepest = 0.5 * axes.q.max() * gap * np.ptp(strain)
     heights, weights = np.polynomial.legendre.leggauss(10 + int(np.ceil(0.6 * steepest)))
-    spread = _spread(p, "", axes.t)
+    spread = _spread(model, theta, curves["transport"], axes.t)
     return [
-        Component(np.full(axes.t.size, np.sqrt(w / 2)), spread, 0.5 * gap * h * strain, p["phi0"])
+        Component(np.full(axes.t.size, np.sqrt(w / 2)), spread, 0.5 * gap * h * strain, phi0)
         for h, w in zip(heights, weights, strict=True)
     ]
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, float], Array], list[Component]]] = {
-    "static_isotropic": _static,
-    "static_anisotropic": _static,
-    "heterodyne": _heterodyne,
-    "heterodyne_equilibrium": _equilibrium,
-    "multicomponent": _multicomponent,
-}
-
-
-def _spread(p: Mapping[str, float], suffix: str, t: Array) -> Array:
-    gained, lowest = _power_law(p[f"D0{suffix}"], p[f"alpha{suffix}"], p[f"D_offset{suffix}"], t)
+def _spread(model: Any, theta: Array, curve: Curve, t: Array) -> Array:
+    gained, lowest = _steps(theta, curve, t)
     if lowest < 0:
         raise ConfigurationError(
             f"J(t) falls to {lowest:.4g} Å²/s",
-            where=f"D0{suffix}, alpha{suffix}, D_offset{suffix}",
+            where=_names(model, curve),
             expected="J(t) >= 0 over the whole run: no field loses spread",
         )
     return gained
 
 
-def _displacement(scale: float, exponent: float, offset: float, t: Array) -> Array:
-    steps, _ = _power_law(scale, exponent, offset, t)
+def _displacement(theta: Array, curve: Curve, t: Array) -> Array:
+    steps, _ = _steps(theta, curve, t)
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def _power_law(scale: float, exponent: float, offset: float, t: Array) -> tuple[Array, float]:
-    """Integral of scale·t^exponent + offset over every frame interval, and its lowest value met."""
+def _steps(theta: Array, curve: Curve, t: Array) -> tuple[Array, float]:
+    """Integral of a power law or of a constant over every frame interval, and the lowest value met."""
+    values = [float(theta[i]) for i in curve.parameters]
+    if curve.form == "constant":
+        return values[0] * np.diff(t), values[0]
+    scale, exponent, offset = values
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     middle, half = 0.5 * (t[1:] + t[:-1]), 0.5 * np.diff(t)
     rate = scale * (middle[:, None] + half[:, None] * nodes) ** exponent + offset
     return half * (rate @ weights), float(rate.min())
 
 
-def _fraction(x: Array, t: Array) -> Array:
+def _exponential(theta: Array, curve: Curve, t: Array) -> Array:
+    values = [float(theta[i]) for i in curve.parameters]
+    if curve.form == "constant":
+        return np.full(t.size, values[0])
+    f0, f1, f3, f2 = (*values, 0.0)[:4]
+    return f0 * np.exp(f1 * (t - f2)) + f3
+
+
+def _fraction(x: Array, t: Array, names: str) -> Array:
     wrong = ~((x >= 0) & (x <= 1))
     if wrong.any():
         k = int(np.argmax(wrong))
         raise ConfigurationError(
             f"a fraction is {x[k]:.4g} at t = {t[k]:g} s",
-            where="f0, f1, f2, f3",
+            where=names,
             expected="fractions between 0 and 1 over the whole run",
         )
     return x
+
+
+def _names(model: Any, curve: Curve) -> str:
+    return ", ".join(model.parameter_names[i] for i in sorted(curve.parameters))

@@ -20,9 +20,8 @@ from heterodyne_nb.simulate.inputs import (
     check_axes,
     check_range,
     frame_mask,
-    parameter_vector,
+    model_and_vector,
     per_bin,
-    published_names,
 )
 
 if TYPE_CHECKING:
@@ -48,14 +47,15 @@ def speckle(
 ) -> xr.Dataset:
     """Simulate a two-time experiment from diffusing, drifting Gaussian speckle.
 
-    Nothing of `heterodyne_nb.models` is used: the model is what the mean of this simulation should be, and
-    the noise is the real kind, correlated between all pixels of a map that share a frame.
+    No formula of `heterodyne_nb.models` is used, only what a model says of its parameters: the model is what the
+    mean of this simulation should be, and the noise is the real kind, correlated between all pixels of a map that
+    share a frame.
 
     Parameters
     ----------
     mode : str
-        static_isotropic, static_anisotropic, laminar_flow, heterodyne, heterodyne_equilibrium or
-        multicomponent.
+        static_isotropic, static_anisotropic, laminar_flow, heterodyne, heterodyne_equilibrium,
+        multicomponent, or a registered model that names its ``field_components``.
     params : sequence or mapping
         Parameters of the mode in published order, or by name.
     q, phi : array_like
@@ -160,7 +160,7 @@ def _dataset(axes: Axes, c2: NDArray[np.float32], intensity: Array, n_pixels: ND
 
 
 def _record(mode: str, params: Parameters, seed: int, contrast: ArrayLike, gap: float | None) -> str:
-    names = published_names(mode, params)
-    values = dict(zip(names, parameter_vector(names, params).tolist(), strict=True))
+    model, vector = model_and_vector(mode, params)
+    values = dict(zip(model.parameter_names, vector.tolist(), strict=True))
     about = {"kind": "speckle", "mode": mode, "parameters": values, "seed": seed, "gap": gap}
     return json.dumps({**about, "contrast": np.asarray(contrast).tolist()})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.config.parameters import MULTICOMPONENT
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.parameters import PARAMETERS, multicomponent_parameters
+from heterodyne_nb.models import ModelFactory
 
 Array = NDArray[np.float64]
 Parameters = Sequence[float] | NDArray[np.float64] | Mapping[str, float]
@@ -60,34 +61,20 @@ def _axis(values: ArrayLike, name: str) -> Array:
     return axis
 
 
-def published_names(mode: str, params: Parameters) -> tuple[str, ...]:
-    """Names of the parameters of `mode`; how many components a "multicomponent" has is read off `params`."""
-    if mode.startswith("multicomponent"):
-        return tuple(spec.name for spec in multicomponent_parameters(component_count(mode, params)))
-    if mode not in PARAMETERS:
-        known = [*PARAMETERS, "multicomponent"]
-        near = get_close_matches(str(mode), known, n=1)
-        raise ConfigurationError(
-            f"unknown analysis mode {mode!r}",
-            where="mode",
-            expected=", ".join(known),
-            hint=f"did you mean {near[0]!r}?" if near else None,
-        )
-    return tuple(spec.name for spec in PARAMETERS[mode])
-
-
-def component_count(mode: str, params: Parameters) -> int:
-    """Number of components that the parameters of a multicomponent model describe."""
-    stated = re.fullmatch(r"multicomponent_?(\d*)", mode)
-    extra = len(params) - 3
-    count = int(stated[1]) if stated and stated[1] else 1 + extra // _PER_COMPONENT
-    if stated is None or count < 2 or extra != _PER_COMPONENT * (count - 1):
-        raise ConfigurationError(
-            f"{len(params)} parameters do not make a {mode} model",
-            where="params",
-            expected="3 for the reference and 10 for each further component: 13, 23, 33, ...",
-        )
-    return count
+def model_and_vector(mode: str, params: Parameters) -> tuple[Any, Array]:
+    """The model of a mode and its checked parameters; "multicomponent" has as many components as `params` describe."""
+    count = None
+    if mode == MULTICOMPONENT:
+        count, rest = divmod(len(params) - 3, _PER_COMPONENT)
+        count += 1
+        if rest or count < 2:
+            raise ConfigurationError(
+                f"{len(params)} parameters do not make a {mode} model",
+                where="params",
+                expected="3 for the reference and 10 for each further component: 13, 23, 33, ...",
+            )
+    model = ModelFactory.create_model(mode, n_components=count)
+    return model, parameter_vector(model.parameter_names, params)
 
 
 def parameter_vector(names: Sequence[str], params: Parameters) -> Array:

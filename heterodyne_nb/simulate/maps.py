@@ -15,8 +15,7 @@ from heterodyne_nb.simulate.inputs import (
     Parameters,
     check_axes,
     check_range,
-    component_count,
-    parameter_vector,
+    model_and_vector,
     per_bin,
 )
 
@@ -105,17 +104,14 @@ def model_maps(
 
 
 def _model(mode: str, params: Parameters) -> tuple[Any, Array]:
-    from heterodyne_nb.models import ModelFactory
-
-    count = component_count(mode, params) if mode == "multicomponent" else None
-    model = ModelFactory.create_model(mode, n_components=count)
+    model, values = model_and_vector(mode, params)
     if model.one_time:
         raise ConfigurationError(
             f"{mode!r} is a one-time model and has no two-time map",
             where="mode",
             expected="a two-time mode; heterodyne_equilibrium is heterodyne with constant J, v and fraction",
         )
-    return model, parameter_vector(model.parameter_names, params)
+    return model, values
 
 
 def _noise(n_frames: int, sigma: float, dyadic: float, rng: np.random.Generator) -> NDArray[np.float64]:

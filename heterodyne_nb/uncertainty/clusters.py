@@ -77,6 +77,18 @@ def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     return own.T @ own - off.T @ off
 
 
+def independent_meat(scores: FloatArray) -> FloatArray:
+    """Variance (k, k) of the sum of one bin's scores (G, k) when its clusters, of neighbouring pixels, are independent."""
+    apart = scores - scores.mean(axis=0)
+    return np.asarray(len(scores) / (len(scores) - 1.0) * apart.T @ apart)
+
+
+def independent_freedom(shares: FloatArray) -> FloatArray:
+    """Degrees of freedom (m,) of such a variance: G - 1 of each bin, pooled after Satterthwaite; shares as below."""
+    by_bin = shares.sum(axis=1)
+    return (shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0))
+
+
 def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     """(I - H)⁻¹ s of every cluster or tile."""
     values, vectors = np.linalg.eigh(leverage)

@@ -10,6 +10,10 @@ in bin b, Ŝ corrected for what the fit took up (:mod:`heterodyne_nb.uncertainty
 speckles and count as independent. What all frames of a bin have in common, such as the few speckles of a reference
 that never moves, scatters between bins only and is not seen.
 
+A fit to photons has other tiles: clusters of neighbouring pixels, which see speckles of their own and are independent
+(THEORY 9). There V is A⁻¹ [ sum_b G/(G - 1) sum_g (s_bg - s̄_b)(s_bg - s̄_b)ᵀ ] A⁻¹, the share of a pixel in the means that
+counts are divided by included (:mod:`heterodyne_nb.engine.pixel_clusters`); tests/benchmarks/frames_study.py has its coverage.
+
 A parameter that rests on a bound counts as free here: as fixed it would make the others look better known than they
 are, since the bound was met by chance. Bands of curves then reach as far as the bounds let them
 (:mod:`heterodyne_nb.uncertainty.reach`). tests/benchmarks/coverage_study.py counts how often they hold the truth.
@@ -23,7 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine import Objective, Tiles
-from heterodyne_nb.uncertainty.clusters import corrected_meat, degrees_of_freedom
+from heterodyne_nb.uncertainty.clusters import (
+    corrected_meat,
+    degrees_of_freedom,
+    independent_freedom,
+    independent_meat,
+)
 from heterodyne_nb.uncertainty.reach import Reach
 
 FloatArray = NDArray[np.float64]
@@ -65,6 +74,8 @@ class Covariance:
         Standard errors of contrast and offset of each bin.
     pull : (B, 2)
         How far from their limits they would go without them, in these errors; 0 where no limit holds them.
+    speckles : bool
+        Whether the tiles are clusters of pixels, which are independent.
     """
 
     covariance: FloatArray
@@ -77,6 +88,7 @@ class Covariance:
     moves: FloatArray
     linear: FloatArray
     pull: FloatArray
+    speckles: bool = False
 
     @property
     def inflation(self) -> float:
@@ -88,7 +100,8 @@ class Covariance:
 
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom of the variances of quantities with derivatives ``slopes`` (m, p), shape (m,)."""
-        return degrees_of_freedom(np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True))
+        shares = np.einsum("mp,btpq,mq->btm", slopes, self.tiles, slopes, optimize=True)
+        return independent_freedom(shares) if self.speckles else degrees_of_freedom(shares)
 
     def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """How far such quantities go down and up in so many standard errors (m,) inside the bounds, (m,) each."""
@@ -127,6 +140,7 @@ def estimate_covariance(
         jacobian @ matrix,
         inner.linear,
         _pull(sums, inner),
+        sums.independent,
     )
 
 
@@ -178,7 +192,8 @@ def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
         acting, matrices = sums.of_bin(b)
         root = _root(every[np.ix_(acting, acting)])[0]
         leverage = root.T @ matrices @ root
-        meat = corrected_meat(sums.joint_scores[b][:, acting] @ root, leverage)
+        scores = sums.joint_scores[b][:, acting] @ root
+        meat = independent_meat(scores) if sums.independent else corrected_meat(scores, leverage)
         mine = acting[acting < n]
         here = root[: len(mine)]
         total[np.ix_(acting, acting)] += root @ meat @ root.T

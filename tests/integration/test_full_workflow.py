@@ -102,7 +102,7 @@ def test_the_script_of_the_result_makes_it_again(
 def test_the_report_holds_every_figure_and_number(
     result: hn.FitResult, prepared: xr.Dataset, tmp_path: Path
 ) -> None:
-    plots.report(result, prepared, tmp_path / "flow.html")
+    plots.report(prepared, result, tmp_path / "flow.html")
     page = (tmp_path / "flow.html").read_text(encoding="utf-8")
     assert all(name in page for name in result.parameter_names)
     assert "run_12.h5" in page

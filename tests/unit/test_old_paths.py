@@ -7,11 +7,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import heterodyne_nb
-from heterodyne_nb.old_paths import MODULES, NAMES
+from heterodyne_nb import plots
+from heterodyne_nb.old_paths import MODULES, NAMES, formerly
 
 HANDED_ON = [(folder, name, home) for folder, names in NAMES.items() for name, home in names.items()]
 
@@ -70,6 +72,39 @@ def test_a_name_that_never_was_is_an_ordinary_error() -> None:
         importlib.import_module("heterodyne_nb.widgets.no_such_panel")
     with pytest.raises(AttributeError, match="no_such_name"):
         importlib.import_module("heterodyne_nb.analysis").no_such_name  # noqa: B018
+
+
+def test_an_old_name_in_a_folder_is_the_new_one_and_says_so() -> None:
+    for old, new in (("criticism", "goodness_of_fit"), ("influence", "jackknife"), ("theme", "canvas")):
+        with pytest.warns(DeprecationWarning, match=rf"plots\.{old} is now heterodyne_nb\.plots\.{new}"):
+            found = plots.__getattr__(old)
+        assert found is getattr(plots, new)
+
+
+def test_a_call_of_before_means_the_same_and_says_how_it_is_made_now() -> None:
+    @formerly("result", "dataset", "path", ds="dataset")
+    def report(dataset: object, result: object, path: str) -> tuple[object, object, str]:
+        """Of a fit."""
+        return dataset, result, path
+
+    @formerly("result", "dataset")
+    def tiles(result: object, *, dataset: object = None) -> tuple[object, object]:
+        return result, dataset
+
+    result = SimpleNamespace(curve_names=())
+    with pytest.warns(
+        DeprecationWarning, match=r"report\(result, dataset, path\) is now report\(dataset, result, path"
+    ):
+        assert report(result, "data", "page") == ("data", result, "page")
+    with pytest.warns(DeprecationWarning, match=r"report\(ds=…\) is now report\(dataset=…\)"):
+        assert report(ds="data", result=result, path="page") == ("data", result, "page")
+    with pytest.warns(
+        DeprecationWarning, match=r"tiles\(result, dataset\) is now tiles\(result, dataset=…\)"
+    ):
+        assert tiles(result, "data") == (result, "data")
+    assert report("data", result, "page") == ("data", result, "page")
+    assert tiles(result) == (result, None)
+    assert (report.__name__, report.__doc__) == ("report", "Of a fit.")
 
 
 def test_a_function_is_not_hidden_by_the_old_file_of_its_name() -> None:

@@ -17,6 +17,7 @@ from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import settings_by_path
+from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationWarning, warn
 from heterodyne_nb.progress import StopToken, ignore_progress
 
@@ -35,7 +36,7 @@ def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
     ConfigurationError, DataFormatError
     """
     manager = _manager(config)
-    manager.validate()
+    manager.require_valid()
     new: dict[str, Any] = {
         "config": manager,
         "settings": FitSettings(**dict(manager.settings.fit_options())),
@@ -91,7 +92,7 @@ def _opened(session: AnalysisSession, manager: ConfigManager) -> Opened | None:
     if session.source and Path(session.source) == Path(path):
         return None
     options: dict[str, Any] = {"dt": manager.settings.temporal.dt, "layout": data.layout}
-    if Path(path).suffix in (".npz", ".npy"):
+    if Path(path).suffix in ENDINGS:
         options |= {"q": data.q, "phi": manager.angles}
     given = {name: value for name, value in options.items() if value is not None}
     return Opened(open_dataset(path, **given), str(path), tuple(given.items()), ours_to_close=True)

@@ -35,7 +35,7 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
     DataWarning
         The data were made in memory: a copy goes into the folder.
     """
-    from heterodyne_nb.data.own import write_dataset
+    from heterodyne_nb.data.formats.native import write_dataset
 
     opened = session._opened
     copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())

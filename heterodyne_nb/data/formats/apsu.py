@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any
 
 import h5py
 import numpy as np
+import xarray as xr
 
 from heterodyne_nb.data.formats import hdf
-from heterodyne_nb.data.formats.base import Ingredients, MapRef, lacking
+from heterodyne_nb.data.formats.base import (
+    BinTable,
+    Ingredients,
+    Layout,
+    MapRef,
+    bin_table,
+    chosen,
+    delays_in_frames,
+    has_measured_g2,
+    lacking,
+    new_h5,
+    upper_triangle,
+)
+from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, bins_of_axes
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
-_MAPS = "xpcs/twotime/correlation_map"
-_TRACE = "xpcs/spatial_mean/intensity_vs_time"
+_MAPS = "twotime/correlation_map"
+_TRACE = "spatial_mean/intensity_vs_time"
 _STALE = (
     ("energy", "entry/instrument/incident_beam/incident_energy"),
     ("detector_distance", "entry/instrument/detector_1/distance"),
@@ -21,142 +37,202 @@ _STALE = (
     ("dynamic_v_list_dim0", "entry/instrument/masks/dynamic_q_list"),
     ("dynamic_v_list_dim1", "entry/instrument/masks/dynamic_phi_list"),
 )
+_DETECTOR = "entry/instrument/detector_1"
+#: Where the metadata are; the q map is believed where it and the instrument both say something.
+_METADATA = {
+    "start_time": "entry/start_time",
+    "end_time": "entry/end_time",
+    "uid": "entry/entry_identifier | entry/entry_identifier_uuid",
+    "scan_number": "entry/scan_number",
+    "sample": "entry/sample/name | entry/sample/description",
+    "temperature": "entry/sample/temperature@degC | entry/sample/qnw1_temperature@degC"
+    " | entry/sample/temperature_set@degC",
+    "exposure": f"{_DETECTOR}/count_time",
+    "energy": "xpcs/qmap/energy | entry/instrument/incident_beam/incident_energy",
+    "detector_distance": f"xpcs/qmap/detector_distance | {_DETECTOR}/distance",
+    "pixel_size": f"xpcs/qmap/pixel_size | {_DETECTOR}/x_pixel_size",
+    "beam_center_x": f"xpcs/qmap/beam_center_x | {_DETECTOR}/beam_center_x",
+    "beam_center_y": f"xpcs/qmap/beam_center_y | {_DETECTOR}/beam_center_y",
+    "averaged_files": "xpcs/average/file_list",
+}
+#: Pictures and curves of the run, below ``/xpcs``.
+_IMAGES = {
+    "saxs_2d": "temporal_mean/scattering_2d",
+    "saxs_1d": "temporal_mean/scattering_1d",
+    "saxs_1d_segments": "temporal_mean/scattering_1d_segments",
+    **{
+        name: f"qmap/{name}"
+        for name in (
+            *("dynamic_roi_map", "static_roi_map", "static_v_list_dim0", "static_v_list_dim1"),
+            "static_index_mapping",
+        )
+    },
+    "pixel_mask": "qmap/mask",
+}
 
 
-class ApsU:
+class ApsU(Layout):
     """Reader of the APS-U layout."""
 
     name = "aps-u"
 
     def lacks(self, h5file: h5py.File) -> list[str]:
         """Keys without which this is not an APS-U result."""
+        if self.analyses(h5file):
+            return []
         return lacking(h5file, "xpcs/qmap", "xpcs/multitau | xpcs/twotime")
 
-    def read(self, h5file: h5py.File) -> Ingredients:
+    def analyses(self, h5file: h5py.File) -> list[str]:
+        """``xpcs``, ``xpcs_1``, …: those with a q map and correlations, here or where ``output_data`` points."""
+        return [name for name in sorted(h5file, key=_natural) if _is_analysis(h5file, name)]
+
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps (see FORMATS of this layout)."""
-        qmap = h5file["xpcs/qmap"]
-        q_axis = _q_axis(qmap)
-        phi_axis = hdf.vector(qmap, "dynamic_v_list_dim1", "the phi values of the map, degrees")
-        cells = _cells(qmap, q_axis.size, phi_axis.size)
-        notes = _compare_with_instrument(h5file, qmap)
+        name = chosen(self.analyses(h5file), analysis, hdf.place(h5file))
+        root = h5file[name]
+        results, qmap = hdf.follow(root, "output_data", root), root["qmap"]
+        places = {key: path.replace("xpcs/", f"{name}/") for key, path in _METADATA.items()}
+        known = hdf.metadata(h5file, places)
+        bins = bins_of_qmap(qmap, known)
         found = Ingredients(
-            q=q_axis[cells // phi_axis.size],
-            phi=phi_axis[cells % phi_axis.size],
-            dt=_frame_time(h5file, "twotime" if _MAPS in h5file else "multitau"),
-            tau_frame=_frame_time(h5file, "multitau"),
-            maps=_maps(h5file, cells.size),
-            n_pixels=hdf.label_counts(qmap, "dynamic_roi_map", cells.size),
-            cells=(q_axis, phi_axis, cells),
-            notes=notes,
+            bins=bins,
+            dt=_frame_time(h5file, results, "twotime" if _MAPS in results else "multitau"),
+            tau_frame=_frame_time(h5file, results, "multitau"),
+            maps=_maps(results, bins.q.size),
+            n_pixels=hdf.label_counts(qmap, "dynamic_roi_map", bins.q.size),
+            images=hdf.present(root, _IMAGES) | hdf.present(results, _IMAGES),
+            notes=known | _compare_with_instrument(h5file, qmap),
         )
-        _read_g2(h5file, found, q_axis.size * phi_axis.size)
-        if "xpcs/twotime/frame_mask" in h5file:
-            found.mask = hdf.vector(h5file, "xpcs/twotime/frame_mask", "1 for each frame in use") > 0
-        found.intensity = _intensity(h5file)
+        _read_g2(results, found, np.prod([axis.values.size for axis in _axes(qmap)], dtype=int), qmap)
+        if "twotime/frame_mask" in results:
+            found.mask = hdf.vector(results, "twotime/frame_mask", "1 for each frame in use") > 0
+        found.intensity = _intensity(results)
         return found
 
 
-def _intensity(h5file: h5py.File) -> np.ndarray | None:
+def _natural(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _is_analysis(h5file: h5py.File, name: str) -> bool:
+    if not re.fullmatch(r"xpcs(_\d+)?", name) or lacking(h5file, f"{name}/qmap"):
+        return False
+    pointed = hdf.strings(h5file, f"{name}/output_data")
+    groups = [name, *(p.strip("/") for p in pointed)]
+    return any(not lacking(h5file, f"{g}/multitau | {g}/twotime") for g in groups)
+
+
+def _intensity(results: h5py.Group) -> np.ndarray | None:
     """Mean counts of each recorded frame, in the order of their numbers."""
-    if _TRACE not in h5file:
+    if not hdf.has(results, _TRACE):
         return None
-    trace = hdf.array(h5file, _TRACE, "(2, frames): frame, mean")
+    trace = hdf.array(results, _TRACE, "(2, frames): frame, mean")
     if trace.ndim != 2 or trace.shape[0] != 2:
         raise DataFormatError(
             f"the shape is {trace.shape}",
-            where=hdf.place(h5file, _TRACE),
+            where=hdf.place(results, _TRACE),
             expected="(2, frames): frame, mean",
         )
     return np.asarray(trace[1][np.argsort(trace[0], kind="stable")], dtype=float)
 
 
-def _q_axis(qmap: h5py.Group) -> np.ndarray:
-    values = hdf.vector(qmap, "dynamic_v_list_dim0", "the q values of the map, 1/Å")
-    unit = hdf.unit_of(qmap["dynamic_v_list_dim0"])
-    if unit is None and "map_units" in qmap:
-        unit = hdf.text(qmap["map_units"])
-    return hdf.to_inverse_angstrom(values, unit, hdf.place(qmap, "dynamic_v_list_dim0"))
+def _axes(qmap: h5py.Group) -> list[Axis]:
+    """The two axes of the partition by the names and units that the file gives them."""
+    names, units = hdf.strings(qmap, "map_names"), hdf.strings(qmap, "map_units")
+    axes = []
+    for i, (usual, usual_unit) in enumerate((("q", "1/Å"), ("phi", "degrees"))):
+        key = f"dynamic_v_list_dim{i}"
+        if i == 1 and key not in qmap and (names[1:] or [""])[0].lower() in ("", "none") and names:
+            axes.append(Axis("none", np.zeros(1), None, hdf.place(qmap, key)))
+            continue
+        values = hdf.vector(
+            qmap, key, f"the {usual} values of the map, {usual_unit}, unless map_names says other"
+        )
+        node = qmap[key]
+        own = next((hdf.text(node.attrs[a]) for a in ("name", "map_name", "axis") if a in node.attrs), None)
+        name = own or (names[i] if i < len(names) else usual)
+        unit = hdf.unit_of(node) or (units[i] if i < len(units) else None)
+        axes.append(Axis(name, values, unit, hdf.place(node)))
+    return axes
 
 
-def _cells(qmap: h5py.Group, n_q: int, n_phi: int) -> np.ndarray:
-    """Place of each label (1, 2, ...) in the ravelled (q, phi) grid."""
+def bins_of_qmap(qmap: h5py.Group, geometry: dict[str, Any] | None = None) -> Bins:
+    """q, phi and other coordinates of each label (from 1) of a partition, by the names and units of its axes."""
+    axes = _axes(qmap)
+    return bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), geometry or {})
+
+
+def _cells(qmap: h5py.Group, n_0: int, n_1: int) -> np.ndarray:
+    """Place of each label (1, 2, ...) in the ravelled grid of the two axes."""
     if "dynamic_index_mapping" not in qmap:
-        return np.arange(n_q * n_phi)
+        return np.arange(n_0 * n_1)
     cells = hdf.vector(qmap, "dynamic_index_mapping", "the grid place of each label").astype(int)
-    if cells.size and (cells.min() < 0 or cells.max() >= n_q * n_phi):
+    if cells.size and (cells.min() < 0 or cells.max() >= n_0 * n_1):
         raise DataFormatError(
             f"places reach from {cells.min()} to {cells.max()}",
             where=hdf.place(qmap, "dynamic_index_mapping"),
-            expected=f"places in a grid of {n_q} q × {n_phi} phi, 0 to {n_q * n_phi - 1}",
+            expected=f"places in a grid of {n_0} q × {n_1} phi, 0 to {n_0 * n_1 - 1}",
         )
     return cells
 
 
-def _frame_time(h5file: h5py.File, kind: str) -> float | None:
+def _frame_time(h5file: h5py.File, results: h5py.Group, kind: str) -> float | None:
     """Seconds between the averaged frames that `kind` ("twotime", "multitau") correlated."""
-    instrument = h5file.get("entry/instrument", {})
-    detectors = sorted(name for name in instrument if name.startswith("detector"))
-    for name in detectors:
-        if "frame_time" in instrument[name]:
-            base = hdf.seconds(instrument[name], "frame_time")
-            stride = hdf.scalar(h5file, f"xpcs/{kind}/config/stride_frame", "one number", 1.0)
-            average = hdf.scalar(h5file, f"xpcs/{kind}/config/avg_frame", "one number", 1.0)
-            return base * stride * average
-    return None
+    base = hdf.frame_time(h5file.get("entry/instrument", {}))
+    if base is None:
+        return None
+    stride = hdf.scalar(results, f"{kind}/config/stride_frame", "one number", 1.0)
+    average = hdf.scalar(results, f"{kind}/config/avg_frame", "one number", 1.0)
+    return base * stride * average
 
 
-def _maps(h5file: h5py.File, n_label: int) -> list[MapRef | None]:
+def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
     """The map of each label: map n belongs to label processed_bins[n - 1]."""
-    if _MAPS not in h5file:
+    if not hdf.has(results, _MAPS):
         return []
-    numbers = sorted(int(m[1]) for m in map(re.compile(r"c2_(\d+)$").match, h5file[_MAPS]) if m)
-    labels = _processed(h5file, numbers, n_label)
+    names = {int(m[1]): m[0] for m in map(re.compile(r"c2_(\d+)$").match, results[_MAPS]) if m}
+    labels = _processed(results, sorted(names), n_label)
     maps: list[MapRef | None] = [None] * n_label
-    for number in numbers:
-        maps[labels[number - 1] - 1] = MapRef(f"{_MAPS}/c2_{number:05d}")
+    for number, name in names.items():
+        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{_MAPS}/{name}")
     return maps
 
 
-def _processed(h5file: h5py.File, numbers: list[int], n_label: int) -> np.ndarray:
-    key = "xpcs/twotime/processed_bins"
-    if key not in h5file:
+def _processed(results: h5py.Group, numbers: list[int], n_label: int) -> np.ndarray:
+    key = "twotime/processed_bins"
+    if key not in results:
         labels = np.arange(1, max(numbers, default=0) + 1)
     else:
-        labels = hdf.vector(h5file, key, "the label of each map").astype(int)
+        labels = hdf.vector(results, key, "the label of each map").astype(int)
     if numbers and labels.size < numbers[-1]:
         raise DataFormatError(
             f"{labels.size} labels are listed but the maps go up to c2_{numbers[-1]:05d}",
-            where=hdf.place(h5file, key),
+            where=hdf.place(results, key),
             expected="one label a map",
         )
     if labels.size and (labels.min() < 1 or labels.max() > n_label):
         raise DataFormatError(
             f"labels reach from {labels.min()} to {labels.max()}",
-            where=hdf.place(h5file, key),
+            where=hdf.place(results, key),
             expected=f"labels from 1 to {n_label} (0 means unused)",
         )
     return labels
 
 
-def _read_g2(h5file: h5py.File, found: Ingredients, n_cell: int) -> None:
-    if "xpcs/multitau/normalized_g2" not in h5file:
+def _read_g2(results: h5py.Group, found: Ingredients, n_cell: int, qmap: h5py.Group) -> None:
+    if not hdf.has(results, "multitau/normalized_g2"):
         return
-    n_label = found.q.size
-    group = h5file["xpcs/multitau"]
-    found.tau = hdf.vector(group, "delay_list", "delays in frames")
+    group, n_label = results["multitau"], found.n_bin
+    found.tau, found.tau_in_frames = hdf.delays(group, "delay_list")
     for name, key in (("g2", "normalized_g2"), ("g2_err", "normalized_g2_err")):
-        if key not in group:
+        if not hdf.has(group, key):
             continue
-        values = np.atleast_2d(hdf.array(group, key, "(delays, bins)"))
-        if values.shape == (found.tau.size, n_cell) and n_cell != n_label and found.cells is not None:
-            values = values[:, found.cells[2]]
-        if values.shape != (found.tau.size, n_label):
-            raise DataFormatError(
-                f"the shape is {values.shape}",
-                where=hdf.place(group, key),
-                expected=f"({found.tau.size} delays, {n_label} bins)",
-            )
-        setattr(found, name, values)
+        shape = (found.tau.size, n_label)
+        if n_cell != n_label and hdf.dataset(group, key, "(delays, bins)").shape == (found.tau.size, n_cell):
+            cells = hdf.vector(qmap, "dynamic_index_mapping", "the grid place of each label").astype(int)
+            setattr(found, name, hdf.array(group, key, "(delays, bins)")[:, cells])
+        else:
+            setattr(found, name, hdf.table(group, key, shape, f"({shape[0]} delays, {n_label} bins)"))
 
 
 def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, str]:
@@ -165,8 +241,11 @@ def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, s
     for key, other in _STALE:
         if key in qmap and other in h5file:
             mine, theirs = np.ravel(qmap[key][()]), np.ravel(h5file[other][()])
-            if mine.shape != theirs.shape or not np.allclose(mine, theirs, rtol=1e-3, equal_nan=True):
-                differing.append(f"/{other} against /xpcs/qmap/{key}")
+            same_unit = hdf.unit_of(qmap[key]) == hdf.unit_of(h5file[other])
+            if mine.shape != theirs.shape or (
+                same_unit and not np.allclose(mine, theirs, rtol=1e-3, equal_nan=True)
+            ):
+                differing.append(f"/{other} against {qmap.name}/{key}")
     if not differing:
         return {}
     text = "; ".join(differing)
@@ -176,3 +255,77 @@ def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, s
         DataWarning,
     )
     return {"stale_instrument": text}
+
+
+def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str | None = "lzf") -> None:
+    """Write a dataset in the APS-U layout (``/xpcs/qmap``, ``/xpcs/twotime``, ``/xpcs/multitau``).
+
+    Parameters
+    ----------
+    ds : Dataset
+        In the (q, phi) or the bin form. Maps are read and written one at a time.
+    path : str or path
+        The file; it appears only when it is complete.
+    compression : str or None, optional
+        HDF5 filter of the maps: ``"lzf"`` as the beamline does, ``"gzip"`` for smaller files.
+
+    Notes
+    -----
+    Maps are stored as float32 upper triangles with their diagonal; empty (q, phi) cells and dead
+    bins have none. A frame mask goes to ``/xpcs/twotime/frame_mask``, which other programs ignore.
+    An ``intensity(t)`` goes to ``/xpcs/spatial_mean/intensity_vs_time``; one a bin has no place there.
+    Metadata, the partition and the mean scattering go where the beamline keeps them.
+    A g2 that was computed from the maps is not written: the reader computes it again.
+    """
+    table = bin_table(ds)
+    with new_h5(path) as h5file:
+        h5file["entry/instrument/detector_1/frame_time"] = float(ds.attrs["dt"])
+        h5file["entry/instrument/detector_1/frame_time"].attrs["units"] = "s"
+        hdf.fill_metadata(h5file, _METADATA, ds.attrs)
+        xpcs = h5file.require_group("xpcs")
+        _write_qmap(xpcs.require_group("qmap"), table)
+        for name, key in _IMAGES.items():
+            if name in ds and key not in xpcs:
+                xpcs.create_dataset(key, data=ds[name].values, compression="gzip" if ds[name].ndim else None)
+                if unit := ds[name].attrs.get("file_units"):
+                    xpcs[key].attrs["units"] = unit
+        if "c2" in table.bins:
+            _write_maps(h5file.create_group("xpcs/twotime"), table, compression)
+        if "intensity" in ds and ds["intensity"].dims == ("t",):
+            trace = np.stack([ds["frame"].values, ds["intensity"].values])
+            h5file["xpcs/spatial_mean/intensity_vs_time"] = trace
+        if has_measured_g2(ds):
+            _write_multitau(h5file.create_group("xpcs/multitau"), table, float(ds.attrs["dt"]))
+
+
+def _write_qmap(group: h5py.Group, table: BinTable) -> None:
+    for i, (name, values, unit) in enumerate(table.axes):
+        node = group.create_dataset(f"dynamic_v_list_dim{i}", data=values)
+        node.attrs["units"] = {"1/Å": "1/A", "degrees": "degree"}.get(unit, unit)
+        node.attrs["name"] = name
+    group["dynamic_num_pts"] = np.array([values.size for _, values, _ in table.axes])
+    group["dynamic_index_mapping"] = table.cells.astype(np.int64)
+    group["map_names"] = np.array([name.encode() for name, _, _ in table.axes])
+    ascii_units = {QUANTITIES["q"].unit: "1/A", QUANTITIES["phi"].unit: "deg"}
+    group["map_units"] = np.array([ascii_units.get(u, u).encode() for _, _, u in table.axes])
+    hdf.write_partition(group, *table.roi_map(), ("dynamic_roi_map",))
+
+
+def _write_maps(group: h5py.Group, table: BinTable, compression: str | None) -> None:
+    group["processed_bins"] = (table.with_map + 1).astype(np.int64)
+    group["config/stride_frame"], group["config/avg_frame"] = 1, 1
+    mask = table.bins["mask"].values
+    if not mask.all():
+        group["frame_mask"] = mask.astype(np.uint8)
+    maps = group.create_group("correlation_map")
+    for count, number in enumerate(table.with_map, start=1):
+        values = upper_triangle(table.map_of(number))
+        maps.create_dataset(f"c2_{count:05d}", data=values, compression=compression)
+
+
+def _write_multitau(group: h5py.Group, table: BinTable, dt: float) -> None:
+    group["delay_list"] = delays_in_frames(table.bins["tau"].values, dt)
+    group["delay_list"].attrs["units"] = "frames"
+    group["config/stride_frame"], group["config/avg_frame"] = 1, 1
+    group["normalized_g2"] = table.bins["g2"].transpose("tau", "bin").values
+    group["normalized_g2_err"] = table.bins["g2_err"].transpose("tau", "bin").values

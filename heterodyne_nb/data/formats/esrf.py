@@ -6,15 +6,37 @@ import h5py
 import numpy as np
 
 from heterodyne_nb.data.formats import hdf
-from heterodyne_nb.data.formats.base import Ingredients
-from heterodyne_nb.data.formats.stacks import LagAgeMap, nearest_bin
+from heterodyne_nb.data.formats.base import (
+    Ingredients,
+    LagAgeMap,
+    Layout,
+    bins_of_lists,
+    chosen,
+    nearest_bin,
+)
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 _MAGIC = "XPCSResultFile_v2.0"
 _ROOT = "entry_0000/correlations"
 
 
-class EsrfId02:
+_DETECTOR = "entry_0000/instrument/detector"
+_METADATA = {
+    "start_time": "entry_0000/start_time",
+    "end_time": "entry_0000/end_time",
+    "uid": "entry_0000/entry_identifier",
+    "sample": "entry_0000/sample/name | entry_0000/title",
+    "temperature": "entry_0000/sample/temperature",
+    "exposure": f"{_DETECTOR}/acquisition/exposure_time | {_DETECTOR}/count_time",
+    "energy": "entry_0000/instrument/beam/incident_energy",
+    "detector_distance": f"{_DETECTOR}/distance",
+    "pixel_size": f"{_DETECTOR}/x_pixel_size",
+    "beam_center_x": f"{_DETECTOR}/beam_center_x",
+    "beam_center_y": f"{_DETECTOR}/beam_center_y",
+}
+
+
+class EsrfId02(Layout):
     """Reader of the ESRF ID02 layout; the file's first analysis is read, others are named in a warning."""
 
     name = "esrf-id02"
@@ -25,43 +47,31 @@ class EsrfId02:
             return [f"root attribute MagicString = {_MAGIC}"]
         return [] if _ROOT in h5file else [_ROOT]
 
-    def read(self, h5file: h5py.File) -> Ingredients:
+    def analyses(self, h5file: h5py.File) -> list[str]:
+        """The groups of correlations, in the order of the file; the one called its default comes first."""
+        root = h5file[_ROOT]
+        names = [key for key in root if isinstance(root.get(key), h5py.Group)]
+        return sorted(names, key=lambda name: name != hdf.text(root.attrs.get("default", "")))
+
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read the regions, delays and the places of the maps of one analysis."""
-        group = _analysis(h5file)
-        q = hdf.vector(group, "parameters/q", "q of each region")
-        node = group["parameters/q"]
-        unit = hdf.unit_of(node)
-        notes = {"analysis": group.name.rpartition("/")[2]}
-        if unit is None:
+        root, names = h5file[_ROOT], self.analyses(h5file)
+        if not names:
+            raise DataFormatError(
+                "there is no analysis", where=hdf.place(root), expected="a group an analysis"
+            )
+        group = root[chosen(names, analysis, hdf.place(root))]
+        q = hdf.quantity(group, "parameters/q", "q", "q of each region", assumed="1/nm")
+        notes = hdf.metadata(h5file, _METADATA)
+        if hdf.unit_of(group["parameters/q"]) is None:
             notes["q_unit"] = "not in the file: 1/nm assumed, as the beamline writes"
-        found = Ingredients(
-            q=hdf.to_inverse_angstrom(q, unit, hdf.place(node), assumed="1/nm"),
-            phi=self._phi(group, q.size),
-            dt=None,
-            n_pixels=_pixels(group, q.size),
-            notes=notes,
-        )
+        phi = None
+        if "parameters/phi" in group:
+            phi = hdf.quantity(group, "parameters/phi", "phi", "phi of each region, degrees", length=q.size)
+        found = Ingredients(bins=bins_of_lists(q, phi), dt=None, n_pixels=_pixels(group, q.size), notes=notes)
         _read_maps(group, found)
         _read_g2(group, found)
         return found
-
-    @staticmethod
-    def _phi(group: h5py.Group, n_roi: int) -> np.ndarray:
-        if "parameters/phi" not in group:
-            return np.zeros(n_roi)
-        return hdf.vector(group, "parameters/phi", "phi of each region, degrees", n_roi)
-
-
-def _analysis(h5file: h5py.File) -> h5py.Group:
-    root = h5file[_ROOT]
-    keys = [key for key in root if isinstance(root[key], h5py.Group)]
-    if not keys:
-        raise DataFormatError("there is no analysis", where=hdf.place(root), expected="a group an analysis")
-    if len(keys) > 1:
-        warn(
-            f"{hdf.place(root)}: {len(keys)} analyses, {keys[0]!r} is read; not read: {keys[1:]}", DataWarning
-        )
-    return root[keys[0]]
 
 
 def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:
@@ -76,20 +86,27 @@ def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:
 
 
 def _read_maps(group: h5py.Group, found: Ingredients) -> None:
-    if "twotime/ttcf" not in group:
+    if not hdf.has(group, "twotime/ttcf"):
         return
     node = hdf.dataset(group, "twotime/ttcf", "(regions, lag, age)")
-    lag = hdf.vector(group, "twotime/lag", "lags, s")
-    age = hdf.vector(group, "twotime/age", "ages, s")
-    if node.shape != (found.q.size, lag.size, age.size):
+    lag = hdf.quantity(group, "twotime/lag", "tau", "lags, s")
+    age = hdf.quantity(group, "twotime/age", "age", "ages, s")
+    if node.shape != (found.n_bin, lag.size, age.size):
         raise DataFormatError(
             f"the shape is {node.shape}",
             where=hdf.place(node),
-            expected=f"({found.q.size} regions, {lag.size} lags, {age.size} ages)",
+            expected=f"({found.n_bin} regions, {lag.size} lags, {age.size} ages)",
         )
     if lag.size < 2 or np.any(np.diff(lag) <= 0) or np.any(np.diff(age) <= 0):
         raise DataFormatError("lags or ages do not rise", where=hdf.place(node), expected="rising axes, s")
     step = float(np.diff(lag).min())
+    if age.size > 1 and not 0.01 < np.diff(age).min() / step < 100:
+        raise DataFormatError(
+            f"the lags step by {step:g} s, the ages by {np.diff(age).min():g} s",
+            where=hdf.place(node),
+            expected="one unit of time for both",
+            hint="say which: units={'tau': …, 'age': …}",
+        )
     found.dt = step
     lag_of, age_of = _axes(lag, age, step)
     if _is_binned(lag, age, step):
@@ -99,9 +116,7 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
             "takes the value of its bin, so neighbouring pixels repeat",
             DataWarning,
         )
-    found.maps = [
-        LagAgeMap(node.name, before=(i,), lag_of=lag_of, age_of=age_of) for i in range(found.q.size)
-    ]
+    found.maps = [LagAgeMap(node.name, before=(i,), lag_of=lag_of, age_of=age_of) for i in range(found.n_bin)]
     found.notes["storage"] = "lag and age in the file, read as t1 and t2"
 
 
@@ -119,15 +134,14 @@ def _is_binned(lag: np.ndarray, age: np.ndarray, step: float) -> bool:
 
 
 def _read_g2(group: h5py.Group, found: Ingredients) -> None:
-    if "g2/cf" not in group:
+    if not hdf.has(group, "g2/cf"):
         return
-    found.tau = hdf.vector(group, "g2/lag", "lags, s")
-    found.tau_in_frames = False
+    found.tau, found.tau_in_frames = hdf.delays(group, "g2/lag", "s")
     for name, key in (("g2", "g2/cf"), ("g2_err", "g2/err")):
         if key in group:
-            setattr(found, name, _lags_first(group, key, found.tau.size, found.q.size))
+            setattr(found, name, _lags_first(group, key, found.tau.size, found.n_bin))
     positive = found.tau[found.tau > 0]
-    if found.dt is None and positive.size:
+    if found.dt is None and positive.size and not found.tau_in_frames:
         found.dt = float(positive.min())
         found.notes["dt_origin"] = "not in the file: the smallest lag"
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from heterodyne_nb.errors import DataFormatError, MissingFileError
+from heterodyne_nb.data import units
+from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 
-_PER_NM = {"1/nm", "nm-1", "nm^-1", "nm^{-1}", "nm**-1", "1/nanometer", "inverse_nanometer", "nm⁻¹"}
-_PER_ANGSTROM = {
-    *("1/a", "a-1", "a^-1", "a^{-1}", "1/å", "å-1", "å^-1", "å⁻¹", "1/angstrom", "1/angstroms"),
-    *("angstrom-1", "angstrom^-1", "angstroms^-1", "inverse_angstrom", "a**-1"),
-}
+NOT_THE_DETECTOR = "made up: only the number of pixels of each bin is known"
+"""Comment of a label image that a writer had to make up."""
 
 
 @contextlib.contextmanager
@@ -144,7 +143,7 @@ def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
 
 
 def vector(group: h5py.Group, key: str, expected: str, length: int | None = None) -> np.ndarray:
-    """The values as one row, whether stored as (n,), (1, n), (n, 1) or a scalar."""
+    """The values as one row, whether stored as (n,), (1, n), (n, 1), (1, 1, n) or a scalar."""
     values = array(group, key, expected)
     if values.size != max(values.shape, default=1):
         raise DataFormatError(f"the shape is {values.shape}", where=place(group, key), expected=expected)
@@ -186,14 +185,44 @@ def unit_of(node: h5py.Dataset) -> str | None:
     return None
 
 
-def to_inverse_angstrom(values: np.ndarray, unit: str | None, where: str, assumed: str = "1/Å") -> np.ndarray:
-    """Convert q to 1/Å by its unit, or by `assumed` where the file gives none."""
-    name = (unit or assumed).strip().lower().replace(" ", "")
-    if name in _PER_NM:
-        return values / 10.0
-    if name in _PER_ANGSTROM:
-        return values
-    raise DataFormatError(f"the unit of q is {unit!r}", where=where, expected="1/Å or 1/nm")
+def quantity(
+    group: h5py.Group,
+    key: str,
+    name: str,
+    expected: str,
+    *,
+    assumed: str | None = None,
+    unit: str | None = None,
+    length: int | None = None,
+) -> np.ndarray:
+    """One row of numbers in the package's unit of `name` (see :mod:`heterodyne_nb.data.units`).
+
+    `unit` is what another place of the file says where the numbers have no unit of their own.
+    """
+    values = vector(group, key, expected, length)
+    unit = unit_of(group[key]) or unit
+    if name in ("phi", "tth", "alpha"):
+        units.warn_if_radians(values, unit, place(group, key))
+    return units.convert(values, unit, name, place(group, key), assumed)
+
+
+def delays(group: h5py.Group, key: str, assumed: str = units.FRAMES) -> tuple[np.ndarray, bool]:
+    """Delays, and whether they count frames; they are in s otherwise."""
+    values, unit = vector(group, key, f"delays in {assumed}"), unit_of(group[key])
+    values, in_frames = units.convert_delays(values, unit, place(group, key), assumed)
+    if in_frames and unit is None and not np.allclose(values, np.rint(values), atol=1e-3):
+        warn(
+            f"{place(group, key)}: the delays have no unit and are no whole numbers, but this layout counts "
+            "frames: if they are times, say units={'tau': 's'}",
+            DataWarning,
+        )
+    return values, in_frames
+
+
+def seconds(group: h5py.Group, key: str, name: str = "dt") -> float:
+    """One time in seconds, by its unit attribute."""
+    value = scalar(group, key, "one time, s")
+    return float(units.convert(value, unit_of(group[key]), name, place(group, key)))
 
 
 def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) -> np.ndarray:
@@ -203,7 +232,9 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
         values = values.reshape(shape)
     if values.shape != shape:
         raise DataFormatError(
-            f"the shape is {values.shape}", where=place(group, key), expected=f"{shape}: {expected}"
+            f"the shape is {values.shape}",
+            where=place(group, key),
+            expected=expected if str(shape[0]) in expected else f"{shape}: {expected}",
         )
     return values
 
@@ -217,13 +248,154 @@ def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None
     return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
 
 
-def seconds(group: h5py.Group, key: str, expected: str = "one time, s") -> float:
-    """One time in seconds, by its unit attribute."""
-    factors = {"s": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-    value = scalar(group, key, expected)
-    unit = unit_of(group[key]) or "s"
-    if unit not in factors:
+def has(group: h5py.Group, key: str) -> bool:
+    """Whether there is such a key; one that is only a link to nothing is named in a warning."""
+    if key in group:
+        with contextlib.suppress(KeyError, OSError, RuntimeError):
+            group[key]
+            return True
+    lost = lost_link(group, key)
+    if lost:
+        warn(f"{place(group, key)} is left out: {lost}", DataWarning)
+    return False
+
+
+def lost_link(group: h5py.Group, key: str) -> str:
+    """In words where a link, or a virtual dataset, leads that cannot be followed; empty where all is there."""
+    node = group.file if key.startswith("/") else group
+    for part in filter(None, key.split("/")):
+        link = node.get(part, getlink=True)
+        if link is None:
+            return ""
+        if isinstance(link, h5py.ExternalLink):
+            where = f"/{link.path.strip('/')} of {link.filename}"
+        else:
+            where = getattr(link, "path", "")
+        try:
+            node = node[part]
+        except (KeyError, OSError, RuntimeError):
+            return f"it is linked to {where}, which is not there" if where else "it cannot be opened"
+        if not isinstance(node, h5py.Group):
+            break
+    return ""
+
+
+def lost_sources(node: h5py.Dataset) -> dict[str, list[tuple[slice, ...]]]:
+    """The files of a virtual dataset that are not there, and which part of it each of them holds."""
+    lost: dict[str, list[tuple[slice, ...]]] = {}
+    if not node.is_virtual:
+        return lost
+    folder = Path(node.file.filename).absolute().parent
+    for source in node.virtual_sources():
+        name = source.file_name
+        if name != "." and not any(path.exists() for path in (folder / name, Path(name))):
+            first, last = source.vspace.get_select_bounds()
+            part = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+            lost.setdefault(name, []).append(part)
+    return lost
+
+
+def strings(group: h5py.Group, key: str) -> list[str]:
+    """The texts of a dataset of one or more; empty where there is none."""
+    if not has(group, key) or not isinstance(group[key], h5py.Dataset):
+        return []
+    return [text(one) for one in np.ravel(group[key][()])]
+
+
+def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
+    """The group that the text in a dataset names, as pointers to results do; `default` where there is no pointer.
+
+    Raises
+    ------
+    DataFormatError
+        It points to nothing.
+    """
+    named = strings(group, key)
+    if not named or not named[0]:
+        return default
+    found = group.file.get(named[0])
+    if not isinstance(found, h5py.Group):
         raise DataFormatError(
-            f"the unit of time is {unit!r}", where=place(group, key), expected="s, ms, us or ns"
+            f"it points to {named[0]!r}, and there is no such group",
+            where=place(group, key),
+            expected="a group",
         )
-    return value * factors[unit]
+    return found
+
+
+def present(group: h5py.Group, paths: Mapping[str, str]) -> dict[str, str]:
+    """Those of the named datasets of numbers that are there: name -> absolute path."""
+    found = {}
+    for name, key in paths.items():
+        node = group.get(key) if has(group, key) else None
+        if not isinstance(node, h5py.Dataset) or not node.size or node.dtype.kind not in "iufb":
+            continue
+        if text(node.attrs.get("comment", "")) != NOT_THE_DETECTOR:
+            found[name] = str(node.name)
+    return found
+
+
+def frame_time(instrument: Any) -> float | None:
+    """Seconds from frame to frame by the first detector that says it; `acquire_period` where only that is there."""
+    for key in ("frame_time", "acquire_period"):
+        for name in sorted(instrument):
+            group = instrument.get(name)
+            if not isinstance(group, h5py.Group):
+                continue
+            detector = name.startswith("detector") or text(group.attrs.get("NX_class", "")) == "NXdetector"
+            if detector and has(group, key):
+                return seconds(group, key)
+    return None
+
+
+def metadata(group: h5py.Group, places: Mapping[str, str]) -> dict[str, Any]:
+    """What a file says of its run, in the package's units: name -> number or text.
+
+    Parameters
+    ----------
+    group : Group
+    places : mapping
+        Name -> ``"path | other path@unit"``: the first that is there, with the unit that it has where none is
+        written. A number with a unit that is not known is left out, and named.
+    """
+    out: dict[str, Any] = {}
+    for name, paths in places.items():
+        for path in paths.split("|"):
+            key, _, assumed = path.strip().partition("@")
+            node = group.get(key) if has(group, key) else None
+            if not isinstance(node, h5py.Dataset) or node.shape is None or not node.size:
+                continue
+            if name not in units.METADATA_NUMBERS:
+                out[name] = ", ".join(strings(group, key))
+                break
+            try:
+                out[name] = units.metadatum(
+                    scalar(group, key, name), unit_of(node), name, place(node), assumed
+                )
+            except DataFormatError as error:
+                warn(f"{name} is left out: {error}", DataWarning)
+                continue
+            break
+    return out
+
+
+def write_partition(
+    group: h5py.Group, image: np.ndarray | None, real: bool, names: Sequence[str], mask: str = "mask"
+) -> None:
+    """Write a label image under each name, and its mask; one that is made up says so."""
+    if image is None:
+        return
+    for name, data in [*((name, image) for name in names), (mask, (image > 0).astype(np.uint8))]:
+        node = group.create_dataset(name, data=data, compression="gzip")
+        if not real:
+            node.attrs["comment"] = NOT_THE_DETECTOR
+
+
+def fill_metadata(group: h5py.Group, places: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Write what is known of a run to the first place of each name."""
+    for name, paths in places.items():
+        key = paths.split("|")[0].strip().partition("@")[0]
+        if name in values and key not in group:
+            group[key] = values[name]
+            if unit := units.METADATA[name]:
+                group[key].attrs["units"] = unit

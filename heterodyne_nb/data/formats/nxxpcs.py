@@ -2,76 +2,130 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
+import xarray as xr
 
 from heterodyne_nb.data.formats import hdf
-from heterodyne_nb.data.formats.base import Ingredients, MapRef, lacking
-from heterodyne_nb.data.formats.stacks import FlippedMap, stacked_maps
+from heterodyne_nb.data.formats.base import (
+    BinTable,
+    FlippedMap,
+    Ingredients,
+    Layout,
+    MapRef,
+    bin_table,
+    bins_of_lists,
+    chosen,
+    delays_in_frames,
+    has_measured_g2,
+    lacking,
+    new_h5,
+    stacked_maps,
+    upper_triangle,
+)
+from heterodyne_nb.data.units import Axis, Bins, bins_of_axes, convert
 from heterodyne_nb.errors import DataFormatError
 
+_DETECTOR = "instrument/detector_1"
+_METADATA = {
+    "start_time": "start_time",
+    "end_time": "end_time",
+    "uid": "entry_identifier_uuid | entry_identifier",
+    "scan_number": "scan_number",
+    "sample": "sample/name",
+    "temperature": "sample/temperature | sample/temperature_set",
+    "exposure": f"{_DETECTOR}/count_time",
+    "energy": "instrument/incident_beam/incident_energy",
+    "detector_distance": f"{_DETECTOR}/distance",
+    "pixel_size": f"{_DETECTOR}/x_pixel_size",
+    "beam_center_x": f"{_DETECTOR}/beam_center_x",
+    "beam_center_y": f"{_DETECTOR}/beam_center_y",
+}
+_IMAGES = {
+    "dynamic_roi_map": "instrument/masks/dynamic_roi_map",
+    "static_roi_map": "instrument/masks/static_roi_map",
+    "pixel_mask": "instrument/masks/mask",
+    "saxs_2d": "saxs_2d/I",
+    "saxs_1d": "saxs_1d/I",
+    "saxs_1d_segments": "saxs_1d/I_partial",
+}
+_C2, _Q_LIST = "twotime/two_time_corr_func", "instrument/masks/dynamic_q_list"
 
-class NXxpcs:
-    """Reader of files with an NXentry whose definition is NXxpcs."""
+
+class NXxpcs(Layout):
+    """Reader of files with an NXentry, or an NXsubentry in one, whose definition is NXxpcs."""
 
     name = "nxxpcs"
 
     def lacks(self, h5file: h5py.File) -> list[str]:
         """The definition, the labels' q, and some correlation."""
-        entry = _entry(h5file)
-        if entry is None:
+        entries = self.analyses(h5file)
+        if not entries:
             return ["an NXentry with definition = NXxpcs"]
-        missing = lacking(entry, "instrument/masks/dynamic_q_list")
-        if _g2_group(entry) is None and "twotime/two_time_corr_func" not in entry:
-            missing.append("data/g2 | twotime/two_time_corr_func")
+        entry = h5file[entries[0]]
+        missing = lacking(entry, _Q_LIST)
+        if _g2_group(entry) is None and lacking(entry, _C2):
+            missing.append(f"data/g2 | {_C2}")
         return [f"{entry.name.strip('/')}/{key}" for key in missing]
 
-    def read(self, h5file: h5py.File) -> Ingredients:
+    def analyses(self, h5file: h5py.File) -> list[str]:
+        """Paths of the entries and subentries that follow the definition; the file's ``default`` comes first."""
+        found = [group.name.strip("/") for group in _entries(h5file)]
+        default = hdf.text(h5file.attrs.get("default", ""))
+        return sorted(found, key=lambda name: name.split("/")[0] != default)
+
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps."""
-        entry = _entry(h5file)
-        assert entry is not None
+        entry = h5file[chosen(self.analyses(h5file), analysis, hdf.place(h5file))]
         masks = entry["instrument/masks"]
-        q, phi, cells = _bins(masks)
+        bins = _bins(masks)
         found = Ingredients(
-            q=q,
-            phi=phi,
-            dt=_frame_time(entry),
-            n_pixels=hdf.label_counts(masks, "dynamic_roi_map", q.size),
-            cells=cells,
+            bins=bins,
+            dt=hdf.frame_time(entry.get("instrument", {})),
+            n_pixels=hdf.label_counts(masks, "dynamic_roi_map", bins.q.size),
+            images=hdf.present(entry, _IMAGES),
+            notes=hdf.metadata(entry.parent, _METADATA) | hdf.metadata(entry, _METADATA),
         )
-        if "twotime/two_time_corr_func" in entry:
+        if hdf.has(entry, _C2):
             _read_maps(entry["twotime"], found)
         _read_g2(entry, found)
         return found
 
 
-def _entry(h5file: h5py.File) -> h5py.Group | None:
+def _entries(h5file: h5py.File) -> Iterator[h5py.Group]:
     for name in h5file:
-        group = h5file.get(name)
-        is_entry = isinstance(group, h5py.Group) and "definition" in group
-        if is_entry and hdf.text(group["definition"]) == "NXxpcs":
-            return group
-    return None
+        entry = h5file.get(name)
+        if not isinstance(entry, h5py.Group):
+            continue
+        for group in (entry, *(entry.get(below) for below in entry)):
+            if isinstance(group, h5py.Group) and hdf.strings(group, "definition") == ["NXxpcs"]:
+                yield group
 
 
-def _bins(masks: h5py.Group) -> tuple[np.ndarray, np.ndarray, Any]:
-    """q and phi of each label: two lists one entry a label, or the two axes of a grid."""
-    q = hdf.vector(masks, "dynamic_q_list", "q of each label")
-    q = hdf.to_inverse_angstrom(q, hdf.unit_of(masks["dynamic_q_list"]), hdf.place(masks, "dynamic_q_list"))
+def _bins(masks: h5py.Group) -> Bins:
+    """q and phi of each label: (q, phi) tuples, two lists one entry a label, or the two axes of a grid."""
+    node = hdf.dataset(masks, "dynamic_q_list", "q of each label")
+    if len(node.shape) == 2 and node.shape[1] == 2 and "dynamic_phi_list" not in masks:
+        pairs, where = hdf.array(masks, "dynamic_q_list", "(q, phi) of each label"), hdf.place(node)
+        units = (hdf.unit_of(node) or "").split(",")
+        q = convert(pairs[:, 0], units[0].strip(" ()[]") or None, "q", where)
+        phi = convert(pairs[:, 1], units[1].strip(" ()[]") if len(units) > 1 else None, "phi", where)
+        return bins_of_lists(q, phi)
+    q = hdf.quantity(masks, "dynamic_q_list", "q", "q of each label")
     if "dynamic_phi_list" not in masks:
-        return q, np.zeros(q.size), None
-    phi = hdf.vector(masks, "dynamic_phi_list", "phi of each label, degrees")
-    labels = hdf.label_counts(masks, "dynamic_roi_map", 0)
-    n_label = None if labels is None else _highest(masks)
+        return bins_of_lists(q)
+    phi = hdf.quantity(masks, "dynamic_phi_list", "phi", "phi of each label, degrees")
+    n_label = None if "dynamic_roi_map" not in masks else _highest(masks)
     if phi.size == q.size and n_label in (None, q.size):
-        return q, phi, None
+        return bins_of_lists(q, phi)
     if n_label in (None, q.size * phi.size):
-        cells = np.arange(q.size * phi.size)
-        return np.repeat(q, phi.size), np.tile(phi, q.size), (q, phi, cells)
+        axes = [Axis(n, v, None, "") for n, v in (("q", q), ("phi", phi))]
+        return bins_of_axes(axes, np.arange(q.size * phi.size), {})
     if phi.size == q.size:
-        return q, phi, None
+        return bins_of_lists(q, phi)
     raise DataFormatError(
         f"there are {q.size} q, {phi.size} phi and {n_label} labels",
         where=hdf.place(masks),
@@ -83,28 +137,18 @@ def _highest(masks: h5py.Group) -> int:
     return int(np.nanmax(hdf.array(masks, "dynamic_roi_map", "a label image"), initial=0))
 
 
-def _frame_time(entry: h5py.Group) -> float | None:
-    instrument = entry.get("instrument", {})
-    for name in sorted(instrument):
-        group = instrument[name]
-        is_detector = name.startswith("detector") or hdf.text(group.attrs.get("NX_class", "")) == "NXdetector"
-        if is_detector and "frame_time" in group:
-            return hdf.seconds(group, "frame_time")
-    return None
-
-
 def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     node = group["two_time_corr_func"]
-    refs = _keyed(node) if isinstance(node, h5py.Group) else _one_array(group, node, found.q.size)
+    refs = _keyed(node) if isinstance(node, h5py.Group) else _one_array(group, node, found.n_bin)
     add = 1.0 if _baseline(node) == 0 else 0.0
     flipped = hdf.text(node.attrs.get("time_origin_location", "upper_left")) == "lower_left"
-    maps: list[MapRef | None] = [None] * found.q.size
+    maps: list[MapRef | None] = [None] * found.n_bin
     for label, ref in refs.items():
-        if not 1 <= label <= found.q.size:
+        if not 1 <= label <= found.n_bin:
             raise DataFormatError(
                 f"there is a map of label {label}",
                 where=hdf.place(node),
-                expected=f"labels from 1 to {found.q.size}",
+                expected=f"labels from 1 to {found.n_bin}",
             )
         kind = FlippedMap if flipped else MapRef
         maps[label - 1] = kind(ref.path, before=ref.before, after=ref.after, add=add)
@@ -127,10 +171,10 @@ def _baseline(node: h5py.Dataset | h5py.Group) -> int:
 def _keyed(group: h5py.Group) -> dict[int, MapRef]:
     """Storage mode data_exchange_keys: one dataset a label, named by it."""
     refs = {}
-    for name, node in group.items():
+    for name in group:
         digits = "".join(c for c in name.rpartition("_")[2] if c.isdigit())
-        if digits and isinstance(node, h5py.Dataset):
-            refs[int(digits)] = MapRef(node.name)
+        if digits:
+            refs[int(digits)] = MapRef(f"{group.name}/{name}")
     return refs
 
 
@@ -153,25 +197,36 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int,
 
 def _g2_group(entry: h5py.Group) -> h5py.Group | None:
     for name in ("data", "multitau"):
-        if f"{name}/g2" in entry:
+        if not lacking(entry, f"{name}/g2"):
             return entry[name]
     return None
 
 
 def _read_g2(entry: h5py.Group, found: Ingredients) -> None:
     group = _g2_group(entry)
-    if group is None:
+    if group is None or not hdf.has(group, "g2"):
         return
-    delay = hdf.dataset(group, "delay_difference", "delays in frames")
-    found.tau = hdf.vector(group, "delay_difference", "delays in frames")
-    found.tau_in_frames = hdf.unit_of(delay) not in ("s", "second", "seconds")
-    found.g2 = _by_delay(group, "g2", found.tau.size, found.q.size)
-    if "g2_derr" in group:
-        found.g2_err = _by_delay(group, "g2_derr", found.tau.size, found.q.size)
+    found.tau, found.tau_in_frames = hdf.delays(group, "delay_difference")
+    found.g2 = _by_delay(group, "g2", found.tau.size, found.n_bin)
+    if hdf.has(group, "g2_derr"):
+        found.g2_err = _by_delay(group, "g2_derr", found.tau.size, found.n_bin)
 
 
 def _by_delay(group: h5py.Group, key: str, n_tau: int, n_bin: int) -> np.ndarray:
-    """As (delays, bins), whichever way round it is stored."""
+    """As (delays, bins), whichever way round it is stored, or a dataset a label."""
+    if isinstance(group[key], h5py.Group):
+        values = np.full((n_tau, n_bin), np.nan)
+        for label, ref in _keyed(group[key]).items():
+            if not 1 <= label <= n_bin:
+                raise DataFormatError(
+                    f"there is a curve of label {label}",
+                    where=hdf.place(group[key]),
+                    expected=f"labels from 1 to {n_bin}",
+                )
+            name = ref.path.rpartition("/")[2]
+            if hdf.has(group[key], name):
+                values[:, label - 1] = hdf.vector(group[key], name, "one value a delay", n_tau)
+        return values
     mode = hdf.text(group[key].attrs.get("storage_mode", ""))
     values = hdf.array(group, key, "(delays, bins)")
     first = mode == "one_array_q_first" or (values.shape == (n_bin, n_tau) and n_bin != n_tau)
@@ -180,7 +235,7 @@ def _by_delay(group: h5py.Group, key: str, n_tau: int, n_bin: int) -> np.ndarray
     return hdf.table(group, key, (n_tau, n_bin), "(delays, bins)")
 
 
-class NXxpcsOld:
+class NXxpcsOld(Layout):
     """Reader of the files written before NXxpcs was a standard: ``/entry/XPCS/data/g2``."""
 
     name = "nxxpcs-old"
@@ -189,31 +244,32 @@ class NXxpcsOld:
         """Keys without which this is not one."""
         return lacking(h5file, "entry/XPCS/data/g2")
 
-    def read(self, h5file: h5py.File) -> Ingredients:
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins and g2; these files hold no maps."""
-        data = h5file["entry/XPCS/data"]
-        q_key = _find(h5file["entry"], ("ql_dyn", "dqlist"), "the q of each bin")
-        q = hdf.vector(h5file, q_key, "q of each bin, 1/Å")
-        q = hdf.to_inverse_angstrom(q, hdf.unit_of(h5file[q_key]), hdf.place(h5file, q_key))
-        tau_key = _find(data, ("t_el", "tau"), "delays in seconds")
-        tau = hdf.vector(h5file, tau_key, "delays in seconds")
-        shape = (tau.size, q.size)
+        data, entry = h5file["entry/XPCS/data"], h5file["entry"]
+        q_key = _find(entry, ("ql_dyn", "dqlist"), "the q of each bin")
+        q = hdf.quantity(h5file, q_key, "q", "q of each bin, 1/Å")
+        phi_key = _find(entry, ("phil_dyn", "dphilist"), "")
+        tau, in_frames = hdf.delays(h5file, _find(data, ("t_el", "tau"), "delays in seconds"), "s")
         err_key = next((k for k in ("g2_errors", "g2_stderr") if k in data), None)
-        dt, notes = self._dt(h5file["entry"], tau)
+        dt, notes = self._dt(entry, np.empty(0) if in_frames else tau)
         return Ingredients(
-            q=q,
-            phi=np.zeros(q.size),
+            bins=bins_of_lists(
+                q, hdf.quantity(h5file, phi_key, "phi", "phi of each bin") if phi_key else None
+            ),
             dt=dt,
             tau=tau,
-            tau_in_frames=False,
-            g2=hdf.table(data, "g2", shape, "(delays, bins)"),
-            g2_err=None if err_key is None else hdf.table(data, err_key, shape, "(delays, bins)"),
-            notes=notes,
+            tau_in_frames=in_frames,
+            g2=hdf.table(data, "g2", (tau.size, q.size), "(delays, bins)"),
+            g2_err=None
+            if err_key is None
+            else hdf.table(data, err_key, (tau.size, q.size), "(delays, bins)"),
+            notes=hdf.metadata(entry, _METADATA) | notes,
         )
 
     @staticmethod
     def _dt(entry: h5py.Group, tau: np.ndarray) -> tuple[float | None, dict[str, str]]:
-        stated = _frame_time(entry)
+        stated = hdf.frame_time(entry.get("instrument", {}))
         if stated is not None:
             return stated, {}
         positive = tau[tau > 0]
@@ -223,7 +279,7 @@ class NXxpcsOld:
 
 
 def _find(group: h5py.Group, names: tuple[str, ...], expected: str) -> str:
-    """Path of the first dataset with one of these names anywhere below a group."""
+    """Path of the first dataset with one of these names anywhere below a group; none is an error where it is expected."""
     hits: list[str] = []
     group.visititems(
         lambda path, node: (
@@ -232,6 +288,90 @@ def _find(group: h5py.Group, names: tuple[str, ...], expected: str) -> str:
             else None
         )
     )
-    if not hits:
+    if not hits and expected:
         raise DataFormatError(f"there is no {' or '.join(names)}", where=hdf.place(group), expected=expected)
-    return hits[0]
+    return hits[0] if hits else ""
+
+
+def write_nxxpcs(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str | None = "gzip") -> None:
+    """Write a dataset as NXxpcs.
+
+    Parameters
+    ----------
+    ds : Dataset
+        In the (q, phi) or the bin form. Maps are read and written one at a time.
+    path : str or path
+        The file; it appears only when it is complete.
+    compression : str or None, optional
+        HDF5 filter of the maps.
+
+    Notes
+    -----
+    ``two_time_corr_func`` is one float32 array, bins first, upper half, baseline 1, time origin in
+    the upper left. Where only some bins have a map, ``processed_bins`` beside it lists their labels;
+    that and ``frame_mask`` are additions which other programs ignore. A g2 that was computed from
+    the maps is not written: the reader computes it again.
+    """
+    table = bin_table(ds)
+    dt = float(ds.attrs["dt"])
+    with new_h5(path) as h5file:
+        h5file.attrs["default"] = "entry"
+        entry = _group(h5file, "entry", "NXentry")
+        entry["definition"] = "NXxpcs"
+        instrument = _group(entry, "instrument", "NXinstrument")
+        detector = _group(instrument, "detector_1", "NXdetector")
+        detector["frame_time"] = dt
+        detector["frame_time"].attrs["units"] = "s"
+        hdf.fill_metadata(entry, _METADATA, ds.attrs)
+        for name in ("saxs_2d", "saxs_1d", "saxs_1d_segments"):
+            if name in ds:
+                group, _, key = _IMAGES[name].partition("/")
+                holder = entry[group] if group in entry else _group(entry, group, "NXdata")
+                holder.create_dataset(key, data=ds[name].values)
+        _write_masks(_group(instrument, "masks", "NXnote"), table)
+        if table.with_map.size:
+            _write_c2(_group(entry, "twotime", "NXdata"), table, compression)
+        if has_measured_g2(ds):
+            _write_g2(_group(entry, "data", "NXdata"), table, dt)
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = nx_class
+    return group
+
+
+def _write_masks(group: h5py.Group, table: BinTable) -> None:
+    group["dynamic_q_list"] = table.bins["q"].values
+    group["dynamic_q_list"].attrs["units"] = "1/angstrom"
+    group["dynamic_phi_list"] = table.bins["phi"].values
+    group["dynamic_phi_list"].attrs["units"] = "degree"
+    hdf.write_partition(group, *table.roi_map(), ("dynamic_roi_map",))
+
+
+def _write_c2(group: h5py.Group, table: BinTable, compression: str | None) -> None:
+    n = table.bins.sizes["t"]
+    count = table.with_map.size
+    piece = min(n, 512)
+    node = group.create_dataset(
+        "two_time_corr_func", (count, n, n), "f4", chunks=(1, piece, piece), compression=compression
+    )
+    node.attrs["storage_mode"] = "one_array_q_first"
+    node.attrs["baseline_reference"] = 1
+    node.attrs["time_origin_location"] = "upper_left"
+    node.attrs["populated_elements"] = "upper_half"
+    for place, number in enumerate(table.with_map):
+        node[place] = upper_triangle(table.map_of(number))
+    if count != table.n_bin:
+        group["processed_bins"] = (table.with_map + 1).astype(np.int64)
+    mask = table.bins["mask"].values
+    if not mask.all():
+        group["frame_mask"] = mask.astype(np.uint8)
+
+
+def _write_g2(group: h5py.Group, table: BinTable, dt: float) -> None:
+    group["delay_difference"] = delays_in_frames(table.bins["tau"].values, dt)
+    group["delay_difference"].attrs["units"] = "frames"
+    for name, key in (("g2", "g2"), ("g2_derr", "g2_err")):
+        group[name] = table.bins[key].transpose("bin", "tau").values
+        group[name].attrs["storage_mode"] = "one_array_q_first"

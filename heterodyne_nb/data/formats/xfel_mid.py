@@ -6,14 +6,23 @@ import h5py
 import numpy as np
 
 from heterodyne_nb.data.formats import hdf
-from heterodyne_nb.data.formats.base import Ingredients, lacking
-from heterodyne_nb.data.formats.stacks import TrainMean
+from heterodyne_nb.data.formats.base import Ingredients, Layout, TrainMean, bins_of_lists, lacking
 from heterodyne_nb.errors import DataFormatError
 
 _GROUP = "train_resolved/correlation"
 
 
-class XfelMid:
+_METADATA = {
+    "start_time": "start_time | metadata/start_time",
+    "uid": "uid | metadata/run",
+    "sample": "sample/name | metadata/sample",
+    "temperature": "sample/temperature",
+    "energy": "instrument/photon_energy | metadata/photon_energy",
+    "detector_distance": "instrument/detector_distance | metadata/sample_detector_distance",
+}
+
+
+class XfelMid(Layout):
     """Reader of the MID layout; trains are averaged."""
 
     name = "xfel-mid"
@@ -22,24 +31,20 @@ class XfelMid:
         """Keys without which this is not a MID result."""
         return lacking(h5file, f"{_GROUP}/q", f"{_GROUP}/t", f"{_GROUP}/ttc | {_GROUP}/g2")
 
-    def read(self, h5file: h5py.File) -> Ingredients:
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps."""
         group = h5file[_GROUP]
-        q = hdf.vector(group, "q", "q of each ring, 1/nm")
-        unit = hdf.unit_of(group["q"])
-        t = hdf.vector(group, "t", "delay times, s")
-        notes = {} if unit else {"q_unit": "not in the file: 1/nm, as the beamline writes"}
+        q = hdf.quantity(group, "q", "q", "q of each ring, 1/nm", assumed="1/nm")
+        t = hdf.quantity(group, "t", "tau", "delay times, s")
+        notes = hdf.metadata(h5file, _METADATA)
+        if hdf.unit_of(group["q"]) is None:
+            notes["q_unit"] = "not in the file: 1/nm, as the beamline writes"
         steps = np.diff(np.unique(t))
-        found = Ingredients(
-            q=hdf.to_inverse_angstrom(q, unit, hdf.place(group, "q"), assumed="1/nm"),
-            phi=np.zeros(q.size),
-            dt=float(steps.min()) if steps.size else None,
-            notes=notes,
-        )
-        if "ttc" in group:
+        found = Ingredients(bins=bins_of_lists(q), dt=float(steps.min()) if steps.size else None, notes=notes)
+        if hdf.has(group, "ttc"):
             found.maps = _maps(group, q.size)
             found.notes["n_trains"] = int(group["ttc"].shape[0])
-        if "g2" in group:
+        if hdf.has(group, "g2"):
             found.tau, found.tau_in_frames = t, False
             found.g2, found.g2_err = _mean_g2(group, t.size, q.size)
         return found

@@ -34,7 +34,7 @@ def local_model(run: Run, z: np.ndarray, fun: float) -> LocalModel:
     """
     if not run.view.offers_normal_equations:
         gradient, diagonal = run.differences(z, fun)
-        return LocalModel(z, fun, gradient, np.diag(_usable(diagonal)))
+        return LocalModel(z, fun, gradient, np.diag(usable_curvature(diagonal)))
     equations = run.normal_equations(z)
     if equations is None:
         raise EndRun("derivatives not finite")
@@ -83,7 +83,7 @@ def damped_bfgs(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np
     return hessian - np.outer(curved, curved) / expected + np.outer(damped, damped) / float(step @ damped)
 
 
-def _usable(diagonal: np.ndarray) -> np.ndarray:
+def usable_curvature(diagonal: np.ndarray) -> np.ndarray:
     """Positive curvatures: saddles count by their size, unmeasured entries as the median."""
     size = np.abs(diagonal)
     known = size[np.isfinite(size) & (size > 0.0)]

@@ -66,6 +66,10 @@ class ProblemView(ABC):
         """Published parameters, all of them, at z."""
 
     @abstractmethod
+    def to_z(self, x: np.ndarray) -> np.ndarray:
+        """Coordinates (n,) of published parameters (p,), of which fixed ones are not looked at."""
+
+    @abstractmethod
     def fun(self, z: np.ndarray) -> float:
         """Objective at z."""
 
@@ -126,6 +130,9 @@ class PlainView(ProblemView):
         x[self._free] = z * self._scale
         return np.clip(x, *self._box)
 
+    def to_z(self, x: np.ndarray) -> np.ndarray:
+        return x[self._free] / self._scale
+
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
 
@@ -146,6 +153,10 @@ class ObjectiveView(ProblemView):
     def to_x(self, z: np.ndarray) -> np.ndarray:
         return np.array(self._objective.from_internal(z), float)
 
+    def to_z(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):  # what has no coordinates is NaN, and worth no point
+            return np.asarray(self._objective.to_internal(x), float)
+
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
 
@@ -163,7 +174,7 @@ class ObjectiveView(ProblemView):
         return self.clip(np.asarray(self._objective.to_internal(x), float))
 
     def stands_for(self, z: np.ndarray) -> np.ndarray:
-        return np.asarray(self._objective.to_internal(self.to_x(z)), float)
+        return self.to_z(self.to_x(z))
 
     def _take_box(self, x: np.ndarray) -> None:
         lower, upper = self._objective.internal_bounds(x)

@@ -27,6 +27,8 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "step tolerance": (True, "converged: the step is below its tolerance"),
     "cost tolerance": (True, "converged: the objective no longer changes"),
     "simplex tolerance": (True, "converged: the simplex has shrunk to its tolerance"),
+    "own criterion": (True, "converged by the strategy's own criterion"),
+    "not converged": (False, "the strategy did not converge"),
     "nothing to fit": (True, "every parameter is fixed"),
     "trust radius": (False, "no lower value within the smallest trust region"),
     "line search failed": (False, "no lower value along the search direction"),

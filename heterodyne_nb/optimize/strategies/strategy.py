@@ -146,13 +146,13 @@ def settings_of(cls: type[OptimizationStrategy]) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD)
 
 
-def create_strategy(name: str, **settings: Any) -> OptimizationStrategy:
+def create_strategy(name: str | type[OptimizationStrategy], **settings: Any) -> OptimizationStrategy:
     """Make a strategy by name.
 
     Parameters
     ----------
     name : str
-        A key of :data:`STRATEGIES`, in any case and punctuation.
+        A key of :data:`STRATEGIES`, in any case and punctuation; or the class itself.
     **settings
         Constructor settings of that strategy.
 
@@ -161,9 +161,9 @@ def create_strategy(name: str, **settings: Any) -> OptimizationStrategy:
     ConfigurationError
         Unknown name or setting; the nearest one is offered.
     """
-    cls = STRATEGIES[strategy_name(name)]
+    cls = STRATEGIES[strategy_name(name)] if isinstance(name, str) else name
     known = settings_of(cls)
     for key in settings:
         if key not in known:
-            raise unknown_name(key, known, f"setting of method {cls.name!r}:")
+            raise unknown_name(key, known, f"setting of method {cls.name or cls.__name__!r}:")
     return cls(**settings)

@@ -13,7 +13,7 @@ import pytest
 from heterodyne_nb import AnalysisSession, FitResult, simulate
 from heterodyne_nb.app import ResultPanel, RobustPanel
 from heterodyne_nb.app.export_bar import FORMATS
-from heterodyne_nb.data.own import write_dataset
+from heterodyne_nb.data.formats.native import write_dataset
 
 
 @pytest.fixture(scope="module")

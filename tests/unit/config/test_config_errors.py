@@ -13,7 +13,7 @@ from heterodyne_nb.errors import ConfigurationError, MissingFileError
 def message_of(values) -> str:
     config = ConfigManager.from_dict(values)
     with pytest.raises(ConfigurationError) as caught:
-        config.validate()
+        config.require_valid()
     return str(caught.value)
 
 
@@ -183,7 +183,7 @@ def test_every_problem_is_listed_at_once():
         }
     )
     with pytest.raises(ConfigurationError) as caught:
-        config.validate()
+        config.require_valid()
     paths = {problem.path for problem in caught.value.problems}
     assert paths == {
         "temporal.dt",
@@ -211,7 +211,7 @@ def test_the_file_is_named_in_its_errors(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"analysis_settings": {"mode": "x"}}))
     with pytest.raises(ConfigurationError, match=r"^mine\.json: analysis_settings\.mode"):
-        ConfigManager(path).validate()
+        ConfigManager(path).require_valid()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_broken_file_says_where(tmp_path, name, text, expected):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=expected) as caught:
-        ConfigManager(path).validate()
+        ConfigManager(path).require_valid()
     assert name in str(caught.value)
 
 

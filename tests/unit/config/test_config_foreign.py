@@ -39,7 +39,7 @@ def gel():
 
 def problems(values) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        quietly(values).validate()
+        quietly(values).require_valid()
     return str(caught.value)
 
 

@@ -45,6 +45,15 @@ def test_the_documented_configuration_loads_and_validates(tmp_path):
     }
 
 
+def test_a_wrong_configuration_is_told_by_false_and_its_problems_not_by_an_exception():
+    config = ConfigManager.from_dict(minimal(temporal={"dt": -1, "strat_frame": 2}))
+    assert config.validate() is False
+    assert [problem.path for problem in config.problems] == ["temporal.dt", "temporal.strat_frame"]
+    assert ConfigManager.from_dict(minimal()).problems == ()
+    with pytest.raises(ConfigurationError, match=r"2 problems(.|\n)*temporal\.dt"):
+        config.require_valid()
+
+
 def test_settings_resolve_to_the_table_the_optimiser_is_given():
     config = ConfigManager.from_dict(
         minimal(

@@ -92,7 +92,7 @@ def test_a_parameter_of_no_mode_and_a_loss_that_is_unknown_are_said() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigurationWarning)
         with pytest.raises(ConfigurationError, match="unknown parameter 'D_offset_rf'"):
-            ConfigManager.from_dict(values).validate()
+            ConfigManager.from_dict(values).require_valid()
 
 
 def heterodyne2(path: Path) -> Path:

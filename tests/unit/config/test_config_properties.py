@@ -134,7 +134,7 @@ def test_any_misspelt_key_is_reported_with_the_valid_name(data):
     assume((path[:-1], wrong) != (("analysis_settings",), "mode"))
     home[wrong] = home.pop(path[-1])
     with pytest.raises(ConfigurationError) as caught:
-        ConfigManager.from_dict(values).validate()
+        ConfigManager.from_dict(values).require_valid()
     found = [p for p in caught.value.problems if p.path == ".".join((*path[:-1], wrong))]
     assert len(found) == 1
     assert path[-1] in found[0].allowed or path[-1] in found[0].hint
@@ -149,7 +149,7 @@ def test_any_misspelt_parameter_is_reported_with_the_valid_name(data):
     assume(wrong and wrong not in known | {"phi_0"} and not wrong.startswith("_"))
     values = {"analysis_settings": {"mode": "heterodyne"}, "initial_parameters": {"bounds": {wrong: [0, 1]}}}
     with pytest.raises(ConfigurationError) as caught:
-        ConfigManager.from_dict(values).validate()
+        ConfigManager.from_dict(values).require_valid()
     (problem,) = caught.value.problems
     assert name in problem.allowed.split(", ")
 
@@ -173,7 +173,7 @@ def test_no_misspelt_key_of_a_foreign_template_is_ignored_in_silence(data):
         warnings.simplefilter("ignore", ConfigurationWarning)
         config = ConfigManager.from_dict(values)
     try:
-        config.validate()
+        config.require_valid()
         said = ""
     except ConfigurationError as error:
         said = str(error)
@@ -200,7 +200,7 @@ def test_any_value_anywhere_is_accepted_or_refused_in_our_words(junk, path):
         warnings.simplefilter("ignore", ConfigurationWarning)
         config = ConfigManager.from_dict(values)
     with contextlib.suppress(ConfigurationError):
-        assert config.validate()
+        config.require_valid()
 
 
 @pytest.mark.parametrize("name", ["0E0", "1e3", ".5", "7", ".nan", "0x1", "yes"])

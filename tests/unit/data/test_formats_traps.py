@@ -43,13 +43,17 @@ def test_maps_go_to_their_place_by_processed_bins_and_index_mapping(tmp_path: Pa
         cells = f["xpcs/qmap/dynamic_index_mapping"][()]
         for n, label in enumerate(labels, start=1):
             group[f"c2_{n:05d}"] = np.triu(maps[divmod(cells[label - 1], 3)])
-    ds = open_dataset(path)
+    ds = open_dataset(path, keep_empty=True)
     expected = np.full_like(maps, np.nan)
     for where in [(1, 2), (0, 2), (1, 0)]:
         expected[where] = maps[where]
     np.testing.assert_array_equal(ds["c2"].values, expected)
     np.testing.assert_array_equal(ds["usable"], [[False, False, True], [True, False, True]])
     np.testing.assert_array_equal(ds["n_pixels"], [[5, 0, 5], [5, 5, 5]])
+    short = open_dataset(path)
+    np.testing.assert_array_equal(short["phi"], PHI[[0, 2]])
+    np.testing.assert_array_equal(short["c2"].values, expected[:, [0, 2]])
+    assert short.attrs["no_data"] == "left out: phi = 0"
 
 
 def test_g2_of_files_with_an_empty_sector_goes_to_the_right_bins(tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 
 import numpy as np
@@ -74,6 +75,14 @@ def test_each_call_is_logged(caplog):
         spike(1)
     assert "spike" in caplog.text
     assert "MB before" in caplog.text
+
+
+def test_each_call_prints_how_much_memory_it_took(capsys):
+    kept = monitor_memory_usage(lambda: np.ones(10_000_000))()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"Memory usage: -?\d+\.\d MB", line)
+    assert float(line.split()[2]) > 60
+    assert kept.size == 10_000_000
 
 
 def test_methods_can_be_measured():

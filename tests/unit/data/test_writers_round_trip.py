@@ -36,7 +36,7 @@ def layout(request: pytest.FixtureRequest) -> str:
 def round_trip(ds: xr.Dataset, layout: str, folder: Path) -> xr.Dataset:
     path = folder / f"{layout}.h5"
     WRITERS[layout](ds, path)
-    back = open_dataset(path)
+    back = open_dataset(path, keep_empty=True)
     assert back.attrs["layout"] == layout
     return back
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from random_models import GAP, SEPARABLE, TWO_TIME, draw, model_and_draw
 
-from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.models import ModelFactory, RatioSign
 
 T = 0.2 * np.arange(1, 41)
 Q, PHI = 0.01, np.array([-100.0, -20.0, 0.0, 33.0, 170.0])
@@ -33,6 +33,27 @@ def changed(mode: str, theta: np.ndarray, **values: float) -> np.ndarray:
 
 def value(mode: str, theta: np.ndarray, name: str) -> float:
     return float(theta[ModelFactory.create_model(mode).parameter_names.index(name)])
+
+
+@pytest.mark.parametrize("mode", TWO_TIME)
+@pytest.mark.parametrize("seed", TRIALS)
+def test_every_symmetry_that_a_model_declares_leaves_its_map_as_it_is(mode: str, seed: int) -> None:
+    model, theta = model_and_draw(mode, np.random.default_rng(seed), T, Q)
+    for symmetry in model.symmetries:
+        start = changed(mode, theta, f0=0.0) if isinstance(symmetry, RatioSign) else theta
+        image = symmetry.image(model, start)
+        assert not np.array_equal(image, start)
+        np.testing.assert_allclose(
+            surface(mode, image), surface(mode, start), atol=1e-11, err_msg=str(symmetry)
+        )
+
+
+def test_of_the_two_fractions_of_one_ratio_the_limits_leave_one() -> None:
+    model = ModelFactory.create_model("heterodyne")
+    theta = changed("heterodyne", draw("heterodyne", np.random.default_rng(0), T, Q), f0=0.0, f3=0.3)
+    image = RatioSign("x_sample").image(model, theta)
+    assert model.physical(theta, T[0], T[-1])
+    assert not model.physical(image, T[0], T[-1])
 
 
 @pytest.mark.parametrize("mode", TWO_TIME)

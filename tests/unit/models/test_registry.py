@@ -12,6 +12,7 @@ import pytest
 from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, ModelPlugin, registry
+from heterodyne_nb.models.one_time import KWWModel
 
 RATE = ParameterSpec("rate", "1/s", 0.5, 0.0, 10.0, "decay rate")
 FIXED_COUNT = {name: len(specs) for name, specs in PARAMETERS.items()}
@@ -150,10 +151,79 @@ def test_a_plugin_may_not_take_a_built_in_or_unusable_name(name: str) -> None:
         ModelFactory.register(variant(get_model_name=lambda self: name))
 
 
-@pytest.mark.parametrize("parameters", [(), ("rate",)], ids=["none", "plain names"])
-def test_a_plugin_without_described_parameters_is_an_error(parameters: tuple) -> None:
-    with pytest.raises(ConfigurationError, match="names no parameters"):
-        ModelFactory.register(variant(parameters=parameters))
+class Told(ModelPlugin):
+    """Tells its parameters in one line of its code alone."""
+
+    def get_model_name(self) -> str:
+        return "variant"
+
+    def compute_correlation(self, tau: Any, params: Any, q: Any, phi: Any = None) -> Any:
+        rate, share = np.asarray(params)
+        return share * np.exp(-rate * tau)
+
+
+class ByPlace(Told):
+    def compute_correlation(self, tau: Any, params: Any, q: Any, phi: Any = None) -> Any:
+        rate = params[0]
+        return params[2] * np.exp(-rate * tau)
+
+
+class Rest(Told):
+    def compute_correlation(self, tau: Any, params: Any, q: Any, phi: Any = None) -> Any:
+        rate, *_ = params
+        return np.exp(-rate * tau)
+
+
+class Empty(Told):
+    def compute_correlation(self, tau: Any, params: Any, q: Any, phi: Any = None) -> Any:
+        pass
+
+
+def parameters_of(name: str) -> tuple[ParameterSpec, ...]:
+    return ModelFactory.create_model(name).parameters
+
+
+@pytest.mark.parametrize(("plugin", "names"), [(Told, ["rate", "share"]), (ByPlace, ["rate", "p1", "p2"])])
+def test_parameters_are_read_from_the_code_where_none_are_given(plugin: Any, names: list[str]) -> None:
+    found = parameters_of(ModelFactory.register(plugin))
+    assert [spec.name for spec in found] == names
+    assert {(spec.default, spec.lower, spec.upper) for spec in found} == {(1.0, 1e-3, 1e3)}
+
+
+@pytest.mark.parametrize("plugin", [Empty, Rest])
+def test_a_plugin_whose_parameters_cannot_be_told_is_an_error_that_says_how_to_give_them(plugin: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"names no parameters(.|\n)*register\(..., parameters="):
+        ModelFactory.register(plugin)
+
+
+def test_parameters_may_be_given_at_registration() -> None:
+    given = {"rate": 20.0, "share": {"value": 0.0, "min": -1, "max": 1, "unit": "1", "description": "share"}}
+    rate, share = parameters_of(ModelFactory.register(Empty, parameters=given))
+    assert (rate.default, rate.lower, rate.upper) == (20.0, 0.02, 2e4)
+    assert share == ParameterSpec("share", "1", 0.0, -1.0, 1.0, "share")
+    assert parameters_of(ModelFactory.register(Empty, parameters=(RATE,))) == (RATE,)
+    assert [s.name for s in parameters_of(ModelFactory.register(Empty, parameters=["a", "b"]))] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rate": {"vlaue": 1.0}}, "did you mean 'value'"),
+        ({"rate": {"value": 3.0, "max": 2.0}}, "min <= value <= max"),
+        ({"rate": float("nan")}, "a finite number"),
+        ({"two words": 1.0}, "a plain word"),
+        (["rate", "rate"], "a name once each"),
+        ("rate", "names no parameters"),
+    ],
+)
+def test_wrong_parameters_of_a_plugin_are_errors(given: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        ModelFactory.register(Empty, parameters=given)
+
+
+def test_a_model_with_curves_keeps_its_own_parameters() -> None:
+    with pytest.raises(ConfigurationError, match="has parameters of its own"):
+        ModelFactory.register(type("Own", (KWWModel,), {"name": "variant"}), parameters=["a"])
 
 
 @pytest.mark.parametrize("thing", [np.exp, object, 3])

@@ -44,7 +44,7 @@ def test_the_answer_does_not_depend_on_the_order(decay: ExponentialDecay) -> Non
 
 def test_a_failing_method_falls_back_to_the_next_and_says_so() -> None:
     with pytest.warns(
-        FitWarning, match=r"(?s)'lbfgsb' is used instead.*broken: ValueError\('pivot vanished'\)"
+        FitWarning, match=r"(?s)'lbfgsb' is used instead.*broken: .*ValueError\('pivot vanished'\)"
     ):
         result = ClassicalOptimizer([Broken(), "lbfgsb"]).optimize(rosenbrock, [-1.2, 1.0])
     assert result.success
@@ -56,7 +56,7 @@ def test_when_all_fail_every_reason_is_listed() -> None:
     with pytest.raises(OptimizationError) as caught:
         ClassicalOptimizer([Broken(), "lbfgsb", "trf"]).optimize(lambda x: np.nan, [1.0])
     told = str(caught.value)
-    assert "pivot vanished" in told
+    assert "broken: the objective is nan at the start" in told
     assert "lbfgsb: the objective is nan at the start" in told
     assert "trf: the objective is nan at the start" in told
 

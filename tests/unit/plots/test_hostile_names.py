@@ -147,7 +147,7 @@ def test_the_report_page_has_no_element_that_a_text_brought(
 ):
     def page_of(text: str) -> Elements:
         ds = experiment.isel(q=[0], phi=[0]).assign_attrs(source=text)
-        path = plots.report(result_of(text), ds, tmp_path / "report.html", notes=[text], warnings=[text])
+        path = plots.report(ds, result_of(text), tmp_path / "report.html", notes=[text], warnings=[text])
         return Elements(path.read_text(encoding="utf-8"))
 
     assert sorted(set(page_of(name).found)) == sorted(set(page_of("plain").found))

@@ -6,6 +6,7 @@ from scipy.integrate import quad
 
 from heterodyne_nb.config.parameters import PARAMETERS, multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.simulate.components import components
 from heterodyne_nb.simulate.example import TRUTH
 from heterodyne_nb.simulate.inputs import check_axes
@@ -56,6 +57,21 @@ def test_parameters_by_name_and_in_order_are_the_same():
     by_name = components("heterodyne", dict(reversed(TRUTH.items())), AXES)
     in_order = components("heterodyne", list(TRUTH.values()), AXES)
     assert all(np.array_equal(a.spread, b.spread) for a, b in zip(by_name, in_order, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["heterodyne", "heterodyne_equilibrium", "multicomponent_3", "laminar_flow"])
+def test_a_registered_model_that_names_its_field_components_is_simulated_like_the_built_in_one(mode):
+    model = ModelFactory.create_model(mode)
+    model.name = "own_fields"
+    values = [spec.default for spec in model.parameters]
+    known = components(mode, values, AXES, 1e5)
+    ModelFactory.register(model)
+    try:
+        for one, other in zip(components("own_fields", values, AXES, 1e5), known, strict=True):
+            for part in ("amplitude", "spread", "displacement", "direction"):
+                np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    finally:
+        ModelFactory.unregister("own_fields")
 
 
 @pytest.mark.parametrize(

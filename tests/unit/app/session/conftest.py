@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb import AnalysisSession, simulate
-from heterodyne_nb.data.own import write_dataset
+from heterodyne_nb.data.formats.native import write_dataset
 
 TRUTH = {"D0": 300.0, "alpha": -0.4, "D_offset": 40.0}
 

@@ -11,7 +11,7 @@ from held import stopped_clock
 
 from heterodyne_nb import AnalysisSession, ConfigManager, ConfigurationError, simulate
 from heterodyne_nb.app.session import FitSettings, undo
-from heterodyne_nb.data.own import write_dataset
+from heterodyne_nb.data.formats.native import write_dataset
 
 
 def used_frames(session: AnalysisSession) -> list[int]:

@@ -15,7 +15,7 @@ import xarray as xr
 import heterodyne_nb
 from heterodyne_nb import AnalysisSession, ConfigurationError, DataFormatError, FitResult
 from heterodyne_nb.app.session import running, tasks
-from heterodyne_nb.data.own import write_dataset
+from heterodyne_nb.data.formats.native import write_dataset
 from heterodyne_nb.errors import MissingFileError
 
 STATE = ("bin", "bins", "masked", "crop", "parameters", "settings", "shown", "config", "source")

@@ -1,0 +1,283 @@
+"""Plain arrays: NumPy's, MATLAB's and text; q, phi and dt from the file, a JSON file beside it, or the user."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from heterodyne_nb.data.bins import unstack_bins
+from heterodyne_nb.data.formats.hdf import check_readable
+from heterodyne_nb.data.model import make_dataset
+from heterodyne_nb.data.quality import check_maps, tidy_map
+from heterodyne_nb.data.units import convert, convert_delays, number
+from heterodyne_nb.data.wrap import wrap_degrees
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
+
+ENDINGS = (".npz", ".npy", ".txt", ".csv", ".dat", ".mat")
+_NAMES = {
+    "c2": ("c2", "c2_exp", "C2", "twotime"),
+    "g2": ("g2",),
+    "g2_err": ("g2_err", "g2_error"),
+    "tau": ("tau",),
+    "q": ("q", "wavevector_q_list", "q_list"),
+    "phi": ("phi", "phi_angles_list", "phi_list"),
+    "dt": ("dt",),
+    "t": ("t", "t1"),
+    "mask": ("mask",),
+    "n_pixels": ("n_pixels",),
+    "sigma": ("sigma",),
+}
+_KNOWN = {name: key for key, names in _NAMES.items() for name in names}
+_WITH_UNIT = ("q", "phi", "dt", "t", "tau")
+
+
+def read_plain(
+    path: Path, *, q: Any = None, phi: Any = None, dt: float | None = None
+) -> tuple[xr.Dataset, Any, Any]:
+    """Read arrays of NumPy, MATLAB or text.
+
+    Parameters
+    ----------
+    path : path
+        ``.npz`` or ``.mat`` with arrays named c2, q, phi, dt, … (also c2_exp, wavevector_q_list, phi_angles_list);
+        ``.npy`` with the maps: (N, N), (bins, N, N) or (n_q, n_phi, N, N); ``.txt``, ``.csv`` or ``.dat`` with one
+        map, a row a line, or with the columns tau, g2 and perhaps its error. A JSON file of the same name beside it
+        may give q, phi, dt, mask, n_pixels and sigma, and ``"units": {"q": "1/nm", …}``.
+    q, phi : optional
+        Values in 1/Å and degrees where the files give none.
+    dt : float, optional
+        Time from frame to frame, s.
+
+    Returns
+    -------
+    ds : Dataset
+        Maps in memory, symmetric.
+    q, phi
+        What is still to be selected: None where the argument was used as values.
+
+    Raises
+    ------
+    DataFormatError
+        q or dt is given nowhere, arrays do not fit together, or the file is not NumPy's.
+    """
+    check_readable(path)
+    found, said = _load(path), dict[str, str]()
+    for values in (found, beside := _sidecar(path)):
+        said |= _units_of(values, path)
+    found = _renamed(found, path) | _renamed(beside, path.with_suffix(".json"))
+    for name in _WITH_UNIT:
+        if name in found and name != "tau":
+            found[name] = convert(found[name], said.get(name), name, f"{path.name}:{name}")
+    left = {"q": q, "phi": phi}
+    for name, value in (("q", q), ("phi", phi)):
+        if name not in found and value is not None:
+            found[name], left[name] = np.asarray(number(value, name), dtype=float), None
+    if dt is not None:
+        found["dt"] = number(dt, "dt")
+    notes = _complete(found, path)
+    if "tau" in found:
+        tau, in_frames = convert_delays(np.ravel(found["tau"]), said.get("tau"), f"{path.name}:tau", "s")
+        found["tau"] = tau * float(np.ravel(found["dt"])[0]) if in_frames else tau
+    return _build(found, path, notes), left["q"], left["phi"]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix.lower() == ".mat":
+            return _load_matlab(path)
+        if path.suffix.lower() not in (".npz", ".npy"):
+            return _load_text(path)
+        loaded = np.load(path, allow_pickle=False)
+        return {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"c2": loaded}
+    except DataFormatError:
+        raise
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        kind = {".npz": "NumPy", ".npy": "NumPy", ".mat": "SciPy"}.get(path.suffix.lower(), "NumPy")
+        raise DataFormatError(
+            f"{kind} cannot read the file ({error})",
+            where=str(path),
+            expected="a .npy or .npz of numbers, a .mat of arrays, or a text of rows of numbers",
+        ) from error
+
+
+def _load_matlab(path: Path) -> dict[str, Any]:
+    """The arrays of a .mat file of any version; bins that come last are put first."""
+    from scipy.io import loadmat
+
+    if h5py.is_hdf5(path):
+        with h5py.File(path, mode="r") as h5file:
+            nodes = {name: h5file[name] for name in h5file if isinstance(h5file.get(name), h5py.Dataset)}
+            arrays = {name: node[()].T for name, node in nodes.items() if node.dtype.kind in "biuf"}
+    else:
+        arrays = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    out: dict[str, Any] = {}
+    for name, value in arrays.items():
+        if value.ndim == 3 and value.shape[0] == value.shape[1] != value.shape[2]:
+            value = np.moveaxis(value, -1, 0)
+        out[name] = value.item() if value.dtype.kind in "SU" and value.size == 1 else value
+    return out
+
+
+def _load_text(path: Path) -> dict[str, Any]:
+    """One map, or the columns tau, g2, error; blanks, tabs, commas or semicolons between the numbers."""
+    head, skipped = [""], 0
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            is_numbers = re.match(r"\s*([-+.\d]|nan|inf)", line, re.I)
+            if line.strip() and line[0] not in "#%" and is_numbers:
+                break
+            head.append(line)
+            skipped += 1
+        else:
+            raise DataFormatError("there is no row of numbers", where=str(path), expected="rows of numbers")
+    separator = next((c for c in ",;\t" if c in line), None)
+    rows = np.loadtxt(path, delimiter=separator, skiprows=skipped, comments=["#", "%"], ndmin=2)
+    if rows.shape[0] == rows.shape[1]:
+        return {"c2": rows}
+    if rows.shape[1] not in (2, 3):
+        raise DataFormatError(
+            f"the text holds {rows.shape[0]} rows of {rows.shape[1]} numbers",
+            where=str(path),
+            expected="a square map, or the columns tau, g2 and perhaps the error of g2",
+        )
+    unit = re.search(r"(?:tau|lag|delay|time)\w*\s*[\[(]([^\])]+)[\])]", head[-1], re.I)
+    columns = {"tau": rows[:, 0], "g2": rows[:, 1]} | ({"g2_err": rows[:, 2]} if rows.shape[1] == 3 else {})
+    return columns | ({"units": {"tau": unit[1]}} if unit else {})
+
+
+def _units_of(values: dict[str, Any], path: Path) -> dict[str, str]:
+    """Take the units out of what was read: ``units`` as a mapping, or ``q_units``, ``tau_unit``, …"""
+    said = values.pop("units", {})
+    if not isinstance(said, dict):
+        raise DataFormatError("units is not a mapping", where=str(path), expected='{"q": "1/nm", "dt": "ms"}')
+    found: dict[str, str] = {_KNOWN.get(str(n), str(n)): str(unit) for n, unit in said.items()}
+    for name, key in _KNOWN.items():
+        for word in ("units", "unit"):
+            if f"{name}_{word}" in values:
+                found[key] = str(values.pop(f"{name}_{word}"))
+    return found
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        return {}
+    try:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataFormatError(f"not valid JSON ({error})", where=str(beside)) from error
+    if not isinstance(content, dict):
+        raise DataFormatError("not a JSON object", where=str(beside), expected='{"q": …, "phi": …, "dt": …}')
+    return content
+
+
+def _renamed(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    square = [n for n, v in values.items() if np.ndim(v) > 1 and np.shape(v)[-1] == np.shape(v)[-2] > 1]
+    if not {"c2", "g2"} & {_KNOWN.get(n) for n in values} and len(square) == 1:
+        warn(f"{path.name}: the array {square[0]!r} is taken as c2", DataWarning)
+        values = {"c2" if n == square[0] else n: v for n, v in values.items()}
+    unknown = sorted(set(values) - set(_KNOWN) - {"t2"})
+    if unknown:
+        warn(f"{path.name}: {unknown} are not used; known names are {sorted(_KNOWN)}", DataWarning)
+    out = {}
+    for name, key in _KNOWN.items():
+        if name in values and key not in out:
+            out[key] = _numbers(values[name], name, path)
+    return out
+
+
+def _numbers(value: Any, name: str, path: Path) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+        return array if array.dtype == bool else array.astype(np.float32 if name == "c2" else float)
+    except (ValueError, TypeError) as error:
+        raise DataFormatError(
+            f"{name} is not an array of numbers ({error})", where=str(path), expected="numbers"
+        ) from error
+
+
+def _complete(found: dict[str, Any], path: Path) -> dict[str, str]:
+    """Fill in what may be left out and refuse what may not."""
+    notes = {}
+    if "c2" not in found and "g2" not in found:
+        raise DataFormatError(
+            "there is neither c2 nor g2", where=str(path), expected="an array named c2 or g2"
+        )
+    if "q" not in found:
+        raise DataFormatError(
+            "q is given nowhere",
+            where=str(path),
+            expected="q in 1/Å: in the file, in a JSON file beside it, or as q=",
+            hint="open_dataset(path, q=…, phi=…, dt=…)",
+        )
+    if "dt" not in found and np.size(found.get("t", ())) > 1:
+        found["dt"], notes["dt_origin"] = np.diff(np.ravel(np.asarray(found["t"])[..., :2]))[0], "step of t"
+    if "dt" not in found:
+        raise DataFormatError(
+            "the time from frame to frame is given nowhere",
+            where=str(path),
+            expected="dt in s: in the file, in a JSON file beside it, or as dt=",
+            hint="open_dataset(path, dt=…)",
+        )
+    if "phi" not in found:
+        found["phi"], notes["phi_origin"] = np.zeros(1), "not given: 0 assumed"
+    return notes
+
+
+def _build(found: dict[str, Any], path: Path, notes: dict[str, str]) -> xr.Dataset:
+    q, phi = np.ravel(found["q"]), wrap_degrees(np.ravel(found["phi"]))
+    c2 = found.get("c2")
+    attrs = {"layout": "plain-arrays", "source": path.name, **notes}
+    if c2 is not None:
+        c2, kinds = _tidy(np.array(c2, dtype=np.float32), path)
+        attrs["triangle"] = ", ".join(sorted(kinds))
+    per_bin = _per_bin(c2 if c2 is not None else np.asarray(found["g2"])[..., None], q, phi, path)
+    arrays = {n: found[n] for n in ("g2", "g2_err", "tau", "n_pixels", "sigma", "mask") if n in found}
+    arrays |= {n: np.ravel(arrays[n]) for n in ("tau", "mask") if n in arrays}
+    if not per_bin:
+        arrays = {k: _to_grid(v, q, phi) if k in ("g2", "g2_err") else v for k, v in arrays.items()}
+        c2 = None if c2 is None else c2.reshape(q.size, phi.size, *c2.shape[-2:])
+    ds = make_dataset(
+        c2, q=q, phi=phi, dt=float(np.ravel(found["dt"])[0]), bin_form=per_bin, attrs=attrs, **arrays
+    )
+    ds = check_maps(ds)
+    return unstack_bins(ds) if per_bin else ds
+
+
+def _to_grid(values: Any, q: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    return array.reshape(q.size, phi.size, array.shape[-1])
+
+
+def _per_bin(values: np.ndarray, q: np.ndarray, phi: np.ndarray, path: Path) -> bool:
+    """Whether q and phi are given a bin (True) or are the axes of a grid (False)."""
+    n = int(np.prod(values.shape[:-2]))
+    if n == q.size * phi.size:
+        return False
+    if n == q.size == phi.size:
+        return True
+    raise DataFormatError(
+        f"there are {n} bins of shape {values.shape[-2:]}, {q.size} q and {phi.size} phi",
+        where=str(path),
+        expected="one bin for each q and phi, or one q and one phi a bin",
+    )
+
+
+def _tidy(c2: np.ndarray, path: Path) -> tuple[np.ndarray, set[str]]:
+    if c2.ndim < 2 or c2.ndim > 4 or c2.shape[-1] != c2.shape[-2]:
+        raise DataFormatError(
+            f"c2 has shape {c2.shape}",
+            where=str(path),
+            expected="square maps: (N, N), (bins, N, N) or (q, phi, N, N)",
+        )
+    flat = c2.reshape(-1, *c2.shape[-2:])
+    kinds = {tidy_map(one) for one in flat}
+    return c2, kinds

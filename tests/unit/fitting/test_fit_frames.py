@@ -1,0 +1,83 @@
+"""Fits straight from detector frames: the answers of the map road, with errors from speckles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import heterodyne_nb as hnb
+from heterodyne_nb import simulate
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.frames import FrameSet
+
+TRUTH = [300.0, -0.4, 20.0]
+
+
+def _static(n: int = 150, **changed: object) -> FrameSet:
+    axes = {"q": [0.006, 0.009], "phi": 0.0, "n_frames": n, "dt": 0.5, "n_pixels": 400, "mean_counts": 0.5}
+    return simulate.frames("static_isotropic", TRUTH, **{**axes, **changed})
+
+
+def test_both_roads_end_at_the_same_answer_with_the_same_errors_of_their_kind() -> None:
+    frames = _static(mean_counts=0.1)
+    by_frames, by_map = (hnb.fit(frames, "static_isotropic", via=via) for via in ("frames", "map"))
+    assert by_frames.chi2 == pytest.approx(by_map.chi2, rel=1e-6)
+    ours, theirs = by_frames.curve("J"), by_map.curve("J")
+    np.testing.assert_allclose(ours["value"], theirs["value"], rtol=1e-4)
+    widths = (ours["upper"] - ours["lower"]) / (theirs["upper"] - theirs["lower"])
+    assert 0.3 < widths[75] < 3.0
+    assert "speckles" in by_frames.uncertainty
+    assert by_frames.provenance["road"].startswith("frames:")
+    assert by_map.provenance["road"].startswith("map:")
+    assert "road: frames" in by_frames.summary()
+
+
+def test_a_long_run_is_searched_on_sums_of_frames_and_finished_on_all_photons() -> None:
+    frames = _static(3000, dt=0.05, n_pixels=300, mean_counts=0.1)
+    result = hnb.fit(frames, "static_isotropic")
+    assert result.provenance["road"].startswith("frames:")
+    stages = [step["frames"] for step in result.path]
+    assert max(stages[:-1]) <= 700
+    assert stages[-1] == 3000
+    truth = TRUTH[0] * frames.t ** TRUTH[1] + TRUTH[2]
+    curve = result.curve("J")
+    inside = (curve["lower"].values <= truth) & (truth <= curve["upper"].values)
+    assert inside.mean() > 0.9
+
+
+def test_the_velocity_of_photons_is_found_without_a_guess() -> None:
+    truth = simulate.example_truth()["parameters"]
+    axes = {"q": [0.006], "phi": [-45.0, 0.0, 45.0, 90.0], "n_frames": 260, "dt": 0.5, "n_pixels": 900}
+    frames = simulate.frames("heterodyne", truth, **axes, mean_counts=0.5)
+    result = hnb.fit(frames, "heterodyne", via="frames")
+    v = truth["v0"] * frames.t ** truth["beta"] + truth["v_offset"]
+    half = len(v) // 2
+    assert float(result.curve("v")["value"][half]) == pytest.approx(v[half], rel=0.01)
+
+
+def test_one_time_modes_take_g2_of_the_frames() -> None:
+    frames = simulate.frames(
+        "static_isotropic", [150.0, 0.0, 0.0], q=0.008, phi=0.0, n_frames=400, dt=0.5, n_pixels=2000
+    )
+    result = hnb.fit(frames, "kww")
+    assert result.success
+    assert result.mode == "kww"
+
+
+def test_what_frames_cannot_do_is_said() -> None:
+    frames = _static()
+    with pytest.raises(ConfigurationError, match="a robust loss needs the pixels of a map"):
+        hnb.fit(frames, "static_isotropic", via="frames", loss="huber")
+    ds = hnb.correlate(frames, twotime=True)
+    with pytest.raises(ConfigurationError, match="via = 'map' is for detector frames"):
+        hnb.fit(ds, "static_isotropic", via="map")
+    with pytest.raises(ConfigurationError, match="a Dataset or a FrameSet"):
+        hnb.fit(np.zeros((3, 3)), "static_isotropic")
+
+
+def test_the_result_of_frames_is_saved_and_reopened_whole(tmp_path: Path) -> None:
+    result = hnb.fit(_static(), "static_isotropic", via="frames")
+    result.save(tmp_path / "run.nc")
+    assert hnb.FitResult.load(tmp_path / "run.nc") == result
