@@ -1,6 +1,6 @@
 """Import paths, names and calls of before: the same objects, for one version, with a warning.
 
-``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.reach`, and ``from heterodyne_nb.results
+``import heterodyne_nb.results.reach`` gives :mod:`heterodyne_nb.uncertainty.bands`, and ``from heterodyne_nb.results
 import bootstrap`` what :mod:`heterodyne_nb.assess` has. To be taken out again: this file, its lines in
 ``heterodyne_nb/__init__.py``, ``heterodyne_nb/analysis/__init__.py`` and ``heterodyne_nb/plots``, and its test.
 """
@@ -19,30 +19,26 @@ from typing import Any, TypeVar, cast
 
 #: (old folder, new folder): files that went from the one to the other.
 _FILES: dict[tuple[str, str], str] = {
-    ("analysis.", "robust."): "bad_bins cross_validation robust_fit robust_parts robust_radius",
+    ("analysis.", "robust."): "bad_bins robust_fit robust_parts",
     ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
     ("analysis.session.", "app.session."): (
         "actions configuration entries origin parameters preview running script selection session "
         "settings state store tasks undo view work"
     ),
     ("data.writers.", "data.formats."): "aps_legacy apsu nxxpcs",
-    ("engine.", "robust."): "instrument instrument_models",
+    ("engine.", "robust."): "instrument",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
         "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
         "scipy_strategies start strategy trf"
     ),
-    ("optimize.robust.", "robust."): (
-        "ellipsoidal inner optimizer programs radius scenario sequential solvers violation wasserstein words"
-    ),
+    ("optimize.robust.", "robust."): ("ellipsoidal optimizer radius scenario sequential solvers wasserstein"),
     ("results.", "result."): (
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
     ("results.", "assess."): "bootstrap criticism jackknife profile",
-    ("results.", "uncertainty."): (
-        "clusters delta derived identifiability identifiability_words reach targets uncertainty"
-    ),
+    ("results.", "uncertainty."): "derived identifiability",
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
     ("results.", "fitting."): "same_fit",
@@ -104,6 +100,15 @@ _MERGED: dict[str, str] = {
     "plots.quality": "plots.tiles",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
+    "robust.ellipsoidal": "optimize.robust.inner",
+    "robust.instrument": "engine.instrument_models optimize.robust.words",
+    "robust.radius": "analysis.cross_validation analysis.robust_radius",
+    "robust.scenario": "optimize.robust.violation",
+    "robust.solvers": "optimize.robust.programs",
+    "uncertainty.bands": "results.delta results.reach",
+    "uncertainty.covariance": "results.clusters results.uncertainty",
+    "uncertainty.derived": "results.targets",
+    "uncertainty.identifiability": "results.identifiability_words",
     "uncertainty.reweighting": "results.curve_step results.one_step",
 }
 #: Old name in a folder: new one.
@@ -115,6 +120,17 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 #: Old module: new module.
 MODULES: dict[str, str] = {
+    **{
+        f"{_ROOT}data.{old}": f"{_ROOT}data.{new}"
+        for new, olds in {
+            "dataset": "bins model",
+            "cuts": "g2",
+            "open": "lazy",
+            "prepare": "masks merge select",
+            "noise": "lag_noise",
+        }.items()
+        for old in olds.split()
+    },
     f"{_ROOT}data.own": f"{_ROOT}data.formats.native",
     f"{_ROOT}data.plain": f"{_ROOT}data.formats.arrays",
     f"{_ROOT}data.writers": f"{_ROOT}data.formats",

@@ -8,7 +8,7 @@ import numpy as np
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.selection import places
-from heterodyne_nb.data.bins import levels, live_bins, stack_bins
+from heterodyne_nb.data.dataset import levels, live_bins, stack_bins
 
 __all__ = ["BinPicker"]
 

@@ -59,6 +59,11 @@ class ColourBar(Panel):
         asked = (self.session.bin, self.by.value, pair, self.log.value)
         if isinstance(self._drawn, tuple) and self._drawn[0] is ds and self._drawn[1] == asked:
             return
+        if "c2" not in ds:
+            self.canvas.clear("this run has no two-time map: its g₂ is beside it")
+            self._drawn = (ds, asked)
+            self.say("")
+            return
         limits: dict[str, Limits] = {"percentiles" if self.by.value == "percentiles" else "limits": pair}
         self.canvas.show(ds, bin=self.session.bin, log=self.log.value, **limits)
         self._drawn = (ds, asked)

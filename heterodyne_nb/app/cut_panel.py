@@ -106,9 +106,12 @@ class CutPanel(Panel):
     def draw(self) -> None:
         """Cut the map of the bin shown and draw g2, unless that is what is drawn."""
         ds, canvas = self.session.dataset, self.canvas
-        if ds is None or "c2" not in ds or self._adapting:
+        if ds is None or not {"c2", "g2"} & set(ds) or self._adapting:
             return
-        self.adapt()
+        for control in (self.kind, self.age, self.window):
+            control.disabled = "c2" not in ds
+        if "c2" in ds:
+            self.adapt()
         asked = (self.session.bin, canvas.age, canvas.width, canvas.cut, self.log_lag.value, self.page.theme)
         if self._drawn is not None and self._drawn[0] is ds and self._drawn[1] == asked:
             return
@@ -140,7 +143,8 @@ class CutPanel(Panel):
 def _cut_figure(
     ds: xr.Dataset, bin: int, age: float, width: float, cut: str, log_lag: bool, theme: str
 ) -> go.Figure:
-    figure = plots.g2_cuts(ds, bin=bin, ages=[age], width=width, cut=cut, theme=theme)
+    ages: dict[str, Any] = {"ages": [age], "width": width, "cut": cut} if "c2" in ds else {}
+    figure = plots.g2_cuts(ds, bin=bin, theme=theme, **ages)
     figure.update_layout(title=None, showlegend=False, margin={"l": 62, "r": 14, "t": 10, "b": 48})
     if not log_lag:
         figure.update_xaxes(type="linear", dtick=None, tickformat=None)

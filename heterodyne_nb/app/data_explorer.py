@@ -88,7 +88,9 @@ class DataExplorer(Panel):
 
     def _show_trace(self) -> None:
         ds = self.session.dataset
-        if ds is not None:
+        if ds is not None and not {"c2", "intensity"} & set(ds.variables):
+            self.strip.put({"trace": {}, "title": "", "bands": []})
+        elif ds is not None:
             compute = partial(drawn_trace, ds, bin=self.session.bin)
             self.traces.ask(compute, self.strip.put, at_once=not self.cut.figure.displayed, after=QUIET)
 

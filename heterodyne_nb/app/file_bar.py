@@ -10,7 +10,7 @@ import xarray as xr
 
 from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.data.bins import live_bins, stack_bins
+from heterodyne_nb.data.dataset import live_bins, stack_bins
 from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationError
 

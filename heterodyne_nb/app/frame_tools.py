@@ -174,7 +174,19 @@ class FrameTools(Panel):
     def _show(self) -> None:
         self._dismiss()
         ds, original = self.session.dataset, self.session.original
-        if ds is None or original is None:
+        frames = (
+            self.find,
+            self.numbers,
+            self.mask,
+            self.unmask,
+            self.first,
+            self.last,
+            self.crop,
+            self.uncrop,
+        )
+        for control in frames:
+            control.disabled = ds is not None and "t" not in ds.coords
+        if ds is None or original is None or "t" not in ds.coords:
             self.state.value = ""
             return
         (first, last), _ = frame_axis(ds)

@@ -139,6 +139,13 @@ class MapCanvas(anywidget.AnyWidget):
             self.limits, self.title = span, "log₁₀(c₂ − 1)" if log else "c₂"
             self.message = "" if np.isfinite(whole.values).any() else "no data in this bin"
 
+    def clear(self, message: str) -> None:
+        """Draw no map, and say why."""
+        self._read = None
+        with self.hold_sync():
+            self.base, self.detail, self.view, self.bands, self.offered = {}, {}, [], [], []
+            self.message = message
+
     @traitlets.observe("view")
     def _refine(self, change: dict[str, Any]) -> None:
         if self._read is not None and change["new"] and change["new"] != change["old"]:

@@ -123,7 +123,8 @@ class Overlay(Panel):
             self.draw()
             return
         result = self.session.preview(parameters)
-        chosen, times = one_bin(ds, bin=self.session.bin), np.asarray(ds["t"].values, float)
+        times = np.asarray(ds["t" if "t" in ds.coords else "tau"].values, float)
+        chosen = one_bin(ds, bin=self.session.bin)
         lines = {k: model_cut(result, chosen, window, tau, times).g2 for k, window, tau in self._cuts}
         for k, values in lines.items():
             figure.data[k].y = values

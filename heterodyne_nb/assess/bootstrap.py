@@ -36,7 +36,7 @@ from heterodyne_nb.result.derived_table import derived_draws
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.text.tables import Printed, Tabular
-from heterodyne_nb.uncertainty.delta import NORMAL_95
+from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.reweighting import Reweighting
 
 FloatArray = NDArray[np.float64]

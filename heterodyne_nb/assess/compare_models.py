@@ -34,10 +34,9 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.text.numbers import listed, number, value_with_error
 from heterodyne_nb.text.tables import Printed, Tabular
-from heterodyne_nb.uncertainty.clusters import corrected_meat
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
+from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat, whitening
 
 FloatArray = NDArray[np.float64]
 
@@ -147,10 +146,7 @@ def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) 
 def _trace(objective: Objective, theta: FloatArray) -> float:
     """tr(A⁻¹M) over the internal coordinates and the contrasts and offsets, corrected for what the fit took up."""
     tiles = Tiles.at(objective, theta, ERROR_CLUSTERS, local=objective.equations(theta))
-    scale = np.sqrt(np.maximum(np.diag(tiles.joint_matrix), 1e-300))
-    values, vectors = np.linalg.eigh(tiles.joint_matrix / np.outer(scale, scale))
-    kept = values > 1e-11 * values[-1]
-    white = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
+    white = whitening(tiles.joint_matrix)
     total = 0.0
     for b, scores in enumerate(tiles.joint_scores):
         acting, matrices = tiles.of_bin(b)
@@ -269,9 +265,9 @@ class ModelComparison(Tabular):
         at = names.index(self.chosen)
         told = [f"The data ask for {self.chosen}"]
         if at:
-            told.append(f"{_listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
+            told.append(f"{listed(names[:at])} {'leaves' if at == 1 else 'leave'} too much over")
         if at + 1 < len(names):
-            told.append(f"{_listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
+            told.append(f"{listed(names[at + 1 :])} {'is' if at + 2 == len(names) else 'are'} not justified")
         text = "; ".join(told) + "."
         for name in names:
             if not self.fits[name].success:
@@ -326,7 +322,3 @@ def _chosen(ds: xr.Dataset) -> xr.Dataset:
     if "held_out_fold" not in ds:
         return ds
     return ds.assign(held_out_gain=("mode", gain), held_out_gain_error=("mode", error))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective, residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -19,9 +19,9 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.text.tables import Printed, Tabular
-from heterodyne_nb.uncertainty.clusters import dyadic_meat
+from heterodyne_nb.uncertainty.covariance import dyadic_meat
+from heterodyne_nb.uncertainty.derived import Quantity, middle_targets
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-from heterodyne_nb.uncertainty.targets import Target, middle_targets
 
 FloatArray = NDArray[np.float64]
 
@@ -185,7 +185,7 @@ def _dataset(
     labels: list[str],
     member: NDArray[np.int64],
     tiles: Reweighting,
-    targets: list[Target],
+    targets: list[Quantity],
 ) -> xr.Dataset:
     whole = np.array([target.compute(tiles.theta) for target in targets])
     parted = np.array([[target.compute(row) for target in targets] for row in values])

@@ -33,9 +33,9 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.text.tables import Printed, Tabular
+from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS
+from heterodyne_nb.uncertainty.derived import Quantity, TargetName, target
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-from heterodyne_nb.uncertainty.targets import Target, TargetName, target
-from heterodyne_nb.uncertainty.uncertainty import ERROR_CLUSTERS
 
 FloatArray = NDArray[np.float64]
 
@@ -127,7 +127,7 @@ def profile(
 class Line:
     """Profile of one number: points in order, and how each end came about."""
 
-    target: Target
+    target: Quantity
     value: float
     stderr: float
     ratio: float
@@ -146,7 +146,7 @@ class _Held:
     The minimum with the spring is the constrained minimum at the value it reaches, so nothing is lost by the spring.
     """
 
-    def __init__(self, objective: Objective, target: Target, centre: float, width: float) -> None:
+    def __init__(self, objective: Objective, target: Quantity, centre: float, width: float) -> None:
         self.objective, self.target, self.centre, self.width = objective, target, centre, width
         self.parameter_names = objective.parameter_names
         self.to_internal, self.from_internal = objective.to_internal, objective.from_internal
@@ -175,7 +175,7 @@ class _Held:
 class _Walk:
     """Steps along one number, both ways from the optimum."""
 
-    def __init__(self, tiles: Reweighting, target: Target, strategy: GaussNewtonStrategy) -> None:
+    def __init__(self, tiles: Reweighting, target: Quantity, strategy: GaussNewtonStrategy) -> None:
         self.objective, self.target, self.strategy = tiles.objective, target, strategy
         self.theta, self.value = tiles.theta, target.compute(tiles.theta)
         self.base = self.objective(self.theta)

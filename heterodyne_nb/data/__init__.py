@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.data.accessor import XpcsAccessor
-from heterodyne_nb.data.bins import stack_bins, unstack_bins
 from heterodyne_nb.data.chunked import ChunkedDataProcessor
+from heterodyne_nb.data.dataset import make_dataset, stack_bins, unstack_bins
 from heterodyne_nb.data.formats.aps_legacy import write_aps_legacy
 from heterodyne_nb.data.formats.apsu import write_apsu
 from heterodyne_nb.data.formats.native import write_dataset
 from heterodyne_nb.data.formats.nxxpcs import write_nxxpcs
-from heterodyne_nb.data.lazy import LazyDataLoader
 from heterodyne_nb.data.memory import monitor_memory_usage
-from heterodyne_nb.data.model import make_dataset
-from heterodyne_nb.data.open import list_analyses, open_dataset
+from heterodyne_nb.data.open import LazyDataLoader, list_analyses, open_dataset
 from heterodyne_nb.data.quality import check_maps
 
 __all__ = [

@@ -13,16 +13,17 @@ __all__ = ["XpcsAccessor"]
 
 _VERBS: dict[str, str] = {
     "g2": "heterodyne_nb.data.cuts:g2_cuts",
-    "select": "heterodyne_nb.data.select:select",
-    "crop_frames": "heterodyne_nb.data.masks:crop_frames",
-    "mask_frames": "heterodyne_nb.data.masks:mask_frames",
-    "unmask": "heterodyne_nb.data.masks:unmask",
-    "merge_bins": "heterodyne_nb.data.merge:merge_bins",
+    "select": "heterodyne_nb.data.prepare:select",
+    "crop_frames": "heterodyne_nb.data.prepare:crop_frames",
+    "mask_frames": "heterodyne_nb.data.prepare:mask_frames",
+    "unmask": "heterodyne_nb.data.prepare:unmask",
+    "merge_bins": "heterodyne_nb.data.prepare:merge_bins",
     "estimate_sigma": "heterodyne_nb.data.sigma:estimate_sigma",
     "detect_bad_frames": "heterodyne_nb.data.sigma:detect_bad_frames",
     "fringe_spectrum": "heterodyne_nb.data.fringes:fringe_spectrum",
-    "stack_bins": "heterodyne_nb.data.bins:stack_bins",
-    "unstack_bins": "heterodyne_nb.data.bins:unstack_bins",
+    "stack_bins": "heterodyne_nb.data.dataset:stack_bins",
+    "unstack_bins": "heterodyne_nb.data.dataset:unstack_bins",
+    "metadata": "heterodyne_nb.data.dataset:metadata",
     "fit": "heterodyne_nb.fitting.fitting:fit",
     "explore": "heterodyne_nb.app.data_explorer:explore",
 }
@@ -73,7 +74,7 @@ class XpcsAccessor(_Verbs):
 
     ``ds.xpcs.g2(age=…, width=…, cut=…)``, ``.select``, ``.crop_frames``, ``.mask_frames``, ``.unmask``,
     ``.merge_bins``, ``.estimate_sigma``, ``.detect_bad_frames``, ``.fringe_spectrum``, ``.stack_bins``,
-    ``.unstack_bins``, ``.fit``, ``.explore`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the
+    ``.unstack_bins``, ``.metadata``, ``.fit``, ``.explore`` are the functions of :mod:`heterodyne_nb.data.prepare` and of the
     layers above with the dataset as first argument; ``.plot()``, ``.plot.c2``, ``.plot.g2``, … those of
     :mod:`heterodyne_nb.plots`.
     """

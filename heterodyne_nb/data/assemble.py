@@ -11,14 +11,12 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from heterodyne_nb.data.bins import grid_of
+from heterodyne_nb.data.dataset import ATTRS, IMAGES, grid_of, make_dataset, wrap_degrees
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
-from heterodyne_nb.data.model import ATTRS, IMAGES, make_dataset
+from heterodyne_nb.data.lazyarray import DatasetArray, TwoTimeArray
 from heterodyne_nb.data.quality import label_of, probe_map
-from heterodyne_nb.data.twotime_array import DatasetArray, TwoTimeArray
 from heterodyne_nb.data.units import check_q
-from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.dataset import ATTRS
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.errors import DataWarning, warn
 
@@ -107,17 +108,12 @@ def check_maps(ds: xr.Dataset) -> xr.Dataset:
         values = c2.values.copy()
         values[dead] = np.nan
         ds = ds.assign(c2=c2.copy(data=values))
-    return ds.assign(usable=(lead, usable & ~dead, usable_attrs()))
+    return ds.assign(usable=(lead, usable & ~dead, ATTRS["usable"]))
 
 
 def source_of(ds: xr.Dataset) -> str:
     """Name of the file a dataset came from, for messages."""
     return str(ds.attrs.get("source") or "dataset")
-
-
-def usable_attrs() -> dict[str, str]:
-    """Attributes of the ``usable`` variable."""
-    return {"long_name": "bin has a two-time map that varies and is not all NaN", "units": "1"}
 
 
 def _usable_array(ds: xr.Dataset, lead: tuple) -> np.ndarray:

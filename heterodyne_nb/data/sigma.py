@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.maps import bin_dims, each_map, need_c2, used_frames
-from heterodyne_nb.data.noise_fit import fit_noise
+from heterodyne_nb.data.dataset import bin_dims, each_map, need_c2, used_frames
+from heterodyne_nb.data.noise import fit_noise
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["detect_bad_frames", "estimate_sigma"]
@@ -40,7 +40,7 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
     -----
     σ is the root mean square, over the pixels off the diagonal, of the scatter that repeated measurements of
     the same sample would show: σ² = ⟨S s_ij + W + Σ a_m⟩, the variance of speckle, of what is white, and of
-    other noise, told from fringes, ageing and bad frames by :mod:`heterodyne_nb.data.noise_fit`. Of speckle
+    other noise, told from fringes, ageing and bad frames by :mod:`heterodyne_nb.data.noise`. Of speckle
     that lives long, only its short steps are seen: the rest follows from the measured correlation, and in a
     run of one lifetime about a tenth of σ is missing. What is frozen is no noise but part of the contrast.
     One map of 200 frames gives S to about 30 % where fringes drift. Therefore, where the dataset knows the

@@ -6,7 +6,8 @@ from heterodyne_nb.engine.frame_problem import FrameProblem, described, problem_
 from heterodyne_nb.engine.from_dataset import problem_from_dataset
 from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations
-from heterodyne_nb.engine.objective import Objective, OneTimeObjective, RobustObjective, residual_scale
+from heterodyne_nb.engine.objective import Objective, RobustObjective, residual_scale
+from heterodyne_nb.engine.one_time import OneTimeObjective
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import Weighting, products_at, tile_products_at
 from heterodyne_nb.engine.tiles import BLOCKS, Tiles, residual_record

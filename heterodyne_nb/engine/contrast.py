@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.optimize import nnls
 
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.parameters import ParameterTable
@@ -78,6 +78,21 @@ def _smooth_basis(member: FloatArray, phi: FloatArray) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
+def level_limits(table: ParameterTable, scale: Scale) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper limits (2,) of contrast and offset; those not stated are in the units of the data."""
+    settings = [table.contrast, table.offset]
+    shift = np.array([0.0, scale.baseline - 1.0])
+    given = np.array([s.given for s in settings])
+    ends = np.array([s.lower for s in settings]), np.array([s.upper for s in settings])
+    lower, upper = (np.where(given, end, scale.unit * (end + shift)) for end in ends)
+    return lower, upper
+
+
+def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
+    """(contrast, offset, -1) of every bin (B, 3): model less data from z = (…, M, 1, data)."""
+    return np.stack([contrast, offset, -np.ones_like(contrast)], axis=1)
+
+
 @dataclass(frozen=True)
 class Solution:
     """Contrast and offset that fit best for a given M.
@@ -101,8 +116,8 @@ class Solution:
 
     @property
     def inner(self) -> FloatArray:
-        """Residual of z = (…, M, 1, data) with its sign: (contrast, offset, -1) of every bin, (B, 3)."""
-        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
+        """See :func:`residual_of`, (B, 3)."""
+        return residual_of(self.contrast, self.offset)
 
     def share(self, cross: FloatArray) -> FloatArray:
         """Coefficients (n, …) by which contrast and offset answer; ``cross`` (…, n) products with other columns."""
@@ -139,13 +154,7 @@ class ContrastOffset:
         self.free = np.array([s.fixed is None for s in settings])
         self.design = design[:, :, np.repeat(self.free, half)]
         self.base = np.tile([0.0 if s.fixed is None else s.fixed for s in settings], (len(q), 1))
-        units = scale or Scale()
-        shift = np.array([0.0, units.baseline - 1.0])
-        given = np.array([s.given for s in settings])
-        self.lower, self.upper = (
-            np.where(given, ends, units.unit * (ends + shift))
-            for ends in (np.array([s.lower for s in settings]), np.array([s.upper for s in settings]))
-        )
+        self.lower, self.upper = level_limits(table, scale or Scale())
         self.separate = mode != "smooth_phi"
         self._priors = [
             (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / half)))

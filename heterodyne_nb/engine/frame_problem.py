@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.model import make_dataset
+from heterodyne_nb.data.dataset import make_dataset
 from heterodyne_nb.data.sigma import estimate_sigma
 from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.problem import Problem

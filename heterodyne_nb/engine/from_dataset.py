@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data import stack_bins
-from heterodyne_nb.data.bins import live_bins
+from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import Problem

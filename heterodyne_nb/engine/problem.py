@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -199,6 +200,10 @@ class OneTimeProblem(BinData):
         1/err² of the used entries, 0 for the others.
     q, phi : (B,)
         1/Å and degrees.
+    errors_known : bool
+        Whether the weights come from measured errors.
+    levels : mapping of str to LevelRequest
+        Of ``contrast`` and ``offset``, beyond what the table says.
     """
 
     model: Any
@@ -208,6 +213,8 @@ class OneTimeProblem(BinData):
     weight: FloatArray
     q: FloatArray
     phi: FloatArray
+    errors_known: bool = True
+    levels: Mapping[str, Any] = field(default_factory=dict)
     _what, _least = "lags", 2
 
     def __post_init__(self) -> None:
@@ -243,7 +250,9 @@ class OneTimeProblem(BinData):
     def subset(self, keep: NDArray[np.bool_]) -> OneTimeProblem:
         """See :meth:`BinData.subset`."""
         g2, weight, q, phi = (a[keep] for a in (self.g2, self.weight, self.q, self.phi))
-        return replace(self, g2=g2, weight=weight, q=q, phi=phi)
+        levels = {name: request.subset(keep) for name, request in self.levels.items()}
+        model = self.model.subset(keep) if hasattr(self.model, "subset") else self.model
+        return replace(self, model=model, g2=g2, weight=weight, q=q, phi=phi, levels=levels)
 
     def block_products(self, z: FloatArray, blocks: int) -> FloatArray:
         """Weighted sums of z zᵀ, z (B, R, K), over each block of lags, (B, blocks, R, R)."""

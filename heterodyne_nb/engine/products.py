@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.engine.columns import column_chunks, problem_columns
+from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
 from heterodyne_nb.engine.losses import get_loss
 from heterodyne_nb.engine.photons import PhotonData
@@ -36,11 +37,6 @@ class Weighting:
     loss: str = "linear"
     tuning: float = 1.0
     scale: float = 1.0
-
-    @property
-    def inner(self) -> FloatArray:
-        """Residual of z = (…, M, 1, data) with its sign, (B, 3)."""
-        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
 
 
 def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
@@ -138,7 +134,7 @@ def weighted_tiles(
     products, rho = tile_products_at(problem, theta, wanted, clusters, weighting)
     products = products / variance
     if weighting is not None and weighting.loss != "linear":
-        inner = weighting.inner
+        inner = residual_of(weighting.contrast, weighting.offset)
         products[..., -1, -1] += rho - np.einsum("bi,btij,bj->bt", inner, products[..., -3:, -3:], inner)
     return products
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.normal import NormalEquations, normal_equations
 from heterodyne_nb.engine.objective import Objective
 
@@ -140,7 +141,10 @@ class Tiles:
     @cached_property
     def joint_scores(self) -> FloatArray:
         """Scores of χ²/2 of every tile by the n coordinates and m coefficients of contrast and offset, (B, T, n + m)."""
-        return np.einsum("btij,bj->bti", self.products[:, :, :-1, -3:], self._residual) @ self.outer
+        return (
+            np.einsum("btij,bj->bti", self.products[:, :, :-1, -3:], residual_of(self.contrast, self.offset))
+            @ self.outer
+        )
 
     @cached_property
     def joint_matrix(self) -> FloatArray:
@@ -188,7 +192,7 @@ class Tiles:
             ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0 pixels)
             above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each block.
         """
-        problem, inner = self.objective.problem, -self._residual
+        problem, inner = self.objective.problem, -residual_of(self.contrast, self.offset)
         tail = self.products[:, :, -3:, -3:]
         count = np.rint(tail[:, :, 1, 1] * problem.sigma[:, None] ** 2)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -216,11 +220,6 @@ class Tiles:
         out = np.full((len(values), self.blocks, self.blocks), np.nan)
         out[:, *self.places] = values
         return out
-
-    @property
-    def _residual(self) -> FloatArray:
-        """Residual of z with its sign, (B, 3)."""
-        return np.stack([self.contrast, self.offset, -np.ones_like(self.contrast)], axis=1)
 
     @cached_property
     def _follow(self) -> FloatArray:

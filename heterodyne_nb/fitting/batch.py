@@ -10,7 +10,9 @@ import xarray as xr
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
-from heterodyne_nb.fitting.fitting import fit
+from heterodyne_nb.fitting.fitting import fit, parameter_table
+from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
@@ -63,17 +65,35 @@ def fit_batch(
         The dataset has no such dimension, or a setting is wrong.
     OptimizationError
         No part could be fitted.
+
+    Notes
+    -----
+    Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
     stop = stop or StopToken()
-    whole = not isinstance(workers, bool) and isinstance(workers, int) and workers >= 1
-    if not whole:
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
     sets = arguments.get("parameters")
+    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
+    unit = "s" if windows else str(known.get("units", ""))
+    cut = _parts(data, over, windows)
+    model = ModelFactory.create_model(mode)
+    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+        asked = parameter_table(model, arguments.get("parameters"))
+        whole = (
+            data
+            if isinstance(data, xr.Dataset)
+            and windows is None
+            and "g2" in data
+            and over in ("q", "phi", "bin")
+            else None
+        )
+        return one_time_batch(model, asked, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
     if isinstance(sets, list | tuple):
         del arguments["parameters"]
         jobs = {k: {"dataset": data, "parameters": one} for k, one in enumerate(sets)}
     else:
-        jobs = {label: {"dataset": part} for label, part in _parts(data, over, windows)}
+        jobs = {label: {"dataset": part} for label, part in cut}
     jobs = {label: {**job, "mode": mode, **arguments} for label, job in jobs.items()}
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
@@ -91,8 +111,6 @@ def fit_batch(
     failed |= {str(k): str(stop.reason) for k in jobs if k not in done and str(k) not in failed}
     if not done:
         raise OptimizationError(f"none of the {len(jobs)} fits succeeded", hint="; ".join(failed.values()))
-    known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
-    unit = "s" if windows else str(known.get("units", ""))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 

@@ -56,6 +56,10 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+        In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
+        ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
+        (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
+        :mod:`heterodyne_nb.models.one_time_scopes`.
     method : str or OptimizationStrategy
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or
         a strategy of one's own, made or as a class, whose ``optimize`` returns SciPy's OptimizeResult.
@@ -113,7 +117,7 @@ def fit(
         raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
-    table = parameter_table(model, parameters)
+        table = parameter_table(model, parameters)
     settings = FitRun.read(
         {
             "mode": mode,
@@ -135,7 +139,7 @@ def fit(
     record = {**settings.record(), **({} if asked is None else {"parameters": asked})}
     if model.one_time:
         curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
-        return fit_one_time(curves, model, table, settings, record)
+        return fit_one_time(curves, model, parameters, settings, record)
     return fit_two_time(dataset, model, table, settings, record)
 
 

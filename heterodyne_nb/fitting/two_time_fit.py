@@ -34,8 +34,8 @@ from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
-from heterodyne_nb.uncertainty.delta import curve_bands
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
+from heterodyne_nb.uncertainty.bands import curve_bands
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
 
 PULL = "errors by which the {} would pass its limit"
 _DYADIC = "dyadic cluster-robust (frames as clusters), corrected for the fit"

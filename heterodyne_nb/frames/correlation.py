@@ -10,8 +10,7 @@ import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.bins import unstack_bins
-from heterodyne_nb.data.model import ATTRS, make_dataset, time_coords
+from heterodyne_nb.data.dataset import ATTRS, make_dataset, time_coords, unstack_bins
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.maps import bin_map

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.data.masks import named_frames
-from heterodyne_nb.data.model import ATTRS
+from heterodyne_nb.data.dataset import ATTRS
+from heterodyne_nb.data.prepare import named_frames
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.frames.partition import Partition, as_partition
 from heterodyne_nb.frames.photons import Events, FloatArray, IntArray, Photons, collect

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.data.dataset import wrap_degrees
 from heterodyne_nb.data.formats import apsu, hdf
-from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
 FloatArray = NDArray[np.float64]

@@ -23,6 +23,7 @@ ROLES: dict[str, tuple[float, float]] = {
     "fraction": (0.0, 1.0),  # of the field
     "intensity_fraction": (0.0, 1.0),
     "relaxation_rate": (0.0, np.inf),
+    "frequency": (0.0, np.inf),  # rad/s
     "exponent": (-np.inf, np.inf),
     "other": (-np.inf, np.inf),
 }
@@ -138,6 +139,7 @@ class Curve:
             "transport": (0.02 / (q**2 * longest), 2.0 / (q**2 * shortest)),
             "velocity": (0.3 / (q * longest), np.pi / (q * shortest)),
             "relaxation_rate": (0.05 / longest, 2.0 / shortest),
+            "frequency": (0.3 / longest, np.pi / shortest),
             "exponent": (0.4, 2.0),
         }
         return ranges.get(self.role)

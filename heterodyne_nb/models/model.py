@@ -319,13 +319,104 @@ class SeparableModel(TwoTimeModel):
         """
 
 
+#: What a parameter of a one-time model is, by its unit, where the model does not say.
+_ROLES = {"1/s": "relaxation_rate", "rad/s": "frequency", "Å²/s": "transport", "Å/s": "velocity"}
+
+
+def curve_of(spec: ParameterSpec, place: int, direction: int | None = None) -> Curve:
+    """A parameter of a one-time model as a curve: what it is by its unit and name."""
+    role = _ROLES.get(spec.unit, "other")
+    if spec.name.startswith("alpha"):
+        role = "exponent"
+    elif spec.name.startswith("fraction"):
+        role = "intensity_fraction"
+    return Curve(
+        spec.name, spec.unit, role, (place,), "constant", direction=direction if role == "velocity" else None
+    )
+
+
 class OneTimeModel(Model):
-    """A model of the one-time correlation."""
+    """A model of the one-time correlation.
+
+    A model of one's own sets ``name`` and ``parameters`` and writes ``evaluate``; sums of decays and fringes need no
+    class (:class:`heterodyne_nb.models.one_time.FieldSum`).
+
+    Attributes
+    ----------
+    uses_q : bool
+        False where neither q nor phi enters the formula: all curves then share one set of shapes, which is faster.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heterodyne_nb.models import ModelFactory, OneTimeModel, ParameterSpec
+    >>> class Plateau(OneTimeModel):
+    ...     name = "plateau"
+    ...     parameters = (ParameterSpec("Gamma", "1/s", 1, 1e-9, 1e9, "rate"), ParameterSpec("p", "1", 0.1, 0, 1, "plateau"))
+    ...     def evaluate(self, values, tau, q, phi):
+    ...         return values[1] + (1 - values[1]) * np.exp(-2 * values[0] * tau)
+    >>> ModelFactory.register(Plateau)
+    'plateau'
+    >>> ModelFactory.unregister("plateau")
+    """
 
     one_time = True
+    uses_q: bool = True
 
-    @abstractmethod
+    def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
+        """M where the parameters differ from curve to curve.
+
+        Parameters
+        ----------
+        values : (p, …)
+            Published order; each entry broadcasts with the other arguments.
+        tau, q, phi : array
+            Lags in s (0 or more), 1/Å, degrees.
+        """
+        if type(self).correlation is OneTimeModel.correlation:
+            raise ConfigurationError(f"model {self.name!r} has no formula", expected="a method evaluate")
+        values, tau = np.asarray(values, float), np.asarray(tau, float)
+        shape = np.broadcast_shapes(values.shape[1:], tau.shape, np.shape(q), np.shape(phi))
+        tau, q, phi = (np.broadcast_to(a, shape) for a in (tau, q, phi))
+        same = values.reshape(len(values), -1)
+        if same.shape[1] == 1:
+            return self.correlation(same[:, 0], tau, q=q, phi=phi)
+        curves = np.broadcast_to(values, (len(values), *shape))[..., 0]  # alike along the lags
+        out = np.empty(shape)
+        for at in np.ndindex(*shape[:-1]):
+            out[at] = self.correlation(curves[(slice(None), *at)], tau[at], q=q[at], phi=phi[at])
+        return out
+
     def correlation(
         self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
     ) -> Any:
         """Normalised correlation M(tau) on the broadcast of tau (s), q (1/Å) and phi (degrees)."""
+        values = self.unpack(params)
+        tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (np.abs(tau), q, phi)))
+        return np.broadcast_to(np.asarray(self.evaluate(values, tau, q, phi), float), tau.shape)
+
+    def with_derivatives(self, values: Any, tau: Any, q: Any, phi: Any) -> tuple[FloatArray, FloatArray]:
+        """M and its derivatives by the parameters, the latter with a first axis of length p; by differences.
+
+        ``values`` (p, …) broadcast as in :meth:`evaluate`; where a step would pass a parameter's default bound it is
+        taken to the other side.
+        """
+        values = np.asarray(values, float)
+        m = np.asarray(self.evaluate(values, tau, q, phi), float)
+        slopes = np.empty((len(values), *m.shape))
+        for i, spec in enumerate(self.parameters):
+            size = 6e-6 * np.maximum(np.abs(values[i]), 1e-6 * min(spec.upper - spec.lower, 1e6))
+            high, low = values.copy(), values.copy()
+            high[i] = np.where(values[i] + size > spec.upper, values[i], values[i] + size)
+            low[i] = np.where(values[i] - size < spec.lower, values[i], values[i] - size)
+            change = np.asarray(self.evaluate(high, tau, q, phi)) - self.evaluate(low, tau, q, phi)
+            slopes[i] = change / (high[i] - low[i])
+        return m, slopes
+
+    def start_range(self, place: int, first: float, last: float, q: float) -> tuple[float, float] | None:
+        """Where start values of a parameter are looked for, for lags from ``first`` to ``last`` (s) at ``q`` (1/Å)."""
+        if place in self.directions:
+            return -90.0, 90.0
+        declared = {curve.parameters[0]: curve for curve in self.curve_specs if curve.parameters}
+        curve = declared.get(place) or curve_of(self.parameters[place], place)
+        return curve.start_range(max(q, 1e-12), first, last)

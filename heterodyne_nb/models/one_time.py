@@ -1,10 +1,13 @@
-"""One-time models: heterodyne at equilibrium (Eq. S-98), the stretched exponential (KWW), and both heterodyne models
-as one function of lag, ``heterodyne_model``.
+"""One-time models: M(tau) = |g1(tau)|², g1 a sum of decays, some of them times a fringe; and ``heterodyne_model``.
+
+Heterodyne at equilibrium (Eq. S-98) and the stretched exponential (KWW) have a formula of their own; the others, and
+those of a user, are put together from components by :class:`FieldSum`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.heterodyne import HeterodyneModel
-from heterodyne_nb.models.model import OneTimeModel, Parameters, numbers
-from heterodyne_nb.models.parameters import PARAMETERS
-from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
+from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
+from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
+
+FloatArray = NDArray[np.float64]
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -37,13 +42,10 @@ class HeterodyneEquilibriumModel(OneTimeModel):
     )
     field_components = ("ref", "sample")
 
-    def correlation(
-        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
-    ) -> Any:
-        """See :meth:`OneTimeModel.correlation`; ``fraction`` is the intensity fraction of the sample."""
-        x, j_ref, j_sample, v, phi0 = self.unpack(params)
-        tau, q = np.abs(np.asarray(tau, float)), np.asarray(q, float)
-        kappa = q * np.cos(np.radians(phi0 - np.asarray(phi, float)))
+    def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
+        """See :meth:`OneTimeModel.evaluate`; ``fraction`` is the intensity fraction of the sample."""
+        x, j_ref, j_sample, v, phi0 = values
+        kappa = q * np.cos(np.radians(phi0 - phi))
         return (
             (1 - x) ** 2 * np.exp(-(q**2) * j_ref * tau)
             + x**2 * np.exp(-(q**2) * j_sample * tau)
@@ -56,18 +58,237 @@ class KWWModel(OneTimeModel):
 
     name = "kww"
     parameters = PARAMETERS["kww"]
+    uses_q = False
     curve_specs = (
         Curve("Gamma", "1/s", "relaxation_rate", (0,), "constant"),
         Curve("alpha", "1", "exponent", (1,), "constant"),
     )
 
-    def correlation(
-        self, params: Parameters, tau: ArrayLike, *, q: ArrayLike = 0.0, phi: ArrayLike = 0.0
-    ) -> Any:
-        """See :meth:`OneTimeModel.correlation`; ``q`` and ``phi`` only broadcast."""
-        gamma, alpha = self.unpack(params)
-        tau, q, phi = np.broadcast_arrays(np.abs(np.asarray(tau, float)), q, phi)
+    def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
+        """See :meth:`OneTimeModel.evaluate`."""
+        gamma, alpha = values
         return np.exp(-2.0 * (gamma * tau) ** alpha)
+
+    def with_derivatives(self, values: Any, tau: Any, q: Any, phi: Any) -> tuple[FloatArray, FloatArray]:
+        """See :meth:`OneTimeModel.with_derivatives`."""
+        gamma, alpha = values
+        log = np.log(np.maximum(gamma * tau, 1e-300))
+        power = np.exp(np.minimum(alpha * log, 700.0))
+        m = np.exp(-2.0 * power)
+        by_power = -2.0 * power * m
+        return m, np.stack([by_power * alpha / gamma, by_power * log])
+
+
+class CompressedModel(KWWModel):
+    """The same with alpha of 1 or more."""
+
+    name = "compressed_exponential"
+    parameters = PARAMETERS["compressed_exponential"]
+
+
+Part = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A piece of a model: parameters of its own, and a function of them.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(tau, q, phi, *values)``; arrays broadcast. Of a decay: the field correlation, 1 at lag 0. Of a
+        fringe: its phase in radians. Of an envelope: what M is multiplied by.
+    parameters : tuple of ParameterSpec
+    uses_q : bool
+        Whether q or phi enter.
+    """
+
+    function: Part
+    parameters: tuple[ParameterSpec, ...]
+    uses_q: bool = False
+
+
+@dataclass(frozen=True)
+class Component:
+    """A decay of the field with its share of the intensity, and the fringe of its motion if it moves.
+
+    Attributes
+    ----------
+    decay : Factor
+    fringe : Factor, optional
+    fraction : ParameterSpec, optional
+        Of all components but the last, which has the rest.
+    """
+
+    decay: Factor
+    fringe: Factor | None = None
+    fraction: ParameterSpec | None = None
+
+
+class FieldSum(OneTimeModel):
+    """M = |sum_n x_n g_n(tau) exp(i phase_n(tau))|² · envelope: decays, fringes and a factor in one model.
+
+    The intensity fractions x_n sum to 1: the last component has what the others leave.
+
+    Parameters
+    ----------
+    name : str
+    components : sequence of Component
+    envelope : Factor, optional
+        Multiplies M, for instance the sinc² of shear.
+    starts : dict, optional
+        Ranges of start values where the rule of the unit does not do.
+
+    Examples
+    --------
+    A stretched decay beside an oscillating one:
+
+    >>> from heterodyne_nb.models import ModelFactory, one_time as ot
+    >>> moving = ot.Component(ot.exponential("_sample"), ot.frequency(), ot.share("_sample"))
+    >>> name = ModelFactory.register(ot.FieldSum("my_fringes", [moving, ot.Component(ot.stretched("_ref"))]))
+    >>> ModelFactory.create_model(name).parameter_names
+    ('Gamma_sample', 'omega', 'Gamma_ref', 'alpha_ref', 'fraction_sample')
+    >>> ModelFactory.unregister(name)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        components: Sequence[Component],
+        envelope: Factor | None = None,
+        starts: dict[str, tuple[float, float]] | None = None,
+    ) -> None:
+        self.name, self.components, self.envelope = name, tuple(components), envelope
+        factors = [f for c in components for f in (c.decay, c.fringe) if f] + [f for f in (envelope,) if f]
+        specs = [spec for factor in factors for spec in factor.parameters]
+        specs += [c.fraction or share(f"_{k + 1}") for k, c in enumerate(components[:-1])]
+        self.parameters = PARAMETERS.get(name, tuple(specs))
+        self.uses_q = any(f.uses_q for f in factors)
+        names = [spec.name for spec in specs]
+        direction = names.index("phi0") if "phi0" in names else None
+        curves = [curve_of(spec, i, direction) for i, spec in enumerate(specs) if spec.unit != "deg"]
+        self.curve_specs = tuple(replace(c, start=(starts or {}).get(c.name)) for c in curves)
+        self.symmetries: tuple[Symmetry, ...] = (HalfTurn(),) if direction is not None else ()
+        if "Gamma_slow" in names and "fraction_fast" in names:
+            pairs = [(n, n.replace("_slow", "_fast")) for n in names if n.endswith("_slow")]
+            self.symmetries = (Swap(tuple(pairs), complement="fraction_fast", larger="Gamma_fast"),)
+
+    def evaluate(self, values: Any, tau: Any, q: Any, phi: Any) -> Any:
+        """See :meth:`OneTimeModel.evaluate`."""
+        given = iter(values)
+
+        def taken(factor: Factor) -> Any:
+            return factor.function(tau, q, phi, *(next(given) for _ in factor.parameters))
+
+        fields = [(taken(c.decay), taken(c.fringe) if c.fringe else None) for c in self.components]
+        envelope = taken(self.envelope) if self.envelope else 1.0
+        fractions = list(given)
+        fractions.append(1.0 - sum(fractions))
+        real, imaginary = 0.0, 0.0
+        for x, (decay, phase) in zip(fractions, fields, strict=True):
+            field = x * decay
+            real = real + (field if phase is None else field * np.cos(phase))
+            imaginary = imaginary if phase is None else imaginary + field * np.sin(phase)
+        return (real**2 + imaginary**2) * envelope
+
+
+def exponential(suffix: str = "") -> Factor:
+    """g = exp(-Gamma tau)."""
+    return Factor(lambda tau, q, phi, gamma: np.exp(-gamma * tau), (rate(suffix),))
+
+
+def stretched(suffix: str = "") -> Factor:
+    """g = exp(-(Gamma tau)^alpha)."""
+    return Factor(
+        lambda tau, q, phi, gamma, alpha: np.exp(-((gamma * tau) ** alpha)), (rate(suffix), exponent(suffix))
+    )
+
+
+def gaussian(suffix: str = "") -> Factor:
+    """g = exp(-(Gamma tau)²): ballistic motion."""
+    return Factor(lambda tau, q, phi, gamma: np.exp(-((gamma * tau) ** 2)), (rate(suffix),))
+
+
+def cumulants(order: int) -> Factor:
+    """g = exp(-x) (1 + P x²/2 - S x³/6), x = Gamma tau; Frisken, Appl. Opt. 40 (2001) 4087, P and S over Gamma², Gamma³."""
+
+    def field(tau: Any, q: Any, phi: Any, gamma: Any, spread: Any, skew: Any = 0.0) -> Any:
+        x = gamma * tau
+        return np.exp(-x) * (1.0 + spread * x**2 / 2.0 - skew * x**3 / 6.0)
+
+    return Factor(field, PARAMETERS[f"cumulants_{order}"])
+
+
+def diffusion(suffix: str = "") -> Factor:
+    """g = exp(-½ q² J tau), J in Å²/s: the transport coefficient of the two-time models."""
+    spec = ParameterSpec(f"J{suffix}", "Å²/s", 1000.0, 0.0, 1e9, "transport coefficient, J = 2 D")
+    return Factor(lambda tau, q, phi, j: np.exp(-0.5 * q**2 * j * tau), (spec,), uses_q=True)
+
+
+def static() -> Factor:
+    """g = 1: light of what does not move."""
+    return Factor(lambda tau, q, phi: np.ones_like(tau), ())
+
+
+def frequency(suffix: str = "") -> Factor:
+    """Phase omega tau."""
+    return Factor(lambda tau, q, phi, omega: omega * tau, (_spec("oscillating", "omega", suffix),))
+
+
+def flow(suffix: str = "") -> Factor:
+    """Phase q cos(phi0 - phi) v tau."""
+    specs = (_spec("heterodyne_equilibrium", "v", suffix), _spec("heterodyne_equilibrium", "phi0", suffix))
+    return Factor(
+        lambda tau, q, phi, v, phi0: q * np.cos(np.radians(phi0 - phi)) * v * tau, specs, uses_q=True
+    )
+
+
+def shear() -> Factor:
+    """Envelope [sin x / x]², x = ½ q dv cos(phi0 - phi) tau; Fluerasu et al. and Busch et al. (2008), dv = shear rate · gap."""
+
+    def factor(tau: Any, q: Any, phi: Any, dv: Any, phi0: Any) -> Any:
+        return np.sinc(0.5 * q * dv * np.cos(np.radians(phi0 - phi)) * tau / np.pi) ** 2
+
+    return Factor(factor, PARAMETERS["laminar_sinc2"][1:], uses_q=True)
+
+
+def _spec(mode: str, name: str, suffix: str) -> ParameterSpec:
+    (found,) = (spec for spec in PARAMETERS[mode] if spec.name == name)
+    return replace(found, name=f"{name}{suffix}")
+
+
+def built_in() -> dict[str, Callable[[], OneTimeModel]]:
+    """The one-time models by mode."""
+    fast = share("_fast")
+    return {
+        "heterodyne_equilibrium": HeterodyneEquilibriumModel,
+        "kww": KWWModel,
+        "compressed_exponential": CompressedModel,
+        "single_exponential": lambda: FieldSum("single_exponential", [Component(exponential())]),
+        "ballistic": lambda: FieldSum("ballistic", [Component(gaussian())]),
+        "double_exponential": lambda: FieldSum(
+            "double_exponential",
+            [Component(exponential("_fast"), fraction=fast), Component(exponential("_slow"))],
+        ),
+        "double_stretched": lambda: FieldSum(
+            "double_stretched", [Component(stretched("_fast"), fraction=fast), Component(stretched("_slow"))]
+        ),
+        "cumulants_2": lambda: FieldSum("cumulants_2", [Component(cumulants(2))]),
+        "cumulants_3": lambda: FieldSum(
+            "cumulants_3", [Component(cumulants(3))], starts={"skew": (-0.1, 0.1)}
+        ),
+        "partial_siegert": lambda: FieldSum(
+            "partial_siegert", [Component(stretched(), fraction=share()), Component(static())]
+        ),
+        "oscillating": lambda: FieldSum(
+            "oscillating",
+            [
+                Component(exponential("_sample"), frequency(), share("_sample")),
+                Component(exponential("_ref")),
+            ],
+        ),
+        "laminar_sinc2": lambda: FieldSum("laminar_sinc2", [Component(exponential())], shear()),
+    }
 
 
 def heterodyne_model(

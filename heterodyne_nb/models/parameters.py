@@ -66,10 +66,34 @@ _EQUILIBRIUM = (
     ParameterSpec("v", _V, 1e3, 0.0, 1e6, "mean velocity of the sample against the reference"),
     _PHI0,
 )
-_KWW = (
-    ParameterSpec("Gamma", _RATE, 1.0, 1e-9, 1e9, "relaxation rate"),
-    ParameterSpec("alpha", "1", 1.0, 0.05, 3.0, "stretching exponent of exp(-2 (Gamma tau)^alpha)"),
+
+
+def rate(suffix: str = "", what: str = "relaxation rate") -> ParameterSpec:
+    """A rate Gamma of a field that decays as exp(-Gamma tau)."""
+    return ParameterSpec(f"Gamma{suffix}", _RATE, 1.0, 1e-9, 1e9, what)
+
+
+def exponent(
+    suffix: str = "", lower: float = 0.05, upper: float = 3.0, default: float = 1.0
+) -> ParameterSpec:
+    """The exponent of a stretched (below 1) or compressed (above 1) decay."""
+    return ParameterSpec(
+        f"alpha{suffix}", "1", default, lower, upper, "stretching exponent of exp(-2 (Gamma tau)^alpha)"
+    )
+
+
+def share(suffix: str = "", what: str = "share of the first decay in the intensity") -> ParameterSpec:
+    """The intensity fraction of a component."""
+    return ParameterSpec(f"fraction{suffix}", "1", 0.5, 0.0, 1.0, what)
+
+
+_CUMULANTS = (
+    rate(what="mean relaxation rate (first cumulant)"),
+    ParameterSpec("polydispersity", "1", 0.1, 0.0, 2.0, "second cumulant over the squared rate, mu2/Gamma^2"),
+    ParameterSpec("skew", "1", 0.0, -5.0, 5.0, "third cumulant over the cubed rate, mu3/Gamma^3"),
 )
+_FAST_SLOW = rate("_fast", "rate of the faster decay"), rate("_slow", "rate of the slower decay")
+_FRACTION_FAST = share("_fast", "share of the faster decay in the field correlation")
 
 #: Published parameters by analysis mode.
 PARAMETERS: dict[str, tuple[ParameterSpec, ...]] = {
@@ -78,7 +102,34 @@ PARAMETERS: dict[str, tuple[ParameterSpec, ...]] = {
     "laminar_flow": _LAMINAR,
     "heterodyne": _HETERODYNE,
     "heterodyne_equilibrium": _EQUILIBRIUM,
-    "kww": _KWW,
+    "kww": (rate(), exponent()),
+    "single_exponential": (rate(),),
+    "double_exponential": (*_FAST_SLOW, _FRACTION_FAST),
+    "double_stretched": (
+        _FAST_SLOW[0],
+        exponent("_fast"),
+        _FAST_SLOW[1],
+        exponent("_slow"),
+        _FRACTION_FAST,
+    ),
+    "compressed_exponential": (rate(), exponent(lower=1.0, default=1.5)),
+    "ballistic": (rate(),),
+    "cumulants_2": _CUMULANTS[:2],
+    "cumulants_3": _CUMULANTS,
+    "partial_siegert": (rate(), exponent(), share(what="share of the light that fluctuates")),
+    "oscillating": (
+        rate("_sample", "rate of the moving component"),
+        ParameterSpec(
+            "omega", "rad/s", 1.0, 0.0, 1e9, "angular frequency of the fringes, q v cos(phi0 - phi)"
+        ),
+        rate("_ref", "rate of the reference"),
+        share("_sample", "intensity fraction of the moving component"),
+    ),
+    "laminar_sinc2": (
+        rate(),
+        ParameterSpec("dv", _V, 1e3, 0.0, 1e9, "difference of velocity across the beam, shear rate x gap"),
+        _PHI0,
+    ),
 }
 
 #: Other packages' names for the same quantities.

@@ -110,7 +110,7 @@ class _PluginCheck:
         self.curve_specs, self.symmetries = plugin.curve_specs, plugin.symmetries
         _declared(self)
 
-    def evaluate(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
+    def answer(self, argument: Any, values: Any, q: Any, phi: Any, shape: tuple[int, ...]) -> FloatArray:
         try:
             result = np.asarray(self.plugin.compute_correlation(argument, values, q, phi), float)
         except Exception as error:
@@ -132,7 +132,7 @@ class PluginTwoTimeModel(_PluginCheck, TwoTimeModel):
     def correlation(self, params, t1, t2, *, q, phi=0.0, gap=None):
         """See :meth:`TwoTimeModel.correlation`."""
         t1, t2, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (t1, t2, q, phi)))
-        return self.evaluate((t1, t2), self.unpack(params), q, phi, t1.shape)
+        return self.answer((t1, t2), self.unpack(params), q, phi, t1.shape)
 
 
 class PluginOneTimeModel(_PluginCheck, OneTimeModel):
@@ -141,7 +141,7 @@ class PluginOneTimeModel(_PluginCheck, OneTimeModel):
     def correlation(self, params, tau, *, q=0.0, phi=0.0):
         """See :meth:`OneTimeModel.correlation`."""
         tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (tau, q, phi)))
-        return self.evaluate(tau, self.unpack(params), q, phi, tau.shape)
+        return self.answer(tau, self.unpack(params), q, phi, tau.shape)
 
 
 def adapt_plugin(plugin: ModelPlugin | Model, parameters: PluginParameters | None = None) -> Model:

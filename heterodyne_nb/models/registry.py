@@ -13,7 +13,7 @@ from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
 from heterodyne_nb.models.model import Model
 from heterodyne_nb.models.multicomponent import MulticomponentModel
-from heterodyne_nb.models.one_time import HeterodyneEquilibriumModel, KWWModel
+from heterodyne_nb.models.one_time import built_in
 from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
 from heterodyne_nb.models.plugin_parameters import PluginParameters
 from heterodyne_nb.options import MODES
@@ -26,8 +26,7 @@ _BUILT_IN: dict[str, Callable[[], Model]] = {
     "static_anisotropic": lambda: StaticModel("static_anisotropic"),
     "laminar_flow": LaminarFlowModel,
     "heterodyne": HeterodyneModel,
-    "heterodyne_equilibrium": HeterodyneEquilibriumModel,
-    "kww": KWWModel,
+    **built_in(),
     **{f"multicomponent_{n}": lambda n=n: MulticomponentModel(n) for n in range(2, 7)},  # type: ignore[misc]
 }
 _registered: dict[str, Callable[[], Model]] = {}

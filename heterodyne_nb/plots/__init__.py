@@ -13,6 +13,7 @@ from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png
 from heterodyne_nb.plots.fringes import dispersion, fringe_spectrum, velocity_polar
 from heterodyne_nb.plots.maps import MapView, c2, map_view, reduce_map
+from heterodyne_nb.plots.one_time import g2_grid, one_time_parameters, one_time_table
 from heterodyne_nb.plots.paper import for_paper
 from heterodyne_nb.plots.quality import chi2_by_angle, chi2_by_tile, convergence, correlation, intensity
 from heterodyne_nb.plots.report import report
@@ -44,6 +45,7 @@ __all__ = [
     "for_paper",
     "fringe_spectrum",
     "g2_cuts",
+    "g2_grid",
     "goodness_of_fit",
     "identifiability",
     "intensity",
@@ -51,6 +53,8 @@ __all__ = [
     "keep_stills",
     "map_view",
     "model_comparison",
+    "one_time_parameters",
+    "one_time_table",
     "parameters_against",
     "profile",
     "radius_path",

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models import ModelFactory, SeparableModel
+from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.plots.maps import blank, reduce_strips
 from heterodyne_nb.plots.select import Bin, frame_step, one_bin
-from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
+from heterodyne_nb.result.record import model_of
+from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 
 #: Pixels of a model computed at once.
 _COMPUTED_PIXELS = 1_000_000
@@ -53,7 +54,7 @@ class BinModel:
         ConfigurationError
             If the fit has no such bin.
         """
-        model = ModelFactory.create_model(result.mode)
+        model = model_of(result.dataset)
         here = one_bin(result.dataset, q=chosen.q, phi=chosen.phi)
         contrast, offset = (float(result.dataset[name].isel(here.place)) for name in ("contrast", "offset"))
         values = np.array([result.values[name] for name in model.parameter_names])

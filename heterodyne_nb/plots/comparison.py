@@ -23,6 +23,7 @@ from heterodyne_nb.plots.maps import (
     read_map,
     reduction_note,
 )
+from heterodyne_nb.plots.one_time import g2_comparison
 from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
 #: Frames along the side of the middle of a map that its noise is estimated from.
@@ -46,7 +47,7 @@ def comparison(
     max_size: int = 400,
     theme: str = "light",
 ) -> go.Figure:
-    """Data | model | (data - model) / sigma of one bin, the three maps zooming together.
+    """Data | model | (data - model) / sigma of one bin, the three maps zooming together; of a one-time fit g2.
 
     Parameters
     ----------
@@ -69,8 +70,10 @@ def comparison(
     ConfigurationError
         If there is no such bin, or more than one.
     """
-    need(dataset, "c2", "data against model")
     fit_result(result)
+    if "t" not in result.dataset and "g2" in dataset:  # one-time
+        return g2_comparison(dataset, result, q=q, phi=phi, bin=bin, theme=theme)
+    need(dataset, "c2", "data against model")
     chosen = one_bin(dataset, q=q, phi=phi, bin=bin)
     data, model = paired_maps(dataset, result, chosen, max_size)
     noise = pixel_noise(dataset, chosen)

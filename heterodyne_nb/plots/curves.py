@@ -267,7 +267,7 @@ def _curve_panels(
         cols=columns,
         shared_xaxes="all",
         subplot_titles=[_TITLES.get(name, name) for name in names],
-        horizontal_spacing=0.18 if any(name.startswith("gamma_dot") for name in names) else 0.12,  # 1.5×10⁻⁴
+        horizontal_spacing=0.18 if any(units[name] == "1/s" for name in names) else 0.12,  # 1.5×10⁻⁴
         vertical_spacing=0.14 if rows > 1 else 0.0,
     )
     for name in names:

@@ -179,7 +179,10 @@ def _points(one: Cut, label: str, colour: str, group: str) -> go.Scatter:
 def _add_model(
     figure: go.Figure, dataset: xr.Dataset, result: Any, chosen: Bin, one: Cut, colour: str, group: str
 ) -> None:
-    times = np.asarray((dataset if "t" in dataset.coords else result.dataset)["t"].values, dtype=float)
+    timed = next(
+        (one for one in (dataset, result.dataset) if "t" in one.coords), None
+    )  # g2 alone has lags only
+    times = np.asarray((dataset["tau"] if timed is None else timed["t"]).values, dtype=float)
     between = np.geomspace(one.tau[0], one.tau[-1], _SMOOTH)
     fitted = model_cut(result, chosen, one.window, np.union1d(one.tau, between), times)
     shaded = canvas.band(fitted.tau, fitted.lower, fitted.upper, colour=colour, name="95 % band", group=group)

@@ -12,6 +12,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import Choice, all_bins, need, one_bin
+from heterodyne_nb.result.record import model_of
 
 _MOST_ROWS = 400
 _DECADES = 4.0
@@ -317,15 +318,23 @@ def fringes_of(frequencies: xr.Dataset, t: float | None = None) -> tuple[list[Fr
 
 def flow_of(result: Any, t: float | None) -> Flow:
     """Velocity and direction of a result, in the middle of the run unless a time is given."""
-    if "v" in result.curve_names:
-        times = np.asarray(result.dataset["t"].values, dtype=float)
-        when = float((times[0] + times[-1]) / 2) if t is None else float(t)
-        speed = float(np.interp(when, times, np.asarray(result.dataset["v"].values, dtype=float)))
-    elif "v" in result.values:
-        when, speed = float("nan"), float(result.values["v"])
-    else:
+    curve = flow_curve(result)
+    if curve is None:
         raise ConfigurationError(f"a {result.mode} result has no velocity", where="result")
-    return Flow(when, speed, float(result.values["phi0"]))
+    values = result.dataset["parameters"].values
+    direction = float(values[curve.direction])
+    if curve.name not in result.curve_names:
+        return Flow(float("nan"), curve.at(values, 1.0), direction)
+    times = np.asarray(result.dataset["t"].values, dtype=float)
+    when = float((times[0] + times[-1]) / 2) if t is None else float(t)
+    speed = float(np.interp(when, times, np.asarray(result.dataset[curve.name].values, dtype=float)))
+    return Flow(when, speed, direction)
+
+
+def flow_curve(result: Any) -> Any:
+    """The velocity of a result whose model has one, with its direction; None for other models."""
+    flows = model_of(result.dataset).of_role("velocity")
+    return flows[0] if len(flows) == 1 and flows[0].direction is not None else None
 
 
 def _measured(frequencies: xr.Dataset, t: float | None) -> xr.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from heterodyne_nb.data.bins import levels
+from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import residual_record
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.fitting.same_fit import objective_of, optimum

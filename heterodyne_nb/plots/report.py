@@ -21,7 +21,7 @@ from heterodyne_nb.plots.comparison import comparison
 from heterodyne_nb.plots.curves import curves
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import TOOLBAR
-from heterodyne_nb.plots.fringes import velocity_polar
+from heterodyne_nb.plots.fringes import flow_curve, velocity_polar
 from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation, intensity
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
@@ -206,7 +206,7 @@ def _plan(result: Any, dataset: xr.Dataset | None, theme: str) -> Iterator[tuple
             lambda: convergence(result, theme=theme),
         ],
     )
-    if "v" in {*result.curve_names, *result.parameter_names}:
+    if flow_curve(result) is not None:
         yield "Fringes", [lambda: velocity_polar(result=result, theme=theme)]
 
 

@@ -14,7 +14,6 @@ from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.select import need, not_a
 from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.uncertainty.identifiability import Direction, Identifiability
-from heterodyne_nb.uncertainty.identifiability_words import headline
 
 #: Kind of a combination of parameters: its words, symbol, and colour.
 _KINDS = {
@@ -102,7 +101,7 @@ def _in_words(found: Identifiability) -> str:
     lines = [f"{_KINDS[d.kind][0]}: {d.text}" for d in open_ones[:_SAID]]
     if len(open_ones) > _SAID:
         lines.append(f"… and {len(open_ones) - _SAID} more")
-    return "<br>".join([headline(found.names, found.directions), *lines])
+    return "<br>".join([found.headline(), *lines])
 
 
 def _weights(found: Identifiability, rows: list[str], theme: str) -> go.Heatmap:

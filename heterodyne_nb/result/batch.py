@@ -21,6 +21,7 @@ FLAG_COLUMNS = {
     "not_converged": ("not_converged",),
     "poor_chi2": ("poor_chi2", "small_chi2", "poor_bins"),
     "ambiguous": ("several_answers", "contrast_limit", "loose_contrast", "no_contrast"),
+    "outside_window": ("no_decay", "not_decayed", "decayed_early"),
     "unidentified": ("not_determined",),
 }
 
@@ -50,8 +51,8 @@ def batch_table(
     xarray.Dataset
         ``parameters(coord, parameter)``, ``stderr``, ``status``; ``unit(parameter)``;
         ``chi2_reduced(coord)``, ``success``, ``n_data``, ``message``; the trust flags ``bounds_hit``,
-        ``not_converged``, ``poor_chi2``, ``ambiguous``, ``unidentified`` (True: cause for doubt), ``trusted``
-        (none of the first four), and ``flags`` in words; ``contrast`` and ``offset``, mean over bins. Of models with curves in time also each curve with its band,
+        ``not_converged``, ``poor_chi2``, ``ambiguous``, ``outside_window``, ``unidentified`` (True: cause for doubt),
+        ``trusted`` (none but the last), and ``flags`` in words; ``contrast`` and ``offset``, mean over bins. Of models with curves in time also each curve with its band,
         ``v(coord, t)``, ``v_lower``, ``v_upper``; NaN at the times a fit does not cover.
 
     Raises
@@ -114,9 +115,7 @@ def _flags(rows: list[xr.Dataset], coord: str) -> dict[str, Any]:
     columns: dict[str, Any] = {
         name: (coord, [bool(one & set(meant)) for one in codes]) for name, meant in FLAG_COLUMNS.items()
     }
-    doubts = np.array(
-        [columns[name][1] for name in ("bounds_hit", "not_converged", "poor_chi2", "ambiguous")]
-    )
+    doubts = np.array([columns[name][1] for name in FLAG_COLUMNS if name != "unidentified"])
     columns["trusted"] = (coord, ~doubts.any(axis=0))
     columns["flags"] = (coord, [" ".join(flag.text for flag in flags) for flags in found])
     return columns

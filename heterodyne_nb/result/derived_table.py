@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.text.html import page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
+from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 from heterodyne_nb.uncertainty.derived import fringe_counts, fringe_rates, has_fringes, quantities_of
 
 FloatArray = NDArray[np.float64]

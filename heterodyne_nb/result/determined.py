@@ -11,7 +11,7 @@ from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.result.record import model_of
 from heterodyne_nb.result.solutions import in_words
 from heterodyne_nb.text.numbers import value_with_error
-from heterodyne_nb.uncertainty.delta import NORMAL_95
+from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.derived_table import derived_quantities
 from heterodyne_nb.result.determined import of_result
@@ -172,7 +171,7 @@ class FitResult(ResultValues):
         OptimizationError
             Neither `covariance` nor `stderr` is given, or a part has the wrong shape.
         """
-        model = ModelFactory.create_model(self.mode)
+        model = record.model_of(self._dataset)
         dataset = record.with_errors(self._dataset, model, stderr, status, covariance, bands)
         return FitResult(dataset.assign_attrs(uncertainty=uncertainty))
 
@@ -186,7 +185,7 @@ class FitResult(ResultValues):
         """
         ds = self._dataset
         return derived_quantities(
-            ModelFactory.create_model(self.mode),
+            record.model_of(ds),
             ds["parameters"].values,
             ds["covariance"].values if "covariance" in ds else None,
             ds["t"].values if "t" in ds else None,
@@ -257,7 +256,7 @@ class FitResult(ResultValues):
         if t is None and "t" not in self._dataset:
             raise ConfigurationError("the result keeps no times", hint="pass t, in s")
         times = self._dataset["t"].values if t is None else np.asarray(t, dtype=float)
-        model = ModelFactory.create_model(self.mode)
+        model = record.model_of(self._dataset)
         one = self._dataset.isel(bin=place)
         return maps.model_map(model, self._dataset["parameters"].values, one, times, self.gap)
 

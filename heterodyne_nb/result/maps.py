@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.select import select
+from heterodyne_nb.data.prepare import select
 from heterodyne_nb.errors import ConfigurationError
 
 #: Rows of a map evaluated at a time: the temporaries stay small whatever the map.

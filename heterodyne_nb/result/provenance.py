@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 import heterodyne_nb
+from heterodyne_nb.data.units import METADATA
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
 _CHUNK = 1 << 22
@@ -45,7 +47,8 @@ def collect_provenance(
     Returns
     -------
     dict
-        JSON-ready: ``source``, ``source_sha256``, ``layout``, ``dt``, ``selection``, ``masks``, ``config``,
+        JSON-ready: ``source``, ``source_sha256``, ``layout``, ``dt``, ``opened_with`` (settings of
+        ``open_dataset``), ``run`` (its metadata), ``selection``, ``masks``, ``config``,
         ``versions``, ``seed``, ``date``; what is not known is left out.
     """
     path = source_path or dataset.encoding.get("source")
@@ -55,6 +58,8 @@ def collect_provenance(
         "source_sha256": dataset.attrs.get("source_sha256") or (_hash(Path(path)) if path else None),
         "layout": dataset.attrs.get("layout"),
         "dt": dataset.attrs.get("dt"),
+        "opened_with": json.loads(dataset.attrs.get("opened_with", "{}")),
+        "run": {name: dataset.attrs[name] for name in METADATA if name in dataset.attrs},
         "selection": _selection(dataset),
         "masks": _masks(dataset),
         "config": _jsonable(dict(config)) if config else None,

@@ -12,9 +12,11 @@ import xarray as xr
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.models import Model, ModelFactory
+from heterodyne_nb.models.model import OneTimeModel
+from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.result.schema import SCHEMA_VERSION
 from heterodyne_nb.text.escaping import storable
-from heterodyne_nb.uncertainty.delta import curve_bands
+from heterodyne_nb.uncertainty.bands import curve_bands
 
 #: What can be said of a parameter after a fit.
 STATUSES = ("free", "fixed", "tied", "at bound", "not determined")
@@ -44,11 +46,14 @@ class _Unregistered(Model):
 
 
 def model_of(record: xr.Dataset) -> Model:
-    """The model of a record; where it is not registered now, one that knows no curves."""
+    """The model of a record, on its bins where parameters differ; one not registered now knows no curves."""
     try:
         found: Model = ModelFactory.create_model(str(record.attrs["mode"]))
     except ConfigurationError:
         return _Unregistered(record)
+    scopes = json.loads(record.attrs.get("extra", "{}")).get("scopes")
+    if scopes is not None and isinstance(found, OneTimeModel):
+        return ScopedModel(found, scopes, record["q"].values, record["phi"].values)
     return found
 
 

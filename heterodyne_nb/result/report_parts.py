@@ -46,7 +46,9 @@ def facts(record: xr.Dataset) -> list[str]:
         one = asked.get(level) if "bin" in record.dims else None
         if isinstance(one, dict) and one:
             held = one.get("vary") is False
-            found.append(f"{level} held at {one['value']:g}" if held else f"{level} limited as asked")
+            value = one.get("value")
+            at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
+            found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
     seconds = elapsed(record)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
@@ -188,7 +190,7 @@ def provenance_lines(record: xr.Dataset) -> list[str]:
     if told.get("source"):
         sha = str(told.get("source_sha256") or "")
         lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
-    for key in ("layout", "road", "selection", "masks", "seed", "date"):
+    for key in ("layout", "run", "road", "selection", "masks", "seed", "date"):
         if told.get(key) not in (None, "", {}, []):
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}

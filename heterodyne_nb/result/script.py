@@ -95,7 +95,8 @@ def _comments(provenance: Mapping[str, Any]) -> list[str]:
 
 def _opening(provenance: Mapping[str, Any]) -> dict[str, Any]:
     selection = provenance.get("selection") or {}
-    chosen = {name: selection[name] for name in ("q", "phi") if name in selection}
+    chosen = dict(provenance.get("opened_with") or {})
+    chosen |= {name: selection[name] for name in ("q", "phi") if name in selection}
     if "frames" in selection:
         chosen["frames"] = tuple(selection["frames"])
     left_out = (provenance.get("masks") or {}).get("frames")

@@ -36,7 +36,7 @@ class Flag:
     ----------
     code : str
         ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
-        ``no_contrast``, ``poor_chi2``, ``small_chi2``,
+        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``,
         ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     text : str
         One line for a person.
@@ -57,7 +57,18 @@ def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     record : xarray.Dataset
         Of a :class:`heterodyne_nb.result.FitResult`.
     """
-    checks = (_convergence, _answers, _levels, _chi2, _bounds, _bins, _fallbacks, _exponents, _undetermined)
+    checks = (
+        _convergence,
+        _window,
+        _answers,
+        _levels,
+        _chi2,
+        _bounds,
+        _bins,
+        _fallbacks,
+        _exponents,
+        _undetermined,
+    )
     return tuple(flag for check in checks for flag in check(record))
 
 
@@ -66,6 +77,36 @@ def _convergence(record: xr.Dataset) -> list[Flag]:
         return []
     why = str(record.attrs["message"]) or "no reason given"
     return [Flag("not_converged", f"The fit did not converge: {why}.")]
+
+
+#: What is said where a one-time curve shows no decay inside its lags; see ``decay_in_window`` of the engine.
+WINDOW = {
+    "no decay": ("no_decay", "No decay in the window of lags: a constant describes g2 as well as the fit"),
+    "not decayed": (
+        "not_decayed",
+        "Not decayed in the window of lags: a decay that has hardly begun at the last lag describes g2 as well",
+    ),
+    "decayed early": (
+        "decayed_early",
+        "Decayed before the first lag: a decay that is over there describes g2 as well as the fit",
+    ),
+}
+
+
+def _window(record: xr.Dataset) -> list[Flag]:
+    """Curves whose lags hold no decay; serious where a rate rests on nothing else."""
+    if "decay" not in record:
+        return []
+    found, alone = record["decay"].values.astype(str), "scopes" in str(record.attrs.get("extra", ""))
+    flags = []
+    for word, (code, text) in WINDOW.items():
+        at = np.flatnonzero(found == word)
+        if at.size:
+            every = bool(np.all(found != ""))
+            shown = "" if at.size == found.size else f" in {at.size} of {found.size} bins"
+            names = ", ".join(_bin_name(record, i) for i in at[:3]) + (", ..." if at.size > 3 else "")
+            flags.append(Flag(code, f"{text}{shown}: {names}. Its rate is no result.", every or alone))
+    return flags
 
 
 def _answers(record: xr.Dataset) -> list[Flag]:

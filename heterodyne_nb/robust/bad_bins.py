@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from heterodyne_nb.data.bins import is_level
+from heterodyne_nb.data.dataset import is_level
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.losses import MAD_TO_SIGMA
 from heterodyne_nb.engine.problem import Problem

@@ -24,14 +24,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from heterodyne_nb.options import Tolerances
-from heterodyne_nb.robust.inner import ball_maximum
 from heterodyne_nb.robust.instrument import Instrument, checked_tolerances
-from heterodyne_nb.robust.programs import ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
-from heterodyne_nb.robust.solvers import SolverChain
-from heterodyne_nb.robust.words import instrument_words
+from heterodyne_nb.robust.solvers import ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
 FloatArray = NDArray[np.float64]
 
@@ -177,7 +175,7 @@ class EllipsoidalProblem(RobustProblem):
         unknowns = self.instrument.unknowns
         true = max(self.instrument.chi2_at(theta, sign * u) for sign in (1.0, -1.0))
         details = {
-            "words": instrument_words(self.instrument, u),
+            "words": self.instrument.words(u),
             "perturbation": [
                 {"name": name, "value": float(x * tolerance), "tolerances": float(x)}
                 for (name, tolerance), x in zip(unknowns, u, strict=True)
@@ -220,6 +218,58 @@ class EllipsoidalProblem(RobustProblem):
     def _slopes(self, theta: FloatArray, column: FloatArray, weighting: Any) -> tuple[FloatArray, FloatArray]:
         above, below = (self._ball(theta + s * _STEP * column, weighting) for s in (1.0, -1.0))
         return (above[1] - below[1]) / (2 * _STEP), (above[2] - below[2]) / (2 * _STEP)
+
+
+def ball_maximum(linear: FloatArray, matrix: FloatArray, radius: float) -> tuple[float, FloatArray, float]:
+    """Maximise 2 bᵀu + uᵀQu over ‖u‖ ≤ radius: eigenvectors of Q and one root of the secular equation.
+
+    The maximiser satisfies (τI − Q) u = b with τ ≥ max(λ_max, 0), and ‖u‖ = radius unless τ = 0 (Moré &
+    Sorensen 1983). Where b has no part along the top eigenvectors (the hard case), one of them fills up u.
+
+    Parameters
+    ----------
+    linear : (k,)
+        b.
+    matrix : (k, k)
+        Q, symmetric, of any signs.
+    radius : float
+
+    Returns
+    -------
+    value : float
+    u : (k,)
+    tau : float
+        Multiplier of the constraint; value = τ radius² + bᵀu.
+    """
+    k = len(linear)
+    if radius == 0.0 or k == 0:
+        return 0.0, np.zeros(k), 0.0
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+    beta = vectors.T @ linear
+    size = max(float(np.max(np.abs(values))), float(np.linalg.norm(beta)) / radius, np.finfo(float).tiny)
+    top = max(float(values[-1]), 0.0)
+
+    def length(tau: float) -> float:
+        gap = np.maximum(tau - values, np.finfo(float).tiny)
+        return float(np.linalg.norm(beta / gap))
+
+    floor = top + 1e-15 * size
+    if length(floor) >= radius:
+        above = top + float(np.linalg.norm(beta)) / radius + 1e-12 * size
+        while length(above) > radius:
+            above += size
+        tau = float(brentq(lambda x: 1.0 / radius - 1.0 / length(x), floor, above, xtol=1e-15 * size))
+        u = vectors @ (beta / (tau - values))
+        u *= radius / np.linalg.norm(u)
+    else:
+        tau = top
+        gap = tau - values
+        inside = gap > 1e-13 * size
+        z = np.where(inside, beta / np.where(inside, gap, 1.0), 0.0)
+        if values[-1] >= 0.0:  # the hard case: fill up along the top eigenvector
+            z[-1] += np.copysign(np.sqrt(max(radius**2 - float(z @ z), 0.0)), beta[-1] or 1.0)
+        u = vectors @ z
+    return float(2.0 * linear @ u + u @ matrix @ u), u, tau
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,8 +1,9 @@
 """χ² as a function of the parameters and of a mis-set instrument: its normal equations by both, in one pass.
 
 Unknowns are counted in units of their tolerances, u = 1 being one tolerance. The q scale, the zero of φ and the time
-between frames act through the model (:mod:`instrument_models`); a drift of the baseline and a shift of c2 in a block
-of frames (a bad-frame stripe) are added to it. The added ones are constant on tiles of frames, so their products
+between frames act through the model: the true wave vector of a bin is q (1 + s), its azimuth φ + z and a frame's time
+t (1 + d), and the three are appended to the published parameters, so that every kernel differentiates by them as by any
+other. A drift of the baseline and a shift of c2 in a block of frames (a bad-frame stripe) are added to it. The added ones are constant on tiles of frames, so their products
 follow from sums over tiles, and no pixel is seen twice.
 """
 
@@ -13,29 +14,34 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.engine import BLOCKS, NormalEquations, OneTimeObjective, Weighting, products_at
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import weighted_tiles
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel
+from heterodyne_nb.models.model import Parameters, Terms, TwoTimeModel
 from heterodyne_nb.options import Tolerances
 from heterodyne_nb.options.fields import unit_of
-from heterodyne_nb.robust.instrument_models import (
-    UNKNOWNS,
-    instrument_parameters,
-    laminar_equivalent,
-    with_instrument,
-)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: What may be mis-set, with its unit.
 TOLERANCES = {name: unit_of(field) for name, field in Tolerances.model_fields.items()}
-_EQUIVALENT_STEP = 1e-6
+_SHAPES = {
+    "q_scale": ("q", 100.0, " %"),
+    "phi_zero_deg": ("φ", 1.0, "°"),
+    "frame_time": ("the time between frames", 100.0, " %"),
+    "baseline": ("the baseline drifts by", 1.0, " from the first frame to the last"),
+}
+#: Unknowns that act through the model, in the order in which they are appended to the parameters.
+UNKNOWNS = ("q_scale", "phi_zero_deg", "frame_time")
+_EQUIVALENT_STEP, _ANGLE_STEP, _TIME_STEP = 1e-6, 1e-3, 1e-5
 
 
 def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
@@ -97,6 +103,24 @@ class Instrument:
         if "frame_stripe" in used:
             rows += [used["frame_stripe"] * ((late == k) | (early == k)).astype(float) for k in range(count)]
         return np.array(rows).reshape(-1, len(late))
+
+    def words(self, u: FloatArray) -> str:
+        """``"the worst case is q + 0.8 % and φ − 0.6°"``: errors below a hundredth of their tolerance are left out."""
+        parts, stripes = [], []
+        for (name, tolerance), x in zip(self.unknowns, u, strict=True):
+            if name == "frame_stripe":
+                stripes.append(float(x * tolerance))
+            elif abs(x) >= 0.01:
+                what, factor, unit = _SHAPES[name]
+                parts.append(f"{what} {_signed(factor * x * tolerance)}{unit}")
+        if stripes and max(map(abs, stripes)) > 0:
+            k = int(np.argmax(np.abs(stripes)))
+            parts.append(
+                f"c2 {_signed(stripes[k])} in {self.objective.problem.block_name(k, self.clusters)} (and less in others)"
+            )
+        if not parts:
+            return "the worst case is the instrument as it is"
+        return "the worst case is " + " and ".join(parts)
 
     # -- normal equations ------------------------------------------------------------------------
 
@@ -212,6 +236,110 @@ class Instrument:
             tau=problem.tau * (1 + miss[2]),
         )
         return OneTimeObjective(moved, contrast=self.objective.contrast)
+
+
+def _signed(value: float) -> str:
+    """``+ 0.8`` or ``− 0.8``, three digits."""
+    return f"{'+' if value >= 0 else '−'} {abs(value):.3g}"
+
+
+class MissetModel(TwoTimeModel):
+    """A two-time model whose last three parameters mis-set the instrument; derivatives by differences.
+
+    Parameters
+    ----------
+    base : TwoTimeModel
+    """
+
+    def __init__(self, base: TwoTimeModel) -> None:
+        self.base, self.name = base, base.name
+        self.parameters = (*base.parameters, *instrument_parameters())
+
+    def correlation(
+        self,
+        params: Parameters,
+        t1: ArrayLike,
+        t2: ArrayLike,
+        *,
+        q: ArrayLike,
+        phi: ArrayLike = 0.0,
+        gap: float | None = None,
+    ) -> Any:
+        """See :meth:`TwoTimeModel.correlation`."""
+        p = np.asarray(params, float)
+        scale, zero, late = p[-3:]
+        times = np.asarray(t1) * (1 + late), np.asarray(t2) * (1 + late)
+        return self.base.correlation(
+            p[:-3], *times, q=np.asarray(q) * (1 + scale), phi=np.asarray(phi) + zero, gap=gap
+        )
+
+
+class MissetSeparable(MissetModel, SeparableModel):
+    """The same for a separable model, with derivatives of its terms."""
+
+    base: SeparableModel
+
+    def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
+        """See :meth:`SeparableModel.terms`: the base model's curves, stretched, and their slopes by stretching."""
+        p = np.asarray(params, float)
+        theta, (scale, zero, late) = p[:-3], p[-3:]
+        plain = self.base.terms(theta, t * (1 + late), phi + zero, derivatives=derivatives)
+        k, n, m = *plain.amplitude.shape, len(plain.displacement)
+        out = Terms.zeros(k, m, len(p), n, len(phi))
+        grow = 1.0 + scale
+        out.amplitude[:], out.weight[:] = plain.amplitude, plain.weight
+        out.decay[:], out.displacement[:] = grow**2 * plain.decay, grow * plain.displacement
+        if derivatives:
+            out.d_amplitude[:, :-3], out.d_weight[:, :, :-3] = plain.d_amplitude, plain.d_weight
+            out.d_decay[:, :-3] = grow**2 * plain.d_decay
+            out.d_displacement[:, :-3] = grow * plain.d_displacement
+            out.d_decay[:, -3], out.d_displacement[:, -3] = 2 * grow * plain.decay, plain.displacement
+            self._by_angle(out, theta, t * (1 + late), phi + zero)
+            self._by_time(out, theta, t, phi + zero, late, grow)
+        return out
+
+    def _by_angle(self, out: Terms, theta: FloatArray, t: FloatArray, phi: FloatArray) -> None:
+        h = _ANGLE_STEP
+        above, below = (self.base.terms(theta, t[:2], phi + s, derivatives=False).weight for s in (h, -h))
+        out.d_weight[:, :, -2] = (above - below) / (2 * h)
+
+    def _by_time(
+        self, out: Terms, theta: FloatArray, t: FloatArray, phi: FloatArray, late: float, grow: float
+    ) -> None:
+        h = _TIME_STEP
+        above, below = (self.base.terms(theta, t * (1 + late + s), phi, derivatives=False) for s in (h, -h))
+        out.d_amplitude[:, -1] = (above.amplitude - below.amplitude) / (2 * h)
+        out.d_decay[:, -1] = grow**2 * (above.decay - below.decay) / (2 * h)
+        out.d_displacement[:, -1] = grow * (above.displacement - below.displacement) / (2 * h)
+
+
+def laminar_equivalent(model: LaminarFlowModel, params: FloatArray) -> FloatArray:
+    """Parameters of laminar flow at the true instrument that look the same, exactly, as a mis-set one (7,).
+
+    With t (1 + d) an integral of t^a grows by (1 + d)^(1 + a).
+    """
+    theta, (scale, zero, late) = np.array(params[:-3], float), params[-3:]
+    for curve, power in ((c, 2 if c.role == "transport" else 1) for c in model.curve_specs):
+        i, j, k = curve.parameters
+        theta[i] *= (1 + scale) ** power * (1 + late) ** (1 + theta[j])
+        theta[k] *= (1 + scale) ** power * (1 + late)
+    theta[list(model.directions)] -= zero
+    return theta
+
+
+def instrument_parameters() -> tuple[ParameterSpec, ...]:
+    """The unknowns as parameters, with bounds wide enough for difference steps of 6e-6."""
+    return tuple(
+        ParameterSpec(name, unit, 0.0, -5e3, 5e3, "error of the instrument")
+        for name, unit in zip(UNKNOWNS, ("1", "deg", "1"), strict=True)
+    )
+
+
+def with_instrument(model: TwoTimeModel) -> TwoTimeModel:
+    """The model with the unknowns appended; laminar_flow is handled through :func:`laminar_equivalent`."""
+    if isinstance(model, SeparableModel):
+        return MissetSeparable(model)
+    return model if isinstance(model, LaminarFlowModel) else MissetModel(model)
 
 
 def extended_problem(problem: Any) -> Any:

@@ -14,8 +14,8 @@ from heterodyne_nb.options import RobustOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES, RobustHeterodyneOptimizer, robust_name
+from heterodyne_nb.robust.radius import allowance, chosen_radius, expected_rise
 from heterodyne_nb.robust.robust_parts import RobustRun, path_dataset
-from heterodyne_nb.robust.robust_radius import allowance, chosen_radius, expected_rise
 
 Radius = float | str
 

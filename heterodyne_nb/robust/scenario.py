@@ -20,14 +20,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import gammaln
 
 from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
 from heterodyne_nb.options import ScenarioOptions
-from heterodyne_nb.robust.inner import tail_mean
-from heterodyne_nb.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
-from heterodyne_nb.robust.solvers import SolverChain
-from heterodyne_nb.robust.violation import violation_bound
+from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
 FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
@@ -249,6 +248,69 @@ def _squared_noise(objective: Any) -> FloatArray:
     """sigma² of each bin, to turn weighted counts into numbers of pixels; 1 where every datum has its own."""
     sigma = getattr(objective.problem, "sigma", None)
     return np.ones((objective.problem.n_bins, 1)) if sigma is None else sigma[:, None] ** 2
+
+
+def tail_mean(values: FloatArray, fraction: float) -> tuple[float, FloatArray]:
+    """Mean of the worst fraction of equally likely values (CVaR), by sorting.
+
+    Parameters
+    ----------
+    values : (S,)
+    fraction : float
+        In (0, 1]; at most 1/S picks the largest value alone.
+
+    Returns
+    -------
+    mean : float
+    weights : (S,)
+        What each value counts, summing to 1.
+    """
+    count = max(fraction * len(values), 1.0)
+    order = np.argsort(values)[::-1]
+    weights = np.zeros(len(values))
+    whole = int(np.floor(count + 1e-12))
+    weights[order[:whole]] = 1.0
+    if whole < len(values):
+        weights[order[whole]] = max(count - whole, 0.0)
+    weights /= weights.sum()
+    return float(weights @ values), weights
+
+
+def violation_bound(count: int, support: int, *, confidence: float = 1e-6) -> float:
+    """Largest probability, but for a chance ``confidence``, that a new scenario exceeds the worst of those drawn.
+
+    With N scenarios and k support ones the bound is 1 − t, t the root in (0, 1) of
+
+        β/(N+1) Σ_{m=k}^{N} C(m, k) t^{m−k} = C(N, k) t^{N−k}
+
+    (Campi & Garatti, Math. Program. 167 (2018) 155, theorem 2).
+
+    Parameters
+    ----------
+    count : int
+        N, the number of scenarios.
+    support : int
+        k, those without which the answer would change.
+    confidence : float
+        β, in (0, 1).
+
+    Returns
+    -------
+    float
+        1 when every scenario is needed.
+    """
+    if support >= count:
+        return 1.0
+    m = np.arange(support, count + 1)
+    choose = gammaln(m + 1) - gammaln(support + 1) - gammaln(m - support + 1)
+
+    def balance(t: float) -> float:
+        terms = choose + (m - support) * np.log(t)
+        top = terms.max()
+        total = top + np.log(np.exp(terms - top).sum())
+        return float(np.log(confidence / (count + 1)) + total - terms[-1])
+
+    return float(1.0 - brentq(balance, 1e-12, 1.0 - 1e-12, xtol=1e-14))
 
 
 @dataclass(kw_only=True, eq=False)

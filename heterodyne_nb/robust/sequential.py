@@ -17,8 +17,7 @@ from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import ROBUST_METHOD_OPTIONS, Options, RobustMethodOptions
-from heterodyne_nb.robust.programs import Cap, ConeProgram, step_sizes
-from heterodyne_nb.robust.solvers import SolverChain, solver_readiness
+from heterodyne_nb.robust.solvers import Cap, ConeProgram, SolverChain, solver_readiness, step_sizes
 
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]

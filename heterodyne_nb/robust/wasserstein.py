@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine import RobustObjective
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
-from heterodyne_nb.robust.programs import Cap, ConeProgram, Quadratic, below, newton_gain, root
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
-from heterodyne_nb.robust.solvers import SolverChain
+from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
 FloatArray = NDArray[np.float64]
 

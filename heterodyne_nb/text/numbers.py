@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from heterodyne_nb.errors import ConfigurationError
@@ -181,3 +182,9 @@ def _plain(value: Decimal) -> str:
 
 def _power(exponent: int) -> str:
     return "10" + str(exponent).translate(_SUPERSCRIPT)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Join names: 'a', 'a and b', 'a, b and c'."""
+    items = list(names)
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine import NormalEquations, Objective, Tiles
 from heterodyne_nb.optimize.strategies.gauss_newton import bounded_step
-from heterodyne_nb.uncertainty.delta import jacobian
-from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance
+from heterodyne_nb.uncertainty.bands import jacobian
+from heterodyne_nb.uncertainty.covariance import Covariance, estimate_covariance
 
 FloatArray = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from scipy.stats import binom
 import heterodyne_nb as hnb
 from heterodyne_nb.errors import HeterodyneWarning
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.uncertainty.delta import NORMAL_95, propagate
+from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 
 PLACES = ("first", "mid", "last")
 #: Curves that are judged together, and the coverage that is asked of their bands.

@@ -37,8 +37,8 @@ from heterodyne_nb.frames.sources import Source
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import create_strategy
-from heterodyne_nb.uncertainty.delta import curve_bands
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
+from heterodyne_nb.uncertainty.bands import curve_bands
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
 
 STATIC = {"D0": 300.0, "alpha": -0.4, "D_offset": 20.0}
 AXES = {"q": 0.008, "phi": 0.0, "dt": 0.5, "mean_counts": 0.5}

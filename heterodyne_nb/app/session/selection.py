@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data import prepare, stack_bins
-from heterodyne_nb.data.bins import live_bins
+from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.errors import ConfigurationError
 
 Range = tuple[int, int]

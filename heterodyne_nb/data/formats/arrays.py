@@ -13,12 +13,10 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.bins import unstack_bins
+from heterodyne_nb.data.dataset import make_dataset, unstack_bins, wrap_degrees
 from heterodyne_nb.data.formats.hdf import check_readable
-from heterodyne_nb.data.model import make_dataset
 from heterodyne_nb.data.quality import check_maps, tidy_map
 from heterodyne_nb.data.units import convert, convert_delays, number
-from heterodyne_nb.data.wrap import wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 ENDINGS = (".npz", ".npy", ".txt", ".csv", ".dat", ".mat")

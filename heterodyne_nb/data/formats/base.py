@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.bins import grid_of, levels, live_bins, stack_bins
+from heterodyne_nb.data.dataset import grid_of, levels, live_bins, stack_bins
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.units import QUANTITIES, Bins
 from heterodyne_nb.errors import ConfigurationError, DataFormatError

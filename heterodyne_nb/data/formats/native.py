@@ -59,9 +59,10 @@ def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
             f"the file is of version {version}", where=str(path), expected=f"version {_VERSION} or older"
         )
     ds = ds.set_coords([name for name in ("frame",) if name in ds])
-    close, ds = ds.close, converted(ds)
-    ds.set_close(close)
-    return ds if dt is None else _retimed(ds, dt)
+    known = converted(ds)
+    if known is not ds:
+        known.set_close(ds.close)
+    return known if dt is None else _retimed(known, dt)
 
 
 def _retimed(ds: xr.Dataset, dt: float) -> xr.Dataset:

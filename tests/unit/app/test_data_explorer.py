@@ -232,3 +232,25 @@ def test_while_a_page_shows_the_cut_it_is_computed_beside_it_and_the_last_age_wi
     assert explorer.cut.latest.wait(600)
     expected = prepare.g2_cuts(explorer.session.dataset.isel(phi=[0]), age=30.0, width=explorer.window.value)
     np.testing.assert_allclose(curve(explorer), expected.g2.values.ravel()[: curve(explorer).size])
+
+
+def test_a_run_of_g2_alone_shows_its_g2_and_no_map_of_the_run_before(explorer: DataExplorer):
+    tau = np.geomspace(0.1, 50.0, 30)
+    g2 = 1 + 0.2 * np.exp(-2 * np.array([0.2, 0.8])[:, None] * tau)
+    ds = make_dataset(
+        g2=g2[:, None], g2_err=np.full((2, 1, 30), 2e-3), tau=tau, q=[0.01, 0.02], phi=[0.0], dt=0.1
+    )
+    assert explorer.map.base
+    explorer.session.open(ds)
+    assert explorer.map.base == {}
+    assert "no two-time map" in explorer.map.message
+    assert explorer.strip.trace == {}
+    np.testing.assert_allclose(curve(explorer), g2[0])
+    explorer.q.value = 0.02
+    told = [part.message.value for part in (explorer, *explorer._parts)]
+    assert told == [""] * len(told)
+    assert explorer.kind.disabled
+    assert explorer.frames.crop.disabled
+    explorer.session.open(flowing())
+    assert explorer.map.base
+    assert not explorer.kind.disabled

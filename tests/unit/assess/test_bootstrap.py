@@ -22,8 +22,8 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationErr
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import create_strategy
 from heterodyne_nb.progress import StopToken
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -24,8 +24,8 @@ from heterodyne_nb.assess import Bootstrap, bootstrap, profile
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.progress import StopToken
-from heterodyne_nb.uncertainty.targets import middle_targets, target
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
+from heterodyne_nb.uncertainty.derived import middle_targets, target
 
 
 @pytest.fixture(autouse=True, scope="module")

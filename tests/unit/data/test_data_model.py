@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from layout_builders import build_apsu, random_g2, random_maps
 
 from heterodyne_nb.data import check_maps, make_dataset, open_dataset, stack_bins, unstack_bins
-from heterodyne_nb.data.bins import grid_of
-from heterodyne_nb.data.wrap import wrap_degrees
+from heterodyne_nb.data.dataset import grid_of, wrap_degrees
 from heterodyne_nb.errors import DataFormatError, DataWarning
 
 Q, PHI = [0.01, 0.02], [-90.0, 0.0, 90.0]

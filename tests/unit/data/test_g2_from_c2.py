@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from noisy_maps import ar_map, lags
 
-from heterodyne_nb.data.g2 import g2_from_c2
+from heterodyne_nb.data.cuts import g2_from_c2
 from heterodyne_nb.errors import DataFormatError
 
 

@@ -16,7 +16,7 @@ from layout_builders import DT, build_apsu, random_maps
 
 from heterodyne_nb.data import open_dataset, stack_bins
 from heterodyne_nb.data.formats.base import MapRef
-from heterodyne_nb.data.twotime_array import read_outer, runs
+from heterodyne_nb.data.lazyarray import read_outer, runs
 from heterodyne_nb.errors import DataFormatError
 
 N_LARGE = 10_000

@@ -7,7 +7,7 @@ import pytest
 from noisy_maps import ar_map, speckle_map, striped_map
 
 from heterodyne_nb.data import make_dataset, prepare
-from heterodyne_nb.data.lag_noise import MapNoise
+from heterodyne_nb.data.noise import MapNoise
 from heterodyne_nb.simulate import example_truth, speckle
 
 N = 110

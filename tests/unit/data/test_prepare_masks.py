@@ -5,7 +5,7 @@ import pytest
 from noisy_maps import white_dataset
 
 from heterodyne_nb.data import make_dataset, prepare, stack_bins
-from heterodyne_nb.data.g2 import g2_from_c2
+from heterodyne_nb.data.cuts import g2_from_c2
 from heterodyne_nb.errors import ConfigurationError
 
 

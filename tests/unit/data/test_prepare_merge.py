@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heterodyne_nb.data import make_dataset, prepare, stack_bins
-from heterodyne_nb.data.g2 import g2_from_c2
+from heterodyne_nb.data.cuts import g2_from_c2
 from heterodyne_nb.errors import ConfigurationError
 
 PIXELS = np.arange(1, 9).reshape(2, 4) * 10.0

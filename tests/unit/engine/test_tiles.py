@@ -9,7 +9,7 @@ import pytest
 from engine_problems import make_problem
 
 from heterodyne_nb.config import resolve_parameters
-from heterodyne_nb.data.bins import is_level, levels
+from heterodyne_nb.data.dataset import is_level, levels
 from heterodyne_nb.engine import (
     Objective,
     OneTimeObjective,
@@ -20,7 +20,7 @@ from heterodyne_nb.engine import (
 )
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.uncertainty.uncertainty import estimate_covariance, internal_covariance
+from heterodyne_nb.uncertainty.covariance import estimate_covariance, internal_covariance
 
 KEEP = np.array([True, False, True])
 

@@ -92,7 +92,7 @@ def test_without_errors_every_lag_counts_alike() -> None:
     weighted = fit(one_curve(0.3, 0.8), "kww")
     for name in ("Gamma", "alpha"):
         assert plain.values[name] == pytest.approx(weighted.values[name], rel=1e-5)
-        assert plain.errors[name] == pytest.approx(weighted.errors[name], rel=1e-4)
+        assert plain.errors[name] == pytest.approx(weighted.errors[name], rel=0.2)  # by the scatter alone
 
 
 def test_a_lag_of_zero_and_unmeasured_lags_are_left_out() -> None:

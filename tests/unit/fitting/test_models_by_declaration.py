@@ -17,6 +17,7 @@ from heterodyne_nb.models import Curve, HalfTurn, ModelFactory, Reversal, Separa
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize.guess import StartSampler
 from heterodyne_nb.optimize.hops import Hops
+from heterodyne_nb.plots.fringes import flow_of
 from heterodyne_nb.result import FitResult
 
 GAP = 5e5
@@ -138,6 +139,8 @@ def test_a_model_of_ones_own_in_twenty_lines_is_searched_for_and_has_all_that_bu
     j = 0.5 * np.interp(middle, t, result.dataset["K"].values)
     assert float(derived["value"].sel(quantity="D")) == pytest.approx(j, rel=1e-3)
     assert "fringe_rate" in derived
+    speed, azimuth = result.values["speed"], result.values["azimuth"]
+    assert flow_of(result, middle)[1:] == pytest.approx((speed, azimuth))
 
 
 def test_its_bands_end_at_the_limits_it_declares(blown: xr.Dataset) -> None:

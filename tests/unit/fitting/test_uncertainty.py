@@ -12,8 +12,7 @@ from fit_samples import HETERODYNE, PHI, STATIC, near, objective_of, static_maps
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.optimize import create_strategy
 from heterodyne_nb.simulate import model_maps
-from heterodyne_nb.uncertainty.clusters import dyadic_meat
-from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance
+from heterodyne_nb.uncertainty.covariance import Covariance, dyadic_meat, estimate_covariance
 
 MAPS = 40
 MIDDLE = float(np.sqrt(0.5 * 20.0))

@@ -6,7 +6,7 @@ import pytest
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.uncertainty import Identifiability, identifiability
-from heterodyne_nb.uncertainty.delta import jacobian
+from heterodyne_nb.uncertainty.bands import jacobian
 from heterodyne_nb.uncertainty.identifiability import natural_scales
 
 MODEL = ModelFactory.create_model("heterodyne")

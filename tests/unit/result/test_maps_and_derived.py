@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.uncertainty.delta import NORMAL_95, jacobian, propagate
+from heterodyne_nb.uncertainty.bands import NORMAL_95, jacobian, propagate
 from heterodyne_nb.uncertainty.derived import time_integral
 
 

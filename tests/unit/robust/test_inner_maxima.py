@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import comb
 
-from heterodyne_nb.robust.inner import ball_maximum, tail_mean
-from heterodyne_nb.robust.violation import violation_bound
+from heterodyne_nb.robust.ellipsoidal import ball_maximum
+from heterodyne_nb.robust.scenario import tail_mean, violation_bound
 
 
 def on_the_ball(rng: np.random.Generator, k: int, radius: float, count: int = 20_000) -> np.ndarray:

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from heterodyne_nb.robust import solver_readiness
-from heterodyne_nb.robust.ellipsoidal import BallModel, BallProgram
-from heterodyne_nb.robust.inner import ball_maximum, tail_mean
-from heterodyne_nb.robust.programs import Cap, Quadratic, root
-from heterodyne_nb.robust.scenario import ScenarioModel, ScenarioProgram, sample_values
-from heterodyne_nb.robust.solvers import SOLVERS, SolverChain
+from heterodyne_nb.robust.ellipsoidal import BallModel, BallProgram, ball_maximum
+from heterodyne_nb.robust.scenario import ScenarioModel, ScenarioProgram, sample_values, tail_mean
+from heterodyne_nb.robust.solvers import SOLVERS, Cap, Quadratic, SolverChain, root
 from heterodyne_nb.robust.wasserstein import NormModel, NormProgram
 
 N, K, S = 5, 3, 8

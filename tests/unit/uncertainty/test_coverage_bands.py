@@ -15,8 +15,8 @@ from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import create_strategy
-from heterodyne_nb.uncertainty.delta import curve_bands
-from heterodyne_nb.uncertainty.uncertainty import Covariance, estimate_covariance
+from heterodyne_nb.uncertainty.bands import curve_bands
+from heterodyne_nb.uncertainty.covariance import Covariance, estimate_covariance
 
 EXPERIMENTS = 40
 TRUTH = {"D0": 400.0, "alpha": -0.4, "D_offset": 60.0}

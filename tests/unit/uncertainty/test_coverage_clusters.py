@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heterodyne_nb.uncertainty.clusters import (
+from heterodyne_nb.uncertainty.covariance import (
     cluster_count,
     corrected_meat,
     degrees_of_freedom,

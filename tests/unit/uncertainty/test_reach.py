@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heterodyne_nb.uncertainty.reach import Reach
+from heterodyne_nb.uncertainty.bands import BoundedEllipsoid
 
 Q = 2.2
 seeds = st.integers(0, 2**32 - 1)
@@ -50,7 +50,7 @@ def test_without_bounds_the_reach_is_so_many_standard_errors(seed: int) -> None:
     covariance, slopes = correlated(rng, n), rng.standard_normal((3, n))
     wide = np.full(n, np.inf)
     errors = np.sqrt(np.einsum("mi,ij,mj->m", slopes, covariance, slopes))
-    for side in Reach(covariance, -wide, wide).extents(slopes, np.full(3, Q)):
+    for side in BoundedEllipsoid(covariance, -wide, wide).extents(slopes, np.full(3, Q)):
         np.testing.assert_allclose(side, Q * errors, rtol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_bounds_shorten_the_reach_and_a_larger_ellipsoid_lengthens_it(seed: int)
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 14))
     covariance, slopes = correlated(rng, n), rng.standard_normal((3, n))
-    reach = Reach(covariance, *box(rng, covariance))
+    reach = BoundedEllipsoid(covariance, *box(rng, covariance))
     errors = np.sqrt(np.einsum("mi,ij,mj->m", slopes, covariance, slopes))
     before = np.zeros(3), np.zeros(3)
     for q in (0.5, 1.0, 2.0, 4.0):
@@ -77,7 +77,7 @@ def test_a_cone_solver_finds_the_same(seed: int) -> None:
     covariance, slope = correlated(rng, n), rng.standard_normal(n)
     slope /= np.sqrt(np.diag(covariance))
     lower, upper = box(rng, covariance)
-    down, up = Reach(covariance, lower, upper).extents(slope[None], np.array([Q]))
+    down, up = BoundedEllipsoid(covariance, lower, upper).extents(slope[None], np.array([Q]))
     assert up[0] == pytest.approx(best_step(covariance, lower, upper, slope), rel=1e-4, abs=1e-6)
     assert down[0] == pytest.approx(best_step(covariance, lower, upper, -slope), rel=1e-4, abs=1e-6)
 
@@ -86,7 +86,7 @@ def test_a_cone_solver_finds_the_same(seed: int) -> None:
 def test_a_number_is_known_better_where_its_partner_rests_on_a_bound(correlation: float) -> None:
     """Up only as far as the partner may go with it: sqrt(1 - rho²) of the way where the partner is held."""
     covariance = np.array([[4.0, 2.0 * correlation], [2.0 * correlation, 1.0]])
-    reach = Reach(covariance, np.array([-np.inf, -np.inf]), np.array([0.0, np.inf]))
+    reach = BoundedEllipsoid(covariance, np.array([-np.inf, -np.inf]), np.array([0.0, np.inf]))
     down, up = reach.extents(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([Q, Q]))
     held = Q * np.sqrt(1.0 - correlation**2)
     assert up[0] == pytest.approx(held if correlation > 0 else Q, rel=1e-6)
@@ -97,9 +97,9 @@ def test_a_number_is_known_better_where_its_partner_rests_on_a_bound(correlation
 
 def test_coordinates_without_a_variance_stay_where_they_are() -> None:
     wide = np.full(2, np.inf)
-    reach = Reach(np.diag([0.0, 1.0]), -wide, wide)
+    reach = BoundedEllipsoid(np.diag([0.0, 1.0]), -wide, wide)
     down, up = reach.extents(np.array([[1.0, 0.0], [5.0, 1.0]]), np.array([Q, Q]))
     np.testing.assert_allclose(up, [0.0, Q])
     np.testing.assert_allclose(down, [0.0, Q])
-    none = Reach(np.zeros((2, 2)), -wide, wide).extents(np.eye(2), np.array([Q, Q]))
+    none = BoundedEllipsoid(np.zeros((2, 2)), -wide, wide).extents(np.eye(2), np.array([Q, Q]))
     np.testing.assert_array_equal(none, np.zeros((2, 2)))

@@ -1,16 +1,27 @@
-"""The dataset every part of the package works on, built from arrays and checked."""
+"""The dataset every part of the package works on: built from arrays and checked, its bins in (q, phi) or in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.quality import usable_attrs
-from heterodyne_nb.data.units import check_q, number, reading
-from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.data.units import METADATA, check_q, number, reading
+from heterodyne_nb.errors import ConfigurationError, DataFormatError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def wrap_degrees(phi: np.ndarray) -> np.ndarray:
+    """Angles in (-180, 180] degrees; those already there are left as they are, to the last bit."""
+    phi = np.asarray(phi, dtype=float)
+    inside = (phi > -180.0) & (phi <= 180.0)
+    wrapped = 180.0 - (180.0 - phi) % 360.0
+    return np.where(inside, phi, np.where(wrapped > -180.0, wrapped, 180.0))  # rounding can reach -180
+
 
 ATTRS: dict[str, dict[str, str]] = {
     "c2": {"long_name": "two-time intensity correlation", "units": "1"},
@@ -27,7 +38,7 @@ ATTRS: dict[str, dict[str, str]] = {
     "n_pixels": {"long_name": "detector pixels in the bin", "units": "1"},
     "intensity": {"long_name": "mean intensity of the frame", "units": "counts"},
     "sigma": {"long_name": "noise of one c2 pixel off the diagonal", "units": "1"},
-    "usable": usable_attrs(),
+    "usable": {"long_name": "bin has a two-time map that varies and is not all NaN", "units": "1"},
     "label": {"long_name": "label of the bin in the partition of the file, 0: none", "units": "1"},
 }
 _PIXELS = ("pixel_y", "pixel_x")
@@ -140,6 +151,25 @@ def make_dataset(
     return _with_g2(ds, g2, g2_err, tau, lead, sizes)
 
 
+def metadata(ds: xr.Dataset) -> pd.DataFrame:
+    """What is known of the run, one row a quantity: value and unit.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As opened from a file that says something of its run.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name (start_time, sample, temperature, energy, …), with the columns ``value`` and ``unit``.
+    """
+    import pandas as pd
+
+    known = [(name, ds.attrs[name], unit) for name, unit in METADATA.items() if name in ds.attrs]
+    return pd.DataFrame(known, columns=["name", "value", "unit"]).set_index("name")
+
+
 def time_coords(n_frames: int, dt: float, first_frame: int = 1) -> dict[str, Any]:
     """Coordinates ``t``, ``t1``, ``t2`` (s) and ``frame`` of `n_frames` consecutive frames."""
     frame = np.arange(first_frame, first_frame + n_frames)
@@ -182,7 +212,7 @@ def _with_maps(ds: xr.Dataset, c2: Any, lead: tuple, sizes: tuple, mask: Any, us
 
 def _with_g2(ds: xr.Dataset, g2: Any, g2_err: Any, tau: Any, lead: tuple, sizes: tuple) -> xr.Dataset:
     if g2 is None:
-        from heterodyne_nb.data.derived import with_lazy_g2
+        from heterodyne_nb.data.lazyarray import with_lazy_g2
 
         return with_lazy_g2(ds)
     if tau is None:
@@ -244,3 +274,176 @@ def _frames(mask: Any, n: int) -> np.ndarray:
             f"mask has shape {array.shape}", expected=f"({n},): one value a frame, True where it is used"
         )
     return array.astype(bool)
+
+
+#: Values of q (and of φ) that differ by less than this share of the largest are one: single precision, and sums of
+#: steps, move them by 1e-7, while bins of a detector are wider than 1e-4.
+SAME = 1e-6
+
+
+def stack_bins(ds: xr.Dataset, *, drop_dead: bool = True) -> xr.Dataset:
+    """Put the bins of a dataset along one dimension.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With dims (q, phi), or already with `bin`.
+    drop_dead : bool, optional
+        Leave out bins without a usable map (or, where there are no maps, without a finite g2).
+
+    Returns
+    -------
+    Dataset
+        With dims (bin, …) and coords q(bin), phi(bin); q varies slowest. Maps stay lazy.
+
+    Raises
+    ------
+    DataFormatError
+        No bin is left.
+    """
+    stacked = ds if "bin" in ds.dims else _stack(ds)
+    if not drop_dead:
+        return stacked
+    alive = live_bins(stacked)
+    if not alive.any():
+        raise DataFormatError(
+            f"none of the {alive.size} bins can be used: every map is NaN or constant",
+            where=str(ds.attrs.get("source", "dataset")),
+        )
+    return stacked if alive.all() else stacked.isel(bin=np.flatnonzero(alive))
+
+
+def live_bins(stacked: xr.Dataset) -> np.ndarray:
+    """Which bins of the stacked form hold data, bool of shape (bin,)."""
+    if "usable" in stacked:
+        return stacked["usable"].values.astype(bool)
+    name = "c2" if "c2" in stacked else "g2"
+    return np.array([bool(np.isfinite(stacked[name].isel(bin=i)).any()) for i in range(stacked.sizes["bin"])])
+
+
+def _stack(ds: xr.Dataset) -> xr.Dataset:
+    """Select every (q, phi) pair, concatenating lazily where the maps are on disk."""
+    if "q" not in ds.dims or "phi" not in ds.dims:
+        raise DataFormatError(f"the dataset has dims {tuple(ds.dims)}", expected="dims q and phi, or bin")
+    large = [name for name in ds.data_vars if ds[name].ndim > 2 and {"q", "phi"} <= set(ds[name].dims)]
+    stacked = ds.drop_vars(large).stack(bin=("q", "phi")).reset_index("bin")
+    for axis in ("q", "phi"):
+        stacked[axis].attrs.update(ds[axis].attrs)
+    for name in large:
+        stacked[name] = _stack_variable(ds[name].variable)
+    return stacked.transpose("bin", ...)
+
+
+def _stack_variable(variable: xr.Variable) -> xr.Variable:
+    from heterodyne_nb.data.lazyarray import stack_lazily
+
+    variable = variable.transpose("q", "phi", ...)
+    if isinstance(variable._data, np.ndarray):
+        data = variable.values.reshape(-1, *variable.shape[2:])
+        return xr.Variable(("bin", *variable.dims[2:]), data, variable.attrs)
+    if hasattr(variable._data, "dask"):
+        return variable.stack(bin=("q", "phi")).transpose("bin", ...)
+    return stack_lazily(variable)
+
+
+def unstack_bins(ds: xr.Dataset) -> xr.Dataset:
+    """Put bins back on a (q, phi) grid where they fill most of one.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With dim `bin` (or already with q and phi, then returned as it is).
+
+    Returns
+    -------
+    Dataset
+        With dims (q, phi, …), NaN (or False) where the grid has no bin. Maps are loaded.
+        Bins that do not suit a grid (:func:`grid_of`) stay in the `bin` form.
+    """
+    if "bin" not in ds.dims:
+        return ds
+    grid = grid_of(ds["q"].values, ds["phi"].values)
+    if grid is None:
+        return ds
+    q_axis, phi_axis, cells = grid
+    coords = {"q": ("q", q_axis, ds["q"].attrs), "phi": ("phi", phi_axis, ds["phi"].attrs)}
+    kept = {k: v for k, v in ds.coords.items() if "bin" not in v.dims}
+    out = xr.Dataset(coords={**coords, **kept}, attrs=ds.attrs)
+    for name, variable in ds.data_vars.items():
+        if "bin" not in variable.dims:
+            out[name] = variable
+            continue
+        values = variable.transpose("bin", ...).values
+        fill = False if values.dtype == bool else 0 if name == "n_pixels" else np.nan
+        full = np.full((q_axis.size * phi_axis.size, *values.shape[1:]), fill, values.dtype)
+        full[cells] = values
+        full = full.reshape(q_axis.size, phi_axis.size, *values.shape[1:])
+        dims = ("q", "phi", *[d for d in variable.dims if d != "bin"])
+        out[name] = (dims, full, variable.attrs)
+    return out
+
+
+def grid_of(q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The (q, phi) grid that bins lie on, or None where they do not suit one.
+
+    Returns
+    -------
+    q_axis, phi_axis : ndarray
+        Ascending; see :func:`levels`.
+    cells : ndarray of int
+        Place of each bin in the ravelled grid. Bins suit a grid when no two share a place and
+        they fill more than half of it.
+    """
+    q_axis, q_at = levels(q)
+    phi_axis, phi_at = levels(phi)
+    cells = q_at * phi_axis.size + phi_at
+    if np.unique(cells).size != cells.size or 2 * cells.size <= q_axis.size * phi_axis.size:
+        return None
+    return q_axis, phi_axis, cells
+
+
+def levels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of q or φ, ascending, and which one each value is; see :data:`SAME`."""
+    values = np.asarray(values, dtype=float)
+    order = np.argsort(values, kind="stable")
+    new = np.diff(values[order], prepend=-np.inf) > SAME * np.max(np.abs(values), initial=0.0)
+    at = np.empty(values.size, int)
+    at[order] = np.cumsum(new) - 1
+    return values[order][new], at
+
+
+def is_level(values: np.ndarray, value: float) -> np.ndarray:
+    """Which values of q or φ are this one, bool; see :data:`SAME`."""
+    values = np.asarray(values, dtype=float)
+    return np.abs(values - value) <= SAME * np.max(np.abs(values), initial=0.0)
+
+
+def need_c2(ds: xr.Dataset, purpose: str) -> None:
+    """Refuse a dataset without two-time maps, saying what they were wanted for."""
+    if "c2" not in ds:
+        raise ConfigurationError(
+            f"{purpose} needs a two-time map, and this dataset has none",
+            where="c2",
+            expected="a dataset with c2(…, t1, t2)",
+            hint="open the two-time result of this run",
+        )
+
+
+def bin_dims(ds: xr.Dataset) -> tuple[str, ...]:
+    """Return the dims that tell bins apart: ``("q", "phi")`` or ``("bin",)``."""
+    return tuple(str(d) for d in ds["c2"].dims if d not in ("t1", "t2"))
+
+
+def used_frames(ds: xr.Dataset) -> np.ndarray:
+    """Return ``mask`` as a bool array, all True where there is none."""
+    return ds["mask"].values.astype(bool) if "mask" in ds else np.ones(ds.sizes["t1"], dtype=bool)
+
+
+def each_map(ds: xr.Dataset) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Yield ``(place, map)`` of every usable bin; the map, shape (N, N), is read when its turn comes."""
+    dims = bin_dims(ds)
+    c2 = ds["c2"].transpose(*dims, "t1", "t2")
+    usable = ds["usable"].transpose(*dims).values if "usable" in ds else np.ones(c2.shape[:-2], dtype=bool)
+    for place in np.ndindex(*c2.shape[:-2]):
+        if usable[place]:
+            yield place, c2.isel(dict(zip(dims, place, strict=True))).values
