@@ -66,6 +66,7 @@ _PUBLIC: dict[str, str] = {
     "AnalysisCommand": "analysis",
     "LoadDataCommand": "analysis",
     "OptimizeCommand": "analysis",
+    "live": "analysis",
     "ProgressObserver": "analysis",
     "ConsoleProgressObserver": "analysis",
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
 
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,27 @@ OnProgress = Callable[[ProgressEvent], None]
 
 def ignore_progress(event: ProgressEvent) -> None:
     """Receive an event and do nothing with it."""
+
+
+def careful(on_progress: OnProgress) -> OnProgress:
+    """The same callback, dropped with one FitWarning when it raises: who watches work must not end it."""
+    watching = [on_progress]
+
+    def deliver(event: ProgressEvent) -> None:
+        for told in tuple(watching):
+            try:
+                told(event)
+            except Exception as error:
+                watching.clear()
+                owner = getattr(told, "__self__", told)
+                name = getattr(owner, "__qualname__", type(owner).__name__)
+                warn(
+                    f"the observer {name} raised {type(error).__name__}: {error}; "
+                    "it gets no more reports, the work goes on",
+                    FitWarning,
+                )
+
+    return deliver
 
 
 class StopToken:
@@ -83,3 +107,29 @@ class StopToken:
         if self._deadline is not None and time.monotonic() > self._deadline:
             return "time limit"
         return None
+
+
+@contextmanager
+def stopped_by_signals(stop: StopToken) -> Iterator[None]:
+    """Let the first Ctrl-C, or a request to terminate (SIGTERM), ask the work inside to stop; the second ends it at once.
+
+    Elsewhere than in the main thread, which alone may handle signals, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(signum: int, frame: object) -> None:
+        if stop.reason == "cancelled":
+            raise KeyboardInterrupt
+        print(
+            "\nstopping, the best so far is kept; Ctrl-C again to leave at once", file=sys.stderr, flush=True
+        )
+        stop.cancel()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

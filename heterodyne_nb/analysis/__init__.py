@@ -7,6 +7,7 @@ from typing import Any
 from heterodyne_nb import old_paths
 from heterodyne_nb.analysis.commands import AnalysisCommand, LoadDataCommand, OptimizeCommand, Pipeline
 from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+from heterodyne_nb.analysis.live_fit import Live, LiveUpdate, known_to, live
 from heterodyne_nb.analysis.observers import (
     ConsoleProgressObserver,
     LoggingProgressObserver,
@@ -19,12 +20,16 @@ __all__ = [
     "AnalysisCommand",
     "ConsoleProgressObserver",
     "HeterodyneAnalysisCore",
+    "Live",
+    "LiveUpdate",
     "LoadDataCommand",
     "LoggingProgressObserver",
     "OptimizeCommand",
     "Pipeline",
     "ProgressObserver",
     "TqdmProgressObserver",
+    "known_to",
+    "live",
     "notify",
 ]
 

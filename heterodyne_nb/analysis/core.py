@@ -13,7 +13,7 @@ from heterodyne_nb.analysis.methods import Outcome, as_optimize_result, run_meth
 from heterodyne_nb.analysis.observers import ProgressObserver, notify
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
-from heterodyne_nb.progress import ProgressEvent, StopToken
+from heterodyne_nb.progress import ProgressEvent, StopToken, stopped_by_signals
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,6 +63,8 @@ class HeterodyneAnalysisCore:
         self.stop = stop or StopToken()
         self.dataset: xr.Dataset | None = None
         self.account: tuple[str, ...] = ()
+        #: Folder in which each classical fit keeps its journal, ``journal_METHOD.json``; see :func:`heterodyne_nb.fit`.
+        self.journal: Path | None = None
         self._tell = notify(observers)
 
     def load_experimental_data(self) -> xr.Dataset:
@@ -230,7 +232,8 @@ class HeterodyneAnalysisCore:
 
     def _run(self, methods: Iterable[str]) -> Outcome:
         dataset = self.load_experimental_data() if self.dataset is None else self.dataset
-        return run_methods(tuple(methods), partial(self._fit, dataset), self.stop)
+        with stopped_by_signals(self.stop):
+            return run_methods(tuple(methods), partial(self._fit, dataset), self.stop)
 
     def _fit(self, dataset: xr.Dataset, method: str) -> FitResult:
         from heterodyne_nb.fitting.fitting import fit
@@ -240,6 +243,7 @@ class HeterodyneAnalysisCore:
             parameters=self.config.parameters,
             on_progress=self._tell,
             stop=self.stop,
+            journal=None if self.journal is None else self.journal / f"journal_{method}.json",
             **dict(self.config.settings.fit_options(method)),
         )
         return with_provenance(result, config=self.config.to_dict(), used=list(self.account))

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from heterodyne_nb.errors import FitWarning, warn
-from heterodyne_nb.progress import OnProgress, ProgressEvent
+from heterodyne_nb.progress import OnProgress, ProgressEvent, careful
 
 
 class ProgressObserver:
@@ -166,19 +165,11 @@ def notify(observers: Iterable[ProgressObserver]) -> OnProgress:
     callable
         Takes a ProgressEvent, returns nothing.
     """
-    watching = list(observers)
+    watching = [careful(observer.on_event) for observer in observers]
 
     def deliver(event: ProgressEvent) -> None:
-        for observer in tuple(watching):
-            try:
-                observer.on_event(event)
-            except Exception as error:
-                watching.remove(observer)
-                warn(
-                    f"the observer {type(observer).__name__} raised {type(error).__name__}: {error}; "
-                    "it gets no more reports, the work goes on",
-                    FitWarning,
-                )
+        for tell in watching:
+            tell(event)
 
     return deliver
 

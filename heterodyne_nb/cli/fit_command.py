@@ -39,6 +39,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--time-limit", type=float, metavar="SECONDS", help="stop with the best so far after this"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the fit that was killed or interrupted in the folder of the results",
+    )
     parser.add_argument("--multistart", type=int, metavar="N", help="number of further starts")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the further starts")
 

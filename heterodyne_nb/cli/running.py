@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
 from heterodyne_nb.cli.outputs import ROOM, chosen_folder, save_fit
-from heterodyne_nb.cli.watching import observers_for, stoppable, tell
+from heterodyne_nb.cli.watching import observers_for, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning, OutputError
 from heterodyne_nb.files import check_folder
-from heterodyne_nb.progress import StopToken
+from heterodyne_nb.progress import StopToken, stopped_by_signals
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
     from heterodyne_nb.result import FitResult
+
+#: Journals of unfinished fits in a folder of results.
+JOURNALS = "journal_*.json"
 
 
 @dataclass
@@ -75,14 +78,38 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
             raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
         folder = Path(folder or output.directory)
         check_folder(folder, ROOM)
-        with stoppable(stop):
+        if getattr(args, "resume", False) and not any(folder.glob(JOURNALS)):
+            raise ConfigurationError(
+                "there is no journal of an unfinished fit", where=str(folder), hint="leave out --resume"
+            )
+        with stopped_by_signals(stop), _journals(core, folder, getattr(args, "resume", False)):
             made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
             if "optimize" not in made:
                 raise KeyboardInterrupt
             finished = _answers(core, made["optimize"])
-        finished.warnings = list(told)
-        _save(finished, folder, args.overwrite)
+            finished.warnings = list(told)
+            _save(finished, folder, args.overwrite)
     return finished
+
+
+@contextmanager
+def _journals(core: HeterodyneAnalysisCore, folder: Path, resume: bool) -> Iterator[None]:
+    """Keep a journal of each classical fit in the folder until it has ended and its results are saved."""
+    for old in [] if resume else list(folder.glob(JOURNALS)):
+        print(
+            f"warning: the journal of an unfinished fit, {old}, is replaced (--resume would go on)",
+            file=sys.stderr,
+        )
+        old.unlink(missing_ok=True)
+    core.journal = folder
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(folder.glob(JOURNALS)):
+            print(f"the best point is kept in {folder}; add --resume to go on", file=sys.stderr)
+        raise
+    for done in [] if core.stop.reason else list(folder.glob(JOURNALS)):
+        done.unlink(missing_ok=True)
 
 
 def conclude(args: Namespace, finished: Finished) -> int:

@@ -1,17 +1,14 @@
-"""What a running command shows, and how Ctrl-C stops it: the first asks, the second insists."""
+"""What a running command shows."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from heterodyne_nb.progress import StopToken
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -37,25 +34,6 @@ def observers_for(args: Namespace) -> Iterator[list[ProgressObserver]]:
     finally:
         for observer in observers:
             observer.close()
-
-
-@contextmanager
-def stoppable(stop: StopToken) -> Iterator[None]:
-    """Let the first Ctrl-C ask the work to stop, keeping the best so far; the second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
-
-    def ask(signum: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping, the best so far is kept; Ctrl-C again to leave at once", file=sys.stderr)
-        stop.cancel()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def tell(args: Namespace, text: str) -> None:

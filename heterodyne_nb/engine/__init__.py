@@ -1,5 +1,6 @@
 """The engine: every pixel, at the speed of reading it."""
 
+from heterodyne_nb import kernels  # noqa: F401  (before the first kernel)
 from heterodyne_nb.engine.contrast import CONTRAST_MODES
 from heterodyne_nb.engine.data_products import kernels_ready
 from heterodyne_nb.engine.frame_problem import FrameProblem, described, problem_from_frames

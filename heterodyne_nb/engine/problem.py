@@ -12,6 +12,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb import kernels
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 from heterodyne_nb.models.parameters import ParameterTable
 
@@ -130,6 +131,7 @@ class Problem(BinData):
     sum_squares: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
+        kernels.require_threads()
         if len(self.t) < 3 or not np.all(np.diff(self.t) > 0):
             raise DataFormatError(
                 f"{len(self.t)} frame times", where="t", expected="at least 3, increasing, in s"

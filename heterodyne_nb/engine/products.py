@@ -8,6 +8,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb import kernels
 from heterodyne_nb.engine.columns import column_chunks, problem_columns
 from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
@@ -54,6 +55,7 @@ def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) 
     -------
     (B, P+3, P+3) float64
     """
+    kernels.require_threads()
     if isinstance(problem.model, SeparableModel):
         out = _separable(problem, theta, wanted)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -10,10 +11,11 @@ import xarray as xr
 
 from heterodyne_nb.data import prepare
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
 from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
 
@@ -26,6 +28,7 @@ def fit_batch(
     workers: int = 1,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
     **arguments: Any,
 ) -> xr.Dataset:
     """Fit each part of the data by itself.
@@ -47,6 +50,8 @@ def fit_batch(
         more than 1 pays for parts that take longer than that, and for plug-in models, whose code holds one core.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
+    journal : path, optional
+        A folder with a journal of each part, from which a batch that was killed goes on; see :func:`heterodyne_nb.fit`.
     **arguments
         Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
         with each, for instance from several start values.
@@ -70,7 +75,7 @@ def fit_batch(
     -----
     Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
-    stop = stop or StopToken()
+    stop, on_progress = stop or StopToken(), careful(on_progress)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
     sets = arguments.get("parameters")
@@ -95,6 +100,10 @@ def fit_batch(
     else:
         jobs = {label: {"dataset": part} for label, part in cut}
     jobs = {label: {**job, "mode": mode, **arguments} for label, job in jobs.items()}
+    if journal is not None:
+        folder = make_folder(journal)
+        for k, job in enumerate(jobs.values()):
+            job["journal"] = folder / f"part-{k:04d}.json"
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
     run = _one_by_one(jobs, stop) if workers == 1 else _in_processes(jobs, workers, stop)

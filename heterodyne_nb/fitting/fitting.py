@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,9 @@ from heterodyne_nb.frames import FrameSet, correlate
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
+from heterodyne_nb.optimize.journal import journalled
 from heterodyne_nb.options import keywords
-from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
+from heterodyne_nb.progress import OnProgress, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 
 
@@ -39,6 +41,7 @@ def fit(
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """Fit a model to every bin of a dataset at once, all pixels used.
 
@@ -88,6 +91,10 @@ def fit(
         ``ConsoleProgressObserver()``.
     stop : StopToken, optional
         To cancel from another thread.
+    journal : path, optional
+        A small file in which the best point of a two-time fit is kept while it runs, at most every second. Where it
+        exists, the fit goes on from it, for instance after the process was killed: a search that had ended is not
+        made again. It stays after the fit.
 
     Returns
     -------
@@ -107,6 +114,7 @@ def fit(
     >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
     >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
     """
+    on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
     if not isinstance(dataset, xr.Dataset | FrameSet):
         raise ConfigurationError(
@@ -137,10 +145,11 @@ def fit(
     )
     asked = asked_parameters(parameters)
     record = {**settings.record(), **({} if asked is None else {"parameters": asked})}
-    if model.one_time:
-        curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
-        return fit_one_time(curves, model, parameters, settings, record)
-    return fit_two_time(dataset, model, table, settings, record)
+    with journalled(journal):
+        if model.one_time:
+            curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
+            return fit_one_time(curves, model, parameters, settings, record)
+        return fit_two_time(dataset, model, table, settings, record)
 
 
 @keywords()

@@ -44,10 +44,14 @@ _COMPILING = "preparing the kernels: half a minute at the first fit after instal
 
 
 class FitRun(FitOptions):
-    """Settings of a fit, who is told of its progress, and what ends it."""
+    """Settings of a fit, who is told of its progress, and what ends it.
+
+    ``warm``: from the start values to the optimum next to them, no more.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    warm: bool = Field(False, exclude=True)
     method: Any = FitOptions.default("method")
 
     on_progress: Any = Field(ignore_progress, exclude=True)
@@ -68,6 +72,11 @@ class FitRun(FitOptions):
         silent |= {"via"} if self.via == "auto" else set()
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
+
+    def search(self) -> SearchOptions:
+        """How wide to search: no further than the next optimum when warm."""
+        none = {"samples": 0, "starts": 0, "hops": 0} if self.warm else {}
+        return super().search().model_copy(update=none)
 
     @field_validator("method", mode="before")
     @classmethod
@@ -143,7 +152,7 @@ def solve_two_time(
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
-    if isinstance(objective.problem, FrameProblem):
+    if isinstance(objective.problem, FrameProblem) and not options.warm:
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search()

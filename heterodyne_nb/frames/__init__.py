@@ -1,5 +1,6 @@
 """Detector frames: photon lists by bin, read from what detectors write, and correlated without a map in memory."""
 
+from heterodyne_nb import kernels  # noqa: F401  (before the first kernel)
 from heterodyne_nb.frames.correlation import correlate
 from heterodyne_nb.frames.frameset import FrameSet, open_frames, write_frames
 from heterodyne_nb.frames.partition import (

@@ -38,7 +38,7 @@ def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
     shape, dt = None, None
     for path in paths:
         with hdf.open_h5(path) as h5file:
-            for name in _stacks(h5file, key):
+            for name in stacks(h5file, key):
                 node = h5file[name]
                 if shape not in (None, node.shape[1:]):
                     raise DataFormatError(
@@ -76,7 +76,7 @@ def _read(node: h5py.Dataset, first: int, last: int) -> Any:
         ) from error
 
 
-def _stacks(h5file: h5py.File, key: str | None) -> list[str]:
+def stacks(h5file: h5py.File, key: str | None) -> list[str]:
     """Paths of the stacks of frames, in order."""
     if key is not None:
         node = hdf.dataset(h5file, key, "a stack of frames")

@@ -25,7 +25,7 @@ def _fabio() -> Any:
     return fabio
 
 
-def _images(path: Path) -> Iterator[np.ndarray]:
+def images_of(path: Path) -> Iterator[np.ndarray]:
     """Every image of a file."""
     try:
         with _fabio().open(str(path)) as held:
@@ -38,13 +38,13 @@ def _images(path: Path) -> Iterator[np.ndarray]:
 def image_source(paths: list[Path]) -> Source:
     """Image files in the order given, each with one frame or more."""
     _fabio()
-    shape = next(_images(paths[0])).shape
+    shape = next(images_of(paths[0])).shape
     bad: list[IntArray] = []
 
     def batches(pixel: IntArray) -> Iterator[Events]:
         first, held = 0, list[np.ndarray]()
         for path in paths:
-            for image in _images(path):
+            for image in images_of(path):
                 if image.shape != shape:
                     raise DataFormatError(f"an image of {image.shape}", where=path.name, expected=f"{shape}")
                 held.append(image)

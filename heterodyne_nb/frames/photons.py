@@ -148,12 +148,12 @@ def collect(
         waiting.append((frame[seen], place[seen], count[seen]))
         held += int(seen.sum())
         if held >= _SEGMENT:
-            parts.append(_by_pixel(waiting, len(pixel)))
+            parts.append(by_pixel(waiting, len(pixel)))
             waiting, held = [], 0
     if waiting or not parts:
-        parts.append(_by_pixel(waiting, len(pixel)))
+        parts.append(by_pixel(waiting, len(pixel)))
     n = last + 1 if n_frames is None else n_frames
-    return _joined(parts, first, pixel, n)
+    return joined(parts, first, pixel, n)
 
 
 def _checked(frame: Any, where: Any, count: Any, slots: NDArray[np.int32], n_frames: int | None) -> Events:
@@ -186,7 +186,7 @@ def _checked(frame: Any, where: Any, count: Any, slots: NDArray[np.int32], n_fra
     return frame, slots[where], count
 
 
-def _by_pixel(batches: list[Events], pixels: int) -> tuple[NDArray[np.int32], NDArray[np.number], IntArray]:
+def by_pixel(batches: list[Events], pixels: int) -> tuple[NDArray[np.int32], NDArray[np.number], IntArray]:
     """Frames and counts sorted by pixel, frames rising, and where each pixel begins."""
     if batches:
         frame, place, count = (np.concatenate(column) for column in zip(*batches, strict=True))
@@ -204,7 +204,7 @@ def _by_pixel(batches: list[Events], pixels: int) -> tuple[NDArray[np.int32], ND
     return out_frame, out_count, start
 
 
-def _joined(parts: list, first: IntArray, pixel: IntArray, n_frames: int) -> Photons:
+def joined(parts: list, first: IntArray, pixel: IntArray, n_frames: int) -> Photons:
     """One list from those of consecutive times, which are given up one by one."""
     if len(parts) == 1:
         frame, count, start = parts.pop()

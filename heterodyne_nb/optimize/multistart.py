@@ -16,6 +16,7 @@ from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.hops import Hops
+from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.optimize.side_by_side import side_by_side
 from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
@@ -79,10 +80,19 @@ class Multistart:
 
     def run(self) -> OptimizeResult:
         """Search, and return the best fit on all pixels; stopped early, the best so far."""
-        found = self._search()
+        journal = (
+            current_journal() if self.settings.hops else None
+        )  # else it goes on from a search that has one
+        if journal is not None:
+            journal.begin(self.objective.problem, self.objective.contrast)
+            self.on_progress = journal.hears(self.on_progress)
+        found = self._begun(journal) or self._search()
         if self._stopped():  # no time for a fit: of what was found, take what all pixels like best
             found = sorted((replace(f, chi2=self.objective(f.point)) for f in found), key=lambda f: f.chi2)
-        results = [self._finish(fit.point) for fit in self._promising(found)]
+        promising = self._promising(found)
+        if journal is not None and not self._stopped():
+            journal.search_ended(self.objective.parameter_names, [fit.point for fit in promising])
+        results = [self._finish(fit.point) for fit in promising]
         if self.settings.samples <= 0 and self.settings.hops and not self._stopped():
             coarse = self._coarse(self.settings.coarse_frames)
             start = self._coarse_fits(coarse, [result.x for result in results])
@@ -91,6 +101,20 @@ class Multistart:
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
         return min(results, key=lambda result: float(result.fun))
+
+    def _begun(self, journal: Journal | None) -> list[Found]:
+        """Where a journal says that the search had gone: its optima where it had ended, else one more start."""
+        if journal is None:
+            return []
+        names = self.objective.parameter_names
+        best, optima = journal.point(names), journal.optima(names)
+        if optima is not None:
+            points = optima if best is None else [best, *optima]
+            fits = [Found(self.objective(point), point) for point in points]
+            return _distinct([fit for fit in fits if np.isfinite(fit.chi2)], self.settings.agree)
+        if best is not None:
+            self.extra_starts.append(self.objective.from_internal(self.objective.to_internal(best)))
+        return []
 
     def _promising(self, found: list[Found]) -> list[Found]:
         """What is worth a fit on all pixels; only the best when time is up."""
@@ -191,13 +215,17 @@ class Multistart:
                 self.path.append(entry)
                 best = coarse.reduced(min(found.chi2 for found in results))
                 done = (number + len(results) / len(jobs)) / len(self.settings.rounds)
-                self.on_progress(ProgressEvent(stage, done, best))
+                point = min(results, key=lambda found: found.chi2).point
+                self.on_progress(ProgressEvent(stage, done, best, self._named(point)))
             fits = _distinct(results, self.settings.agree)
             if known is not None:
                 fits = [fit for fit in fits if not fit.same_as(known, 10 * self.settings.agree)]
             if self._stopped() or not fits:
                 break
         return fits
+
+    def _named(self, point: FloatArray) -> dict[str, float]:
+        return dict(zip(self.objective.parameter_names, point.tolist(), strict=True))
 
     def _one_hop(
         self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str

@@ -101,6 +101,8 @@ class RobustHeterodyneOptimizer:
                 results[name] = strategy.optimize(objective_func, initial_params)
             except HeterodyneError as error:
                 self.failures[name] = str(error)
+            except Exception as error:  # of CVXPY or a solver
+                self.failures[name] = f"{type(error).__name__}: {error}"
         told = "".join(f"\n- {name}: {why}" for name, why in self.failures.items())
         if not results:
             raise OptimizationError(f"every robust method failed:{told}")

@@ -11,7 +11,7 @@ import xarray as xr
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.options import RobustOptions, keywords
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES, RobustHeterodyneOptimizer, robust_name
 from heterodyne_nb.robust.radius import allowance, chosen_radius, expected_rise
@@ -111,6 +111,7 @@ def fit_robust(
     >>> answers = hnb.fit_robust(hnb.example_dataset(), radius={"ellipsoidal": 2})   # doctest: +SKIP
     >>> print(answers["ellipsoidal"].robust["words"])                                # doctest: +SKIP
     """
+    on_progress = careful(on_progress)
     options = RobustOptions.read(
         {
             "mode": mode,

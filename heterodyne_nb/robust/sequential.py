@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness
@@ -274,8 +274,9 @@ class RobustStrategy(IterativeStrategy):
             box = trust_box(run, z, radius)
             try:
                 step, value = program.solve(model, *box, problem.cap)
-            except OptimizationError:
+            except OptimizationError as error:
                 if radius <= _LEAST_TRIED:
+                    warn(f"{self.name} ends at its best point so far; {error}", FitWarning)
                     raise EndRun("subproblem failed") from None
                 radius *= 0.1
                 continue

@@ -84,8 +84,11 @@ def solver_name(name: str) -> str:
 
 def solver_readiness(name: str) -> Readiness:
     """Whether a solver is installed, and where we can tell, licensed."""
-    import cvxpy as cp
-
+    try:
+        import cvxpy as cp
+    except Exception as error:
+        why = f"CVXPY cannot be imported ({type(error).__name__}: {error})"
+        return Readiness("missing", why, "pip install --force-reinstall cvxpy")
     solver: ConeSolver = SOLVERS[solver_name(name)]
     if solver.name == "GUROBI":
         return gurobi_readiness()
@@ -175,11 +178,11 @@ def _attempt(problem: Any, solver: ConeSolver) -> str | None:
     import cvxpy as cp
 
     options = dict(solver.options)
-    if solver.name == "GUROBI":
-        from heterodyne_nb.optimize.strategies.gurobi_qp import environment
-
-        options["env"] = environment()
     try:
+        if solver.name == "GUROBI":
+            from heterodyne_nb.optimize.strategies.gurobi_qp import environment
+
+            options["env"] = environment()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an inaccurate answer is judged by the true worst case
             problem.solve(solver=solver.name, warm_start=True, **options)

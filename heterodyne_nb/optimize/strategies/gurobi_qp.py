@@ -47,6 +47,10 @@ def gurobi_readiness() -> Readiness:
         import gurobipy
     except ImportError as error:
         return Readiness("missing", f"gurobipy is not installed ({error})", _INSTALL)
+    except Exception as error:  # it is there, but its library cannot be loaded
+        return Readiness(
+            "missing", f"gurobipy cannot be imported ({type(error).__name__}: {error})", _INSTALL
+        )
     try:
         environment()
     except gurobipy.GurobiError as error:
@@ -85,11 +89,14 @@ class TrustRegionProgram:
     def __enter__(self) -> TrustRegionProgram:
         import gurobipy
 
-        with _LOCK:
-            self._model = gurobipy.Model(env=environment())
-            for key, value in _PARAMETERS.items():
-                self._model.setParam(key, value)
-            self._u = self._model.addMVar(self._size, lb=-np.inf, name="u")
+        try:
+            with _LOCK:
+                self._model = gurobipy.Model(env=environment())
+                for key, value in _PARAMETERS.items():
+                    self._model.setParam(key, value)
+                self._u = self._model.addMVar(self._size, lb=-np.inf, name="u")
+        except gurobipy.GurobiError as error:  # a licence can also expire after it was found ready
+            raise _told(error, self._size) from error
         return self
 
     def __exit__(

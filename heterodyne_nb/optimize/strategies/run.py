@@ -14,7 +14,7 @@ from heterodyne_nb.errors import HeterodyneError, OptimizationError
 from heterodyne_nb.optimize.strategies.differences import CURVATURE_STEP, GRADIENT_STEP, differences
 from heterodyne_nb.optimize.strategies.problem_view import NormalEquations, ProblemView, view_problem
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
-from heterodyne_nb.progress import ProgressEvent
+from heterodyne_nb.progress import ProgressEvent, careful, ignore_progress
 
 T = TypeVar("T")
 
@@ -68,6 +68,7 @@ class Run:
         self.view, self._strategy = view, strategy
         self._reduced = getattr(objective, "reduced", float)
         self._has_noise = hasattr(objective, "reduced")
+        self._on_progress = careful(strategy.on_progress or ignore_progress)
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
@@ -214,13 +215,10 @@ class Run:
 
     def _report(self) -> None:
         self.history.append((self.nit, self.best_fun))
-        on_progress = self._strategy.on_progress
-        if on_progress is None:
-            return
         chi2 = self._reduced(self.best_fun)
         parameters = dict(zip(self.view.names, self.view.to_x(self.best_z).tolist(), strict=True))
         message = f"iteration {self.nit}: {chi2:.6g} after {self.nfev} evaluations"
-        on_progress(ProgressEvent(self._strategy.name, None, chi2, parameters, message))
+        self._on_progress(ProgressEvent(self._strategy.name, None, chi2, parameters, message))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -246,6 +244,14 @@ class IterativeStrategy(OptimizationStrategy):
                 reason = self._minimise(run)
             except EndRun as end:
                 reason = end.reason
+            except HeterodyneError:
+                raise
+            except Exception as error:  # of a solver, whose own classes need not be installed
+                raise OptimizationError(
+                    f"its solver raised {type(error).__name__}: {error}",
+                    where=self.name,
+                    hint="choose another method, such as 'gauss_newton' or 'trf'",
+                ) from error
             gained = before - run.best_fun > 1e-10 * abs(run.best_fun)
             if reason in _FINAL or not gained or not (run.settle() or reason == "bounds moved"):
                 break

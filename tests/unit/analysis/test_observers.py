@@ -15,7 +15,10 @@ from heterodyne_nb.analysis.observers import (
     notify,
 )
 from heterodyne_nb.errors import FitWarning
+from heterodyne_nb.fitting import fit
+from heterodyne_nb.optimize import ClassicalOptimizer
 from heterodyne_nb.progress import ProgressEvent
+from heterodyne_nb.simulate import model_maps
 
 
 class _Recorder(ProgressObserver):
@@ -124,3 +127,33 @@ def test_an_observer_is_a_progress_callback_by_itself():
     stream = io.StringIO()
     ConsoleProgressObserver(stream)(ProgressEvent("gauss_newton", 0.5, chi2=1.25))
     assert stream.getvalue() == "gauss_newton: 50.0% | reduced chi2 1.25\n"
+
+
+def test_an_observer_that_raises_is_told_of_once_and_the_fit_goes_on(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    maps = model_maps(
+        "static_isotropic", (80.0, -0.3, 20.0), q=[0.05], phi=[0.0], n_frames=30, dt=0.1, noise=0.01
+    )
+    calls: list[str] = []
+
+    def broken(event: ProgressEvent) -> None:
+        calls.append(event.stage)
+        raise RuntimeError("no screen")
+
+    plain = fit(maps, "static_isotropic")
+    watched = fit(maps, "static_isotropic", on_progress=broken)
+    assert watched.values == plain.values
+    assert len(calls) == 1
+    told = [str(w.message) for w in recwarn.list if "no screen" in str(w.message)]
+    assert len(told) == 1
+    assert "raised RuntimeError: no screen; it gets no more reports, the work goes on" in told[0]
+
+
+def test_one_that_watches_a_strategy_alone_does_not_end_it_either() -> None:
+    def broken(event: ProgressEvent) -> None:
+        raise RuntimeError("no screen")
+
+    with pytest.warns(FitWarning, match="no screen"):
+        result = ClassicalOptimizer("lbfgsb", on_progress=broken).optimize(lambda x: float(x @ x), [1.0, 2.0])
+    assert result.success

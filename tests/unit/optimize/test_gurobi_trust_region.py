@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from known_problems import ready_or_skip
 from scipy.optimize import lsq_linear
 
-from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
 from heterodyne_nb.optimize import ClassicalOptimizer, GurobiTrustRegionStrategy
 from heterodyne_nb.optimize.strategies import gurobi_qp
 from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
@@ -249,3 +249,33 @@ def test_gurobi_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     GurobiTrustRegionStrategy().optimize(lambda x: float(x[0] ** 2), [1.0])
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+@pytest.mark.usefixtures("gurobi")
+def test_a_licence_that_expires_after_it_was_found_ready_is_told_and_the_next_method_takes_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import gurobipy
+
+    def expired(*arguments: Any, **options: Any) -> None:
+        raise gurobipy.GurobiError(gurobipy.GRB.Error.NO_LICENSE, "License expired 2025-01-01")
+
+    monkeypatch.setattr(gurobipy, "Model", expired)
+    with pytest.raises(OptimizationError, match=r"no valid licence: .*License expired 2025-01-01"):
+        GurobiTrustRegionStrategy().optimize(lambda x: float(x @ x), [1.0, 2.0])
+    with pytest.warns(FitWarning, match=r"(?s)'lbfgsb' is used instead.*gurobi.*License expired 2025-01-01"):
+        result = ClassicalOptimizer(["gurobi", "lbfgsb"]).optimize(lambda x: float(x @ x), [1.0, 2.0])
+    assert result.success
+
+
+@pytest.mark.usefixtures("gurobi")
+def test_a_solver_that_raises_anything_is_an_error_of_ours_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise MemoryError("heap of the solver")
+
+    monkeypatch.setattr(TrustRegionProgram, "solve", broken)
+    with pytest.raises(OptimizationError, match="its solver raised MemoryError: heap of the solver") as told:
+        GurobiTrustRegionStrategy().optimize(lambda x: float(x @ x), [1.0, 2.0])
+    assert isinstance(told.value.__cause__, MemoryError)

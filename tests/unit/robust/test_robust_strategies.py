@@ -170,6 +170,24 @@ def test_a_solver_that_fails_hands_over_and_says_so(monkeypatch: pytest.MonkeyPa
     assert len(answer.robust["fallbacks"]) == 1
 
 
+def test_a_solver_that_raises_hands_over_and_its_cause_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cvxpy as cp
+
+    solve = cp.Problem.solve
+
+    def raising(self, *arguments, solver=None, **options):
+        if solver == "CLARABEL":
+            raise RuntimeError("License expired 2025-01-01")
+        return solve(self, *arguments, solver=solver, **options)
+
+    monkeypatch.setattr(cp.Problem, "solve", raising)
+    objective, nominal = solved()
+    with pytest.warns(FitWarning, match="CLARABEL gave no answer .RuntimeError: License expired 2025-01-01."):
+        answer = WassersteinDRO(radius=0.02).optimize(objective, nominal)
+    assert answer.success
+    assert answer.robust["solver"] == "SCS"
+
+
 def test_a_solver_without_matrix_inequalities_hands_over_at_once() -> None:
     if not solvers.solver_readiness("GUROBI"):
         pytest.skip("Gurobi is not here")
@@ -184,7 +202,8 @@ def test_when_every_solver_fails_the_nominal_answer_is_kept_and_marked(
 ) -> None:
     monkeypatch.setattr(solvers, "_attempt", lambda problem, solver: "no luck")
     objective, nominal = solved()
-    answer = WassersteinDRO(radius=0.02).optimize(objective, nominal)
+    with pytest.warns(FitWarning, match=r"wasserstein ends at its best point so far; .*CLARABEL: no luck"):
+        answer = WassersteinDRO(radius=0.02).optimize(objective, nominal)
     np.testing.assert_allclose(answer.x, nominal)
     assert not answer.success
     assert np.isnan(answer.robust["relative_gap"])

@@ -1,0 +1,103 @@
+"""Before the first kernel is compiled: where compiled code is kept, and what a fork after a fit means."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numba
+from numba.core import caching, dispatcher
+
+from heterodyne_nb.errors import HeterodyneWarning, OptimizationError, warn
+
+_forked = False
+
+
+def prepare() -> None:
+    """Find a folder for compiled code where numba finds none, and notice forks.
+
+    Numba keeps it beside the package or in the user's cache folder. Where neither can be written (containers, other
+    people's installations) it goes to a folder of this user among the temporary files, and where that fails nothing is
+    kept, so that every process compiles anew.
+
+    Warns
+    -----
+    HeterodyneWarning
+        Once, when it is not kept where numba would.
+    """
+    if not _can_be_kept():
+        folder = _temporary_folder()
+        if folder is not None:
+            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        if folder is not None and _can_be_kept():
+            told = f"compiled kernels are kept in {folder}, as no usual cache folder can be written"
+        else:
+            dispatcher.FunctionCache = _CacheOrNone
+            told = "compiled kernels are not kept, as no cache folder can be written: half a minute in every process"
+        warn(f"{told}; set NUMBA_CACHE_DIR to a folder of yours", HeterodyneWarning)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def require_threads() -> None:
+    """Raise where kernels cannot run: in a process forked after the parent has used its threads.
+
+    Raises
+    ------
+    OptimizationError
+        With the way to do it.
+    """
+    if _forked:
+        raise OptimizationError(
+            "this process was forked from one whose kernels have run, and threads do not survive a fork",
+            hint="start processes with multiprocessing.get_context('spawn') (concurrent.futures: mp_context=), "
+            "fit_batch(workers=), or pip install tbb, whose threads do survive",
+        )
+
+
+def _after_fork() -> None:
+    """In a forked process: whether the threads its parent's kernels had started are those that cannot be used here."""
+    global _forked
+    try:
+        _forked = numba.threading_layer() == "omp" and sys.platform.startswith("linux")
+    except ValueError:  # no kernel has run: they start their threads here
+        return
+
+
+def _probe() -> None:
+    """Stand for the package's kernels."""
+
+
+def _can_be_kept() -> bool:
+    try:
+        caching.FunctionCache(_probe)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _CacheOrNone(function: object) -> object:
+    """Numba's cache of a function, or none where there is no place for one."""
+    try:
+        return caching.FunctionCache(function)
+    except RuntimeError:
+        return caching.NullCache()
+
+
+def _temporary_folder() -> Path | None:
+    """A folder that only this user can write, since what is in it is run."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    try:
+        folder = Path(tempfile.gettempdir()) / f"heterodyne_nb_numba_{user}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+        if hasattr(os, "getuid") and (state.st_uid != user or state.st_mode & 0o077 or folder.is_symlink()):
+            return Path(tempfile.mkdtemp(prefix="heterodyne_nb_numba_"))
+    except OSError:
+        return None
+    return folder
+
+
+prepare()

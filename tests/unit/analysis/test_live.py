@@ -1,0 +1,155 @@
+"""A live fit ends with the numbers of the fit to the whole run, whatever happens to its source on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import heterodyne_nb as hnb
+from heterodyne_nb import simulate
+from heterodyne_nb.analysis import known_to
+from heterodyne_nb.errors import ConfigurationError, DataWarning
+from heterodyne_nb.frames import FrameSet, growing
+
+MODE = "static_isotropic"
+
+
+@pytest.fixture(scope="module")
+def run() -> FrameSet:
+    axes = {"q": [0.006, 0.009], "phi": 0.0, "n_frames": 160, "dt": 0.5, "n_pixels": 300, "mean_counts": 0.4}
+    return simulate.frames(MODE, [300.0, -0.4, 20.0], **axes)
+
+
+@pytest.fixture(scope="module")
+def offline(run: FrameSet) -> hnb.FitResult:
+    return hnb.fit(run, MODE)
+
+
+def _images(run: FrameSet) -> list[np.ndarray]:
+    frame, pixel, count = run.photons.in_time_order()
+    dense = np.zeros((run.n_frames, run.partition.labels.size), np.uint16)
+    dense[frame, pixel] = count
+    return list(dense.reshape(-1, *run.partition.shape))
+
+
+def _same(result: hnb.FitResult, other: hnb.FitResult) -> None:
+    assert result.chi2 == pytest.approx(other.chi2, rel=1e-7)
+    np.testing.assert_allclose(result.curve("J")["value"], other.curve("J")["value"], rtol=2e-3)
+
+
+def test_a_replay_sharpens_and_ends_with_the_numbers_of_the_whole_run(
+    run: FrameSet, offline: hnb.FitResult, tmp_path: Path
+) -> None:
+    live = hnb.live(run, MODE, first=60, growth=0.3, save=tmp_path / "live.nc")
+    seen = []
+    result = live.run(seen.append)
+    _same(result, offline)
+    assert [update.frames for update in seen] == sorted({update.frames for update in seen})
+    assert seen[-1].frames == 160
+    value, low, high = seen[-1].curve("J")
+    assert low < value < high
+    assert hnb.FitResult.load(tmp_path / "live.nc") == result
+    assert not live.told
+
+
+def test_dropped_repeated_and_late_frames_are_told_and_survived(run: FrameSet) -> None:
+    images = _images(run)
+    numbers = [k for k in range(1, 161) if k not in (30, 31, 90)]
+    numbers[100:100] = [50, 51]  # again
+    numbers[40], numbers[41] = numbers[41], numbers[40]  # late
+    came = ((k, images[k - 1]) for k in numbers)
+    live = hnb.live(came, MODE, partition=run.partition, dt=0.5, first=150, growth=10.0)
+    with pytest.warns(DataWarning) as told:
+        result = live.run()
+    assert {str(w.message) for w in told} == {
+        "3 frames never came and are left out",
+        "2 frames came again and count once",
+    }
+    _same(result, hnb.fit(run.mask_frames([30, 31, 90]), MODE))
+
+
+def test_a_source_that_fails_or_falls_silent_keeps_what_came(run: FrameSet) -> None:
+    images = _images(run)
+
+    def failing() -> Iterator[np.ndarray]:
+        yield from images[:120]
+        raise OSError("link down")
+
+    with pytest.warns(DataWarning, match=r"the source failed \(link down\)"):
+        result = hnb.live(failing(), MODE, partition=run.partition, dt=0.5, first=110, growth=10).run()
+    assert result.success
+    assert result.provenance["selection"]["frames"] == [1, 120]
+
+    def silent() -> Iterator[np.ndarray]:
+        yield from images[:120]
+        threading.Event().wait()
+
+    with pytest.warns(DataWarning, match="the source counts as ended"):
+        result = hnb.live(
+            silent(), MODE, partition=run.partition, dt=0.5, first=110, growth=10, patience=0.5
+        ).run()
+    assert result.provenance["selection"]["frames"][1] == 120
+
+
+def test_a_rule_stops_the_fit_once_enough_is_known(run: FrameSet) -> None:
+    live = hnb.live(run, MODE, first=60, growth=0.2, stop_when=known_to("J", 10.0, over=5.0))
+    live.run()
+    assert len(live.history) == 1
+    assert live.told == [f"enough is known after {live.history[0].frames} frames"]
+
+
+def test_a_file_is_followed_while_it_is_written(
+    run: FrameSet, offline: hnb.FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "POLL", 0.01)
+    images, path = np.array(_images(run)), tmp_path / "growing.h5"
+
+    def write() -> None:
+        with h5py.File(path, "w", libver="latest") as h5file:
+            shape = run.partition.shape
+            stack = h5file.create_dataset(
+                "entry/data/data", (0, *shape), np.uint16, maxshape=(None, *shape), chunks=(8, *shape)
+            )
+            h5file.swmr_mode = True
+            for first in range(0, 160, 40):
+                stack.resize(first + 40, axis=0)
+                stack[first : first + 40] = images[first : first + 40]
+                stack.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    writer.join()
+    live = hnb.live(path, MODE, partition=run.partition, dt=0.5, first=160, patience=2.0)
+    with pytest.warns(DataWarning, match="counts as ended"):
+        _same(live.run(), offline)
+
+
+def test_a_folder_is_followed_file_by_file(
+    run: FrameSet, offline: hnb.FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "POLL", 0.01)
+    for k, part in enumerate(np.array_split(np.array(_images(run)), 4)):
+        with h5py.File(tmp_path / f"part_{k}.h5", "w") as h5file:
+            h5file["entry/data/data"] = part
+    live = hnb.live(tmp_path, MODE, partition=run.partition, dt=0.5, first=160, patience=2.0)
+    with pytest.warns(DataWarning, match="counts as ended"):
+        _same(live.run(), offline)
+
+
+def test_what_cannot_be_followed_is_said(run: FrameSet) -> None:
+    with pytest.raises(ConfigurationError, match="partition= and dt="):
+        hnb.live(iter([]), MODE)
+    with pytest.raises(ConfigurationError, match="one-time mode"):
+        hnb.live(run, "kww")
+    with pytest.raises(ConfigurationError, match="the source gave 0 frames"):
+        hnb.live(iter([]), MODE, partition=run.partition, dt=0.5).run()
+    with (
+        pytest.warns(DataWarning, match="5 is no live source|int is no live source"),
+        pytest.raises(ConfigurationError),
+    ):
+        hnb.live(5, MODE, partition=run.partition, dt=0.5).run()

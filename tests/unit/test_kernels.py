@@ -1,0 +1,118 @@
+"""Kernels in containers and pools: no folder to keep them in, processes forked and spawned."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import heterodyne_nb as hn
+
+DATA = Path(__file__).resolve().parents[1] / "fixtures" / "test_data.h5"
+START = {"D0": 800.0, "alpha": -0.4, "D_offset": 120.0}
+FIT = f"""
+import heterodyne_nb as hn
+def work(seed):
+    result = hn.fit(hn.open_dataset({str(DATA)!r}), "static_isotropic", parameters={START}, multistart=0, seed=seed)
+    return result.chi2
+"""
+#: What a read-only installation does, for root too: neither beside the package nor in the user's folder can be written.
+READ_ONLY = """
+import tempfile
+from numba.core import caching
+allowed = {allowed!r}
+real, made = tempfile.TemporaryFile, caching.os.makedirs
+def refuse(*args, dir=None, **more):
+    if dir is None or not any(str(dir).startswith(one) for one in allowed):
+        raise PermissionError(13, "Read-only file system")
+    return real(*args, dir=dir, **more)
+tempfile.TemporaryFile = refuse
+"""
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    variables = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | environment
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False, env=variables
+    )
+
+
+def fitted(seed: int) -> float:
+    result = hn.fit(hn.open_dataset(DATA), "static_isotropic", parameters=START, multistart=0, seed=seed)
+    return result.chi2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writable", [True, False])
+def test_without_a_usual_cache_folder_a_temporary_one_is_taken_or_none(
+    tmp_path: Path, writable: bool
+) -> None:
+    refused = READ_ONLY.format(allowed=[str(tmp_path)] if writable else [])
+    done = run(f"{refused}\n{FIT}\nprint(work(0))", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(fitted(0), rel=1e-9)
+    words = "compiled kernels are kept in" if writable else "compiled kernels are not kept"
+    assert done.stderr.count("compiled kernels") == done.stderr.count(words) == 1
+    kept = list(tmp_path.rglob("*.nbc"))
+    assert bool(kept) == writable
+
+
+def test_a_fit_in_a_process_forked_after_a_fit_is_an_error_that_says_how_to_do_it() -> None:
+    code = f"""{FIT}
+import multiprocessing
+def told(seed):
+    try:
+        return str(work(seed))
+    except hn.OptimizationError as error:
+        return str(error)
+first = work(0)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.apply_async(told, (0,)).get(300))
+print(work(0) == first)
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert "threads do not survive a fork" in done.stdout or "tbb" in sys.modules
+    assert "get_context('spawn')" in done.stdout
+    assert done.stdout.endswith("True\n")
+
+
+def test_a_fit_in_a_process_forked_before_any_fit_works() -> None:
+    code = f"""{FIT}
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.apply_async(work, (0,)).get(300))
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(fitted(0), rel=1e-9)
+
+
+def _spawned() -> Any:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(
+            pool.map(hn.fit, *zip(*[(hn.open_dataset(DATA).load(), "static_isotropic")], strict=True))
+        )
+
+
+def test_a_pool_of_spawned_processes_fits_after_a_fit_here() -> None:
+    here = hn.fit(hn.open_dataset(DATA).load(), "static_isotropic")
+    (there,) = _spawned()
+    assert there.chi2 == pytest.approx(here.chi2, rel=1e-9)
+    assert there.values == pytest.approx(here.values)
+
+
+def test_dask_fits_in_its_processes() -> None:
+    dask = pytest.importorskip("dask")
+    job = dask.delayed(hn.fit)(
+        hn.open_dataset(DATA).load(), "static_isotropic", parameters=START, multistart=0
+    )
+    (there,) = dask.compute(job, scheduler="processes", num_workers=1)
+    assert there.chi2 == pytest.approx(fitted(0), rel=1e-9)
