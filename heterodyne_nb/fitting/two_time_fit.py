@@ -251,6 +251,8 @@ def result_of(
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    if stopped:  # each further answer takes passes of its own
+        solved = replace(solved, others=[])
     bands, others = _answers(solved, spread, local.chi2, extra_covariance)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
