@@ -322,7 +322,7 @@ def heterodyne_model(
     -------
     ndarray or xarray.DataArray
         On the grid (q, phi, tau), axes of scalar arguments dropped; a DataArray when any of tau, q,
-        phi is one.
+        phi is one. That of the 14-parameter form has the start time as its scalar coordinate ``t1``.
 
     Raises
     ------
@@ -342,7 +342,7 @@ def heterodyne_model(
     m = evaluate(theta, start, *(tuple(axis.tolist()) for axis in axes))
     m = m.copy() if contrast is None else offset + contrast * m
     m = m.reshape(tuple(n for shape in shapes for n in shape))
-    return _labelled(m, q, phi, tau, g2=contrast is not None)
+    return _labelled(m, q, phi, tau, start, g2=contrast is not None)
 
 
 #: Values of a grid above which an answer is not kept: 128 of them take 64 MB at most.
@@ -383,7 +383,7 @@ def _start_time(tau: Any) -> float:
     return float(positive.min())
 
 
-def _labelled(m: Any, q: Any, phi: Any, tau: Any, *, g2: bool) -> Any:
+def _labelled(m: Any, q: Any, phi: Any, tau: Any, start: float | None, *, g2: bool) -> Any:
     import xarray as xr
 
     if not any(isinstance(a, xr.DataArray) for a in (q, phi, tau)):
@@ -393,5 +393,7 @@ def _labelled(m: Any, q: Any, phi: Any, tau: Any, *, g2: bool) -> Any:
         if np.ndim(axis):
             dims.append(name)
             coords[name] = (name, np.asarray(axis, float), {"units": unit})
+    if start is not None:
+        coords["t1"] = ((), start, {"units": "s", "long_name": "start time"})
     name, label = ("g2", "intensity correlation") if g2 else ("M", "normalised correlation")
     return xr.DataArray(m, dims=dims, coords=coords, name=name, attrs={"units": "1", "long_name": label})

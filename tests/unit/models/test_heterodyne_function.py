@@ -97,6 +97,15 @@ def test_a_labelled_answer_has_no_axis_for_a_single_number() -> None:
     assert (g2.name, g2.dims) == ("g2", ("phi", "tau"))
 
 
+@pytest.mark.parametrize(("t1", "named"), [(None, min(TAU[TAU > 0])), (7.5, 7.5)])
+def test_a_labelled_answer_names_the_start_time_it_assumes(t1: float | None, named: float) -> None:
+    m = heterodyne_model(xr.DataArray(TAU, dims="tau"), FULL, 0.01, PHI, t1=t1)
+    assert float(m.t1) == named
+    assert m.t1.attrs["units"] == "s"
+    np.testing.assert_array_equal(m, heterodyne_model(TAU, FULL, 0.01, PHI, t1=named))
+    assert "t1" not in heterodyne_model(xr.DataArray(TAU, dims="tau"), EQUILIBRIUM, 0.01, PHI).coords
+
+
 def test_it_is_public() -> None:
     assert heterodyne_nb.heterodyne_model is heterodyne_model
 
