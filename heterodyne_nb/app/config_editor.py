@@ -15,8 +15,8 @@ from heterodyne_nb.app.config_form import FieldRow, section_box
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.config.problems import Problem
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.options.problems import Problem
 
 __all__ = ["ConfigEditor"]
 

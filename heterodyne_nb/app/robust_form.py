@@ -9,9 +9,9 @@ import ipywidgets as widgets
 from heterodyne_nb.app.number_field import NumberField
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.config.optimization import ROBUST_METHODS
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.names import find_name
+from heterodyne_nb.options import ROBUST_METHODS
 
 __all__ = ["RobustForm"]
 
@@ -44,13 +44,13 @@ class RobustForm(Panel):
         super().__init__(session)
         self.methods = {
             name: widgets.Checkbox(value=True, description=name, indent=False, layout={"width": "120px"})
-            for name in ROBUST_METHODS
+            for name in ROBUST_METHODS.names()
         }
         self.radii = {
             name: widgets.Text(
                 value="auto", description="radius", continuous_update=False, layout={"width": "140px"}
             )
-            for name in ROBUST_METHODS
+            for name in ROBUST_METHODS.names()
         }
         for field in self.radii.values():
             field.style.description_width = "initial"
@@ -74,7 +74,9 @@ class RobustForm(Panel):
             "scenario": [self.n_scenarios, self.cvar],
             "ellipsoidal": [self.q_scale, self.phi_zero_deg, self.frame_time, self.baseline],
         }
-        lines = [row(self.methods[n], self.radii[n], *own[n], _about(_ABOUT[n])) for n in ROBUST_METHODS]
+        lines = [
+            row(self.methods[n], self.radii[n], *own[n], _about(_ABOUT[n])) for n in ROBUST_METHODS.names()
+        ]
         self.widget = widgets.VBox([*lines, row(self.price, self.solver), self.message, self.page])
 
     def chosen(self) -> list[str]:

@@ -10,9 +10,9 @@ import ipywidgets as widgets
 from heterodyne_nb.app.number_field import NumberField
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.config.optimization import CONTRASTS, LOSSES
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import STRATEGIES
+from heterodyne_nb.options import CONTRASTS, LOSSES
 
 __all__ = ["SettingsForm"]
 
@@ -41,9 +41,9 @@ class SettingsForm(Panel):
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
         self.mode = _menu("mode", [(n.replace("_", " "), n) for n in ModelFactory.names()], 250)
-        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES], 200)
-        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES], 150)
-        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS], 190)
+        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES.names()], 200)
+        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES.names()], 150)
+        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS.names()], 190)
         self.multistart = _field(
             "starts", "Start vectors fitted; empty: the search decides; 0: the given start alone", 130
         )

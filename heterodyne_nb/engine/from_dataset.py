@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
@@ -15,6 +14,7 @@ from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
+from heterodyne_nb.models.parameters import ParameterTable
 
 #: Variables that have one value, curve or map a bin.
 _BY_BIN = ("c2", "g2", "g2_err", "n_pixels", "sigma", "usable")
@@ -41,6 +41,11 @@ def problem_from_dataset(
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
+    if not isinstance(ds, xr.Dataset):
+        raise DataFormatError(
+            f"a {type(ds).__name__} has no two-time maps",
+            hint="correlate(frames, twotime=True) makes them of frames",
+        )
     if "c2" not in ds:
         raise DataFormatError(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
 from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
 FloatArray = NDArray[np.float64]

@@ -10,6 +10,7 @@ import numpy as np
 from heterodyne_nb.optimize.strategies.curvature import LocalModel, local_model, next_model
 from heterodyne_nb.optimize.strategies.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import GaussNewtonOptions
 
 _LARGEST_DAMPING = 1e14
 #: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when the last steps each
@@ -71,6 +72,9 @@ def _reach(
     return (1.0, None) if room[hit] >= 1.0 else (max(float(room[hit]), 0.0), hit)
 
 
+_DEFAULTS = GaussNewtonOptions()
+
+
 @register
 @dataclass(kw_only=True, eq=False)
 class GaussNewtonStrategy(IterativeStrategy):
@@ -97,14 +101,11 @@ class GaussNewtonStrategy(IterativeStrategy):
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
 
-    damping: float = 1e-3
-    accept: float = 1e-3
-    gtol: float = 1e-10
-    ftol: float = 1e-10
-    xtol: float = 1e-10
-
-    def __post_init__(self) -> None:
-        self.require_positive("damping", "accept", "gtol", "ftol", "xtol", "max_iterations")
+    damping: float = _DEFAULTS.damping
+    accept: float = _DEFAULTS.accept
+    gtol: float = _DEFAULTS.gtol
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
 
     def _minimise(self, run: Run) -> str:
         limit = self.max_iterations or 200

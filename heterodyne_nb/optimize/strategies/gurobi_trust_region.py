@@ -7,11 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.optimize.strategies.curvature import LocalModel, local_model, next_model
 from heterodyne_nb.optimize.strategies.gurobi_qp import Norm, TrustRegionProgram, gurobi_readiness
 from heterodyne_nb.optimize.strategies.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness, register
+from heterodyne_nb.options import GurobiOptions
+
+_DEFAULTS = GurobiOptions()
 
 
 @register
@@ -51,35 +53,17 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
 
-    norm: Norm = "box"
-    curvature: Literal["secant", "diagonal"] = "secant"
-    initial_radius: float = 0.1
-    max_radius: float = 1.0
-    min_radius: float = 1e-8
-    expand: float = 2.0
-    shrink: float = 0.5
-    accept: float = 1e-4
-    gtol: float = 1e-9
-    ftol: float = 1e-9
-    xtol: float = 1e-10
-
-    def __post_init__(self) -> None:
-        self.require_positive("initial_radius", "max_radius", "min_radius", "expand", "shrink", "accept")
-        self.require_positive("gtol", "ftol", "xtol", "max_iterations")
-        for key, choices in (("norm", ("box", "ball")), ("curvature", ("secant", "diagonal"))):
-            if getattr(self, key) not in choices:
-                raise ConfigurationError(
-                    f"{getattr(self, key)!r} is not a choice",
-                    where=f"gurobi.{key}",
-                    expected=" or ".join(map(repr, choices)),
-                )
-        ordered = self.min_radius <= self.initial_radius <= self.max_radius
-        if not (ordered and self.shrink < 1.0 <= self.expand):
-            raise ConfigurationError(
-                "the trust-region settings contradict each other",
-                where="gurobi",
-                expected="shrink < 1 <= expand and min_radius <= initial_radius <= max_radius",
-            )
+    norm: Norm = _DEFAULTS.norm
+    curvature: Literal["secant", "diagonal"] = _DEFAULTS.curvature
+    initial_radius: float = _DEFAULTS.initial_radius
+    max_radius: float = _DEFAULTS.max_radius
+    min_radius: float = _DEFAULTS.min_radius
+    expand: float = _DEFAULTS.expand
+    shrink: float = _DEFAULTS.shrink
+    accept: float = _DEFAULTS.accept
+    gtol: float = _DEFAULTS.gtol
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
 
     @classmethod
     def ready(cls) -> Readiness:

@@ -12,8 +12,10 @@ from heterodyne_nb.optimize.strategies.curvature import gain_left
 from heterodyne_nb.optimize.strategies.problem_view import ProblemView
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import LBFGSBOptions, NelderMeadOptions
 
 _FRESH_STARTS = 6
+_SIMPLEX, _LBFGSB = NelderMeadOptions(), LBFGSBOptions()
 
 
 @register
@@ -40,14 +42,11 @@ class NelderMeadStrategy(IterativeStrategy):
 
     name: ClassVar[str] = "nelder_mead"
 
-    xtol: float = 1e-7
-    ftol: float = 1e-10
-    initial_step: float = 0.1
-    restarts: int = 2
-    adaptive: bool = True
-
-    def __post_init__(self) -> None:
-        self.require_positive("xtol", "ftol", "initial_step", "max_iterations")
+    xtol: float = _SIMPLEX.xtol
+    ftol: float = _SIMPLEX.ftol
+    initial_step: float = _SIMPLEX.initial_step
+    restarts: int = _SIMPLEX.restarts
+    adaptive: bool = _SIMPLEX.adaptive
 
     def _minimise(self, run: Run) -> str:
         step = self.initial_step
@@ -124,12 +123,9 @@ class LBFGSBStrategy(IterativeStrategy):
     name: ClassVar[str] = "lbfgsb"
     needs_gradient: ClassVar[bool] = True
 
-    ftol: float = 1e-13
-    gtol: float = 1e-9
-    memory: int = 20
-
-    def __post_init__(self) -> None:
-        self.require_positive("ftol", "gtol", "memory", "max_iterations")
+    ftol: float = _LBFGSB.ftol
+    gtol: float = _LBFGSB.gtol
+    memory: int = _LBFGSB.memory
 
     def _minimise(self, run: Run) -> str:
         limit = self.max_iterations or 500 * run.best_z.size

@@ -19,9 +19,11 @@ from scipy.optimize import BFGS, OptimizeResult, least_squares, minimize
 from heterodyne_nb.optimize.strategies.problem_view import NormalEquations, ProblemView
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import TRFOptions
 
 _FAR = 10.0  # in scaled coordinates, where a parameter is of order one
 _TRF_REASONS = {1: "gradient tolerance", 2: "cost tolerance", 3: "step tolerance", 4: "cost tolerance"}
+_DEFAULTS = TRFOptions()
 
 
 @register
@@ -51,13 +53,10 @@ class TRFStrategy(IterativeStrategy):
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
 
-    ftol: float = 1e-12
-    xtol: float = 1e-12
-    gtol: float = 1e-9
-    initial_radius: float = 0.1
-
-    def __post_init__(self) -> None:
-        self.require_positive("ftol", "xtol", "gtol", "initial_radius", "max_iterations")
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
+    gtol: float = _DEFAULTS.gtol
+    initial_radius: float = _DEFAULTS.initial_radius
 
     def _minimise(self, run: Run) -> str:
         if run.view.offers_normal_equations:
