@@ -159,7 +159,7 @@ class ObjectiveView(ProblemView):
         self._unit = np.ones_like(start)
         self._take_box(x0)
         if not hasattr(objective, "reduced"):
-            self._unit = typical_size(start, self.lower, self.upper, None)
+            self._unit = _typical_size(start, self.lower, self.upper, None)
             self._take_box(x0)
         start = start / self._unit
         self.z0 = self.clip(start)
