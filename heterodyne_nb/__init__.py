@@ -45,6 +45,7 @@ _PUBLIC: dict[str, str] = {
     "bootstrap": "assess",
     "jackknife": "assess",
     "profile": "assess",
+    "goodness_of_fit": "assess",
     "criticise": "assess",
     "simulate": "",
     "plots": "",

@@ -37,7 +37,7 @@ _FILES: dict[tuple[str, str], str] = {
         "batch derived_table determined fit_result maps provenance record report_html report_parts "
         "report_text result_values schema script solutions trust"
     ),
-    ("results.", "assess."): "bootstrap criticism jackknife profile",
+    ("results.", "assess."): "bootstrap jackknife profile",
     ("results.", "uncertainty."): "derived identifiability",
     ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
     ("results.", "text."): "html numbers",
@@ -61,7 +61,7 @@ _RENAMED = {
 #: Old folder: {new folder: names that the old one handed on}.
 _NAMES: dict[str, dict[str, str]] = {
     "results": {
-        "assess": "Bootstrap Criticism Jackknife Profiles bootstrap criticise jackknife profile",
+        "assess": "Bootstrap Jackknife Profiles bootstrap criticise jackknife profile",
         "fitting": "objective_of",
         "result": "FitResult batch_table collect_provenance",
         "uncertainty": "Identifiability identifiability",
@@ -75,6 +75,7 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "assess.goodness_of_fit": "assess.criticism results.criticism",
     "assess.bootstrap": "results.draws",
     "config.files": "config.annotated config.paths config.reading config.templates config.writing",
     "config.legacy.nlsq": "config.legacy.conventions",

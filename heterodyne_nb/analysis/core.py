@@ -252,14 +252,15 @@ class HeterodyneAnalysisCore:
         from heterodyne_nb.robust.robust_fit import fit_robust
 
         assert self.dataset is not None
-        found = fit_robust(
-            self.dataset,
-            start=nominal,
-            parameters=self.config.parameters,
-            on_progress=self._tell,
-            stop=self.stop,
-            **dict(self.config.settings.robust_options()),
-        )
+        with stopped_by_signals(self.stop):
+            found = fit_robust(
+                self.dataset,
+                start=nominal,
+                parameters=self.config.parameters,
+                on_progress=self._tell,
+                stop=self.stop,
+                **dict(self.config.settings.robust_options()),
+            )
         more = {"config": self.config.to_dict(), "used": list(self.account)}
         return {name: with_provenance(result, **more) for name, result in found.items()}
 

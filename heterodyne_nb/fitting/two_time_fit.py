@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.solutions import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
 from heterodyne_nb.uncertainty.covariance import estimate_covariance
+from heterodyne_nb.uncertainty.goodness import Goodness, goodness
 
 PULL = "errors by which the {} would pass its limit"
 _DYADIC = "dyadic cluster-robust (frames as clusters), corrected for the fit"
@@ -51,10 +52,10 @@ class FitRun(FitOptions):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    warm: bool = Field(False, exclude=True)
+    warm: bool = Field(default=False, exclude=True)
     method: Any = FitOptions.default("method")
 
-    on_progress: Any = Field(ignore_progress, exclude=True)
+    on_progress: Any = Field(default=ignore_progress, exclude=True)
     stop: Any = Field(default_factory=StopToken, exclude=True)
 
     def strategy(self) -> OptimizationStrategy:
@@ -93,10 +94,12 @@ def fit_two_time(
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
     solved = solve_two_time(dataset, model, table, options)
-    if not isinstance(dataset, FrameSet):
-        return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed))
-    about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
-    return result_of(solved, options, about | described(solved.objective.problem, dataset))
+    if isinstance(dataset, FrameSet):
+        about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
+        return result_of(solved, options, about | described(solved.objective.problem, dataset))
+    tested = options.loss == "linear" and not options.stop.reason
+    tests = goodness(solved.objective, solved.theta, seed=options.seed) if tested else None
+    return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed), tests=tests)
 
 
 @dataclass(frozen=True)
@@ -213,11 +216,17 @@ def _robust(
 
 
 def result_of(
-    solved: Solved, options: FitRun, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved,
+    options: FitRun,
+    provenance: dict[str, Any],
+    *,
+    extra_covariance: Any = None,
+    tests: Goodness | None = None,
 ) -> FitResult:
     """Put the result of a two-time fit together, its errors estimated.
 
-    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters.
+    ``extra_covariance`` (p, p) is what other sources than noise add to the covariance of the parameters; ``tests`` is
+    what is known of the goodness of fit.
     """
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
     local = objective.equations(theta, derivatives=False)
@@ -225,6 +234,8 @@ def result_of(
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    if stopped:  # each further answer takes passes of its own
+        solved = replace(solved, others=[])
     bands, others = _answers(solved, spread, local.chi2, extra_covariance)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
@@ -239,7 +250,8 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread).merge(_left_over(objective, theta, local)),
+        bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
+        goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
         chi2=local.chi2,
         n_data=problem.n_data,
         n_free=objective.n_free,
@@ -293,9 +305,9 @@ def _bands(problem: Problem, theta: np.ndarray, spread: Any, extra: Any) -> dict
     return bands
 
 
-def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
+def _bins(problem: Problem, local: Any, spread: Any, tests: Goodness | None) -> xr.Dataset:
     freedom = np.maximum(problem.count - 2, 1)
-    return xr.Dataset(
+    bins = xr.Dataset(
         {
             "contrast": ("bin", local.contrast, {"units": "1", "long_name": "contrast"}),
             "offset": ("bin", local.offset, {"units": "1", "long_name": "offset"}),
@@ -311,6 +323,12 @@ def _bins(problem: Problem, local: Any, spread: Any) -> xr.Dataset:
             "chi2_reduced_bin": ("bin", local.chi2_bin / freedom, {"units": "1"}),
         },
         coords={"q": ("bin", problem.q, {"units": "1/Å"}), "phi": ("bin", problem.phi, {"units": "deg"})},
+    )
+    if tests is None or np.isnan(tests.chance):
+        return bins
+    return bins.assign(
+        speckle_ratio=("bin", tests.ratio, {"units": "1", "long_name": "residuals over those of speckle"}),
+        speckle_chance=("bin", tests.bin_chance, {"units": "1", "long_name": "chance of such residuals"}),
     )
 
 

@@ -307,17 +307,17 @@ def goodness_of_fit(found: Any, *, theme: str = "light") -> go.Figure:
 
     Parameters
     ----------
-    found : Criticism
-        As :func:`heterodyne_nb.criticise` returns it.
+    found : GoodnessOfFit
+        As :func:`heterodyne_nb.goodness_of_fit` returns it.
     theme : {"light", "dark"}
 
     Raises
     ------
     ConfigurationError
-        If this is no criticism.
+        If this is no goodness of fit.
     """
     if not hasattr(found, "findings"):
-        raise not_a("criticism", found, where="found", expected="what criticise returns")
+        raise not_a("goodness of fit", found, where="found", expected="what goodness_of_fit returns")
     ds = found.dataset
     shared = np.asarray(ds["shared"].values, dtype=float)
     both = np.where(np.isfinite(shared), shared, shared.T)

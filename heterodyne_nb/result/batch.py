@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FLAG_COLUMNS = {
     "bounds_hit": ("at_bound",),
     "not_converged": ("not_converged",),
-    "poor_chi2": ("poor_chi2", "small_chi2", "poor_bins"),
+    "poor_chi2": ("poor_chi2", "small_chi2", "poor_bins", "bent_curve"),
     "ambiguous": ("several_answers", "contrast_limit", "loose_contrast", "no_contrast"),
     "outside_window": ("no_decay", "not_decayed", "decayed_early"),
     "unidentified": ("not_determined",),

@@ -21,7 +21,7 @@ from heterodyne_nb.result.report_text import text_report
 from heterodyne_nb.result.result_values import ResultValues
 from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.solutions import Solution, solutions_of
-from heterodyne_nb.result.trust import Flag, trust_flags
+from heterodyne_nb.result.trust import Flag, traffic_light, trust_flags
 from heterodyne_nb.uncertainty.identifiability import Identifiability
 
 Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -61,6 +61,7 @@ class FitResult(ResultValues):
         sigma2: float | None = None,
         uncertainty: str = "",
         solutions: Sequence[Mapping[str, Any]] | None = None,
+        goodness: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> FitResult:
         """Put a result together from what a fit knows.
@@ -110,6 +111,8 @@ class FitResult(ResultValues):
         solutions : sequence of mappings, optional
             Further answers that the data leave: ``parameters`` (p,), ``chi2`` and ``rise`` of each; see
             :class:`heterodyne_nb.result.solutions.Solution`.
+        goodness : mapping, optional
+            ``curves`` and ``chance`` of :class:`heterodyne_nb.uncertainty.goodness.Goodness`.
         extra : mapping, optional
             Further statements that JSON can hold, e.g. a robust fit's certificate.
 
@@ -143,6 +146,7 @@ class FitResult(ResultValues):
             sigma2=None if sigma2 is None else float(sigma2),
             uncertainty=uncertainty or None,
             solutions=[dict(one) for one in solutions] if solutions else None,
+            goodness=dict(goodness) if goodness else None,
             extra=dict(extra) if extra else None,
         )
         return cls(dataset)
@@ -196,6 +200,11 @@ class FitResult(ResultValues):
     def solutions(self) -> tuple[Solution, ...]:
         """Every answer that the data leave, the reported one first; bands of the curves hold them all."""
         return solutions_of(self._dataset)
+
+    @property
+    def light(self) -> str:
+        """``"green"``, ``"amber"`` or ``"red"``; the reasons are the serious ones of :attr:`flags`."""
+        return traffic_light(self.flags)
 
     @property
     def flags(self) -> tuple[Flag, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,6 +22,11 @@ BIN_FACTOR = 1.5
 #: With the exponent of a shear rate known no better than this, and the rate at mid-time no better than to this share,
 #: bands at the first frame held the truth in 55 of 100 fits (400 laminar ones of tests/benchmarks/coverage_study.py).
 LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
+#: Chances below which the curves, the size of all residuals, or of those of one bin speak against the model; together
+#: they object to fewer than one in twenty right models (tests/benchmarks/goodness_study.py).
+CURVE_CHANCE, SIZE_CHANCE, BIN_CHANCE = 0.02, 0.01, 0.01
+#: Flags that say that the curves are not to be used; other serious ones ask for a look.
+RED = ("not_converged", "poor_chi2", "bent_curve", "no_contrast", "no_decay", "decayed_early")
 #: Errors by which a contrast or offset must pull at its limit before that is serious.
 PULLED = 3.0
 #: Error of a contrast or offset at its limit above which the data hardly determine it.
@@ -36,7 +43,7 @@ class Flag:
     ----------
     code : str
         ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
-        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``,
+        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``,
         ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     text : str
         One line for a person.
@@ -63,6 +70,7 @@ def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
         _answers,
         _levels,
         _chi2,
+        _bends,
         _bounds,
         _bins,
         _fallbacks,
@@ -70,6 +78,12 @@ def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
         _undetermined,
     )
     return tuple(flag for check in checks for flag in check(record))
+
+
+def traffic_light(flags: Sequence[Flag]) -> str:
+    """``"red"`` where a flag says that the curves are not to be used, ``"amber"`` where one asks for a look."""
+    serious = {flag.code for flag in flags if flag.serious}
+    return "red" if serious & set(RED) else "amber" if serious else "green"
 
 
 def _convergence(record: xr.Dataset) -> list[Flag]:
@@ -158,13 +172,59 @@ def _chi2(record: xr.Dataset) -> list[Flag]:
     low, high = CHI2_RANGE
     if np.isnan(chi2):
         return [Flag("poor_chi2", "Reduced chi-square cannot be computed.")]
-    if chi2 > high:
+    chance = _tests(record).get("chance")
+    if chance is not None and chance < SIZE_CHANCE:
+        text = (
+            f"The residuals are larger than speckle of this model leaves them ({number(_excess(record), 2)} times its "
+            f"mean square, chance {number(chance, 1)}; reduced chi-square {number(chi2)}): {_causes()}"
+        )
+        return [Flag("poor_chi2", text)]
+    if chi2 > high and chance is None:
         return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {_too_large(record)}")]
     if chi2 < low:
         honest = _respects_frames(record)
         text = "sigma is too large" + (", on which the errors do not rest." if honest else ".")
         return [Flag("small_chi2", f"Reduced chi-square is {number(chi2)}: {text}", serious=not honest)]
     return []
+
+
+def _tests(record: xr.Dataset) -> dict[str, Any]:
+    """What the tests of the fit found; empty where there were none."""
+    known = json.loads(record.attrs.get("goodness", "{}"))
+    return {name: value for name, value in known.items() if value == value}  # without NaN: not tested
+
+
+def _excess(record: xr.Dataset) -> float:
+    return float(np.exp(np.log(record["speckle_ratio"]).mean()))
+
+
+def _causes() -> str:
+    return (
+        "the model misses part of the data. Look at the residuals; frames without beam, a gap in time, a further "
+        "component and fringes faster than the frames do this."
+    )
+
+
+def _bends(record: xr.Dataset) -> list[Flag]:
+    """Curves that the data bend away from their published shape."""
+    bent = {k: v for k, v in _tests(record).get("curves", {}).items() if v[0] < CURVE_CHANCE}
+    if not bent:
+        return []
+    told = ", ".join(
+        f"{name}(t), by about {number(abs(size), 2)}{_unit(record[name])} near t = {number(when, 3)} s "
+        f"(chance {number(chance, 1)})"
+        for name, (chance, when, size) in sorted(bent.items(), key=lambda item: item[1][0])
+    )
+    text = (
+        f"The data ask for another course in time than the model's: {told}. Fit parts of the run on their own, leave out "
+        "frames that differ, or look for a drift of the intensity."
+    )
+    return [Flag("bent_curve", text)]
+
+
+def _unit(curve: xr.DataArray) -> str:
+    unit = str(curve.attrs.get("units", "1"))
+    return "" if unit == "1" else f" {unit}"
 
 
 def _too_large(record: xr.Dataset) -> str:
@@ -211,7 +271,10 @@ def _bins(record: xr.Dataset) -> list[Flag]:
     chi2 = record["chi2_reduced_bin"].values
     if not np.isfinite(chi2).any():
         return []
-    poor = np.flatnonzero(chi2 > BIN_FACTOR * max(float(np.nanmedian(chi2)), 1.0))
+    if "speckle_chance" in record:
+        poor = np.flatnonzero(record["speckle_chance"].values < BIN_CHANCE)
+    else:
+        poor = np.flatnonzero(chi2 > BIN_FACTOR * max(float(np.nanmedian(chi2)), 1.0))
     if not poor.size:
         return []
     shown = ", ".join(_bin_name(record, i) for i in poor[:5]) + (", ..." if poor.size > 5 else "")

@@ -47,7 +47,7 @@ _NULL = 1e-13
 #: So does a coordinate whose curvature is below this, relative to the largest.
 _NOTHING = 1e-24
 #: Least ratio of a dyadic variance to the naive one: frames in common make errors larger, not smaller.
-_LEAST = 0.25
+LEAST_DYADIC = 0.25
 #: Least share of a cluster's information that the rest must hold: where it holds none, nothing can be corrected.
 _LEAST_LEFT = 1e-3
 
@@ -189,28 +189,54 @@ def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
     objective = sums.objective
     n, matrix = objective.coordinates.size, sums.joint_matrix.copy()
     matrix[:n, :n] += objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
-    every = _pseudo_inverse(matrix)
-    bins, tiles = sums.products.shape[:2]
-    total, shares = np.zeros_like(every), np.zeros((bins, tiles, n, n))
-    for b in range(bins):
-        acting, matrices = sums.of_bin(b)
-        root = _root(every[np.ix_(acting, acting)])[0]
-        leverage = root.T @ matrices @ root
-        scores = sums.joint_scores[b][:, acting] @ root
-        meat = independent_meat(scores) if sums.independent else corrected_meat(scores, leverage)
-        mine = acting[acting < n]
-        here = root[: len(mine)]
-        total[np.ix_(acting, acting)] += root @ meat @ root.T
-        shares[b][:, mine[:, None], mine] = here @ leverage @ here.T
+    every = pseudo_inverse(matrix)
+    total, shares = dyadic_parts(sums, every)
     inverse = every[:n, :n]
     noise = objective.reduced(chi2)
     naive, design = noise * inverse, objective.linear.design
     dyadic, least = (
         np.einsum("bia,ac,bic->bi", design, part[n:, n:], design, optimize=True)
-        for part in (total, _LEAST * noise * every)
+        for part in (total, LEAST_DYADIC * noise * every)
     )
     errors = np.sqrt(np.maximum(np.maximum(dyadic, least), 0.0))
     return InternalCovariance(_at_least(total[:n, :n], naive), naive, inverse, shares, every, errors)
+
+
+def dyadic_parts(
+    sums: Tiles, inverse: FloatArray, step: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Dyadic covariance of all coordinates, and what white noise in each tile adds to that of the first n.
+
+    Parameters
+    ----------
+    sums : Tiles
+    inverse : (n + m, n + m)
+        Inverse of the joint matrix; zero for coordinates that stay.
+    step : (n + m,), optional
+        The noise is that of the residuals after this step.
+
+    Returns
+    -------
+    total : (n + m, n + m)
+    shares : (B, T, n, n)
+        Of ``inverse``.
+    """
+    n, (bins, tiles) = sums.objective.coordinates.size, sums.products.shape[:2]
+    total, shares = np.zeros_like(inverse), np.zeros((bins, tiles, n, n))
+    for b in range(bins):
+        acting, matrices = sums.of_bin(b)
+        root = _root(inverse[np.ix_(acting, acting)])[0]
+        leverage = root.T @ matrices @ root
+        scores = sums.joint_scores[b][:, acting]
+        if step is not None:
+            scores = scores + matrices @ step[acting]
+        scores = scores @ root
+        meat = independent_meat(scores) if sums.independent else corrected_meat(scores, leverage)
+        mine = acting[acting < n]
+        here = root[: len(mine)]
+        total[np.ix_(acting, acting)] += root @ meat @ root.T
+        shares[b][:, mine[:, None], mine] = here @ leverage @ here.T
+    return total, shares
 
 
 def _root(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -224,10 +250,10 @@ def _root(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _at_least(dyadic: FloatArray, naive: FloatArray) -> FloatArray:
-    """The dyadic covariance, in no direction below ``_LEAST`` of the naive: few clusters can leave it negative."""
+    """The dyadic covariance, in no direction below ``LEAST_DYADIC`` of the naive: few clusters can leave it negative."""
     root, back = _root(naive)
     values, vectors = np.linalg.eigh(back @ dyadic @ back.T)
-    half = root @ vectors * np.sqrt(np.maximum(values, _LEAST))
+    half = root @ vectors * np.sqrt(np.maximum(values, LEAST_DYADIC))
     return half @ half.T
 
 
@@ -256,7 +282,7 @@ def whitening(matrix: FloatArray) -> FloatArray:
     return vectors / np.sqrt(values) / scale[:, None]
 
 
-def _pseudo_inverse(matrix: FloatArray) -> FloatArray:
+def pseudo_inverse(matrix: FloatArray) -> FloatArray:
     """Inverse on the directions that carry information."""
     scale, values, vectors = _informed(matrix, _NULL)
     return (vectors / values) @ vectors.T / np.outer(scale, scale)

@@ -139,6 +139,7 @@ def _intensity(results: h5py.Group) -> np.ndarray | None:
 def _axes(qmap: h5py.Group) -> list[Axis]:
     """The two axes of the partition by the names and units that the file gives them."""
     names, units = hdf.strings(qmap, "map_names"), hdf.strings(qmap, "map_units")
+    names, units = (re.split(r"[,\s]+", one[0]) if len(one) == 1 else one for one in (names, units))
     axes = []
     for i, (usual, usual_unit) in enumerate((("q", "1/Å"), ("phi", "degrees"))):
         key = f"dynamic_v_list_dim{i}"

@@ -241,7 +241,7 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
 
 def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None:
     """Detector pixels of each label (1, 2, ...) of a label image; None where there is none."""
-    if key not in group:
+    if not has(group, key):
         return None
     labels = array(group, key, "a label image").ravel()
     labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)

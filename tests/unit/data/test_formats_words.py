@@ -474,3 +474,30 @@ def test_metadata_and_how_a_file_was_opened_go_into_results_reports_and_scripts(
     script = result.to_script()
     assert "analysis='xpcs_1'" in script.replace('"', "'")
     assert "units={'q': '1/nm'}" in script.replace('"', "'")
+
+
+@pytest.mark.parametrize("pointer", [b"/exchange_7", 3, [b"/exchange_7"]])
+def test_a_pointer_to_nothing_is_refused_by_name(tmp_path: Path, pointer: Any):
+    path = build_aps_legacy(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        f["xpcs/output_data"] = pointer
+    with pytest.raises(DataFormatError, match=r"xpcs/output_data: it points to .* no such group"):
+        open_dataset(path)
+
+
+def test_a_partition_with_fewer_labels_than_bins_is_written_as_it_is(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        f["xpcs/qmap/dynamic_roi_map"][...] %= 3
+    ds = open_dataset(path)
+    write_apsu(ds, tmp_path / "b.hdf")
+    np.testing.assert_array_equal(open_dataset(tmp_path / "b.hdf")["dynamic_roi_map"], ds["dynamic_roi_map"])
+
+
+def test_a_lost_partition_is_named_and_the_maps_are_read(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        del f["xpcs/qmap/dynamic_roi_map"]
+        f["xpcs/qmap/dynamic_roi_map"] = h5py.ExternalLink("gone.h5", "/roi")
+    with pytest.warns(DataWarning, match="dynamic_roi_map is left out: it is linked to /roi of gone.h5"):
+        np.testing.assert_array_equal(open_dataset(path)["c2"], MAPS)
