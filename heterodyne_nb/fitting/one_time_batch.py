@@ -20,7 +20,7 @@ from heterodyne_nb.fitting.one_time_fit import OneTimeData, read_one_time
 from heterodyne_nb.fitting.one_time_parameters import scoped
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
-from heterodyne_nb.result.batch import FLAG_COLUMNS
+from heterodyne_nb.result.tables import FLAG_COLUMNS
 from heterodyne_nb.result.trust import CHI2_RANGE, PULLED, WINDOW
 from heterodyne_nb.text.numbers import number
 

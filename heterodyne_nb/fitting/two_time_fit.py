@@ -33,7 +33,7 @@ from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
-from heterodyne_nb.result.solutions import left_over, united
+from heterodyne_nb.result.trust import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
 from heterodyne_nb.uncertainty.covariance import estimate_covariance
 from heterodyne_nb.uncertainty.goodness import Goodness, goodness
