@@ -158,7 +158,7 @@ def _fit(
     unit = np.ones(len(parts)) if data.errors_known else np.maximum(reduced, 1e-300)
     shown = replace(curves, weight=data.weight / unit[group][:, None])
     m, design = _design(shown, replace(fitted, values=values), np.asarray(table.vary))
-    noise = lag_noise(design)
+    noise = lag_noise(design, known=data.errors_known)
     spread = fit_errors(design, noise, floor=1.0 if data.errors_known else 0.0)
     by_parameter = np.einsum("gii->gi", spread.covariance)
     moves = np.array(
@@ -173,7 +173,7 @@ def _fit(
     near = 1e-9 * np.abs(values)
     at_bound = np.asarray(table.vary) & ((values - table.lower <= near) | (table.upper - values <= near))
     stderr = np.sqrt(np.where((variance > 0) & ~at_bound, variance, np.nan))
-    blur = (1 + noise.rho) / (1 - noise.rho)
+    blur = noise.inflation
     window = decay_in_window(
         shown, fitted.chi2_curve / unit[group], errors_known=data.errors_known, unit=blur
     )
