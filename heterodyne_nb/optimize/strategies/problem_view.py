@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -138,24 +139,32 @@ class PlainView(ProblemView):
 
 
 class ObjectiveView(ProblemView):
-    """An objective with internal coordinates; the box is that of the start until :meth:`settle` moves it."""
+    """An objective with internal coordinates; the box is that of the start until :meth:`settle` moves it.
+
+    Those of a χ² that tells its noise are of order one; any others are taken in units of their start.
+    """
 
     def __init__(self, objective: Any, x0: np.ndarray) -> None:
         self._objective = objective
         self.offers_normal_equations = hasattr(objective, "normal_equations")
         self.names = tuple(getattr(objective, "parameter_names", ()) or (f"x{i}" for i in range(x0.size)))
-        self._take_box(x0)
         start = np.asarray(objective.to_internal(x0), float)
+        self._unit = np.ones_like(start)
+        self._take_box(x0)
+        if not hasattr(objective, "reduced"):
+            self._unit = typical_size(start, self.lower, self.upper, None)
+            self._take_box(x0)
+        start = start / self._unit
         self.z0 = self.clip(start)
         self._warn_if_moved(start)
         self._cached: tuple[bytes, NormalEquations] | None = None
 
     def to_x(self, z: np.ndarray) -> np.ndarray:
-        return np.array(self._objective.from_internal(z), float)
+        return np.array(self._objective.from_internal(z * self._unit), float)
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):  # what has no coordinates is NaN, and worth no point
-            return np.asarray(self._objective.to_internal(x), float)
+            return np.asarray(self._objective.to_internal(x), float) / self._unit
 
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
@@ -165,20 +174,29 @@ class ObjectiveView(ProblemView):
             return None
         key = z.tobytes()
         if self._cached is None or self._cached[0] != key:
-            self._cached = key, self._objective.normal_equations(self.to_x(z))
+            self._cached = key, self._in_units(self._objective.normal_equations(self.to_x(z)))
         return self._cached[1]
 
     def settle(self, z: np.ndarray) -> np.ndarray:
         x = self.to_x(z)
         self._take_box(x)
-        return self.clip(np.asarray(self._objective.to_internal(x), float))
+        return self.clip(self.to_z(x))
 
     def stands_for(self, z: np.ndarray) -> np.ndarray:
         return self.to_z(self.to_x(z))
 
     def _take_box(self, x: np.ndarray) -> None:
         lower, upper = self._objective.internal_bounds(x)
-        self.lower, self.upper = np.array(lower, float), np.array(upper, float)
+        self.lower, self.upper = np.array(lower, float) / self._unit, np.array(upper, float) / self._unit
+
+    def _in_units(self, equations: NormalEquations) -> NormalEquations:
+        if (self._unit == 1.0).all():
+            return equations
+        return SimpleNamespace(
+            chi2=equations.chi2,
+            gradient=self._unit * equations.gradient,
+            hessian=np.outer(self._unit, self._unit) * equations.hessian,
+        )
 
     def _warn_if_moved(self, start: np.ndarray) -> None:
         moved = np.flatnonzero(np.abs(start - self.z0) > 1e-9 * (1.0 + np.abs(start)))

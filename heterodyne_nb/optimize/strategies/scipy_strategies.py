@@ -54,7 +54,9 @@ class NelderMeadStrategy(IterativeStrategy):
             before = run.best_fun
             if not self._descend(run, step):
                 return "iteration limit"
-            if before - run.best_fun <= 1e-8 * max(1.0, abs(run.best_fun)):
+            if before - run.best_fun <= 1e-8 * (
+                max(1.0, abs(run.best_fun)) if run.tells_noise else abs(run.best_fun)
+            ):
                 break
             step *= 0.1
         return "simplex tolerance"
@@ -71,13 +73,18 @@ class NelderMeadStrategy(IterativeStrategy):
             options={
                 "initial_simplex": first_simplex(run.view, run.best_z, step),
                 "xatol": self.xtol,
-                "fatol": self.ftol * max(1.0, abs(run.best_fun)),
+                "fatol": self.ftol * _unit(run),
                 "adaptive": self.adaptive,
                 "maxiter": limit + 1,  # SciPy counts its iterations from 1
                 "maxfev": np.inf,
             },
         )
         return bool(done.success)
+
+
+def _unit(run: Run) -> float:
+    """What a change of the objective counts in: the best χ² (1 at least), of any other function its value at the start."""
+    return max(1.0, abs(run.best_fun)) if run.tells_noise else abs(run.history[0][1])
 
 
 def folded(z: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -143,19 +150,28 @@ class LBFGSBStrategy(IterativeStrategy):
             return "iteration limit"
         latest: dict[str, np.ndarray] = {}
         unit = self._units(run)
+        whole = (
+            1.0 if run.tells_noise else (abs(run.best_fun) or 1.0)
+        )  # its first step has the length of the gradient
 
         def value_and_gradient(w: np.ndarray) -> tuple[float, np.ndarray]:
             fun, latest["gradient"] = run.value_and_gradient(unit * w)
-            return fun, unit * latest["gradient"]
+            return fun / whole, unit * latest["gradient"] / whole
 
         def close_iteration(intermediate_result: OptimizeResult) -> None:
             z = unit * intermediate_result.x
             run.iteration()
             run.end_if_adrift(z)
-            if self._steepness(run, z, latest["gradient"]) <= self.gtol:
+            if run.gradient_vanishes(z, latest["gradient"], self.gtol):
                 raise EndRun("gradient tolerance")
 
-        options = {"maxcor": self.memory, "ftol": self.ftol, "gtol": 0.0, "maxiter": limit, "maxfun": 10**9}
+        options = {
+            "maxcor": self.memory,
+            "ftol": run.negligible(self.ftol),
+            "gtol": 0.0,
+            "maxiter": limit,
+            "maxfun": 10**9,
+        }
         done = minimize(
             value_and_gradient,
             run.best_z / unit,
@@ -167,8 +183,7 @@ class LBFGSBStrategy(IterativeStrategy):
         )
         if done.status == 1:
             return "iteration limit"
-        steepness = self._steepness(run, unit * done.x, done.jac / unit)
-        if steepness <= self.gtol:
+        if run.gradient_vanishes(unit * done.x, whole * done.jac / unit, self.gtol):
             return "gradient tolerance"
         at_floor = done.status == 0 or gain_left(run) <= 1e-9 * abs(run.best_fun)
         return "cost tolerance" if at_floor else "line search failed"
@@ -180,6 +195,3 @@ class LBFGSBStrategy(IterativeStrategy):
             return np.ones_like(run.best_z)
         value, curvature = abs(run.best_fun), np.diag(equations.hessian)
         return np.maximum(np.sqrt(value / np.maximum(curvature, value + 1e-300)), 1e-6)
-
-    def _steepness(self, run: Run, z: np.ndarray, gradient: np.ndarray) -> float:
-        return run.projected_gradient(z, gradient) / max(1.0, abs(run.best_fun))
