@@ -29,8 +29,7 @@ _FILES: dict[tuple[str, str], str] = {
     ("engine.", "robust."): "instrument",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
-        "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
-        "scipy_strategies start strategy trf"
+        "curvature gauss_newton gurobi_qp gurobi_trust_region problem_view run scipy_strategies strategy trf"
     ),
     ("optimize.robust.", "robust."): ("ellipsoidal optimizer radius scenario sequential solvers wasserstein"),
     ("results.", "result."): "fit_result maps provenance record schema script trust",
@@ -86,6 +85,10 @@ _MERGED: dict[str, str] = {
     "options.problems": "config.messages config.problems",
     "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
     "assess.profile": "results.profiles",
+    "optimize.guess": "optimize.fringe_search",
+    "optimize.strategies.problem_view": (
+        "optimize.differences optimize.start optimize.strategies.differences optimize.strategies.start"
+    ),
     "plots.batch": "plots.batch_curves",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",

@@ -11,8 +11,14 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import HeterodyneError, OptimizationError
-from heterodyne_nb.optimize.strategies.differences import CURVATURE_STEP, GRADIENT_STEP, differences
-from heterodyne_nb.optimize.strategies.problem_view import NormalEquations, ProblemView, view_problem
+from heterodyne_nb.optimize.strategies.problem_view import (
+    CURVATURE_STEP,
+    GRADIENT_STEP,
+    NormalEquations,
+    ProblemView,
+    differences,
+    view_problem,
+)
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.progress import ProgressEvent, careful, ignore_progress
 
