@@ -19,7 +19,7 @@ from heterodyne_nb.progress import ProgressEvent, careful, ignore_progress
 T = TypeVar("T")
 
 _ROUNDS = 100
-_FINAL = ("iteration limit", "cancelled", "time limit")
+_FINAL = ("iteration limit", "known optimum", "cancelled", "time limit")
 
 #: Why a run ended: (converged, message). The key is the result's ``stop_reason``.
 ENDINGS: dict[str, tuple[bool, str]] = {
@@ -28,6 +28,7 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "cost tolerance": (True, "converged: the objective no longer changes"),
     "simplex tolerance": (True, "converged: the simplex has shrunk to its tolerance"),
     "own criterion": (True, "converged by the strategy's own criterion"),
+    "known optimum": (True, "on the way to an optimum that is known"),
     "not converged": (False, "the strategy did not converge"),
     "nothing to fit": (True, "every parameter is fixed"),
     "trust radius": (False, "no lower value within the smallest trust region"),
@@ -62,6 +63,8 @@ class Run:
         Evaluations of the objective, of its normal equations, and iterations.
     history : list of (int, float)
         (iteration, best objective), starting at iteration 0.
+    notes : dict
+        What the strategy adds to its result.
     """
 
     def __init__(self, view: ProblemView, strategy: OptimizationStrategy, objective: Any = None) -> None:
@@ -72,6 +75,7 @@ class Run:
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
+        self.notes: dict[str, Any] = {}
         self._worst = -np.inf
         self._latest: NormalEquations | None = None
 
@@ -191,6 +195,7 @@ class Run:
             method=self._strategy.name,
             history=list(self.history),
             stop_reason=reason,
+            **self.notes,
         )
 
     def _count(self, fun: float, z: np.ndarray) -> float:
