@@ -39,6 +39,10 @@ def bounded_step(
     n = len(gradient)
     step, free = np.zeros(n), np.ones(n, bool)
     free &= ~((lower >= 0) & (gradient > 0)) & ~((upper <= 0) & (gradient < 0))
+    if free.all():
+        whole = -np.linalg.solve(hessian, gradient)
+        if ((lower <= whole) & (whole <= upper)).all():
+            return whole
     for _ in range(4 * n + 4):
         target = step.copy()
         if free.any():

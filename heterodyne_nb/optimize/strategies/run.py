@@ -220,6 +220,8 @@ class Run:
 
     def _report(self) -> None:
         self.history.append((self.nit, self.best_fun))
+        if self._strategy.on_progress in (None, ignore_progress):
+            return
         chi2 = self._reduced(self.best_fun)
         parameters = dict(zip(self.view.names, self.view.to_x(self.best_z).tolist(), strict=True))
         message = f"iteration {self.nit}: {chi2:.6g} after {self.nfev} evaluations"
