@@ -24,6 +24,8 @@ _PUBLIC: dict[str, str] = {
     "OptimizationError": "errors",
     "ConfigManager": "config",
     "open_dataset": "data",
+    "list_analyses": "data",
+    "average_runs": "data",
     "open_frames": "frames",
     "FrameSet": "frames",
     "correlate": "frames",

@@ -64,6 +64,10 @@ class OptimizationError(HeterodyneError, RuntimeError):
     """A fit cannot be started or a solver cannot be used."""
 
 
+class MissingExtraError(HeterodyneError, ImportError):
+    """A package that only some of the features need is not installed; the hint names the extra that brings it."""
+
+
 class HeterodyneWarning(UserWarning):
     """Base of every warning issued by heterodyne_nb."""
 

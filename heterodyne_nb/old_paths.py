@@ -33,13 +33,10 @@ _FILES: dict[tuple[str, str], str] = {
         "scipy_strategies start strategy trf"
     ),
     ("optimize.robust.", "robust."): ("ellipsoidal optimizer radius scenario sequential solvers wasserstein"),
-    ("results.", "result."): (
-        "batch derived_table determined fit_result maps provenance record report_html report_parts "
-        "report_text result_values schema script solutions trust"
-    ),
+    ("results.", "result."): "fit_result maps provenance record schema script trust",
     ("results.", "assess."): "bootstrap jackknife profile",
     ("results.", "uncertainty."): "derived identifiability",
-    ("results.files.", "result.files."): "csv_table dispatch json_summary netcdf nexus zarr_store",
+    ("results.files.", "result.files."): "nexus",
     ("results.", "text."): "html numbers",
     ("results.", "fitting."): "same_fit",
     ("widgets.", "app."): (
@@ -91,6 +88,18 @@ _MERGED: dict[str, str] = {
     "plots.quality": "plots.tiles",
     "plots.robust": "plots.radius plots.worst plots.worst_maps",
     "plots.report": "plots.page",
+    "result.files": (
+        "result.files.csv_table result.files.dispatch result.files.json_summary result.files.netcdf "
+        "result.files.zarr_store results.files.csv_table results.files.dispatch results.files.json_summary "
+        "results.files.netcdf results.files.zarr_store"
+    ),
+    "result.fit_result": "result.result_values results.result_values",
+    "result.report": (
+        "result.report_html result.report_parts result.report_text "
+        "results.report_html results.report_parts results.report_text"
+    ),
+    "result.tables": "result.batch result.derived_table results.batch results.derived_table",
+    "result.trust": "result.determined result.solutions results.determined results.solutions",
     "robust.ellipsoidal": "optimize.robust.inner",
     "robust.instrument": "engine.instrument_models optimize.robust.words",
     "robust.radius": "analysis.cross_validation analysis.robust_radius",

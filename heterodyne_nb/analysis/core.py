@@ -268,29 +268,30 @@ class HeterodyneAnalysisCore:
 
         assert self.dataset is not None
         chosen, robust = self._settings, self._settings.robust
-        found = fit_robust(
-            self.dataset,
-            self._mode,
-            methods=robust.methods,
-            radius={name: getattr(robust, name).radius for name in robust.methods},
-            price=robust.price,
-            start=nominal,
-            parameters=self.config.parameters,
-            contrast=chosen.contrast,
-            loss=chosen.loss,
-            loss_scale=chosen.loss_scale,
-            calibration=robust.ellipsoidal.tolerances.model_dump(),
-            solver=robust.solver,
-            n_scenarios=robust.scenario.n_scenarios,
-            cvar=robust.scenario.cvar,
-            tolerance=robust.tolerance,
-            max_iterations=robust.max_iterations,
-            time_limit=chosen.time_limit,
-            seed=robust.scenario.seed,
-            gap=self.config.settings.geometry.gap,
-            on_progress=self._tell,
-            stop=self.stop,
-        )
+        with stopped_by_signals(self.stop):
+            found = fit_robust(
+                self.dataset,
+                self._mode,
+                methods=robust.methods,
+                radius={name: getattr(robust, name).radius for name in robust.methods},
+                price=robust.price,
+                start=nominal,
+                parameters=self.config.parameters,
+                contrast=chosen.contrast,
+                loss=chosen.loss,
+                loss_scale=chosen.loss_scale,
+                calibration=robust.ellipsoidal.tolerances.model_dump(),
+                solver=robust.solver,
+                n_scenarios=robust.scenario.n_scenarios,
+                cvar=robust.scenario.cvar,
+                tolerance=robust.tolerance,
+                max_iterations=robust.max_iterations,
+                time_limit=chosen.time_limit,
+                seed=robust.scenario.seed,
+                gap=self.config.settings.geometry.gap,
+                on_progress=self._tell,
+                stop=self.stop,
+            )
         more = {"config": self.config.to_dict(), "used": list(self.account)}
         return {name: with_provenance(result, **more) for name, result in found.items()}
 

@@ -11,13 +11,12 @@ import xarray as xr
 from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.data.dataset import live_bins, stack_bins
-from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["FileBar"]
 
 #: What a light source's file may end in; folders ending in .zarr are files too.
-SUFFIXES = (".h5", ".hdf", ".hdf5", ".nxs", ".nc", ".zarr", *ENDINGS)
+SUFFIXES = (".h5", ".hdf", ".hdf5", ".nxs", ".nc", ".npz", ".npy", ".mat", ".zarr")
 _UP = "⬑ folder above"
 
 

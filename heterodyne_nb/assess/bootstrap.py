@@ -26,13 +26,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from heterodyne_nb.assess.one_time import one_time_draws
 from heterodyne_nb.engine import BLOCKS, Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
-from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
-from heterodyne_nb.result.derived_table import derived_draws
 from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.result.tables import derived_draws
 from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.bands import NORMAL_95
@@ -67,7 +68,7 @@ def bootstrap(
     Parameters
     ----------
     result : FitResult
-        Of a two-time fit.
+        Of a two-time fit; of a one-time fit curves are simulated from the fit and fitted again.
     dataset : Dataset or Objective
         The data that were fitted.
     n : int
@@ -111,6 +112,8 @@ def bootstrap(
     A prior counts as one more measurement: its centre is drawn too.
     """
     _check(n, seed, kind, weights, steps, blocks)
+    if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
+        return _one_time(result, dataset, n, seed, kind, on_progress, stop)
     objective = objective_of(result, dataset)
     bins = objective.problem.n_bins
     if kind != "blocks" and bins < 2:
@@ -137,6 +140,32 @@ def bootstrap(
         raise OptimizationError(f"stopped after {len(found)} draws", expected="at least 2")
     told = _in_words(kind, tiles.blocks, common_frames, matched, steps)
     return Bootstrap(_dataset(result, np.array(found), told, seed=seed, asked=n))
+
+
+def _one_time(
+    result: FitResult,
+    dataset: xr.Dataset,
+    n: int,
+    seed: int,
+    kind: str,
+    on_progress: OnProgress,
+    stop: StopToken | None,
+) -> Bootstrap:
+    """Refits of simulated curves; see :func:`heterodyne_nb.assess.one_time.one_time_draws`."""
+    if kind != "blocks":
+        raise ConfigurationError(
+            f"kind = {kind!r} is for two-time fits", where="kind", expected="'blocks' for one-time modes"
+        )
+    objective = one_time_objective_of(result, dataset)
+
+    def told(k: int) -> None:
+        on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
+
+    draws = one_time_draws(objective, optimum(result), n, seed, told=told, stop=stop)
+    if len(draws) < 2:
+        raise OptimizationError(f"stopped after {len(draws)} draws", expected="at least 2")
+    words = "bootstrap of curves simulated from the fit, lags correlated as found"
+    return Bootstrap(_dataset(result, draws, words, seed=seed, asked=n))
 
 
 def tile_weights(

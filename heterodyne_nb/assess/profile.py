@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from heterodyne_nb.assess.one_time import OneTimeSpread
 from heterodyne_nb.engine import NormalEquations, Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
-from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
@@ -74,7 +76,7 @@ def profile(
     Parameters
     ----------
     result : FitResult
-        Of a two-time fit.
+        Of a two-time or a one-time fit.
     dataset : Dataset or Objective
         The data that were fitted.
     names : str, (str, float), or a sequence of them
@@ -107,11 +109,17 @@ def profile(
     """
     if not 0 < level < 1:
         raise ConfigurationError(f"{level!r}", where="level", expected="a number between 0 and 1")
-    objective, theta = objective_of(result, dataset), optimum(result)
+    theta = optimum(result)
+    spread: Any
+    if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
+        spread = OneTimeSpread.at(one_time_objective_of(result, dataset), theta)
+        objective: Objective = spread.objective
+    else:
+        objective = objective_of(result, dataset)
+        spread = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
-    t = objective.problem.t
+    t = objective.problem.times
     targets = [target(objective.problem.model, name, t) for name in wanted]
-    tiles = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
     lines = []
     for k, one in enumerate(targets):
@@ -119,7 +127,7 @@ def profile(
         def tell(done: float, message: str, at: int = k) -> None:
             on_progress(ProgressEvent("profile", (at + done) / len(targets), message=message))
 
-        lines.append(_line(_Walk(tiles, one, strategy), level, tell))
+        lines.append(_line(_Walk(spread, one, strategy), level, tell))
     return Profiles.from_lines(result, lines, level)
 
 
@@ -175,7 +183,7 @@ class _Held:
 class _Walk:
     """Steps along one number, both ways from the optimum."""
 
-    def __init__(self, tiles: Reweighting, target: Quantity, strategy: GaussNewtonStrategy) -> None:
+    def __init__(self, tiles: Any, target: Quantity, strategy: GaussNewtonStrategy) -> None:
         self.objective, self.target, self.strategy = tiles.objective, target, strategy
         self.theta, self.value = tiles.theta, target.compute(tiles.theta)
         self.base = self.objective(self.theta)

@@ -13,6 +13,7 @@ from heterodyne_nb.data.formats.nxxpcs import write_nxxpcs
 from heterodyne_nb.data.memory import monitor_memory_usage
 from heterodyne_nb.data.open import LazyDataLoader, list_analyses, open_dataset
 from heterodyne_nb.data.quality import check_maps
+from heterodyne_nb.data.runs import average_runs
 
 __all__ = [
     "write_nxxpcs",
@@ -21,6 +22,7 @@ __all__ = [
     "ChunkedDataProcessor",
     "LazyDataLoader",
     "XpcsAccessor",
+    "average_runs",
     "check_maps",
     "make_dataset",
     "monitor_memory_usage",

@@ -9,6 +9,8 @@ from typing import Any
 
 import xarray as xr
 
+from heterodyne_nb.data.units import converted
+
 __all__ = ["XpcsAccessor"]
 
 _VERBS: dict[str, str] = {
@@ -52,7 +54,7 @@ class _Verbs:
             raise AttributeError(f"{self._name} has no {verb!r}; it offers {', '.join(sorted(self._table))}")
         module, _, function = self._table[verb].partition(":")
         found = getattr(importlib.import_module(module), function)
-        return functools.update_wrapper(functools.partial(found, self._ds), found)
+        return functools.update_wrapper(functools.partial(found, converted(self._ds)), found)
 
     def __dir__(self) -> list[str]:
         return sorted([*self._table, *(n for n in object.__dir__(self) if n.startswith("__"))])

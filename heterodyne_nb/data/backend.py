@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
     description = "XPCS two-time and one-time correlation results (APS, NSLS-II, ESRF, European XFEL, NXxpcs)"
     open_dataset_parameters = (
         *("filename_or_obj", "drop_variables", "q", "phi", "frames", "dt", "layout", "mask"),
+        *("analysis", "units", "keep_empty"),
     )
 
     def open_dataset(
@@ -34,9 +35,18 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
         dt: float | None = None,
         layout: str | None = None,
         mask: Any = None,
+        analysis: str | None = None,
+        units: Mapping[str, str] | None = None,
+        keep_empty: bool = False,
     ) -> xr.Dataset:
         """Open a result file; the keywords are those of :func:`heterodyne_nb.open_dataset`."""
-        ds = open_dataset(filename_or_obj, q=q, phi=phi, frames=frames, dt=dt, layout=layout, mask=mask)
+        settings: dict[str, Any] = {
+            "analysis": analysis,
+            "units": units,
+            "keep_empty": keep_empty,
+            "layout": layout,
+        }
+        ds = open_dataset(filename_or_obj, q=q, phi=phi, frames=frames, dt=dt, mask=mask, **settings)
         if drop_variables is None:
             return ds
         names = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables)

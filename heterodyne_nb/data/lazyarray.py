@@ -22,7 +22,33 @@ _GAP = 64  # frames that are read along rather than split a read in two
 _TILE = 256  # frames along a side of the tiles that are mirrored in memory
 
 
-class TwoTimeArray(BackendArray):
+class BinArray(BackendArray):
+    """A lazy array of bins, each with `inner` axes; a subclass says how one bin is read."""
+
+    inner = 2
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        """The wanted indices along each inner axis of the bin at a place."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
+        )
+
+    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
+        chosen = [np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)]
+        wanted = [np.atleast_1d(indices) for indices in chosen]
+        bins, rest = wanted[: -self.inner], wanted[-self.inner :]
+        out = np.empty([w.size for w in wanted], self.dtype)
+        for at in np.ndindex(*out.shape[: len(bins)]):
+            out[at] = self.read_bin(tuple(int(b[i]) for b, i in zip(bins, at, strict=True)), *rest)
+        return out.reshape([n for indices in chosen for n in indices.shape])
+
+
+class TwoTimeArray(BinArray):
     """The maps of many bins as one lazy array of shape (*bins, N, N), float32, symmetric.
 
     Parameters
@@ -49,25 +75,10 @@ class TwoTimeArray(BackendArray):
         self.shape = (*cells.shape, n_frames, n_frames)
         self.dtype = np.dtype(np.float32)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
-        )
-
-    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
-        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
-        *bins, rows, cols = wanted
-        cells = self.cells[np.ix_(*bins)]
-        out = np.full((*cells.shape, rows.size, cols.size), np.nan, self.dtype)
-        for where, ref in np.ndenumerate(cells):
-            if ref is not None:
-                out[where] = self._one(ref, rows, cols)
-        dropped = tuple(axis for axis, k in enumerate(key) if np.ndim(k) == 0 and not isinstance(k, slice))
-        return out.squeeze(axis=dropped) if dropped else out
-
-    def _one(self, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        if not rows.size or not cols.size:
-            return np.empty((rows.size, cols.size), self.dtype)
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        ref, (rows, cols) = self.cells[place], wanted
+        if ref is None or not rows.size or not cols.size:
+            return np.full((rows.size, cols.size), np.nan, self.dtype)
         try:
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
@@ -180,36 +191,18 @@ def _mirror_in_place(square: np.ndarray) -> None:
                 square[j : j + _TILE, i : i + _TILE] = tile.T
 
 
-class StackedArray(BackendArray):
+class StackedArray(BinArray):
     """The first two axes of a lazy variable as one; each bin reads alone."""
 
     def __init__(self, variable: xr.Variable) -> None:
         self.variable = variable
         n_q, n_phi, *rest = variable.shape
-        self.shape, self.dtype = (n_q * n_phi, *rest), variable.dtype
+        self.shape, self.dtype, self.inner = (n_q * n_phi, *rest), variable.dtype, len(rest)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
-        )
-
-    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
-        first, *rest = key
-        bins = np.arange(self.shape[0])[first]
-        parts = [self._bin(int(b), rest) for b in np.atleast_1d(bins)]
-        if np.ndim(bins) == 0:
-            return parts[0]
-        empty = np.empty((0, *self._bin_shape(rest)), self.dtype)
-        return np.stack(parts) if parts else empty
-
-    def _bin(self, number: int, rest: list[Any]) -> np.ndarray:
-        where = divmod(number, self.variable.shape[1])
-        dims = self.variable.dims
-        return self.variable.isel(dict(zip(dims, (*where, *rest), strict=True))).values
-
-    def _bin_shape(self, rest: list[Any]) -> list[int]:
-        sizes = (np.arange(n)[k] for n, k in zip(self.shape[1:], rest, strict=True))
-        return [s.size for s in sizes if np.ndim(s)]
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        runs = [slice(w[0], w[-1] + 1) if w.size and _consecutive(w) else w for w in wanted]
+        where = (*divmod(place[0], self.variable.shape[1]), *runs)
+        return self.variable.isel(dict(zip(self.variable.dims, where, strict=True))).values
 
 
 def stack_lazily(variable: xr.Variable) -> xr.Variable:
@@ -247,28 +240,18 @@ class _G2OfMaps:
             return self.kept[where]
 
 
-class LazyG2Array(BackendArray):
+class LazyG2Array(BinArray):
     """g2 (``part=0``) or its error (``part=1``) as a lazy array of shape (*bins, N-1)."""
+
+    inner = 1
 
     def __init__(self, source: _G2OfMaps, part: int) -> None:
         self.source, self.part = source, part
         self.shape = (*source.c2.shape[:-2], source.n_lags)
         self.dtype = np.dtype(float)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
-        )
-
-    def _outer(self, key: tuple[Any, ...]) -> np.ndarray:
-        wanted = [np.atleast_1d(np.arange(n)[k]) for k, n in zip(key, self.shape, strict=True)]
-        *bins, lags = wanted
-        out = np.empty([w.size for w in wanted])
-        for at in np.ndindex(*out.shape[:-1]):
-            where = tuple(int(b[i]) for b, i in zip(bins, at, strict=True))
-            out[at] = self.source.curves(where)[self.part][lags]
-        dropped = tuple(axis for axis, k in enumerate(key) if np.ndim(k) == 0 and not isinstance(k, slice))
-        return out.squeeze(axis=dropped) if dropped else out
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        return self.source.curves(place)[self.part][wanted[0]]
 
 
 def with_lazy_g2(ds: xr.Dataset) -> xr.Dataset:

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
-from heterodyne_nb.data.lazyarray import with_lazy_g2
+from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
 from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
 from heterodyne_nb.errors import ConfigurationError
 
@@ -639,7 +638,7 @@ def _with_measured_g2(merged: xr.Dataset, ds: xr.Dataset, plan: Groups) -> xr.Da
     return merged.assign(g2=(dims, mean, ds["g2"].attrs), g2_err=(dims, error, ds["g2_err"].attrs))
 
 
-class _MergedMaps(BackendArray):
+class _MergedMaps(BinArray):
     """The merged maps as a lazy array; a block reads that block of one member after the other."""
 
     def __init__(self, c2: xr.Variable, plan: Groups) -> None:
@@ -647,27 +646,14 @@ class _MergedMaps(BackendArray):
         self.shape = (*plan.shape, *c2.shape[-2:])
         self.dtype = np.dtype(np.float32)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._outer_indexed
-        )
-
-    def _outer_indexed(self, key: tuple[Any, ...]) -> np.ndarray:
-        chosen = [np.arange(n)[k] for n, k in zip(self.shape, key, strict=True)]
-        *leads, rows, columns = [np.atleast_1d(places) for places in chosen]
-        out = np.empty([len(places) for places in (*leads, rows, columns)], dtype=self.dtype)
-        for slot in np.ndindex(*out.shape[:-2]):
-            cell = tuple(int(p[s]) for p, s in zip(leads, slot, strict=True))
-            out[slot] = self._block(self.plan.members[cell], rows, columns)
-        return out.reshape([n for places in chosen for n in places.shape])
-
-    def _block(self, members: list[tuple[int, ...]], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        rows, columns = wanted
         total, weight = np.zeros((2, len(rows), len(columns)))
-        for place in members:
-            if self.weights[place] > 0:
-                block = np.asarray(self.c2[(*place, rows, columns)].values, dtype=float)
+        for member in self.plan.members[place]:
+            if self.weights[member] > 0:
+                block = np.asarray(self.c2[(*member, rows, columns)].values, dtype=float)
                 good = np.isfinite(block)
-                total += np.where(good, self.weights[place] * block, 0.0)
-                weight += self.weights[place] * good
+                total += np.where(good, self.weights[member] * block, 0.0)
+                weight += self.weights[member] * good
         with np.errstate(invalid="ignore", divide="ignore"):
             return total / weight

@@ -149,6 +149,8 @@ def _unit_in_force(unit: str | None, name: str, where: str, assumed: str | None)
     if said.lower() not in _NOTHING and not category:
         return said
     assumed = assumed or QUANTITIES[name].unit
+    if said == "NX_TIME" and assumed == FRAMES:
+        assumed = "s"
     if current is not None:
         current.assumed[where.partition(":")[2] or name] = assumed
     return assumed
@@ -271,11 +273,20 @@ def standard_units(ds: xr.Dataset) -> xr.Dataset:
 
 
 def converted(ds: xr.Dataset) -> xr.Dataset:
-    """The dataset with its coordinates in the units that the package uses; the data are not touched."""
+    """The dataset with its coordinates in the units that the package uses; the data are not touched.
+
+    A scalar coordinate called ``units``, which ``ds.assign_coords(q=…, units="1/nm")`` makes, is that of q.
+    """
+    stated = {}
+    if "units" in ds.coords and ds["units"].ndim == 0:
+        stated["q"] = str(ds["units"].values)
+        ds = ds.drop_vars("units")
     for name in ("q", "phi", "t", "t1", "t2", "tau"):
-        unit = ds[name].attrs.get("units") if name in ds.coords else None
+        if name not in ds.coords:
+            continue
+        old = ds[name]
+        unit = stated.get(name, old.attrs.get("units", old.attrs.get("unit")))
         if unit is not None and unit != QUANTITIES[name].unit:
-            old = ds[name]
             values = convert(old.values, str(unit), name, name)
             new = (old.dims, values, {**old.attrs, "units": QUANTITIES[name].unit})
             ds = ds.assign_coords({name: new})

@@ -132,6 +132,10 @@ class Priors:
         hessian[rows, rows] += (2 / self.width**2)[known]
         return replace(local, chi2=local.chi2 + float(np.sum(pull**2)), gradient=gradient, hessian=hessian)
 
+    def penalty(self, theta: FloatArray) -> float:
+        """What they add to χ² at a point (p,)."""
+        return float(np.sum(((theta[self.index] - self.mean) / self.width) ** 2))
+
     def curvature(self, jacobian: FloatArray) -> FloatArray:
         """Their part (n, n) of the matrix of χ²/2 by coordinates, d(parameters)/d(coordinates) (p, n) given."""
         weight = np.zeros(len(jacobian))

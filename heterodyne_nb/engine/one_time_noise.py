@@ -1,9 +1,10 @@
 """Errors of a one-time fit whose lags are correlated, and whether a curve decays in its window at all.
 
 Lags of g2 share frames, so their errors are correlated even where each error is right. The correlation of two lags is
-taken as rho^d, d lags apart in the list (lags of correlators are evenly spaced, or nearly so in their logarithm), and
-rho is the one under which residuals of the fit would be as like their neighbours as they are, what the fit takes up of the
-noise allowed for (a method of moments). The parameters then have the covariance A R Aᵀ of weighted least squares.
+taken as s rho^d, d lags apart in the list (lags of correlators are evenly spaced, or nearly so in their logarithm). rho is
+the one under which residuals of the fit would be as like their neighbours as they are, what the fit takes up of the noise
+allowed for (a method of moments); s is 1, or where errors of g2 were measured the part that makes the size of the
+residuals right too. The parameters then have the covariance A R Aᵀ of weighted least squares.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from heterodyne_nb.engine.one_time_many import Curves, Levels, boxed_pair
 
 FloatArray = NDArray[np.float64]
 
-_RHO = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97])
+_RHO = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.985, 0.994])
 #: Curves that rho is read from at most.
 _READ = 150
 
@@ -31,17 +32,30 @@ class LagNoise:
     Attributes
     ----------
     rho : float
-        Correlation of neighbouring lags.
+        Correlation of neighbouring lags in the correlated part of the noise: rho^d for lags d apart.
     scale : float
         Variance over that of the stated errors, from the scatter about the fit.
+    share : float
+        The correlated part of the variance; the rest is independent from lag to lag.
     """
 
     rho: float
     scale: float
+    share: float = 1.0
 
     def correlation(self, count: int) -> FloatArray:
         """Matrix (K, K)."""
-        return _matrix(self.rho, count)
+        return self.share * _matrix(self.rho, count) + (1.0 - self.share) * np.eye(count)
+
+    @property
+    def neighbours(self) -> float:
+        """Correlation of neighbouring lags."""
+        return self.share * self.rho
+
+    @property
+    def inflation(self) -> float:
+        """Variance of a slow trend over that of independent lags, by the correlation of neighbours alone."""
+        return (1 + self.neighbours) / (1 - self.neighbours)
 
 
 def _matrix(rho: float, count: int) -> FloatArray:
@@ -103,8 +117,11 @@ def _eliminated(design: FitDesign) -> tuple[FloatArray, FloatArray, FloatArray]:
     return design.slopes - design.pairs @ (inverse @ cross), cross, inverse
 
 
-def lag_noise(design: FitDesign) -> LagNoise:
-    """Read the correlation of lags from the residuals of fits: one fit (B, …), or many (G, B, …)."""
+def lag_noise(design: FitDesign, *, known: bool = False) -> LagNoise:
+    """Read the correlation of lags from the residuals of fits: one fit (B, …), or many (G, B, …).
+
+    With ``known`` errors their size is a second figure, and part of the noise may be correlated and the rest not.
+    """
     few: Any = slice(None, None, max(1, len(design.residual) // _READ)) if design.residual.ndim > 2 else None
     design = FitDesign(
         design.slopes[few], design.pairs[few], design.residual[few], design.used[few], design.prior[few]
@@ -153,9 +170,24 @@ def lag_noise(design: FitDesign) -> LagNoise:
         after += np.sum(spread * own[2])
         shares.append(float(share))
         seen.append(float(after) / max(shares[-1], 1e-300))
+    variance, after = np.array(shares), np.array(seen) * np.array(shares)
+    ratio = neighbours / size
     order = np.maximum.accumulate(seen) + 1e-12 * np.arange(len(seen))
-    rho = float(np.interp(neighbours / size, order, _RHO))
-    return LagNoise(rho, size / max(float(np.interp(rho, _RHO, shares)), 1e-300))
+    rho = float(np.interp(ratio, order, _RHO))
+    plain = LagNoise(rho, size / max(float(np.interp(rho, _RHO, variance)), 1e-300))
+    by_chance = 2.0 * np.sqrt(2.0 / max(counts[0], 1.0))  # the size of residuals says no more
+    if not known or rho <= 0 or abs(np.log(plain.scale)) < by_chance:
+        return plain
+    # a part s of the variance correlated over longer: the neighbours as seen, and the variance as stated
+    excess, all_of_it = ratio * variance[0] - after[0], after - ratio * variance
+    share = np.clip(excess / np.maximum(excess + all_of_it, 1e-300), 0.0, 1.0)
+    expected = (1 - share) * variance[0] + share * variance
+    possible = np.flatnonzero((rho <= _RHO) & (excess + all_of_it > 0))
+    candidates = [
+        plain,
+        *(LagNoise(float(_RHO[k]), size / float(expected[k]), float(share[k])) for k in possible),
+    ]
+    return min(candidates, key=lambda one: abs(np.log(one.scale)))
 
 
 def fit_errors(

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
@@ -124,6 +125,8 @@ def fit(
     if not model.one_time:
         model.checked_gap(gap)
         table = parameter_table(model, parameters)
+    if isinstance(dataset, xr.Dataset):
+        dataset = standard_units(dataset)
     settings = FitOptions(
         method=method,
         contrast=contrast,

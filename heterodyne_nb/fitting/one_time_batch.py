@@ -20,7 +20,7 @@ from heterodyne_nb.fitting.one_time_fit import OneTimeData, read_one_time
 from heterodyne_nb.fitting.one_time_parameters import scoped
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
-from heterodyne_nb.result.batch import FLAG_COLUMNS
+from heterodyne_nb.result.tables import FLAG_COLUMNS
 from heterodyne_nb.result.trust import CHI2_RANGE, PULLED, WINDOW
 from heterodyne_nb.text.numbers import number
 
@@ -158,7 +158,7 @@ def _fit(
     unit = np.ones(len(parts)) if data.errors_known else np.maximum(reduced, 1e-300)
     shown = replace(curves, weight=data.weight / unit[group][:, None])
     m, design = _design(shown, replace(fitted, values=values), np.asarray(table.vary))
-    noise = lag_noise(design)
+    noise = lag_noise(design, known=data.errors_known)
     spread = fit_errors(design, noise, floor=1.0 if data.errors_known else 0.0)
     by_parameter = np.einsum("gii->gi", spread.covariance)
     moves = np.array(
@@ -173,7 +173,7 @@ def _fit(
     near = 1e-9 * np.abs(values)
     at_bound = np.asarray(table.vary) & ((values - table.lower <= near) | (table.upper - values <= near))
     stderr = np.sqrt(np.where((variance > 0) & ~at_bound, variance, np.nan))
-    blur = (1 + noise.rho) / (1 - noise.rho)
+    blur = noise.inflation
     window = decay_in_window(
         shown, fitted.chi2_curve / unit[group], errors_known=data.errors_known, unit=blur
     )

@@ -399,7 +399,8 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
         rows = design.shared[:, k]
         m = rows.shape[1]
         prior[len(columns) - m :, len(columns) - m :] += strength * rows.T @ rows
-    noise, known = lag_noise(design), objective.problem.errors_known
+    known = objective.problem.errors_known
+    noise = lag_noise(design, known=known)
     found = fit_errors(design, noise, prior=prior, floor=1.0 if known else 0.0)
     plain = fit_errors(design, LagNoise(0.0, 1.0), prior=prior)
     back = jacobian[:, kept]
@@ -407,7 +408,7 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
     told = "least squares" + (
         " with the stated errors of g2" if known and noise.scale <= 1 else ", scaled by the scatter"
     )
-    told += f", neighbouring lags correlated by {noise.rho:.2f}" if noise.rho > 0.005 else ""
+    told += f", neighbouring lags correlated by {noise.neighbours:.2f}" if noise.neighbours > 0.005 else ""
     return Spread(covariance, naive, at_bound, found.levels, noise, told)
 
 
@@ -420,7 +421,7 @@ def _bins(
 ) -> xr.Dataset:
     problem = objective.problem
     curves = curves_of(objective, problem.table, np.arange(problem.n_bins))
-    unit = (1 + spread.noise.rho) / (1 - spread.noise.rho)
+    unit = spread.noise.inflation
     window = decay_in_window(curves, local.chi2_bin, errors_known=problem.errors_known, unit=unit)
     m = objective.correlation(theta)
     residual = local.contrast[:, None] * m + local.offset[:, None] - problem.g2

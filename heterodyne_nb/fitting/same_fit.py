@@ -13,8 +13,9 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.problems import Problem as SettingProblem
 from heterodyne_nb.config.requests import read_requests
 from heterodyne_nb.config.resolve import build_table
-from heterodyne_nb.engine import Objective, RobustObjective, problem_from_dataset
+from heterodyne_nb.engine import Objective, OneTimeObjective, RobustObjective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
+from heterodyne_nb.fitting.one_time_fit import one_time_problem
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result.fit_result import FitResult
 
@@ -22,6 +23,36 @@ FloatArray = NDArray[np.float64]
 
 #: Relative difference of χ² above which a dataset is not the one that was fitted.
 _SAME = 1e-5
+
+
+def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObjective:
+    """The objective of a one-time fit, with its scopes, bounds, ties, priors and contrast mode.
+
+    Parameters
+    ----------
+    result, dataset
+        As for :func:`objective_of`.
+
+    Raises
+    ------
+    ConfigurationError
+        The data are not those that were fitted.
+    """
+    settings = result.provenance.get("config") or {}
+    asked = settings.get("parameters") or {}
+    problem = one_time_problem(dataset, ModelFactory.create_model(result.mode), asked)
+    table = replace(problem.table, values=np.clip(optimum(result), *problem.table.bounds.T))
+    objective = OneTimeObjective(
+        replace(problem, table=table), contrast=str(settings.get("contrast", "per_bin"))
+    )
+    if not problem.errors_known:  # the scatter about the fit was the unit
+        penalty = objective.priors.penalty(optimum(result))
+        found = objective.equations(optimum(result), derivatives=False).chi2 - penalty
+        unit = found / max(result.chi2 - penalty, 1e-300)
+        weighted = replace(problem, table=table, weight=problem.weight / unit)
+        objective = OneTimeObjective(weighted, contrast=objective.contrast)
+    _check_same(result, objective)
+    return objective
 
 
 def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:

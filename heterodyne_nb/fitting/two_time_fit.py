@@ -34,7 +34,7 @@ from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
 from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
-from heterodyne_nb.result.solutions import left_over, united
+from heterodyne_nb.result.trust import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
 from heterodyne_nb.uncertainty.covariance import estimate_covariance
 from heterodyne_nb.uncertainty.goodness import Goodness, goodness
@@ -251,6 +251,8 @@ def result_of(
     warn_if_aliased(problem, theta)
     spread = estimate_covariance(objective, theta)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
+    if stopped:  # each further answer takes passes of its own
+        solved = replace(solved, others=[])
     bands, others = _answers(solved, spread, local.chi2, extra_covariance)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)

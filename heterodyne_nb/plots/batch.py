@@ -34,7 +34,7 @@ def parameters_against(
     Parameters
     ----------
     batch : xarray.Dataset
-        As :func:`heterodyne_nb.result.batch.batch_table` makes it: ``parameters(…, parameter)`` and
+        As :func:`heterodyne_nb.result.batch_table` makes it: ``parameters(…, parameter)`` and
         ``stderr``, further dimensions numbering the fits; where known ``trusted(…)``, ``flags(…)`` (words:
         why not), ``status(…, parameter)``, ``unit(parameter)``.
     against : str

@@ -26,7 +26,7 @@ from heterodyne_nb.plots.maps import c2
 from heterodyne_nb.plots.quality import chi2_by_angle, convergence, correlation, intensity
 from heterodyne_nb.plots.select import Bin, all_bins, fit_result
 from heterodyne_nb.plots.statistics import identifiability
-from heterodyne_nb.result import report_parts as parts
+from heterodyne_nb.result import report as parts
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text import html
 from heterodyne_nb.text.numbers import number, value_with_error

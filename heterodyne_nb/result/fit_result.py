@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,27 +14,169 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result import maps, record, schema
-from heterodyne_nb.result.derived_table import derived_quantities
-from heterodyne_nb.result.determined import of_result
 from heterodyne_nb.result.files import read_result, write_result
-from heterodyne_nb.result.report_html import html_report
-from heterodyne_nb.result.report_text import text_report
-from heterodyne_nb.result.result_values import ResultValues
+from heterodyne_nb.result.report import html_report, text_report
 from heterodyne_nb.result.script import fit_script
-from heterodyne_nb.result.solutions import Solution, solutions_of
-from heterodyne_nb.result.trust import Flag, traffic_light, trust_flags
+from heterodyne_nb.result.tables import derived_quantities
+from heterodyne_nb.result.trust import Flag, Solution, of_result, solutions_of, traffic_light, trust_flags
 from heterodyne_nb.uncertainty.identifiability import Identifiability
 
-Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+@dataclass(frozen=True)
+class Parameter:
+    """A published parameter after a fit.
+
+    Attributes
+    ----------
+    name : str
+    value, error : float
+        In `unit`; the standard error is NaN where there is none.
+    unit : str
+    status : str
+        ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
+    lower, upper : float
+        Bounds of the fit.
+    """
+
+    name: str
+    value: float
+    error: float
+    unit: str
+    status: str
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FitResult(ResultValues):
+class FitResult:
     """What a fit found, how well, and how it was found.
 
     Built by :meth:`from_parts` or :meth:`load`; nothing in it can be changed afterwards. Two results
     are equal when every value, label and attribute is (NaN equals NaN).
     """
+
+    _dataset: xr.Dataset
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_dataset", record.frozen(self._dataset))
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """Everything, as a Dataset (a shallow copy: its arrays are read-only)."""
+        return self._dataset.copy(deep=False)
+
+    @property
+    def mode(self) -> str:
+        """Name of the model."""
+        return str(self._dataset.attrs["mode"])
+
+    @property
+    def success(self) -> bool:
+        """Whether the optimiser converged."""
+        return bool(self._dataset.attrs["success"])
+
+    @property
+    def message(self) -> str:
+        """Why the optimiser stopped."""
+        return str(self._dataset.attrs["message"])
+
+    @property
+    def method(self) -> str:
+        """Optimiser that gave the result."""
+        return str(self._dataset.attrs["method"])
+
+    @property
+    def chi2(self) -> float:
+        """Weighted sum of squares."""
+        return float(self._dataset.attrs["chi2"])
+
+    @property
+    def chi2_reduced(self) -> float:
+        """Chi-square per degree of freedom."""
+        return float(self._dataset.attrs["chi2_reduced"])
+
+    @property
+    def gap(self) -> float | None:
+        """Gap in Å, where the model has one."""
+        return self._dataset.attrs.get("gap")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Source, selection, masks, settings, versions and seed (a fresh copy)."""
+        return json.loads(self._dataset.attrs["provenance"])
+
+    @property
+    def path(self) -> list[dict[str, Any]]:
+        """The runs that led here: strategies, starts, iterations, time (a fresh copy)."""
+        return json.loads(self._dataset.attrs["path"])
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Further statements of the fit (a fresh copy)."""
+        return json.loads(self._dataset.attrs.get("extra", "{}"))
+
+    @property
+    def robust(self) -> dict[str, Any] | None:
+        """What a min-max fit certifies (see :func:`heterodyne_nb.fit_robust`); None for other fits."""
+        text = self._dataset.attrs.get("robust")
+        return None if text is None else json.loads(text)
+
+    @property
+    def uncertainty(self) -> str:
+        """How errors and bands were estimated; empty when not said."""
+        return str(self._dataset.attrs.get("uncertainty", ""))
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Published names, in order."""
+        return tuple(self._dataset["parameter"].values.tolist())
+
+    @property
+    def params(self) -> dict[str, Parameter]:
+        """Published parameters by name: ``result.params["v0"].value``, ``.error``, ``.unit``, ``.status``."""
+        names = ("parameter", "parameters", "stderr", "unit", "status", "bound_lower", "bound_upper")
+        columns = (self._dataset[name].values.tolist() for name in names)
+        return {one[0]: Parameter(*one) for one in zip(*columns, strict=True)}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Published parameter values by name."""
+        return {name: one.value for name, one in self.params.items()}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard errors by name; NaN where there is none."""
+        return {name: one.error for name, one in self.params.items()}
+
+    @property
+    def status(self) -> dict[str, str]:
+        """Status by name: free, fixed, tied, at bound, not determined."""
+        return {name: one.status for name, one in self.params.items()}
+
+    @property
+    def curve_names(self) -> tuple[str, ...]:
+        """Curves that are kept, e.g. ``("J_ref", "J_sample", "v", "x_sample")``."""
+        return record.curve_names(self._dataset)
+
+    def curve(self, name: str) -> xr.Dataset:
+        """Return one curve with its 95 % band.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``value``, ``lower``, ``upper`` on dimension ``t`` (s).
+
+        Raises
+        ------
+        ConfigurationError
+            No such curve.
+        """
+        if name not in self.curve_names:
+            raise ConfigurationError(f"no curve {name!r}", expected=f"one of {list(self.curve_names)}")
+        parts = {"value": name, "lower": f"{name}_lower", "upper": f"{name}_upper"}
+        return xr.Dataset(
+            {part: self._dataset[source] for part, source in parts.items()}, attrs={"name": name}
+        )
 
     @classmethod
     def from_parts(
@@ -49,7 +192,7 @@ class FitResult(ResultValues):
         status: Sequence[str] | None = None,
         covariance: np.ndarray | None = None,
         t: np.ndarray | None = None,
-        bands: Bands | None = None,
+        bands: record.Bands | None = None,
         bins: xr.Dataset | None = None,
         message: str = "",
         method: str = "",
@@ -110,7 +253,7 @@ class FitResult(ResultValues):
             How errors and bands were estimated, e.g. ``"dyadic sandwich"``; shown in reports.
         solutions : sequence of mappings, optional
             Further answers that the data leave: ``parameters`` (p,), ``chi2`` and ``rise`` of each; see
-            :class:`heterodyne_nb.result.solutions.Solution`.
+            :class:`heterodyne_nb.result.trust.Solution`.
         goodness : mapping, optional
             ``curves`` and ``chance`` of :class:`heterodyne_nb.uncertainty.goodness.Goodness`.
         extra : mapping, optional
@@ -123,8 +266,7 @@ class FitResult(ResultValues):
         """
         dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
         if t is not None:
-            times = np.asarray(t, dtype=float)
-            dataset = record.with_curves(dataset, model, times, bands)
+            dataset = record.with_curves(dataset, model, np.asarray(t, dtype=float), bands)
         if hessian is not None:
             names = list(model.parameter_names)
             dataset = dataset.merge(record.square("hessian", hessian, names, "Gauss-Newton matrix of chi2"))
@@ -158,7 +300,7 @@ class FitResult(ResultValues):
         covariance: np.ndarray | None = None,
         stderr: record.Floats | None = None,
         status: Sequence[str] | None = None,
-        bands: Bands | None = None,
+        bands: record.Bands | None = None,
     ) -> FitResult:
         """The same fit with errors, bands and status from another estimate.
 
@@ -185,7 +327,7 @@ class FitResult(ResultValues):
         Returns
         -------
         xarray.Dataset
-            See :func:`heterodyne_nb.result.derived_table.derived_quantities`.
+            See :func:`heterodyne_nb.result.tables.derived_quantities`.
         """
         ds = self._dataset
         return derived_quantities(
@@ -261,13 +403,7 @@ class FitResult(ResultValues):
         ConfigurationError
             No bin, or more than one, fits; or no times are known.
         """
-        place = maps.choose_bin(self._dataset, q, phi, bin)
-        if t is None and "t" not in self._dataset:
-            raise ConfigurationError("the result keeps no times", hint="pass t, in s")
-        times = self._dataset["t"].values if t is None else np.asarray(t, dtype=float)
-        model = record.model_of(self._dataset)
-        one = self._dataset.isel(bin=place)
-        return maps.model_map(model, self._dataset["parameters"].values, one, times, self.gap)
+        return maps.model_map(self._dataset, maps.choose_bin(self._dataset, q, phi, bin), t)
 
     def residual_map(
         self, dataset: xr.Dataset, q: float | None = None, phi: float | None = None, *, bin: int | None = None
@@ -286,13 +422,7 @@ class FitResult(ResultValues):
         ConfigurationError
             The bin is not in the result or not in the dataset.
         """
-        place = maps.choose_bin(self._dataset, q, phi, bin)
-        one = self._dataset.isel(bin=place)
-        measured = maps.measured_map(dataset, float(one["q"]), float(one["phi"])).transpose("t1", "t2")
-        label = int(self._dataset["bin"].values[place])
-        model = self.model_map(bin=label, t=measured["t1"].values)
-        residual = model.copy(data=np.asarray(measured.values, dtype=float) - model.values)
-        return residual.rename("residual").assign_attrs(long_name="c2 - model")
+        return maps.residual_map(self._dataset, maps.choose_bin(self._dataset, q, phi, bin), dataset)
 
     def save(self, path: str | Path) -> Path:
         """Write the result in the format the suffix names, and return the path.

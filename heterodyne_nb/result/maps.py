@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.data.prepare import select
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.result.record import model_of
 
 #: Rows of a map evaluated at a time: the temporaries stay small whatever the map.
 _ROWS = 128
@@ -38,7 +39,9 @@ def choose_bin(record: xr.Dataset, q: Choice, phi: Choice, bin: int | None) -> i
         raise ConfigurationError("the result keeps no bins", hint="pass bins to FitResult.from_parts")
     labels = record["bin"].values
     if bin is not None:
-        return _labelled(labels, bin)
+        if np.sum(labels == bin) != 1:
+            raise ConfigurationError(f"no bin {bin!r}", expected=f"one of {labels.tolist()}")
+        return int(np.flatnonzero(labels == bin)[0])
     places = xr.Dataset(
         {"place": ("bin", np.arange(labels.size))},
         coords={name: ("bin", record[name].values) for name in ("q", "phi")},
@@ -50,50 +53,61 @@ def choose_bin(record: xr.Dataset, q: Choice, phi: Choice, bin: int | None) -> i
     return int(found[0])
 
 
-def model_map(
-    model: Any, parameters: NDArray[np.float64], one: xr.Dataset, t: NDArray[np.float64], gap: float | None
-) -> xr.DataArray:
-    """Model of c2 in one bin: offset + contrast * M.
+def model_map(record: xr.Dataset, place: int, t: NDArray[np.float64] | None) -> xr.DataArray:
+    """Model of c2 in one bin: offset + contrast * M, on (t1, t2), or on (tau,) for a one-time model.
 
     Parameters
     ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    parameters : array, shape (p,)
-    one : xarray.Dataset
-        Scalars ``contrast``, ``offset``, ``q``, ``phi``.
-    t : array
-        Times in s (two-time model) or lags in s (one-time model).
-    gap : float or None
-        Å.
+    record : xarray.Dataset
+        Of a :class:`heterodyne_nb.result.FitResult`.
+    place : int
+        Position of the bin.
+    t : array or None
+        Times in s (two-time model) or lags in s (one-time model); default those of the fit.
 
-    Returns
-    -------
-    xarray.DataArray
-        On (t1, t2), or on (tau,) for a one-time model.
+    Raises
+    ------
+    ConfigurationError
+        Neither is known.
     """
+    if t is None and "t" not in record:
+        raise ConfigurationError("the result keeps no times", hint="pass t, in s")
+    times = record["t"].values if t is None else np.asarray(t, dtype=float)
+    model, parameters, gap = model_of(record), record["parameters"].values, record.attrs.get("gap")
+    one = record.isel(bin=place)
     q, phi = float(one["q"]), float(one["phi"])
     dims: tuple[str, ...] = ("tau",) if model.one_time else ("t1", "t2")
     if model.one_time:
-        values = model.correlation(parameters, t, q=q, phi=phi)
+        values = model.correlation(parameters, times, q=q, phi=phi)
     else:
-        values = np.empty((t.size, t.size))
-        for start in range(0, t.size, _ROWS):
+        values = np.empty((times.size, times.size))
+        for start in range(0, times.size, _ROWS):
             rows = slice(start, start + _ROWS)
-            values[rows] = model.correlation(parameters, t[rows, None], t[None, :], q=q, phi=phi, gap=gap)
-    coords: dict[str, Any] = {name: (name, t, {"units": "s"}) for name in dims}
+            values[rows] = model.correlation(
+                parameters, times[rows, None], times[None, :], q=q, phi=phi, gap=gap
+            )
+    coords: dict[str, Any] = {name: (name, times, {"units": "s"}) for name in dims}
     scaled = float(one["offset"]) + float(one["contrast"]) * values
     attrs = {"long_name": "model of c2", "units": "1"}
     return xr.DataArray(scaled, dims=dims, coords={**coords, "q": q, "phi": phi}, name="model", attrs=attrs)
 
 
-def measured_map(dataset: xr.Dataset, q: float, phi: float) -> xr.DataArray:
-    """Measured c2 of the bin at (q, phi), NaN in masked frames, on (t1, t2).
+def residual_map(record: xr.Dataset, place: int, dataset: xr.Dataset) -> xr.DataArray:
+    """Measured minus model in one bin, NaN in masked frames, on (t1, t2).
 
     Raises
     ------
     ConfigurationError
         The dataset has no c2, or not this bin.
     """
+    one = record.isel(bin=place)
+    measured = _measured_map(dataset, float(one["q"]), float(one["phi"])).transpose("t1", "t2")
+    model = model_map(record, place, measured["t1"].values)
+    residual = model.copy(data=np.asarray(measured.values, dtype=float) - model.values)
+    return residual.rename("residual").assign_attrs(long_name="c2 - model")
+
+
+def _measured_map(dataset: xr.Dataset, q: float, phi: float) -> xr.DataArray:
     if "c2" not in dataset:
         raise ConfigurationError("the dataset has no two-time map c2")
     one = select(dataset, q=q, phi=phi)
@@ -104,13 +118,6 @@ def measured_map(dataset: xr.Dataset, q: float, phi: float) -> xr.DataArray:
         return c2
     used = np.asarray(one["mask"].values, dtype=bool)
     return c2.where(used[:, None] & used[None, :])
-
-
-def _labelled(labels: np.ndarray, bin: int) -> int:
-    found = np.flatnonzero(labels == bin)
-    if found.size != 1:
-        raise ConfigurationError(f"no bin {bin!r}", expected=f"one of {labels.tolist()}")
-    return int(found[0])
 
 
 def _name(record: xr.Dataset, place: int) -> str:

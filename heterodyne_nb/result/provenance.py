@@ -19,7 +19,6 @@ import heterodyne_nb
 from heterodyne_nb.data.units import METADATA
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
-_CHUNK = 1 << 22
 
 
 def collect_provenance(
@@ -55,14 +54,15 @@ def collect_provenance(
     name = dataset.attrs.get("source") or (Path(path).name if path else None)
     told = {
         "source": None if name is None else Path(str(name)).name,
-        "source_sha256": dataset.attrs.get("source_sha256") or (_hash(Path(path)) if path else None),
+        "source_sha256": dataset.attrs.get("source_sha256")
+        or (sha256(path) if path and Path(path).is_file() else None),
         "layout": dataset.attrs.get("layout"),
         "dt": dataset.attrs.get("dt"),
         "opened_with": json.loads(dataset.attrs.get("opened_with", "{}")),
         "run": {name: dataset.attrs[name] for name in METADATA if name in dataset.attrs},
         "selection": _selection(dataset),
         "masks": _masks(dataset),
-        "config": _jsonable(dict(config)) if config else None,
+        "config": dict(config) if config else None,
         "versions": versions(),
         "seed": seed,
         "date": date,
@@ -72,14 +72,13 @@ def collect_provenance(
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of the libraries that compute."""
-    own = {"python": platform.python_version(), "heterodyne_nb": heterodyne_nb.__version__}
-    return own | dict(_library_versions())
+    return dict(_versions())
 
 
 @lru_cache(maxsize=1)
-def _library_versions() -> tuple[tuple[str, str], ...]:
+def _versions() -> tuple[tuple[str, str], ...]:
     """Read once: an installed library does not change under a running session."""
-    found = []
+    found = [("python", platform.python_version()), ("heterodyne_nb", heterodyne_nb.__version__)]
     for library in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             found.append((library, metadata.version(library)))
@@ -101,15 +100,8 @@ def sha256(path: str | Path) -> str:
 
 @lru_cache(maxsize=256)
 def _sha256(file: Path, size: int, changed: int) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _hash(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _selection(dataset: xr.Dataset) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from heterodyne_nb.uncertainty.bands import curve_bands
 STATUSES = ("free", "fixed", "tied", "at bound", "not determined")
 
 Floats = Sequence[float] | np.ndarray
+#: Lower and upper ends of the 95 % bands of the curves.
+Bands = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 _BIN_LABELS = {
     "q": ("1/Å", "wave vector"),
@@ -37,12 +39,9 @@ class _Unregistered(Model):
 
     def __init__(self, record: xr.Dataset) -> None:
         self.name = str(record.attrs["mode"])
-        columns = (
-            record[name].values.tolist() for name in ("parameter", "unit", "bound_lower", "bound_upper")
-        )
-        self.parameters = tuple(
-            ParameterSpec(n, u, low, low, high, "") for n, u, low, high in zip(*columns, strict=True)
-        )
+        told = (record[name].values.tolist() for name in ("parameter", "unit", "bound_lower", "bound_upper"))
+        specs = (ParameterSpec(n, u, low, low, high, "") for n, u, low, high in zip(*told, strict=True))
+        self.parameters = tuple(specs)
 
 
 def model_of(record: xr.Dataset) -> Model:
@@ -68,20 +67,19 @@ def parameter_block(
     """Values, errors, status, units and bounds of the published parameters, in the model's order."""
     names = [spec.name for spec in model.parameters]
     size = len(names)
-    values = _vector("parameters", parameters, size)
     if bounds is None:
-        bounds = np.array([(spec.lower, spec.upper) for spec in model.parameters], dtype=float)
-    bounds = _matrix("bounds", bounds, (size, 2))
-    errors = _errors(stderr, covariance, size)
+        bounds = np.array([(spec.lower, spec.upper) for spec in model.parameters])
+    low, high = _shaped("bounds", bounds, (size, 2)).T
+    columns = {
+        "parameters": (_shaped("parameters", parameters, (size,)), "published parameter values"),
+        "stderr": (_errors(stderr, covariance, size), "standard error"),
+        "status": (_statuses(status, size), "status of the parameter"),
+        "unit": ([spec.unit for spec in model.parameters], "unit"),
+        "bound_lower": (low, "lower bound of the fit"),
+        "bound_upper": (high, "upper bound of the fit"),
+    }
     block = xr.Dataset(
-        {
-            "parameters": ("parameter", values, {"long_name": "published parameter values"}),
-            "stderr": ("parameter", errors, {"long_name": "standard error"}),
-            "status": ("parameter", _statuses(status, size), {"long_name": "status of the parameter"}),
-            "unit": ("parameter", [spec.unit for spec in model.parameters], {"long_name": "unit"}),
-            "bound_lower": ("parameter", bounds[:, 0], {"long_name": "lower bound of the fit"}),
-            "bound_upper": ("parameter", bounds[:, 1], {"long_name": "upper bound of the fit"}),
-        },
+        {name: ("parameter", values, {"long_name": told}) for name, (values, told) in columns.items()},
         coords={"parameter": names},
     )
     if covariance is not None:
@@ -91,22 +89,19 @@ def parameter_block(
 
 def square(name: str, matrix: np.ndarray, names: Sequence[str], long_name: str) -> xr.Dataset:
     """Return a parameter-by-parameter matrix as a Dataset of one variable."""
-    checked = _matrix(name, matrix, (len(names), len(names)))
+    checked = _shaped(name, matrix, (len(names), len(names)))
     return xr.Dataset(
         {name: (("parameter", "parameter_b"), checked, {"long_name": long_name})},
         coords={"parameter": list(names), "parameter_b": list(names)},
     )
 
 
-def with_curves(
-    record: xr.Dataset, model: Any, t: np.ndarray, bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None
-) -> xr.Dataset:
+def with_curves(record: xr.Dataset, model: Any, t: np.ndarray, bands: Bands | None) -> xr.Dataset:
     """Add the model's curves at `t` (s) and their bands; by default these follow from the covariance."""
     values = record["parameters"].values
     if bands is None and "covariance" in record:
         bands = curve_bands(model, values, record["covariance"].values, t)
-    curves = model.curves(values, t)
-    return record.merge(curve_block(model, curves, bands or {}, t))
+    return record.merge(_curve_block(model, model.curves(values, t), bands or {}, t))
 
 
 def with_errors(
@@ -115,7 +110,7 @@ def with_errors(
     stderr: Floats | None,
     status: Sequence[str] | None,
     covariance: np.ndarray | None,
-    bands: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    bands: Bands | None,
 ) -> xr.Dataset:
     """Replace errors, covariance, bands and (if given) status; everything else stays."""
     if covariance is None and stderr is None:
@@ -131,12 +126,7 @@ def with_errors(
     return with_curves(merged.drop_vars(stale), model, record["t"].values, bands)
 
 
-def curve_block(
-    model: Any,
-    curves: Mapping[str, np.ndarray],
-    bands: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    t: np.ndarray,
-) -> xr.Dataset:
+def _curve_block(model: Any, curves: Mapping[str, np.ndarray], bands: Bands, t: np.ndarray) -> xr.Dataset:
     """Curves in time with their 95 % bands; a curve without a band gets NaN limits."""
     unknown = sorted(set(bands) - set(curves))
     if unknown:
@@ -144,17 +134,17 @@ def curve_block(
             f"bands given for unknown curves {unknown}", expected=f"some of {sorted(curves)}"
         )
     data: dict[str, Any] = {}
+    tails = {
+        "": "",
+        "_lower": ", lower end of the 95 % band",
+        "_upper": ", upper end of the 95 % band",
+    }
     for name, values in curves.items():
         curve = model.curve(name)
-        attrs = {"units": curve.unit, "long_name": curve.label or name}
-        lower, upper = bands.get(name, (np.full(t.size, np.nan), np.full(t.size, np.nan)))
-        for suffix, array, tail in (
-            ("", values, ""),
-            ("_lower", lower, ", lower end of the 95 % band"),
-            ("_upper", upper, ", upper end of the 95 % band"),
-        ):
-            label = {**attrs, "long_name": attrs["long_name"] + tail}
-            data[name + suffix] = ("t", _vector(name + suffix, array, t.size), label)
+        band = bands.get(name, (np.full(t.size, np.nan),) * 2)
+        for (suffix, tail), array in zip(tails.items(), (values, *band), strict=True):
+            label = {"units": curve.unit, "long_name": (curve.label or name) + tail}
+            data[name + suffix] = ("t", _shaped(name + suffix, array, (t.size,)), label)
     return xr.Dataset(data, coords={"t": ("t", t, {"units": "s", "long_name": "time"})})
 
 
@@ -162,6 +152,28 @@ def curve_names(dataset: xr.Dataset) -> tuple[str, ...]:
     """Names of the curves in a record: the variables in time that have a band."""
     names = (str(name) for name, variable in dataset.data_vars.items() if variable.dims == ("t",))
     return tuple(name for name in names if f"{name}_lower" in dataset and f"{name}_upper" in dataset)
+
+
+def unit_of(record: xr.Dataset, name: str) -> str:
+    """Unit of a variable; of one that is not there, and of a pure number, ``"1"``."""
+    return str(record[name].attrs.get("units", "1")) if name in record else "1"
+
+
+def unit_shown(unit: Any) -> str:
+    """A unit as it stands in a column of its own: nothing for a pure number."""
+    return "" if str(unit) == "1" else str(unit)
+
+
+def with_unit(shown: str, unit: str) -> str:
+    """A number with its unit."""
+    return f"{shown} {unit_shown(unit)}".rstrip()
+
+
+def at_mid_time(record: xr.Dataset, curve: str) -> tuple[float, float, float]:
+    """A curve in the middle of the run, and the ends of its band there."""
+    middle = record.isel(t=record.sizes["t"] // 2)
+    value, lower, upper = (float(middle[curve + end]) for end in ("", "_lower", "_upper"))
+    return value, lower, upper
 
 
 def bin_block(bins: xr.Dataset) -> xr.Dataset:
@@ -179,15 +191,11 @@ def attributes(**entries: Any) -> dict[str, Any]:
     """Scalar attributes that every file format can hold; None is left out, lists and dicts become JSON."""
     kept: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     for name, value in entries.items():
-        if value is None:
-            continue
-        if isinstance(value, bool | np.bool_):
-            kept[name] = int(value)
-        elif isinstance(value, Mapping | list | tuple):
+        if isinstance(value, Mapping | list | tuple):
             value = json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False)
-            kept[name] = storable(value)
-        else:
-            kept[name] = storable(value) if isinstance(value, str) else value
+        if value is not None:
+            plain = int(value) if isinstance(value, bool | np.bool_) else value
+            kept[name] = storable(plain) if isinstance(plain, str) else plain
     return kept
 
 
@@ -203,24 +211,18 @@ def frozen(dataset: xr.Dataset) -> xr.Dataset:
 def _frozen_variable(variable: xr.Variable) -> xr.Variable:
     values = np.array(variable.values)  # a copy: nobody else holds a writable view of it
     if values.dtype.kind in "OSUT":
-        values = np.array([_text(item) for item in values.ravel()], dtype=np.str_).reshape(values.shape)
+        values = np.array([str(_plain_scalar(item)) for item in values.ravel()], dtype=np.str_).reshape(
+            values.shape
+        )
     values.flags.writeable = False
     attrs = {str(name): _plain_scalar(value) for name, value in variable.attrs.items()}
     return xr.Variable(variable.dims, values, attrs)
 
 
-def _text(item: Any) -> str:
-    return item.decode() if isinstance(item, bytes) else str(item)
-
-
 def _plain_scalar(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode()
-    return (
-        value.item()
-        if isinstance(value, np.generic) or (np.ndim(value) == 0 and hasattr(value, "item"))
-        else value
-    )
+    return value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
 
 
 def _plain(value: Any) -> Any:
@@ -230,14 +232,7 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
-def _vector(name: str, values: Any, size: int) -> np.ndarray:
-    array = np.array(values, dtype=float)
-    if array.shape != (size,):
-        raise OptimizationError(f"{name} has shape {array.shape}", expected=f"({size},)")
-    return array
-
-
-def _matrix(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
+def _shaped(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.array(values, dtype=float)
     if array.shape != shape:
         raise OptimizationError(f"{name} has shape {array.shape}", expected=f"{shape}")
@@ -246,10 +241,10 @@ def _matrix(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
 
 def _errors(stderr: Floats | None, covariance: np.ndarray | None, size: int) -> np.ndarray:
     if stderr is not None:
-        return _vector("stderr", stderr, size)
+        return _shaped("stderr", stderr, (size,))
     if covariance is None:
         return np.full(size, np.nan)
-    variance = np.diag(_matrix("covariance", covariance, (size, size)))
+    variance = np.diag(_shaped("covariance", covariance, (size, size)))
     return np.sqrt(np.where(variance >= 0, variance, np.nan))
 
 

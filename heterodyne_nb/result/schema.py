@@ -19,16 +19,8 @@ SCHEMA_VERSION = 2
 
 _VARIABLES = ("parameters", "stderr", "status", "unit", "bound_lower", "bound_upper")
 _ATTRIBUTES = (
-    "mode",
-    "chi2_reduced",
-    "chi2",
-    "n_data",
-    "n_free",
-    "success",
-    "message",
-    "method",
-    "provenance",
-    "path",
+    *("mode", "chi2_reduced", "chi2", "n_data", "n_free"),
+    *("success", "message", "method", "provenance", "path"),
 )
 
 
@@ -69,9 +61,7 @@ def _version(dataset: xr.Dataset, where: str) -> int:
     try:
         version = int(np.asarray(raw).item())
     except (TypeError, ValueError):
-        raise DataFormatError(
-            f"schema_version is {raw!r}", where=where, expected=f"an integer from 1 to {SCHEMA_VERSION}"
-        ) from None
+        version = 0
     if version > SCHEMA_VERSION:
         raise DataFormatError(
             f"written with schema version {version}, newer than this package reads",
@@ -81,7 +71,7 @@ def _version(dataset: xr.Dataset, where: str) -> int:
         )
     if version < 1:
         raise DataFormatError(
-            f"schema_version is {version}", where=where, expected=f"an integer from 1 to {SCHEMA_VERSION}"
+            f"schema_version is {raw!r}", where=where, expected=f"an integer from 1 to {SCHEMA_VERSION}"
         )
     return version
 
@@ -103,7 +93,7 @@ def _require(
 
 def _from_1_to_2(old: xr.Dataset) -> xr.Dataset:
     """Add what version 2 asks for, saying 'unknown' (NaN, empty) where version 1 did not record it."""
-    names = [str(name) for name in old["parameter"].values]
+    names = old["parameter"].values.astype(str)
     specs = {spec.name: spec for spec in PARAMETERS.get(str(old.attrs["mode"]), ())}
     nan = float("nan")
     error = old["stderr"].values

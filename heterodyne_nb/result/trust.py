@@ -1,19 +1,33 @@
-"""Trust flags: what about a fit deserves suspicion, most serious first."""
+"""What of a fit can be believed: flags, every answer that the data leave, and which parameters they determine.
+
+χ² of correlated pixels scatters more than that of independent ones, by about the ratio of the dyadic variance of the
+parameters to the naive one. A basin counts as left over when its χ² lies within so many of these units of the best.
+Velocity and direction enter only by the fringe frequencies at the angles measured, so with few or regular angles other
+pairs of them fit exactly as well.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.curves import FLOWS
-from heterodyne_nb.result.record import model_of
-from heterodyne_nb.result.solutions import in_words
-from heterodyne_nb.text.numbers import number
+from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles
+from heterodyne_nb.result.record import at_mid_time, model_of, unit_of, with_unit
+from heterodyne_nb.text.numbers import number, value_with_error
+from heterodyne_nb.uncertainty.bands import NORMAL_95
+from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
+
+FloatArray = NDArray[np.float64]
+Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
 CHI2_RANGE = (0.5, 1.5)
@@ -33,6 +47,10 @@ PULLED = 3.0
 LOOSE_LEVEL = 0.2
 #: Median error of the contrast over the contrast above which it is hardly determined.
 LOOSE_SHARE = 0.5
+#: Rise of χ² in units of its scatter up to which a basin is left over: 3.5 standard errors.
+LEFT_OVER = 12.0
+#: Two curves differ when they are farther apart than the band of the best is wide, at more than this share of the times.
+_ELSEWHERE = 0.25
 
 
 @dataclass(frozen=True)
@@ -64,20 +82,20 @@ def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     record : xarray.Dataset
         Of a :class:`heterodyne_nb.result.FitResult`.
     """
-    checks = (
-        _convergence,
-        _window,
-        _answers,
-        _levels,
-        _chi2,
-        _bends,
-        _bounds,
-        _bins,
-        _fallbacks,
-        _exponents,
-        _undetermined,
+    several = in_words(record)
+    return (
+        *_convergence(record),
+        *_window(record),
+        *([Flag("several_answers", several)] if several else []),
+        *_levels(record),
+        *_chi2(record),
+        *_bends(record),
+        *_bounds(record),
+        *_bins(record),
+        *_fallbacks(record),
+        *_exponents(record),
+        *_undetermined(record),
     )
-    return tuple(flag for check in checks for flag in check(record))
 
 
 def traffic_light(flags: Sequence[Flag]) -> str:
@@ -118,14 +136,14 @@ def _window(record: xr.Dataset) -> list[Flag]:
         if at.size:
             every = bool(np.all(found != ""))
             shown = "" if at.size == found.size else f" in {at.size} of {found.size} bins"
-            names = ", ".join(_bin_name(record, i) for i in at[:3]) + (", ..." if at.size > 3 else "")
-            flags.append(Flag(code, f"{text}{shown}: {names}. Its rate is no result.", every or alone))
+            flags.append(
+                Flag(
+                    code,
+                    f"{text}{shown}: {_bin_names(record, at, 3)}. Its rate is no result.",
+                    every or alone,
+                )
+            )
     return flags
-
-
-def _answers(record: xr.Dataset) -> list[Flag]:
-    text = in_words(record)
-    return [Flag("several_answers", text)] if text else []
 
 
 def _levels(record: xr.Dataset) -> list[Flag]:
@@ -138,10 +156,8 @@ def _levels(record: xr.Dataset) -> list[Flag]:
         held = np.flatnonzero((pull > 0) & (record[name].values != 0.0))
         if held.size:
             limits = ", ".join(sorted({number(float(v)) for v in record[name].values[held]}))
-            shown = ", ".join(_bin_name(record, i) for i in held[:3]) + (", ..." if held.size > 3 else "")
-            text = (
-                f"The {name} is at its limit {limits} in {held.size} of {record.sizes['bin']} bins: {shown}."
-            )
+            where = f"{held.size} of {record.sizes['bin']} bins: {_bin_names(record, held, 3)}"
+            text = f"The {name} is at its limit {limits} in {where}."
             loose = bool(np.any(record[f"{name}_error"].values[held] > LOOSE_LEVEL))
             against = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
             if against:
@@ -174,15 +190,21 @@ def _chi2(record: xr.Dataset) -> list[Flag]:
         return [Flag("poor_chi2", "Reduced chi-square cannot be computed.")]
     chance = _tests(record).get("chance")
     if chance is not None and chance < SIZE_CHANCE:
+        excess = float(np.exp(np.log(record["speckle_ratio"]).mean()))
         text = (
-            f"The residuals are larger than speckle of this model leaves them ({number(_excess(record), 2)} times its "
-            f"mean square, chance {number(chance, 1)}; reduced chi-square {number(chi2)}): {_causes()}"
+            f"The residuals are larger than speckle of this model leaves them ({number(excess, 2)} times its "
+            f"mean square, chance {number(chance, 1)}; reduced chi-square {number(chi2)}): the model misses part of the "
+            "data. Look at the residuals; frames without beam, a gap in time, a further component and fringes faster than "
+            "the frames do this."
         )
         return [Flag("poor_chi2", text)]
+    # the errors then come from the scatter of the data between blocks of frames, not from sigma
+    honest = "dyadic" in str(record.attrs.get("uncertainty", ""))
     if chi2 > high and chance is None:
-        return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {_too_large(record)}")]
+        text = "the model misses part of the data, or sigma is too small."
+        text += " Look at the residuals; the errors below do not rest on sigma." if honest else ""
+        return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {text}")]
     if chi2 < low:
-        honest = _respects_frames(record)
         text = "sigma is too large" + (", on which the errors do not rest." if honest else ".")
         return [Flag("small_chi2", f"Reduced chi-square is {number(chi2)}: {text}", serious=not honest)]
     return []
@@ -194,24 +216,13 @@ def _tests(record: xr.Dataset) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value == value}  # without NaN: not tested
 
 
-def _excess(record: xr.Dataset) -> float:
-    return float(np.exp(np.log(record["speckle_ratio"]).mean()))
-
-
-def _causes() -> str:
-    return (
-        "the model misses part of the data. Look at the residuals; frames without beam, a gap in time, a further "
-        "component and fringes faster than the frames do this."
-    )
-
-
 def _bends(record: xr.Dataset) -> list[Flag]:
     """Curves that the data bend away from their published shape."""
     bent = {k: v for k, v in _tests(record).get("curves", {}).items() if v[0] < CURVE_CHANCE}
     if not bent:
         return []
     told = ", ".join(
-        f"{name}(t), by about {number(abs(size), 2)}{_unit(record[name])} near t = {number(when, 3)} s "
+        f"{name}(t), by about {with_unit(number(abs(size), 2), unit_of(record, name))} near t = {number(when, 3)} s "
         f"(chance {number(chance, 1)})"
         for name, (chance, when, size) in sorted(bent.items(), key=lambda item: item[1][0])
     )
@@ -222,26 +233,9 @@ def _bends(record: xr.Dataset) -> list[Flag]:
     return [Flag("bent_curve", text)]
 
 
-def _unit(curve: xr.DataArray) -> str:
-    unit = str(curve.attrs.get("units", "1"))
-    return "" if unit == "1" else f" {unit}"
-
-
-def _too_large(record: xr.Dataset) -> str:
-    text = "the model misses part of the data, or sigma is too small."
-    if _respects_frames(record):
-        text += " Look at the residuals; the errors below do not rest on sigma."
-    return text
-
-
-def _respects_frames(record: xr.Dataset) -> bool:
-    """Whether errors come from the scatter of the data between blocks of frames."""
-    return "dyadic" in str(record.attrs.get("uncertainty", ""))
-
-
 def _bounds(record: xr.Dataset) -> list[Flag]:
     names = _with_status(record, "at bound")
-    limited = [name for name in names if not on_published_bound(record, name)]
+    limited = [name for name in names if not _on_published_bound(record, name)]
     bound = [name for name in names if name not in limited]
     flags = []
     if bound:
@@ -255,7 +249,7 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
     return flags
 
 
-def on_published_bound(record: xr.Dataset, name: str) -> bool:
+def _on_published_bound(record: xr.Dataset, name: str) -> bool:
     """Whether a parameter lies on a bound of its own, rather than at an end of what its curve can be."""
     one = record.sel(parameter=name)
     value, low, high = (float(one[key]) for key in ("parameters", "bound_lower", "bound_upper"))
@@ -277,7 +271,7 @@ def _bins(record: xr.Dataset) -> list[Flag]:
         poor = np.flatnonzero(chi2 > BIN_FACTOR * max(float(np.nanmedian(chi2)), 1.0))
     if not poor.size:
         return []
-    shown = ", ".join(_bin_name(record, i) for i in poor[:5]) + (", ..." if poor.size > 5 else "")
+    shown = _bin_names(record, poor, 5)
     return [Flag("poor_bins", f"{poor.size} of {chi2.size} bins fit much worse than the others: {shown}.")]
 
 
@@ -294,19 +288,14 @@ def _exponents(record: xr.Dataset) -> list[Flag]:
         if part.role not in FLOWS or part.part != "exponent" or curve not in record:
             continue
         error = float(record["stderr"].sel(parameter=name))
-        if error > LOOSE_EXPONENT and _loose_at_mid_time(record, curve):
+        value, lower, upper = at_mid_time(record, curve)
+        if error > LOOSE_EXPONENT and upper - lower > 2 * LOOSE_CURVE * abs(value):
             text = (
                 f"{name} is known to ± {number(error, 2)} only: the band of {curve} near the first frame may be too "
                 f"narrow; a profile of {curve}({number(float(record['t'].values[0]))}) does not take it as linear."
             )
             flags.append(Flag("loose_exponent", text, serious=False))
     return flags
-
-
-def _loose_at_mid_time(record: xr.Dataset, curve: str) -> bool:
-    middle = record[[curve, f"{curve}_lower", f"{curve}_upper"]].isel(t=record.sizes["t"] // 2)
-    width = middle[f"{curve}_upper"] - middle[f"{curve}_lower"]
-    return bool(width > 2 * LOOSE_CURVE * abs(middle[curve]))
 
 
 def _undetermined(record: xr.Dataset) -> list[Flag]:
@@ -321,9 +310,207 @@ def _with_status(record: xr.Dataset, status: str) -> list[str]:
     return record["parameter"].values[record["status"].values == status].tolist()
 
 
+def _bin_names(record: xr.Dataset, places: np.ndarray, most: int) -> str:
+    return ", ".join(_bin_name(record, i) for i in places[:most]) + (", ..." if places.size > most else "")
+
+
 def _bin_name(record: xr.Dataset, place: int) -> str:
     chi2 = number(float(record["chi2_reduced_bin"][place]), 3)
     if "q" not in record or "phi" not in record:
         return f"bin {record['bin'].values[place]} ({chi2})"
     q, phi = float(record["q"][place]), float(record["phi"][place])
     return f"q = {number(q)} 1/Å, phi = {number(phi)}° ({chi2})"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One answer that the data leave.
+
+    Attributes
+    ----------
+    mode : str
+    values : dict
+        Published parameters by name.
+    chi2 : float
+    rise : float
+        χ² above the best, in units that respect correlated pixels (9 is three standard errors).
+    """
+
+    mode: str
+    values: dict[str, float]
+    chi2: float
+    rise: float = 0.0
+
+    def curves(self, t: FloatArray) -> dict[str, FloatArray]:
+        """Curves at times ``t`` (s), in the units of the model."""
+        return ModelFactory.create_model(self.mode).curves(list(self.values.values()), t)
+
+
+def left_over(
+    model: Any,
+    points: Sequence[tuple[FloatArray, float]],
+    bands: Bands,
+    errors: FloatArray,
+    t: FloatArray,
+    unit: float,
+    angles: FloatArray,
+) -> list[tuple[FloatArray, float, float]]:
+    """Which optima are other answers than the first, as (published vector, χ², rise).
+
+    Parameters
+    ----------
+    model : model of :class:`heterodyne_nb.models.ModelFactory`
+    points : sequence of ((p,), float)
+        Reported optimum first, then the others; with their χ².
+    bands : dict
+        95 % bands of the curves of the first.
+    errors : (p,)
+        Standard errors of its parameters.
+    t : (N,)
+        Times of the bands in s.
+    unit : float
+        Scatter of χ² for one degree of freedom.
+    angles : (B,)
+        Azimuths measured, degrees: a single one tells no direction.
+    """
+    directed = len(distinct_angles(angles)) > 1
+    (best, lowest), *others = points
+    kept: list[tuple[FloatArray, float, float]] = []
+    for theta, chi2 in others:
+        rise = max(chi2 - lowest, 0.0) / unit
+        known = (best, *(k[0] for k in kept))
+        if rise <= LEFT_OVER and not any(
+            _same(model, theta, one, bands, errors, t, directed) for one in known
+        ):
+            kept.append((theta, chi2, rise))
+    return kept
+
+
+def _same(
+    model: Any,
+    one: FloatArray,
+    other: FloatArray,
+    bands: Bands,
+    errors: FloatArray,
+    t: FloatArray,
+    directed: bool,
+) -> bool:
+    """Whether two optima say the same within the errors."""
+    for i in model.directions if directed else ():
+        turned = abs((one[i] - other[i] + 90.0) % 180.0 - 90.0)
+        if turned > max(SAME_DIRECTION, 3.0 * np.nan_to_num(errors[i])):
+            return False
+    first, second = model.curves(one, t), model.curves(other, t)
+    for name, (lower, upper) in bands.items():
+        apart = np.abs(first[name] - second[name]) > np.nan_to_num(upper - lower, nan=np.inf)
+        if np.mean(apart) > _ELSEWHERE:
+            return False
+    return True
+
+
+def united(bands: Sequence[Bands]) -> Bands:
+    """Bands that hold those of every answer."""
+    return {
+        name: (np.min([b[name][0] for b in bands], axis=0), np.max([b[name][1] for b in bands], axis=0))
+        for name in bands[0]
+    }
+
+
+def solutions_of(record: xr.Dataset) -> tuple[Solution, ...]:
+    """The answers that a result holds, the reported one first."""
+    mode, names = str(record.attrs["mode"]), record["parameter"].values.tolist()
+    reported = {"parameters": record["parameters"].values, "chi2": record.attrs["chi2"], "rise": 0.0}
+    return tuple(
+        Solution(
+            mode,
+            dict(zip(names, map(float, one["parameters"]), strict=True)),
+            float(one["chi2"]),
+            float(one["rise"]),
+        )
+        for one in (reported, *json.loads(record.attrs.get("solutions", "[]")))
+    )
+
+
+def in_words(record: xr.Dataset) -> str:
+    """The answers by what tells them apart, in one sentence; empty where there is one only."""
+    every = solutions_of(record)
+    if len(every) == 1 or "t" not in record:
+        return ""
+    t = record["t"].values
+    names = list(every[0].values)
+    middle = t[len(t) // 2 : len(t) // 2 + 1]
+    curves = [{name: float(c[0]) for name, c in one.curves(middle).items()} for one in every]
+    ways = [names[i] for i in model_of(record).directions]
+    directed = "phi" in record and len(distinct_angles(record["phi"].values)) > 1
+    told = [
+        name
+        for name in curves[0]
+        if float(np.ptp([c[name] for c in curves])) > 0.02 * max(abs(c[name]) for c in curves)
+    ]
+    directions = [
+        name for name in ways if directed and np.ptp([one.values[name] for one in every]) > SAME_DIRECTION
+    ]
+    answers = []
+    for one, curve in zip(every, curves, strict=True):
+        parts = [f"{name} = {number(one.values[name], 3)}°" for name in directions]
+        parts += [f"{name} = {with_unit(number(curve[name], 3), unit_of(record, name))}" for name in told]
+        answers.append(" with ".join([parts[0], ", ".join(parts[1:])]) if len(parts) > 1 else "".join(parts))
+    text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
+    if directions:
+        text += " The angles measured cannot tell them apart; another angle between them would."
+    return text
+
+
+def of_result(record: xr.Dataset) -> Identifiability:
+    """Judge the parameters a fit varied from the Gauss-Newton matrix it kept, and by the errors it states.
+
+    Parameters
+    ----------
+    record : xarray.Dataset
+        Of a :class:`heterodyne_nb.result.FitResult`.
+
+    Raises
+    ------
+    OptimizationError
+        The record keeps no Gauss-Newton matrix, or nothing was varied.
+    """
+    if "hessian" not in record:
+        raise OptimizationError(
+            "the result keeps no Gauss-Newton matrix", hint="pass hessian to FitResult.from_parts"
+        )
+    varied = np.flatnonzero(~np.isin(record["status"].values, ("fixed", "tied")))
+    if not varied.size:
+        raise OptimizationError("every parameter was fixed or tied", hint="vary at least one parameter")
+    every = dict(zip(record["parameter"].values.tolist(), record["parameters"].values.tolist(), strict=True))
+    names = record["parameter"].values[varied].tolist()
+    duration = float(np.ptp(record["t"].values)) if "t" in record else None
+    model = model_of(record)
+    scales = natural_scales(model.parts(), every, duration)
+    square = np.ix_(varied, varied)
+    # what the errors of the fit come from, unless it is missing or has holes
+    known = record["covariance"].values[square] if "covariance" in record else np.nan
+    found = identifiability(
+        record["hessian"].values[square],
+        names,
+        [every[name] for name in names],
+        float(record.attrs.get("sigma2", 1.0)),
+        scales={name: scales[name] for name in names},
+        covariance=known if np.isfinite(known).all() else None,
+        model=model,
+    )
+    notes = _curve_notes(record, found.not_determined)
+    return replace(found, notes=tuple(notes), answers=in_words(record))
+
+
+def _curve_notes(record: xr.Dataset, doubtful: tuple[str, ...]) -> list[str]:
+    """Say what each curve with a doubtful parameter is at mid-time, with its standard error."""
+    parts, notes = model_of(record).parts(), []
+    for curve in dict.fromkeys(parts[name].curve for name in doubtful):
+        if curve not in record or f"{curve}_lower" not in record:
+            continue
+        value, lower, upper = at_mid_time(record, curve)
+        half = 0.5 * (upper - lower)
+        if np.isfinite(half):
+            shown = value_with_error(value, half / NORMAL_95)
+            notes.append(f"{curve} at mid-time is {with_unit(shown, unit_of(record, curve))}")
+    return notes

@@ -116,3 +116,31 @@ def test_dask_fits_in_its_processes() -> None:
     )
     (there,) = dask.compute(job, scheduler="processes", num_workers=1)
     assert there.chi2 == pytest.approx(fitted(0), rel=1e-9)
+
+
+def test_a_missing_extra_is_named_with_the_way_to_install_it() -> None:
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ipywidgets", "anywidget"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import heterodyne_nb as hn
+for get in (lambda: hn.App, lambda: hn.app.MapCanvas):
+    try:
+        get()
+    except hn.HeterodyneError as error:
+        assert isinstance(error, ImportError)
+        print(error)
+print(hn.AnalysisSession.__name__)
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    first, _, second, _, session = done.stdout.splitlines()
+    assert (first, second) == (
+        "App needs ipywidgets, which is not installed",
+        "MapCanvas needs anywidget, which is not installed",
+    )
+    assert done.stdout.count('pip install "heterodyne_nb[app]"') == 2
+    assert session == "AnalysisSession"

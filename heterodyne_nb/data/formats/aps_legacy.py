@@ -66,7 +66,7 @@ class ApsLegacy(Layout):
     def analyses(self, h5file: h5py.File) -> list[str]:
         """``xpcs``, ``xpcs_1``, …: each points to its results in ``output_data``, ``/exchange`` where it does not."""
         names = sorted((n for n in h5file if re.fullmatch(r"xpcs(_\d+)?", n)), key=lambda n: (len(n), n))
-        return [n for n in names if not lacking(h5file, f"{n}/dqlist", *_pointed(h5file, n))]
+        return [n for n in names if not lacking(h5file, f"{n}/dqlist", f"{n}/output_data | exchange")]
 
     def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps."""
@@ -91,10 +91,6 @@ class ApsLegacy(Layout):
             counts = hdf.array(results, "frameSum", "(2, frames): frame, mean")
             found.intensity = counts[1] if counts.ndim == 2 and counts.shape[0] == 2 else np.ravel(counts)
         return found
-
-
-def _pointed(h5file: h5py.File, name: str) -> list[str]:
-    return [path.strip("/") for path in hdf.strings(h5file, f"{name}/output_data") if path] or ["exchange"]
 
 
 def _frame_time(h5file: h5py.File, xpcs: h5py.Group) -> float | None:

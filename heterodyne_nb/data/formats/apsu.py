@@ -103,6 +103,9 @@ class ApsU(Layout):
             images=hdf.present(root, _IMAGES) | hdf.present(results, _IMAGES),
             notes=known | _compare_with_instrument(h5file, qmap),
         )
+        if isinstance(h5file.get("entry"), h5py.Group):
+            held = hdf.small_values(h5file["entry"], r"^instrument/masks|frame_time|acquire_period")
+            found.notes |= {"file_metadata": held} if held else {}
         _read_g2(results, found, np.prod([axis.values.size for axis in _axes(qmap)], dtype=int), qmap)
         if "twotime/frame_mask" in results:
             found.mask = hdf.vector(results, "twotime/frame_mask", "1 for each frame in use") > 0
@@ -139,6 +142,7 @@ def _intensity(results: h5py.Group) -> np.ndarray | None:
 def _axes(qmap: h5py.Group) -> list[Axis]:
     """The two axes of the partition by the names and units that the file gives them."""
     names, units = hdf.strings(qmap, "map_names"), hdf.strings(qmap, "map_units")
+    names, units = (re.split(r"[,\s]+", one[0]) if len(one) == 1 else one for one in (names, units))
     axes = []
     for i, (usual, usual_unit) in enumerate((("q", "1/Å"), ("phi", "degrees"))):
         key = f"dynamic_v_list_dim{i}"
@@ -274,7 +278,8 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
     Maps are stored as float32 upper triangles with their diagonal; empty (q, phi) cells and dead
     bins have none. A frame mask goes to ``/xpcs/twotime/frame_mask``, which other programs ignore.
     An ``intensity(t)`` goes to ``/xpcs/spatial_mean/intensity_vs_time``; one a bin has no place there.
-    Metadata, the partition and the mean scattering go where the beamline keeps them.
+    Metadata, the partition and the mean scattering go where the beamline keeps them, with every other text and
+    number that an APS-U file had below ``/entry``.
     A g2 that was computed from the maps is not written: the reader computes it again.
     """
     table = bin_table(ds)
@@ -282,6 +287,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
         h5file["entry/instrument/detector_1/frame_time"] = float(ds.attrs["dt"])
         h5file["entry/instrument/detector_1/frame_time"].attrs["units"] = "s"
         hdf.fill_metadata(h5file, _METADATA, ds.attrs)
+        hdf.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
         xpcs = h5file.require_group("xpcs")
         _write_qmap(xpcs.require_group("qmap"), table)
         for name, key in _IMAGES.items():

@@ -312,8 +312,9 @@ class BinTable:
     def roi_map(self) -> tuple[np.ndarray | None, bool]:
         """Label image with the labels that the bins have now, None where nothing is known; whether it is real."""
         if self.partition is not None and "label" in self.bins:
-            new = np.zeros(int(self.partition.max(initial=0)) + 1, np.uint32)
-            new[self.bins["label"].values.astype(int)] = np.arange(1, self.n_bin + 1)
+            labels = self.bins["label"].values.astype(int)
+            new = np.zeros(int(max(self.partition.max(initial=0), labels.max(initial=0))) + 1, np.uint32)
+            new[labels] = np.arange(1, self.n_bin + 1)
             new[0] = 0
             return new[self.partition.astype(int)], True
         return (roi_map(self.bins["n_pixels"].values) if pixels_known(self.bins) else None), False

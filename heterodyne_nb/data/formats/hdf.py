@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError,
 
 NOT_THE_DETECTOR = "made up: only the number of pixels of each bin is known"
 """Comment of a label image that a writer had to make up."""
+
+
+_FEW = 64
+"""Numbers that a value of the metadata may have."""
 
 
 @contextlib.contextmanager
@@ -241,7 +247,7 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
 
 def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None:
     """Detector pixels of each label (1, 2, ...) of a label image; None where there is none."""
-    if key not in group:
+    if not has(group, key):
         return None
     labels = array(group, key, "a label image").ravel()
     labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
@@ -399,3 +405,36 @@ def fill_metadata(group: h5py.Group, places: Mapping[str, str], values: Mapping[
             group[key] = values[name]
             if unit := units.METADATA[name]:
                 group[key].attrs["units"] = unit
+
+
+def small_values(group: h5py.Group, skip: str) -> str:
+    """Texts and few numbers anywhere below a group, as JSON: path -> (value, unit); names matching `skip` are not."""
+    found: dict[str, tuple[Any, str | None]] = {}
+
+    def keep(path: str, node: h5py.Group | h5py.Dataset) -> None:
+        if (
+            not isinstance(node, h5py.Dataset)
+            or re.search(skip, path)
+            or node.shape is None
+            or node.size > _FEW
+        ):
+            return
+        if h5py.check_string_dtype(node.dtype) is not None:
+            value = np.vectorize(text, otypes=[object])(node[()]) if node.shape else text(node)
+        elif node.dtype.kind in "iufb":
+            value = node[()]
+        else:
+            return
+        found[f"{group.name}/{path}"] = (np.asarray(value).tolist(), unit_of(node))
+
+    group.visititems(keep)
+    return json.dumps(found) if found else ""
+
+
+def fill_small_values(h5file: h5py.File, held: str) -> None:
+    """Write what :func:`small_values` found, where nothing has been written."""
+    for path, (value, unit) in json.loads(held or "{}").items():
+        if path not in h5file:
+            h5file[path] = value
+            if unit:
+                h5file[path].attrs["units"] = unit

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -21,16 +20,17 @@ from heterodyne_nb.text.escaping import storable
 _UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", "Å": "angstrom", "deg": "degree"}
 
 
-def write(dataset: xr.Dataset, target: Path) -> None:
+def write_nexus(dataset: xr.Dataset, target: Path) -> None:
     """Write the record of a fit to a NeXus (HDF5) file."""
     with new_file(target) as temporary, h5py.File(temporary, "w", track_order=True) as root:
         root.attrs["NX_class"] = "NXroot"
         entry = _group(root, "entry", "NXentry")
         entry["title"] = f"heterodyne_nb fit, {dataset.attrs['mode']}"
         _process(entry, dataset)
-        curves = [_curve(entry, dataset, name) for name in curve_names(dataset)]
-        if "bin" in dataset.dims:
-            _bins(entry, dataset)
+        curves = curve_names(dataset)
+        for name in curves:
+            _curve(entry, dataset, name)
+        _bins(entry, dataset)
         root.attrs["default"] = "entry"
         if curves:
             entry.attrs["default"] = curves[0]
@@ -45,38 +45,36 @@ def _process(entry: h5py.Group, dataset: xr.Dataset) -> None:
     if provenance.get("date"):
         process["date"] = storable(str(provenance["date"]))
     for name in ("provenance", "path"):
-        _note(process, name, dataset.attrs[name])
+        note = _group(process, name, "NXnote")
+        note["type"] = "application/json"
+        note["data"] = dataset.attrs[name]
     fit = _group(process, "fit", "NXparameters")
     for name, value in dataset.attrs.items():
         if name not in ("provenance", "path"):
             fit[str(name)] = value
     _parameters(process, dataset)
-    for name in ("covariance", "hessian"):
-        if name in dataset:
-            _matrix(process, dataset, name)
+    for name in filter(dataset.__contains__, ("covariance", "hessian")):
+        data = _group(process, name, "NXdata")
+        data.attrs["signal"] = name
+        data.attrs["axes"] = ["parameter", "parameter"]
+        data[name] = dataset[name].values
+        data["parameter"] = dataset["parameter"].values.tolist()
 
 
 def _parameters(process: h5py.Group, dataset: xr.Dataset) -> None:
     group = _group(process, "parameters", "NXparameters")
     for i, name in enumerate(dataset["parameter"].values.tolist()):
+        unit = str(dataset["unit"].values[i])
         field = group.create_dataset(name, data=dataset["parameters"].values[i])
-        _units(field, str(dataset["unit"].values[i]))
+        _units(field, unit)
         field.attrs["status"] = str(dataset["status"].values[i])
         field.attrs["minimum"] = dataset["bound_lower"].values[i]
         field.attrs["maximum"] = dataset["bound_upper"].values[i]
         errors = group.create_dataset(f"{name}_errors", data=dataset["stderr"].values[i])
-        _units(errors, str(dataset["unit"].values[i]))
+        _units(errors, unit)
 
 
-def _matrix(process: h5py.Group, dataset: xr.Dataset, name: str) -> None:
-    data = _group(process, name, "NXdata")
-    data.attrs["signal"] = name
-    data.attrs["axes"] = ["parameter", "parameter"]
-    data[name] = dataset[name].values
-    data["parameter"] = dataset["parameter"].values.tolist()
-
-
-def _curve(entry: h5py.Group, dataset: xr.Dataset, name: str) -> str:
+def _curve(entry: h5py.Group, dataset: xr.Dataset, name: str) -> None:
     data = _group(entry, name, "NXdata")
     data.attrs["signal"] = name
     data.attrs["axes"] = ["t"]
@@ -84,7 +82,6 @@ def _curve(entry: h5py.Group, dataset: xr.Dataset, name: str) -> str:
     data.attrs["auxiliary_signals"] = [f"{name}_lower", f"{name}_upper"]
     for field in (name, f"{name}_lower", f"{name}_upper", "t"):
         _field(data, dataset, field)
-    return name
 
 
 def _bins(entry: h5py.Group, dataset: xr.Dataset) -> None:
@@ -117,12 +114,6 @@ def _field(group: h5py.Group, dataset: xr.Dataset, name: str) -> None:
 def _units(field: h5py.Dataset, unit: str) -> None:
     if unit:
         field.attrs["units"] = "" if unit == "1" else _UNITS.get(unit, unit)
-
-
-def _note(group: h5py.Group, name: str, text: Any) -> None:
-    note = _group(group, name, "NXnote")
-    note["type"] = "application/json"
-    note["data"] = str(text)
 
 
 def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:

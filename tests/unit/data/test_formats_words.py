@@ -474,3 +474,63 @@ def test_metadata_and_how_a_file_was_opened_go_into_results_reports_and_scripts(
     script = result.to_script()
     assert "analysis='xpcs_1'" in script.replace('"', "'")
     assert "units={'q': '1/nm'}" in script.replace('"', "'")
+
+
+@pytest.mark.parametrize("pointer", [b"/exchange_7", 3, [b"/exchange_7"]])
+def test_a_pointer_to_nothing_is_refused_by_name(tmp_path: Path, pointer: Any):
+    path = build_aps_legacy(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        f["xpcs/output_data"] = pointer
+    with pytest.raises(DataFormatError, match=r"xpcs/output_data: it points to .* no such group"):
+        open_dataset(path)
+
+
+def test_a_partition_with_fewer_labels_than_bins_is_written_as_it_is(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        f["xpcs/qmap/dynamic_roi_map"][...] %= 3
+    ds = open_dataset(path)
+    write_apsu(ds, tmp_path / "b.hdf")
+    np.testing.assert_array_equal(open_dataset(tmp_path / "b.hdf")["dynamic_roi_map"], ds["dynamic_roi_map"])
+
+
+def test_a_lost_partition_is_named_and_the_maps_are_read(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.hdf", MAPS)
+    with h5py.File(path, "a") as f:
+        del f["xpcs/qmap/dynamic_roi_map"]
+        f["xpcs/qmap/dynamic_roi_map"] = h5py.ExternalLink("gone.h5", "/roi")
+    with pytest.warns(DataWarning, match="dynamic_roi_map is left out: it is linked to /roi of gone.h5"):
+        np.testing.assert_array_equal(open_dataset(path)["c2"], MAPS)
+
+
+def test_every_small_value_of_an_aps_u_file_survives_a_round_trip(tmp_path: Path):
+    path = tell(build_apsu(tmp_path / "a.hdf", MAPS), "aps-u")
+    held = {
+        "entry/user/name": "A. Person",
+        "entry/instrument/attenuator_1/transmission": 0.5,
+        "entry/instrument/undulator/gap": np.array([[12.5]]),
+        "entry/sample/positions": np.arange(3),
+        "entry/sample/tags": ["dense", "fresh"],
+    }
+    with h5py.File(path, "a") as f:
+        for key, value in held.items():
+            f[key] = value
+        f["entry/instrument/undulator/gap"].attrs["units"] = "mm"
+        f["entry/instrument/masks/dynamic_q_list"] = np.arange(2) * 0.01 + 0.01
+        f["entry/gone"] = h5py.ExternalLink("gone.h5", "/x")
+        before = {n for n in _datasets(f) if n.startswith("entry") and "masks" not in n}
+    write_apsu(open_dataset(path).isel(q=[0]), tmp_path / "b.hdf")
+    with h5py.File(tmp_path / "b.hdf") as f:
+        assert before <= _datasets(f)
+        assert "entry/instrument/masks/dynamic_q_list" not in _datasets(f)  # no longer that of the bins
+        assert f["entry/user/name"][()] == b"A. Person"
+        assert f["entry/instrument/undulator/gap"].attrs["units"] == "mm"
+        np.testing.assert_array_equal(f["entry/sample/positions"], [0, 1, 2])
+        assert [t.decode() for t in f["entry/sample/tags"][()]] == ["dense", "fresh"]
+    assert open_dataset(tmp_path / "b.hdf").attrs["dt"] == DT
+
+
+def _datasets(f: h5py.File) -> set[str]:
+    names: set[str] = set()
+    f.visititems(lambda name, node: names.add(name) if isinstance(node, h5py.Dataset) else None)
+    return names

@@ -374,3 +374,17 @@ def test_degrees_celsius_become_kelvin():
 def test_every_quantity_knows_its_own_unit(name: str):
     assert convert(2.5, QUANTITIES[name].unit, name, "here") == 2.5
     assert convert(2.5, QUANTITIES[name].pint, name, "here") == 2.5
+
+
+def test_a_unit_given_as_a_coordinate_of_its_own_is_that_of_q():
+    wanted = decays()
+    other = wanted.assign_coords(q=wanted["q"] * 10, units="1/nm")
+    assert heterodyne_nb.fit(other, mode="kww").values == pytest.approx(
+        heterodyne_nb.fit(wanted, mode="kww").values, rel=1e-6
+    )
+    assert other.xpcs.select(q=0.01)["q"].item() == pytest.approx(0.01)
+
+
+def test_the_result_of_a_fit_tells_q_in_the_unit_of_the_package():
+    result = heterodyne_nb.fit(decays("1/nm"), mode="kww")
+    assert json.loads(result.dataset.attrs["provenance"])["selection"]["q"] == pytest.approx([0.01])

@@ -16,6 +16,13 @@ def test_values_and_errors_come_back_by_published_name(result):
     assert result.status["beta"] == "at bound"
 
 
+def test_a_parameter_tells_all_that_is_known_of_it(result):
+    v0 = result.params["v0"]
+    assert (v0.name, v0.value, v0.error, v0.unit, v0.status) == ("v0", 1234.5, 2.1, "Å/s", "free")
+    assert v0.lower < v0.value < v0.upper
+    assert [one.value for one in result.params.values()] == list(VALUES)
+
+
 def test_reduced_chi_square_divides_by_the_degrees_of_freedom(result):
     assert result.chi2_reduced == pytest.approx(3187.2 / (3120 - 16), rel=1e-15)
 

@@ -11,7 +11,7 @@ from result_parts import STATUS, VALUES, parts
 
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.result.report_parts import path_table
+from heterodyne_nb.result.report import path_table
 from heterodyne_nb.result.trust import trust_flags
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"

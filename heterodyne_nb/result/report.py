@@ -1,4 +1,4 @@
-"""What a report says, without its looks: the text and HTML reports both print these parts."""
+"""The report of a fit: its parts, and these as plain text and as HTML for a notebook cell or a page of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.result.record import curve_names, model_of
+from heterodyne_nb.result.record import curve_names, model_of, unit_of, unit_shown
+from heterodyne_nb.result.trust import trust_flags
+from heterodyne_nb.text.escaping import printable
+from heterodyne_nb.text.html import alert, bullets, folded, heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
+from heterodyne_nb.text.tables import aligned
 
 #: With more bins than this the report gives their range only.
 MANY_BINS = 16
@@ -25,6 +30,69 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marks: tuple[str, ...] = ()
+
+    def filled(self) -> list[tuple[str, ...]]:
+        """Head and rows without the columns that say nothing in any row."""
+        kept = [i for i in range(len(self.head)) if any(row[i] for row in self.rows)]
+        return [tuple(row[i] for i in kept) for row in (self.head, *self.rows)]
+
+
+def text_report(record: xr.Dataset) -> str:
+    """Headline, what deserves suspicion, parameters, curves, bins, path, provenance, as plain text.
+
+    Parameters
+    ----------
+    record : xarray.Dataset
+        Of a :class:`heterodyne_nb.result.FitResult`.
+    """
+    blocks = [[title(record), *(f"  {line}" for line in _lead(record))]]
+    blocks.append([f"{'!!' if flag.serious else '--'} {flag.text}" for flag in trust_flags(record)])
+    robust = robust_lines(record)
+    blocks.append(["worst case", *(f"  {line}" for line in robust)] if robust else [])
+    for make in (parameter_table, curve_table, bin_table, path_table):
+        content = make(record)
+        if content is not None:
+            head, *lines = aligned(content.filled())
+            blocks.append([head, "─" * max(map(len, (head, *lines))), *lines])
+    blocks.append(provenance_lines(record))
+    return "\n\n".join("\n".join(map(printable, block)) for block in blocks if block) + "\n"
+
+
+def html_report(record: xr.Dataset) -> str:
+    """The same as self-contained HTML; long parts are folded.
+
+    Parameters
+    ----------
+    record : xarray.Dataset
+        Of a :class:`heterodyne_nb.result.FitResult`.
+    """
+    body = [heading(title(record)), *(f"<p>{escape(line)}</p>" for line in _lead(record))]
+    body += [alert(flag.text, serious=flag.serious) for flag in trust_flags(record)]
+    robust = robust_lines(record)
+    if robust:
+        body.append(f"<p>Worst case</p>{bullets(robust)}")
+    body += [_html_table(content) for content in (parameter_table(record), curve_table(record)) if content]
+    for name, content in (("Bins", bin_table(record)), ("Path", path_table(record))):
+        if content is not None:
+            body.append(folded(f"{name} ({len(content.rows)})", _html_table(content)))
+    lines = provenance_lines(record)
+    if lines:
+        config = json.loads(record.attrs["provenance"]).get("config")
+        text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+        settings = folded("Settings", f"<pre>{escape(text)}</pre>") if config else ""
+        body.append(folded("Provenance", bullets(lines) + settings))
+    return page("".join(body))
+
+
+def _html_table(content: Table) -> str:
+    head, *rows = content.filled()
+    return table(head, rows, [f"hnb-{mark}" if mark else "" for mark in content.marks])
+
+
+def _lead(record: xr.Dataset) -> list[str]:
+    """What follows the headline: facts, and why a fit that converged stopped; a failure's reason is said by a flag."""
+    message = str(record.attrs["message"]) if record.attrs["success"] else ""
+    return [" · ".join(facts(record)), *([message] if message else [])]
 
 
 def title(record: xr.Dataset) -> str:
@@ -49,18 +117,15 @@ def facts(record: xr.Dataset) -> list[str]:
             value = one.get("value")
             at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
             found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
-    seconds = elapsed(record)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
-    if seconds is not None:
-        found.append(f"{number(seconds, 2)} s")
-    return found
+    seconds = elapsed(record)
+    return found if seconds is None else [*found, f"{number(seconds, 2)} s"]
 
 
 def elapsed(record: xr.Dataset) -> float | None:
     """Seconds spent in all runs, where the path tells."""
-    spent = [step["seconds"] for step in json.loads(record.attrs["path"]) if step.get("seconds") is not None]
-    return float(sum(spent)) if spent else None
+    return _total(json.loads(record.attrs["path"]), "seconds")
 
 
 def parameter_table(record: xr.Dataset) -> Table:
@@ -70,9 +135,9 @@ def parameter_table(record: xr.Dataset) -> Table:
     conventions = _conventions(record)
     for i, name in enumerate(record["parameter"].values.tolist()):
         one = record.isel(parameter=i)
-        status, unit = str(one["status"].values), str(one["unit"].values)
+        status = str(one["status"].values)
         words = conventions.get(name) or _words(one, status)
-        rows.append((name, _value(one, status), "" if unit == "1" else unit, _bounds(one), words))
+        rows.append((name, _value(one, status), unit_shown(one["unit"].values), _bounds(one), words))
         marks.append(
             {"fixed": "dim", "tied": "dim", "not determined": "dim", "at bound": "mark"}.get(status, "")
         )
@@ -89,10 +154,9 @@ def curve_table(record: xr.Dataset) -> Table | None:
     times = [f"t = {number(float(record['t'].values[i]))} s" for i in places]
     rows: list[tuple[str, ...]] = []
     for name in names:
-        unit = str(record[name].attrs.get("units", "1"))
         columns = (record[name].values, record[f"{name}_lower"].values, record[f"{name}_upper"].values)
         cells = (value_with_band(*(float(column[i]) for column in columns)) for i in places)
-        rows.append((name, *cells, "" if unit == "1" else unit))
+        rows.append((name, *cells, unit_shown(unit_of(record, name))))
     banded = any(np.isfinite(record[f"{name}_lower"].values).any() for name in names)
     return Table(("curve [95 % band]" if banded else "curve", *times, "unit"), tuple(rows))
 
@@ -148,25 +212,23 @@ def path_table(record: xr.Dataset) -> Table | None:
     steps = json.loads(record.attrs["path"])
     if not steps:
         return None
-    rows = tuple(_path_row(group) for group in _alike(steps))
+    kinds = itertools.groupby(steps, key=lambda step: (step.get("strategy"), step.get("start")))
+    rows = tuple(_path_row(list(runs)) for _, runs in kinds)
     return Table(("strategy", "start", "iterations", "reduced χ²", "seconds", "why it stopped"), rows)
-
-
-def _alike(steps: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Neighbouring runs of the same strategy from the same kind of start."""
-    pairs = itertools.groupby(steps, key=lambda step: (step.get("strategy"), step.get("start")))
-    return [list(group) for _, group in pairs]
 
 
 def _path_row(runs: list[dict[str, Any]]) -> tuple[str, ...]:
     """One line for runs alike: iterations and seconds of all, chi-square and end of the best."""
-    best = min(runs, key=lambda run: _known(run.get("chi2_reduced"), math.inf))
-    start = str(best.get("start", ""))
-    if len(runs) > 1:
-        start = f"{start} ({len(runs)} runs)".strip()
+
+    def chi2(run: dict[str, Any]) -> float:
+        known = run.get("chi2_reduced")
+        return math.inf if known is None or math.isnan(known) else known
+
+    best = min(runs, key=chi2)
+    several = f" ({len(runs)} runs)" if len(runs) > 1 else ""
     return (
         str(best.get("strategy", "")),
-        start,
+        f"{best.get('start', '')}{several}".strip(),
         _count(_total(runs, "iterations")),
         _count(best.get("chi2_reduced"), 5),
         _count(_total(runs, "seconds"), 2),
@@ -177,10 +239,6 @@ def _path_row(runs: list[dict[str, Any]]) -> tuple[str, ...]:
 def _total(runs: list[dict[str, Any]], key: str) -> float | None:
     values = [run[key] for run in runs if run.get(key) is not None]
     return sum(values) if values else None
-
-
-def _known(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None or math.isnan(value) else value
 
 
 def provenance_lines(record: xr.Dataset) -> list[str]:
@@ -195,9 +253,7 @@ def provenance_lines(record: xr.Dataset) -> list[str]:
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}
     if versions:
-        lines.append(
-            "versions: " + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-        )
+        lines.append(f"versions: {', '.join(f'{name} {one}' for name, one in sorted(versions.items()))}")
     return lines
 
 
@@ -210,9 +266,7 @@ def _value(one: xr.Dataset, status: str) -> str:
 
 def _bounds(one: xr.Dataset) -> str:
     low, high = float(one["bound_lower"]), float(one["bound_upper"])
-    if math.isnan(low) and math.isnan(high):
-        return ""
-    return f"{number(low)} to {number(high)}"
+    return "" if math.isnan(low) and math.isnan(high) else f"{number(low)} to {number(high)}"
 
 
 def _words(one: xr.Dataset, status: str) -> str:
@@ -223,9 +277,7 @@ def _words(one: xr.Dataset, status: str) -> str:
     low, value, high = (float(one[key]) for key in ("bound_lower", "parameters", "bound_upper"))
     if min(value - low, high - value) > 1e-6 * (high - low):
         return "held where its curve meets 0 or 1"
-    to_low = abs(float(one["parameters"]) - float(one["bound_lower"]))
-    to_high = abs(float(one["parameters"]) - float(one["bound_upper"]))
-    return f"at its {'lower' if to_low <= to_high else 'upper'} bound"
+    return f"at its {'lower' if abs(value - low) <= abs(high - value) else 'upper'} bound"
 
 
 def _conventions(record: xr.Dataset) -> dict[str, str]:
@@ -235,11 +287,11 @@ def _conventions(record: xr.Dataset) -> dict[str, str]:
     if not np.isfinite(errors).any():
         return {}
     found = {}
-    for i, f0, f1 in (
-        (c.shift, *c.parameters[:2]) for c in model_of(record).curve_specs if c.shift is not None
-    ):
-        if status[i] == "free" and np.isnan(errors[i]):
-            found[names[i]] = f"a convention: only {names[f0]}·exp(−{names[f1]}·{names[i]}) counts"
+    for curve in model_of(record).curve_specs:
+        i = curve.shift
+        if i is not None and status[i] == "free" and np.isnan(errors[i]):
+            f0, f1 = (names[k] for k in curve.parameters[:2])
+            found[names[i]] = f"a convention: only {f0}·exp(−{f1}·{names[i]}) counts"
     return found
 
 
@@ -247,8 +299,8 @@ def _spread(values: np.ndarray) -> tuple[str, str, str]:
     kept = values[np.isfinite(values)]
     if not kept.size:
         return "–", "–", "–"
-    low, middle, high = kept.min(), np.median(kept), kept.max()
-    return number(float(low), 5), number(float(middle), 5), number(float(high), 5)
+    low, middle, high = (number(float(x), 5) for x in (kept.min(), np.median(kept), kept.max()))
+    return low, middle, high
 
 
 def _count(value: Any, digits: int = 6) -> str:
@@ -257,9 +309,8 @@ def _count(value: Any, digits: int = 6) -> str:
 
 def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(
-            f"{key} {_inline(item)}" for key, item in value.items() if item not in (None, [], {})
-        )
+        known = {key: item for key, item in value.items() if item not in (None, [], {})}
+        return ", ".join(f"{key} {_inline(item)}" for key, item in known.items())
     if isinstance(value, list):
         return f"{' '.join(_inline(item) for item in value[:8])}{' …' if len(value) > 8 else ''}"
     return number(value, 6) if isinstance(value, float) else str(value)
