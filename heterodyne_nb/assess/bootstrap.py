@@ -138,7 +138,7 @@ def bootstrap(
             on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
     if len(found) < 2:
         raise OptimizationError(f"stopped after {len(found)} draws", expected="at least 2")
-    told = _in_words(kind, tiles.blocks, common_frames, matched, steps)
+    told = _in_words(kind, tiles, common_frames, matched, steps)
     return Bootstrap(_dataset(result, np.array(found), told, seed=seed, asked=n))
 
 
@@ -263,14 +263,15 @@ def _check(n: Any, seed: Any, kind: str, weights: str, steps: Any, blocks: Any) 
             raise ConfigurationError(f"unknown {name} {value!r}", expected=f"one of {', '.join(known)}")
 
 
-def _in_words(kind: str, blocks: int, common: bool, matched: bool, steps: int) -> str:
+def _in_words(kind: str, tiles: Reweighting, common: bool, matched: bool, steps: int) -> str:
+    blocks = f"{tiles.blocks} {'clusters of pixels' if tiles.independent else 'blocks of frames'}"
     what = {
-        "blocks": f"{blocks} blocks of frames",
+        "blocks": blocks,
         "bins": "bins",
-        "both": f"bins and {blocks} blocks of frames",
+        "both": f"bins and {blocks}",
     }
     told = f"bootstrap over {what[kind]}" + (" common to all bins" if common and kind != "bins" else "")
-    told += ", dyadic" if matched else ""
+    told += ", dyadic" if matched and not tiles.independent else ""
     return told + (f", {steps} steps" if steps > 1 else "")
 
 

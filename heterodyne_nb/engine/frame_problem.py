@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 
 #: Cost of a photon event in a pass over photons (for four parts of a model), of a pixel of a map in one over maps, and
 #: of a product that makes the map, in about ns; and passes a fit makes.
-_PHOTON, _PIXEL, _MADE, _PASSES = 10.0, 3.0, 0.1, 15
+_PHOTON, _PIXEL, _MADE, _PASSES = 8.0, 6.0, 0.1, 15
 #: Share of the free memory that maps may take.
 _ROOM = 0.4
 #: Frames of the maps that starts are searched on and from which the noise is estimated, and windows of the former
@@ -239,10 +239,13 @@ def _noise(frames: FrameSet, data: PhotonData) -> FloatArray:
 
 
 def described(problem: Problem, frames: FrameSet) -> dict[str, str]:
-    """By which road a problem was made from frames, for the record."""
+    """By which road a problem was made from frames, and of which partition, for the record."""
+    partition = {"partition": frames.partition.source} if frames.partition.source else {}
+    return partition | {"road": _road(problem, frames)}
+
+
+def _road(problem: Problem, frames: FrameSet) -> str:
     if not isinstance(problem, FrameProblem):
-        return {
-            "road": f"map: {problem.n_bins} bins of {len(problem.t)}² pixels from {frames.source.layout} frames"
-        }
+        return f"map: {problem.n_bins} bins of {len(problem.t)}² pixels from {frames.source.layout} frames"
     told = f"frames: {len(problem.data.photons.frame)} photon events, no map"
-    return {"road": told + (f"; {problem.data.sampled}" if problem.data.sampled else "")}
+    return told + (f"; {problem.data.sampled}" if problem.data.sampled else "")

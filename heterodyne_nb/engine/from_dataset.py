@@ -41,6 +41,11 @@ def problem_from_dataset(
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
+    if not isinstance(ds, xr.Dataset):
+        raise DataFormatError(
+            f"a {type(ds).__name__} has no two-time maps",
+            hint="correlate(frames, twotime=True) makes them of frames",
+        )
     if "c2" not in ds:
         raise DataFormatError(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"

@@ -86,9 +86,12 @@ def boxed_pair(
     inside = (det > tiny) & (c >= low_c) & (c <= high_c) & (o >= low_o) & (o <= high_o)
     gain = np.where(inside, c * my + o * y, -np.inf)
     if not np.all(inside):
-        mm_safe = np.maximum(mm, 1e-300)
+        mm_safe, one_safe = (
+            np.maximum(mm, 1e-300),
+            np.maximum(one, 1e-300),
+        )  # a curve may have no weight at all
         for edge in (low_c, high_c):
-            other = np.clip((y - m1 * edge) / one, low_o, high_o)
+            other = np.clip((y - m1 * edge) / one_safe, low_o, high_o)
             c, o, gain = _better(c, o, gain, edge, other, mm, m1, one, my, y, inside)
         for edge in (low_o, high_o):
             other = np.clip((my - m1 * edge) / mm_safe, low_c, high_c)

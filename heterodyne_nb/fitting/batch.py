@@ -14,6 +14,7 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
 from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
+from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
@@ -146,6 +147,12 @@ def _in_processes(
 def _parts(
     data: xr.Dataset | Mapping[Any, xr.Dataset], over: str, windows: int | None
 ) -> Iterable[tuple[Any, xr.Dataset]]:
+    if isinstance(data, FrameSet):
+        raise ConfigurationError(
+            "a batch goes along a Dataset, not along frames",
+            where="dataset",
+            hint="give a mapping of FrameSets, such as {k: frames.select(bins=[k]) for k in range(frames.n_bins)}",
+        )
     if not isinstance(data, xr.Dataset):
         yield from data.items()
         return

@@ -13,9 +13,16 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.problems import Problem as SettingProblem
 from heterodyne_nb.config.requests import read_requests
 from heterodyne_nb.config.resolve import build_table
-from heterodyne_nb.engine import Objective, OneTimeObjective, RobustObjective, problem_from_dataset
+from heterodyne_nb.engine import (
+    Objective,
+    OneTimeObjective,
+    RobustObjective,
+    problem_from_dataset,
+    problem_from_frames,
+)
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.one_time_fit import one_time_problem
+from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result.fit_result import FitResult
 
@@ -55,14 +62,14 @@ def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObje
     return objective
 
 
-def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
+def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> Objective:
     """The objective of a two-time fit, with its bounds, ties, priors, contrast mode and loss.
 
     Parameters
     ----------
     result : FitResult
         Of :func:`heterodyne_nb.fit`.
-    data : Dataset or Objective
+    data : Dataset, FrameSet or Objective
         The data that were fitted. An objective made by this function is returned as it is, so that several
         questions read the maps once.
 
@@ -76,7 +83,7 @@ def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
     if isinstance(data, Objective):
         _check_same(result, data)
         return data
-    if not isinstance(data, xr.Dataset):
+    if not isinstance(data, xr.Dataset | FrameSet):
         raise ConfigurationError(
             f"a {type(data).__name__} is no dataset", where="dataset", expected="the data that were fitted"
         )
@@ -92,7 +99,11 @@ def objective_of(result: FitResult, data: xr.Dataset | Objective) -> Objective:
             hint="use the nominal fit of the same data",
         )
     settings = result.provenance.get("config") or {}
-    problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
+    if isinstance(data, FrameSet):
+        via = str(result.provenance.get("road", "frames")).partition(":")[0]
+        problem = problem_from_frames(data, model, table_of(result), gap=result.gap, via=via)
+    else:
+        problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
     contrast = str(settings.get("contrast", "per_bin"))
     loss = str(settings.get("loss", "linear"))
     objective = Objective(problem, contrast=contrast)

@@ -31,6 +31,8 @@ class Partition:
         1/Å and degrees of bins 1 ... B.
     static : (rows, columns) int, optional
         Finer regions over whose mean in time a correlator smooths the intensity; 0: none.
+    source : str, optional
+        Name of the file it was read from.
 
     Attributes
     ----------
@@ -45,6 +47,7 @@ class Partition:
     q: FloatArray
     phi: FloatArray
     static: IntArray | None = None
+    source: str | None = None
     first: IntArray = field(init=False, repr=False)
     pixel: IntArray = field(init=False, repr=False)
 
@@ -118,7 +121,8 @@ class Partition:
             )
         left = np.where(keep, self.labels, 0)
         alive = np.flatnonzero(np.bincount(left.ravel(), minlength=self.n_bins + 1)[1:] >= 2)
-        return self.with_bins(alive, left)
+        source = self.source if np.array_equal(left, self.labels) else None
+        return replace(self.with_bins(alive, left), source=source)
 
     def with_bins(self, bins: ArrayLike, labels: IntArray | None = None) -> Partition:
         """Only some bins, given by their places from 0, in this order."""
@@ -221,7 +225,7 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
         raise DataFormatError("no label has a pixel", where=f"{Path(path).name}:/dynamic_roi_map")
     new = np.zeros(n + 1, np.int64)
     new[left + 1] = np.arange(1, left.size + 1)
-    return Partition(new[labels], bins.q[left], bins.phi[left], static)
+    return Partition(new[labels], bins.q[left], bins.phi[left], static, Path(path).name)
 
 
 def write_qmap(path: str | os.PathLike[str], partition: Partition) -> None:

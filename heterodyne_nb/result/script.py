@@ -23,6 +23,7 @@ FIT_ARGUMENTS = (
     "time_limit",
     "seed",
     "gap",
+    "via",
     "options",
 )
 #: Arguments of heterodyne_nb.fit_robust that a record can hold.
@@ -78,8 +79,7 @@ def fit_script(
         *_imports(provenance),
         "",
         *_comments(provenance),
-        *call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance)),
-        *_bins(provenance),
+        *(_of_frames(provenance, source) if provenance.get("road") else _of_dataset(provenance, source)),
         *_fit_lines(provenance, settings),
         "print(result.summary())",
     ]
@@ -102,7 +102,7 @@ def _fit_lines(provenance: Mapping[str, Any], settings: Mapping[str, Any]) -> li
 
 
 def _imports(provenance: Mapping[str, Any]) -> list[str]:
-    if "bins" in provenance.get("selection", {}):
+    if "bins" in provenance.get("selection", {}) and not provenance.get("road"):
         return ["import heterodyne_nb", "from heterodyne_nb.data import stack_bins"]
     return ["import heterodyne_nb"]
 
@@ -129,6 +129,31 @@ def _opening(provenance: Mapping[str, Any]) -> dict[str, Any]:
     if provenance.get("layout") == "plain-arrays" and "dt" in provenance:
         chosen["dt"] = provenance["dt"]
     return chosen
+
+
+def _of_dataset(provenance: Mapping[str, Any], source: str) -> list[str]:
+    opened = call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance))
+    return [*opened, *_bins(provenance)]
+
+
+def _of_frames(provenance: Mapping[str, Any], source: str) -> list[str]:
+    """Open detector frames with their partition, and pick frames and bins."""
+    partition, chosen = provenance.get("partition"), _opening(provenance)
+    if not partition:
+        raise ConfigurationError(
+            "the bins of these frames came from no file",
+            where="partition",
+            hint="write them with heterodyne_nb.frames.write_qmap, open the frames with that file and fit again",
+        )
+    named = {"partition": partition, "dt": provenance.get("dt")}
+    named |= {"mask": chosen["mask"]} if "mask" in chosen else {}
+    wanted = [tuple(round(number, 9) for number in pair) for pair in provenance["selection"]["bins"]]
+    return [
+        *call_lines("data = heterodyne_nb.open_frames", [literal(source)], named),
+        *_assignment("wanted", wanted),
+        "pairs = [(round(float(q), 9), round(float(phi), 9)) for q, phi in zip(data.q, data.phi)]",
+        f"data = data.select(bins=[pairs.index(pair) for pair in wanted], frames={chosen['frames']!r})",
+    ]
 
 
 def _bins(provenance: Mapping[str, Any]) -> list[str]:

@@ -67,6 +67,11 @@ def detect_bad_bins(
     """
     if ModelFactory.create_model(mode).one_time:
         raise ConfigurationError(f"{mode} is a one-time mode", expected="a two-time mode")
+    if not isinstance(dataset, xr.Dataset):
+        raise ConfigurationError(
+            f"bad bins are looked for in a Dataset, got {type(dataset).__name__}",
+            hint="correlate(frames, twotime=True) makes one of frames",
+        )
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold > 0:
         raise ConfigurationError(f"{threshold!r}", where="threshold", expected="a number above 0")
     solved = nominal_fit(dataset, mode, start, **settings)

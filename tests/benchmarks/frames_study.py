@@ -10,6 +10,26 @@ the middle and the last frame, by clusters of pixels (photons) and by clusters o
 ``cost``: seconds of a pass with all derivatives over photons, and over the map where it fits.
 ``whole``: time and memory of a fit without a start of 100 000 frames × 24 bins × 2000 pixels × 0.02 photons.
 ``peer``: g2 and c2 of ``xpcs-correlator``, run by the Python that has it, against ours.
+
+Measured, in per cent, 100 experiments a line (a count of 95 is known to 2):
+
+    =====================================  ========  =======================  =======================
+    experiment                             curve     speckles: first mid last  frames: first mid last
+    =====================================  ========  =======================  =======================
+    one component, 400 speckles            J          93   92  100             96   81   93
+    2000 speckles                          J          96   93   97             97   87   95
+    2000 speckles, 60 frames               J          98   94  100            100   92   97
+    1600 pixels, speckles of 2 × 2         J          95   90  100             95   77   95
+    2000 pixels, 0.05 photons              J          97   94  100            100   93   98
+    heterodyne, 8 bins × 600 speckles      J_ref      91   94   99             92   94   97
+                                           J_sample   98   84   97             98   93   97
+                                           v          95   94   94             99   94   98
+                                           x_sample   96   98   98             99   99  100
+    =====================================  ========  =======================  =======================
+
+A pass with all 14 derivatives over 10⁵ ... 10⁸ photons of one bin took 0.004 ... 2.7 s on two busy cores: 22 to 63 ns a
+photon, the larger where frames, whose model products cost by themselves, are many and photons few. c2 agrees with that of
+xpcs-correlator 0.4.5 to 1.2e-7, g2 to 5e-8.
 """
 
 from __future__ import annotations
@@ -31,7 +51,7 @@ from heterodyne_nb import simulate
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import FrameProblem, Objective, Problem, products_at
 from heterodyne_nb.engine.photons import PhotonData
-from heterodyne_nb.frames import FrameSet, Partition
+from heterodyne_nb.frames import FrameSet, Partition, write_frames
 from heterodyne_nb.frames.correlation import inverse_means
 from heterodyne_nb.frames.sources import Source
 from heterodyne_nb.models import ModelFactory
@@ -124,7 +144,7 @@ def random_photons(n_frames: int, bins: int, pixels: int, mean: float, seed: int
             some = np.arange(p, min(p + 200, bins * pixels))
             n = rng.poisson(mean * n_frames, len(some))
             pixel = np.repeat(some, n)
-            yield np.sort(rng.integers(0, n_frames, len(pixel))), pixel, np.ones(len(pixel), np.uint16)
+            yield rng.integers(0, n_frames, len(pixel)), pixel, np.ones(len(pixel), np.uint16)
 
     source = Source("random photons", "simulation", batches, labels.shape, n_frames, 1e-4)
     phi = np.linspace(-170.0, 170.0, bins)
@@ -174,33 +194,43 @@ def _best(call: Any, repeats: int = 3) -> float:
     return min(times)
 
 
+def pattern(path: str) -> None:
+    """Write the photons of one bin of :func:`whole`, in a process of its own, whose memory does not count."""
+    truth = {"D0": 2.0e4, "alpha": -0.2, "D_offset": 2.0e3}
+    axes = {"q": 0.004, "phi": 0.0, "n_frames": 100_000, "dt": 1e-4, "n_pixels": 2000, "mean_counts": 0.02}
+    write_frames(simulate.frames("static_isotropic", truth, **axes), path, "events")
+
+
 def whole() -> None:
     """Print time and memory of a whole fit of many photons (of a pattern that repeats in each bin, to be made fast)."""
-    n, bins, pixels, mean = 100_000, 24, 2000, 0.02
-    truth = {"D0": 2.0e4, "alpha": -0.2, "D_offset": 2.0e3}
-    one = simulate.frames(
-        "static_isotropic", truth, q=0.004, phi=0.0, n_frames=n, dt=1e-4, n_pixels=pixels, mean_counts=mean
-    )
-    frame, _, count = one.photons.in_time_order()
-    place = one.partition.slots()[one.photons.in_time_order()[1]]
+    n, bins, pixels = 100_000, 24, 2000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.npz"
+        subprocess.run([sys.executable, __file__, "pattern", path], check=True)
+        held = np.load(path)
+        frame, pixel, count = (held[name] for name in ("frame", "pixel", "count"))
+    place = np.unique(pixel, return_inverse=True)[1].astype(np.int32)
     labels = np.repeat(np.arange(1, bins + 1), pixels).reshape(bins, pixels)
 
     def batches(_: Any) -> Any:
         for b in range(bins):
-            yield frame, b * pixels + place.astype(np.int64), count
+            yield frame, b * pixels + place, count
 
     source = Source("repeated pattern", "simulation", batches, labels.shape, n, 1e-4)
     frames = FrameSet(source, Partition(labels, np.full(bins, 0.004), np.linspace(-165, 180, bins)), 1e-4)
     begun = time.perf_counter()
     frames.photons  # noqa: B018
     read = time.perf_counter() - begun
-    result = hnb.fit(frames, "static_isotropic")
-    total = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(
-        f"{len(frames.photons.frame):.3g} photon events; sorted in {read:.1f} s, all in {total:.1f} s, {peak:.2f} GB at most"
-    )
-    print(result.provenance["road"], result.values)
+    for mode in ("static_isotropic", "heterodyne"):
+        begun = time.perf_counter()
+        result = hnb.fit(frames, mode)
+        total = time.perf_counter() - begun
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(
+            f"{mode}: {len(frames.photons.frame):.3g} photon events; sorted in {read:.1f} s, fitted in {total:.1f} s "
+            f"without a start, {peak:.2f} GB at most; {result.provenance['road']}",
+            flush=True,
+        )
 
 
 def peer(python: str) -> None:
@@ -223,7 +253,7 @@ def peer(python: str) -> None:
         np.savez(path, frames=dense.reshape(-1, *frames.partition.shape), labels=frames.partition.labels)
         script = Path(__file__).with_name("frames_peer.py")
         begun = subprocess.run([python, script, path], capture_output=True, text=True, check=True)
-        theirs = dict(np.load(path.with_name("out.npz")))
+        theirs = dict(np.load(path.with_name("correlator_dense_reference.npz")))
         print(json.loads(begun.stdout.splitlines()[-1]))
     begun_at = time.perf_counter()
     ds = hnb.correlate(frames, twotime=True)
@@ -244,4 +274,4 @@ if __name__ == "__main__":
     if command == "coverage":
         coverage(int(rest_of[0]) if rest_of else 200)
     else:
-        {"cost": cost, "whole": whole, "peer": peer}[command](*rest_of)
+        {"cost": cost, "whole": whole, "pattern": pattern, "peer": peer}[command](*rest_of)

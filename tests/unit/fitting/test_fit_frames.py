@@ -10,7 +10,7 @@ import pytest
 import heterodyne_nb as hnb
 from heterodyne_nb import simulate
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.frames import FrameSet, write_frames, write_qmap
 
 TRUTH = [300.0, -0.4, 20.0]
 
@@ -81,3 +81,39 @@ def test_the_result_of_frames_is_saved_and_reopened_whole(tmp_path: Path) -> Non
     result = hnb.fit(_static(), "static_isotropic", via="frames")
     result.save(tmp_path / "run.nc")
     assert hnb.FitResult.load(tmp_path / "run.nc") == result
+
+
+def test_what_follows_a_fit_works_on_frames_with_clusters_of_pixels() -> None:
+    frames = _static()
+    result = hnb.fit(
+        frames, "static_isotropic", via="frames", parameters={"D_offset": {"value": 20.0, "vary": False}}
+    )
+    draws = hnb.bootstrap(result, frames, n=400)
+    assert "clusters of pixels" in str(draws)
+    half = 150 // 2
+    one = result.curve("J").isel(t=half)
+    width = float(one["upper"] - one["lower"])
+    values = draws.dataset["draws"].values
+    curves = values[:, 0] * frames.t[half] ** values[:, 1] + values[:, 2]
+    spread = float(np.diff(np.quantile(curves, [0.025, 0.975]))[0])
+    assert spread == pytest.approx(width, rel=0.25)
+    with pytest.raises(ConfigurationError, match="a batch goes along a Dataset"):
+        hnb.fit_batch(frames, "static_isotropic")
+
+
+def test_the_script_of_a_fit_to_frames_gives_its_numbers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = _static()
+    write_frames(frames, tmp_path / "run.h5", "hdf5")
+    write_qmap(tmp_path / "map.h5", frames.partition)
+    monkeypatch.chdir(tmp_path)
+    opened = hnb.open_frames("run.h5", partition="map.h5", mask=[4, (9, 11)]).select(
+        bins=[1], frames=(3, 140)
+    )
+    result = hnb.fit(opened, "static_isotropic", via="frames")
+    names: dict = {}
+    exec(result.to_script(), names)
+    assert names["result"].chi2 == result.chi2
+    with pytest.raises(ConfigurationError, match="came from no file"):
+        hnb.fit(frames, "static_isotropic", via="frames", multistart=0).to_script()
