@@ -5,11 +5,11 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 import pytest
-from heterodyne_nb.data.model import make_dataset
 from refit_samples import HETERODYNE, speckle_data, speckle_fit
 
 import heterodyne_nb as hnb
 from heterodyne_nb.assess import criticise, goodness_of_fit
+from heterodyne_nb.data.dataset import make_dataset
 from heterodyne_nb.engine import residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
