@@ -323,17 +323,16 @@ class Multistart:
                 for fit in kept
             ]  # fmt: skip
             results: list[Found] = []
-            for fit, answer in zip(kept, side_by_side(jobs), strict=True):
+            for count, (fit, answer) in enumerate(zip(kept, side_by_side(jobs), strict=True), 1):
                 if answer is None:
                     continue
                 result, entry = answer
                 self.path.append(entry)
-                if result.stop_reason == "known optimum":
-                    continue
-                where, damping = self._directions(result.x), result.get("damping", fit.damping)
-                results.append(Found(float(result.fun), result.x, fit.times, where, damping))
-                best = min(results, key=lambda found: found.chi2)
-                done = (number + len(results) / len(jobs)) / len(self.settings.rounds)
+                if result.stop_reason != "known optimum":
+                    where, damping = self._directions(result.x), result.get("damping", fit.damping)
+                    results.append(Found(float(result.fun), result.x, fit.times, where, damping))
+                best = min([*known, *results], key=lambda found: found.chi2)
+                done = (number + count / len(jobs)) / len(self.settings.rounds)
                 self.on_progress(
                     ProgressEvent(stage, done, coarse.reduced(best.chi2), self._named(best.point))
                 )
