@@ -34,7 +34,7 @@ def prepare() -> None:
         if folder is not None and _can_be_kept():
             told = f"compiled kernels are kept in {folder}, as no usual cache folder can be written"
         else:
-            dispatcher.FunctionCache = _CacheOrNone
+            dispatcher.FunctionCache = _CacheOrNone  # type: ignore[attr-defined]
             told = "compiled kernels are not kept, as no cache folder can be written: half a minute in every process"
         warn(f"{told}; set NUMBA_CACHE_DIR to a folder of yours", HeterodyneWarning)
     if hasattr(os, "register_at_fork"):

@@ -29,8 +29,7 @@ _FILES: dict[tuple[str, str], str] = {
     ("engine.", "robust."): "instrument",
     ("", "text."): "escaping",
     ("optimize.", "optimize.strategies."): (
-        "curvature differences gauss_newton gurobi_qp gurobi_trust_region problem_view run "
-        "scipy_strategies start strategy trf"
+        "curvature gauss_newton gurobi_qp gurobi_trust_region problem_view run scipy_strategies strategy trf"
     ),
     ("optimize.robust.", "robust."): ("ellipsoidal optimizer radius scenario sequential solvers wasserstein"),
     ("results.", "result."): "fit_result maps provenance record schema script trust",
@@ -74,8 +73,22 @@ _NAMES: dict[str, dict[str, str]] = {
 _MERGED: dict[str, str] = {
     "assess.goodness_of_fit": "assess.criticism results.criticism",
     "assess.bootstrap": "results.draws",
+    "config.files": "config.annotated config.paths config.reading config.templates config.writing",
+    "config.legacy.nlsq": "config.legacy.conventions",
+    "config.legacy.templates": "config.legacy.optimization config.legacy.reasons config.legacy.sections",
+    "config.legacy.translation": "config.legacy.leftovers",
+    "config.manager": "config.differences config.view",
+    "config.parameters": "config.requests config.resolve config.ties",
+    "config.schema": "config.experiment config.filters config.initial config.optimization config.validate",
+    "models.parameters": "config.parameters_table",
+    "options.fields": "config.fields",
+    "options.problems": "config.messages config.problems",
     "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
     "assess.profile": "results.profiles",
+    "optimize.guess": "optimize.fringe_search",
+    "optimize.strategies.problem_view": (
+        "optimize.differences optimize.start optimize.strategies.differences optimize.strategies.start"
+    ),
     "plots.batch": "plots.batch_curves",
     "plots.bin_model": "plots.binmodel plots.modelled",
     "plots.canvas": "plots.panels plots.theme",

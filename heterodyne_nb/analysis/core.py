@@ -230,11 +230,6 @@ class HeterodyneAnalysisCore:
     def _settings(self) -> Any:
         return self.config.settings.optimization
 
-    @property
-    def _mode(self) -> str:
-        chosen = self.config.settings.analysis_settings
-        return chosen.mode if chosen.n_components is None else f"{chosen.mode}_{chosen.n_components}"
-
     def _run(self, methods: Iterable[str]) -> Outcome:
         dataset = self.load_experimental_data() if self.dataset is None else self.dataset
         with stopped_by_signals(self.stop):
@@ -243,23 +238,13 @@ class HeterodyneAnalysisCore:
     def _fit(self, dataset: xr.Dataset, method: str) -> FitResult:
         from heterodyne_nb.fitting.fitting import fit
 
-        chosen = self._settings
         result = fit(
             dataset,
-            self._mode,
             parameters=self.config.parameters,
-            method=method,
-            contrast=chosen.contrast,
-            loss=chosen.loss,
-            loss_scale=chosen.loss_scale,
-            multistart=chosen.multistart.n,
-            time_limit=chosen.time_limit,
-            seed=chosen.multistart.seed,
-            gap=self.config.settings.geometry.gap,
-            options=getattr(chosen.classical, method).options(),
             on_progress=self._tell,
             stop=self.stop,
             journal=None if self.journal is None else self.journal / f"journal_{method}.json",
+            **dict(self.config.settings.fit_options(method)),
         )
         return with_provenance(result, config=self.config.to_dict(), used=list(self.account))
 
@@ -267,30 +252,14 @@ class HeterodyneAnalysisCore:
         from heterodyne_nb.robust.robust_fit import fit_robust
 
         assert self.dataset is not None
-        chosen, robust = self._settings, self._settings.robust
         with stopped_by_signals(self.stop):
             found = fit_robust(
                 self.dataset,
-                self._mode,
-                methods=robust.methods,
-                radius={name: getattr(robust, name).radius for name in robust.methods},
-                price=robust.price,
                 start=nominal,
                 parameters=self.config.parameters,
-                contrast=chosen.contrast,
-                loss=chosen.loss,
-                loss_scale=chosen.loss_scale,
-                calibration=robust.ellipsoidal.tolerances.model_dump(),
-                solver=robust.solver,
-                n_scenarios=robust.scenario.n_scenarios,
-                cvar=robust.scenario.cvar,
-                tolerance=robust.tolerance,
-                max_iterations=robust.max_iterations,
-                time_limit=chosen.time_limit,
-                seed=robust.scenario.seed,
-                gap=self.config.settings.geometry.gap,
                 on_progress=self._tell,
                 stop=self.stop,
+                **dict(self.config.settings.robust_options()),
             )
         more = {"config": self.config.to_dict(), "used": list(self.account)}
         return {name: with_provenance(result, **more) for name, result in found.items()}

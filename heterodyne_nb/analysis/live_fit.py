@@ -12,7 +12,7 @@ import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError, DataWarning, HeterodyneError, warn
 from heterodyne_nb.fitting.fitting import asked_parameters, parameter_table
-from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
+from heterodyne_nb.fitting.two_time_fit import FitRun, fit_two_time
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.frames.growing import GrowingFrames, arriving
 from heterodyne_nb.frames.partition import as_partition
@@ -88,7 +88,7 @@ class Live:
     source: Any
     frames: GrowingFrames
     mode: str
-    options: FitOptions
+    options: FitRun
     parameters: Any = None
     key: str | None = None
     first: int = 100
@@ -193,7 +193,9 @@ class Live:
         if self.result is not None:
             start = np.clip(list(self.result.values.values()), table.lower, table.upper)
             warm = replace(table, values=np.where(table.vary, start, table.values))
-            found.append(fit_two_time(data, model, warm, replace(self.options, warm=True), asked))
+            found.append(
+                fit_two_time(data, model, warm, self.options.model_copy(update={"warm": True}), asked)
+            )
         if search or not found or n >= _SEARCH_AGAIN * self._searched:
             found.append(fit_two_time(data, model, table, self.options, asked))
             self._searched = n
@@ -281,7 +283,7 @@ def live(
         partition, dt = partition or source.partition, dt or source.dt
     if partition is None or dt is None:
         raise ConfigurationError("a live source does not tell", expected="partition= and dt=, in s")
-    options = FitOptions(contrast=contrast, via=via, seed=seed, stop=stop or StopToken())
+    options = FitRun(contrast=contrast, via=via, seed=seed, stop=stop or StopToken())
     frames = GrowingFrames(as_partition(partition), float(dt))
     where = None if save is None else Path(save)
     return Live(

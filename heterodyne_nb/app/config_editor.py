@@ -15,8 +15,8 @@ from heterodyne_nb.app.config_form import FieldRow, section_box
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.config.problems import Problem
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.options.problems import Problem
 
 __all__ = ["ConfigEditor"]
 
@@ -94,8 +94,8 @@ class ConfigEditor(Panel):
         self._manager = config
         self._showing = True
         try:
-            for path, one in self.fields.items():
-                one.show(_at(values, path))
+            for one in self.fields.values():
+                one.show(_at(values, one.spec))
             if config.path is not None:
                 self.path.value = str(config.path)
         finally:
@@ -190,10 +190,14 @@ class ConfigEditor(Panel):
             self.show(config)
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:
-    for name in path.split("."):
-        values = values[name]
-    return values
+def _at(values: Mapping[str, Any], spec: FieldSpec) -> Any:
+    """The value of a setting; its default where its section is not written, as of a registered method."""
+    found: Any = values
+    for name in spec.path.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return spec.default
+        found = found[name]
+    return found
 
 
 def _beside(problem: Problem, path: str) -> str:

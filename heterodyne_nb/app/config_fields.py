@@ -10,8 +10,9 @@ from typing import Any
 
 from heterodyne_nb.app.number_field import number_text
 from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.options import Options
 
-__all__ = ["FieldSpec", "Section", "read_text", "sections", "write_text"]
+__all__ = ["FieldSpec", "Section", "read_text", "section_of", "sections", "write_text"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class FieldSpec:
         Of a menu or a list; empty where any text goes.
     optional : bool
         Whether an empty field is null.
+    default : Any
+        Shown where a configuration does not write the setting.
     """
 
     path: str
@@ -38,6 +41,7 @@ class FieldSpec:
     kind: str
     choices: tuple[str, ...] = ()
     optional: bool = False
+    default: Any = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ def sections() -> tuple[Section, ...]:
     schema = ConfigManager.json_schema()
     found = ((name, _resolved(entry, schema)) for name, entry in schema["properties"].items())
     return tuple(_section(name, name, entry, schema) for name, entry in found)
+
+
+def section_of(options: type[Options], path: str) -> Section:
+    """The fields of some options by themselves; their paths start with `path`."""
+    schema = options.model_json_schema()
+    return _section(path, path, schema, schema)
 
 
 def _section(path: str, name: str, entry: Mapping[str, Any], schema: Mapping[str, Any]) -> Section:
@@ -99,7 +109,8 @@ def _field(path: str, key: str, entry: Mapping[str, Any]) -> FieldSpec:
     elif all(one.get("type") == "array" for one in kinds) and "type" in items and items["type"] != "array":
         kind, choices = "list", tuple(items.get("enum", ()))
     text = entry.get("description", "").replace("Null:", "Empty:")
-    return FieldSpec(path, _words(key), text, entry.get("unit", ""), kind, choices, len(options) > len(kinds))
+    optional, default = len(options) > len(kinds), entry.get("default")
+    return FieldSpec(path, _words(key), text, entry.get("unit", ""), kind, choices, optional, default)
 
 
 def _words(name: str) -> str:

@@ -31,7 +31,7 @@ class FitPanel(Panel):
 
     Attributes
     ----------
-    mode, method, loss, contrast, multistart, time_limit, seed, gap : Widget
+    mode, method, loss, loss_scale, contrast, multistart, time_limit, seed, gap : Widget
         Settings of the next fit.
     guess, run, cancel, undo, redo : ipywidgets.Button
     rows : dict of str to ParameterRow
@@ -54,7 +54,17 @@ class FitPanel(Panel):
         self.parameters, self.history = ParameterEditor(session), HistoryList(session)
         self.overlay, self.trace = Overlay(session), Chi2Trace(session)
         self._parts = [self.settings, self.bar, self.parameters, self.history, self.overlay, self.trace]
-        for name in ("mode", "method", "loss", "contrast", "multistart", "time_limit", "seed", "gap"):
+        for name in (
+            "mode",
+            "method",
+            "loss",
+            "loss_scale",
+            "contrast",
+            "multistart",
+            "time_limit",
+            "seed",
+            "gap",
+        ):
             setattr(self, name, getattr(self.settings, name))
         for name in ("guess", "run", "cancel", "undo", "redo"):
             setattr(self, name, getattr(self.bar, name))

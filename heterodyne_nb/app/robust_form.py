@@ -1,26 +1,25 @@
-"""What a robust fit guards against, and how far: methods, radii, tolerances, scenarios, solver."""
+"""What a robust fit guards against, and how far: the robust section of a configuration as a form."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.number_field import NumberField
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.config_fields import FieldSpec, section_of
+from heterodyne_nb.app.config_form import FieldRow, section_box
+from heterodyne_nb.app.panel import Panel
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.config.optimization import ROBUST_METHODS
+from heterodyne_nb.config.schema import Robust
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.names import find_name
+from heterodyne_nb.options import ROBUST_METHODS, RobustMethodOptions, Tolerances
+from heterodyne_nb.options.robust import RobustPrice
 
 __all__ = ["RobustForm"]
 
-_ABOUT = {
-    "wasserstein": "the worst law of the data near theirs: steadies what they hardly determine",
-    "scenario": "the worst of many resamplings of frames and bins",
-    "ellipsoidal": "the worst instrument within its tolerances",
-}
-_SOLVERS = ("CLARABEL", "SCS", "GUROBI")
+#: Ticked instead of typed, or a setting of the plain fit already.
+_ELSEWHERE = ("robust.methods", "robust.scenario.seed")
 
 
 class RobustForm(Panel):
@@ -29,53 +28,38 @@ class RobustForm(Panel):
     Attributes
     ----------
     methods : dict of str to ipywidgets.Checkbox
-    radii : dict of str to ipywidgets.Text
-        ``"auto"``, ``"cv"`` (cross-validation over bins), or a number.
-    n_scenarios, cvar : NumberField
-        cvar empty: the worst scenario alone.
-    q_scale, phi_zero_deg, frame_time, baseline : NumberField
-        Tolerances of the instrument for ellipsoidal.
-    price : NumberField
-        How much worse the fit may get on the data as they are; see :func:`heterodyne_nb.fit_robust`.
-    solver : ipywidgets.Dropdown
+    fields : dict of str to FieldRow
+        By dotted path, as in a configuration: ``fields["scenario.n_scenarios"].control``.
     """
 
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
         self.methods = {
-            name: widgets.Checkbox(value=True, description=name, indent=False, layout={"width": "120px"})
-            for name in ROBUST_METHODS
+            name: widgets.Checkbox(value=True, description=name, indent=False, layout={"width": "160px"})
+            for name in ROBUST_METHODS.names()
         }
-        self.radii = {
-            name: widgets.Text(
-                value="auto", description="radius", continuous_update=False, layout={"width": "140px"}
-            )
-            for name in ROBUST_METHODS
-        }
-        for field in self.radii.values():
-            field.style.description_width = "initial"
-        self.n_scenarios = _number("scenarios", 50, "Number of resamplings", whole=True)
-        self.cvar = _number("worst part", None, "Mean of this worst part of them; empty: the worst alone")
-        self.q_scale = _number("q (relative)", 0.01, "Tolerance of the q scale")
-        self.phi_zero_deg = _number("φ zero (°)", 1.0, "Tolerance of the zero of φ")
-        self.frame_time = _number(
-            "frame time (relative)", 0.0, "Tolerance of the time between frames", width=190
-        )
-        self.baseline = _number(
-            "baseline drift", 0.0, "Drift of c2 from the first to the last frame", width=160
-        )
-        self.price = _number(
-            "price", 0.25, "Part of the expected rise of χ² that may be paid; empty: no limit", width=110
-        )
-        self.solver = widgets.Dropdown(options=_SOLVERS, description="solver", layout={"width": "170px"})
-        self.solver.style.description_width = "initial"
-        own = {
-            "wasserstein": [],
-            "scenario": [self.n_scenarios, self.cvar],
-            "ellipsoidal": [self.q_scale, self.phi_zero_deg, self.frame_time, self.baseline],
-        }
-        lines = [row(self.methods[n], self.radii[n], *own[n], _about(_ABOUT[n])) for n in ROBUST_METHODS]
-        self.widget = widgets.VBox([*lines, row(self.price, self.solver), self.message, self.page])
+        self.fields: dict[str, FieldRow] = {}
+        whole = section_of(Robust, "robust")
+        parts = {part.path.rpartition(".")[2]: part for part in whole.parts}
+        lines: list[widgets.Widget] = []
+        for name, box in self.methods.items():
+            lines.append(box)
+            if name in parts:
+                shown = tuple(spec for spec in parts[name].fields if spec.path not in _ELSEWHERE)
+                lines.append(section_box(replace(parts[name], fields=shown), self._make_row))
+        common = tuple(spec for spec in whole.fields if spec.path not in _ELSEWHERE)
+        lines.append(section_box(replace(whole, fields=common, parts=()), self._make_row))
+        self.widget = widgets.VBox([*lines, self.message, self.page])
+
+    def _make_row(self, spec: FieldSpec) -> FieldRow:
+        made = FieldRow(spec)
+        path = spec.path.removeprefix("robust.")
+        default: Any = Robust()
+        for name in path.split("."):
+            default = getattr(default, name)
+        made.show(default)
+        self.fields[path] = made
+        return made
 
     def chosen(self) -> list[str]:
         """The methods ticked.
@@ -96,18 +80,18 @@ class RobustForm(Panel):
         Raises
         ------
         ConfigurationError
-            A field holds no number.
+            A field holds what its setting does not take.
         """
-        given: dict[str, Any] = {"solver": self.solver.value} if self.solver.value != _SOLVERS[0] else {}
-        if (price := self.price.read()) != 0.25:
-            given["price"] = price
+        asked = self._read(methods)
+        stated = asked.stated()
+        shared = (*RobustMethodOptions.model_fields, *RobustPrice.model_fields)
+        given = {name: stated[name] for name in shared if name in stated}
         if "scenario" in methods:
-            given |= {"n_scenarios": self.n_scenarios.read(), "cvar": self.cvar.read()}
-        if "ellipsoidal" in methods:
-            names = ("q_scale", "phi_zero_deg", "frame_time", "baseline")
-            numbers = {name: getattr(self, name).read() for name in names}
-            given["calibration"] = {name: number for name, number in numbers.items() if number}
-        return {name: value for name, value in given.items() if value is not None or name == "price"}
+            given |= asked.scenario.stated()
+        if "ellipsoidal" in methods and asked.ellipsoidal.tolerances != Tolerances():
+            given["calibration"] = Tolerances.above_zero(asked.ellipsoidal.tolerances.model_dump())
+        given.pop("radius", None)
+        return given
 
     def radius(self, method: str) -> float | str:
         """The radius asked for a method.
@@ -117,29 +101,18 @@ class RobustForm(Panel):
         ConfigurationError
             It is neither a number nor a rule.
         """
-        text = self.radii[method].value.strip()
-        try:
-            return float(text)
-        except ValueError:
-            return find_name(text or "auto", ("auto", "cv"), f"radius of {method}")
+        section = getattr(self._read([method]), method, None)
+        return "auto" if section is None else section.radius
 
-
-def _number(
-    label: str, value: float | None, tip: str, *, whole: bool = False, width: int = 150
-) -> NumberField:
-    field = NumberField(
-        label,
-        optional=value is None or label == "price",
-        whole=whole,
-        description=label,
-        tooltip=tip,
-        layout={"width": f"{width}px"},
-        style={"description_width": "initial"},
-    )
-    field.put(value)
-    return field
-
-
-def _about(text: str) -> widgets.HTML:
-    style = "opacity:0.75;font-size:12px;line-height:1.3"
-    return widgets.HTML(f'<span style="{style}">{text}</span>', layout={"flex": "1 1 200px"})
+    def _read(self, methods: list[str]) -> Robust:
+        """The fields that matter to some methods, checked."""
+        values: dict[str, Any] = {"methods": methods}
+        for path, one in self.fields.items():
+            *homes, key = path.split(".")
+            if homes and homes[0] not in methods:
+                continue
+            place = values
+            for name in homes:
+                place = place.setdefault(name, {})
+            place[key] = one.read()
+        return Robust.read(values, where="robust")

@@ -10,9 +10,9 @@ import ipywidgets as widgets
 from heterodyne_nb.app.number_field import NumberField
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.config.optimization import CONTRASTS, LOSSES
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import STRATEGIES
+from heterodyne_nb.options import CONTRASTS, LOSSES, FitOptions
 
 __all__ = ["SettingsForm"]
 
@@ -22,6 +22,8 @@ _CONTRASTS = {
     "shared": "one for all",
     "smooth_phi": "smooth in φ",
 }
+#: Settings with a field for a number.
+_TYPED = ("multistart", "seed", "time_limit", "gap", "loss_scale")
 
 
 class SettingsForm(Panel):
@@ -30,6 +32,8 @@ class SettingsForm(Panel):
     Attributes
     ----------
     mode, method, loss, contrast : ipywidgets.Dropdown
+    loss_scale : NumberField
+        Empty for "auto"; shown for losses that have one.
     multistart, seed : NumberField
         Whole numbers; multistart empty lets the search decide.
     time_limit : NumberField
@@ -41,12 +45,16 @@ class SettingsForm(Panel):
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
         self.mode = _menu("mode", [(n.replace("_", " "), n) for n in ModelFactory.names()], 250)
-        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES], 200)
-        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES], 150)
-        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS], 190)
+        self.method = _menu("method", [(n.replace("_", " "), n) for n in STRATEGIES.names()], 200)
+        self.loss = _menu("loss", [(n.replace("_", " "), n) for n in LOSSES.names()], 150)
+        self.contrast = _menu("contrast", [(_CONTRASTS[n], n) for n in CONTRASTS.names()], 190)
         self.multistart = _field(
             "starts", "Start vectors fitted; empty: the search decides; 0: the given start alone", 130
         )
+        self.loss_scale = _field(
+            "outliers from (σ)", FitOptions.model_fields["loss_scale"].description or "", 190, whole=False
+        )
+        self.loss_scale.placeholder = "auto"
         self.seed = _field("seed", "Seed of the search", 100, optional=False)
         self.time_limit = _field(
             "time limit (s)", "The best so far is kept then; empty: none", 180, whole=False
@@ -54,7 +62,7 @@ class SettingsForm(Panel):
         self.gap = _field("gap (Å)", "Gap of the shear cell", 160, whole=False)
         self.widget = widgets.VBox(
             [
-                row(self.mode, self.method, self.loss, self.contrast),
+                row(self.mode, self.method, self.loss, self.loss_scale, self.contrast),
                 row(self.multistart, self.time_limit, self.seed, self.gap),
                 self.message,
                 self.page,
@@ -63,7 +71,7 @@ class SettingsForm(Panel):
         self._showing = False
         for name in ("mode", "method", "loss", "contrast"):
             self.watch(getattr(self, name), "value", partial(self._chosen, name))
-        for name in ("multistart", "seed", "time_limit", "gap"):
+        for name in _TYPED:
             self.watch(getattr(self, name), "value", partial(self._typed, name))
         self.watch(session, "settings", self._show)
         self._show()
@@ -77,8 +85,10 @@ class SettingsForm(Panel):
                 if value not in [v for _, v in menu.options]:
                     menu.options = (*menu.options, (value, value))
                 menu.value = value
-            for name in ("multistart", "seed", "time_limit", "gap"):
-                getattr(self, name).put(getattr(settings, name))
+            for name in _TYPED:
+                value = getattr(settings, name)
+                getattr(self, name).put(None if value == "auto" else value)
+            self.loss_scale.layout.display = "none" if settings.loss == "linear" else ""
             model = ModelFactory.create_model(settings.mode)
             self.gap.layout.display = "" if getattr(model, "needs_gap", False) else "none"
         finally:
@@ -99,7 +109,9 @@ class SettingsForm(Panel):
         if self._showing or not field.edited:
             return
         field.mark(True)
-        self.session.change_settings(**{name: field.read()})
+        value = field.read()
+        empty = FitOptions.default(name) if name == "loss_scale" else None
+        self.session.change_settings(**{name: empty if value is None else value})
         self._show()
 
 

@@ -31,6 +31,7 @@ from heterodyne_nb.engine import BLOCKS, Objective
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options import BootstrapOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.result.tables import derived_draws
@@ -41,13 +42,11 @@ from heterodyne_nb.uncertainty.reweighting import Reweighting
 
 FloatArray = NDArray[np.float64]
 
-KINDS = ("blocks", "bins", "both")
-#: Laws of the random weights; each has mean 1 and variance 1.
-WEIGHTS = ("exponential", "poisson")
 #: Fewer bins than this say little about their own scatter.
 _FEW_BINS = 6
 
 
+@keywords(BootstrapOptions)
 def bootstrap(
     result: FitResult,
     dataset: xr.Dataset | Objective,
@@ -111,7 +110,6 @@ def bootstrap(
     -----
     A prior counts as one more measurement: its centre is drawn too.
     """
-    _check(n, seed, kind, weights, steps, blocks)
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
         return _one_time(result, dataset, n, seed, kind, on_progress, stop)
     objective = objective_of(result, dataset)
@@ -251,16 +249,6 @@ def _power(matrix: FloatArray, exponent: float) -> FloatArray:
 def _prior_means(objective: Objective, rng: np.random.Generator) -> FloatArray | None:
     priors = objective.priors
     return priors.mean + priors.width * rng.standard_normal(len(priors.mean)) if len(priors.mean) else None
-
-
-def _check(n: Any, seed: Any, kind: str, weights: str, steps: Any, blocks: Any) -> None:
-    whole = (("n", n, 2), ("seed", seed, 0), ("steps", steps, 1), ("blocks", blocks, 2))
-    for name, value, least in whole:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ConfigurationError(f"{value!r}", where=name, expected=f"an integer, {least} or more")
-    for name, value, known in (("kind", kind, KINDS), ("weights", weights, WEIGHTS)):
-        if value not in known:
-            raise ConfigurationError(f"unknown {name} {value!r}", expected=f"one of {', '.join(known)}")
 
 
 def _in_words(kind: str, tiles: Reweighting, common: bool, matched: bool, steps: int) -> str:

@@ -14,6 +14,7 @@ from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.options import JackknifeOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_error
@@ -24,7 +25,6 @@ from heterodyne_nb.uncertainty.reweighting import Reweighting
 
 FloatArray = NDArray[np.float64]
 
-OVER = ("phi", "q", "bin")
 #: A shift this many times larger than its expected size is called out: some dozens are looked at together.
 SURPRISING = 4.0
 
@@ -88,6 +88,7 @@ class Jackknife(Tabular):
         return Printed(title, rows, self.verdict())
 
 
+@keywords(JackknifeOptions)
 def jackknife(
     result: FitResult,
     dataset: xr.Dataset | Objective,
@@ -133,8 +134,6 @@ def jackknife(
     to part of the same data), scaled by the ratio of the dyadic to the independent-pixel variance of c in the other
     groups, and by the median over the groups where shifts are larger than that throughout.
     """
-    if over not in OVER:
-        raise ConfigurationError(f"unknown {over!r}", where="over", expected=f"one of {', '.join(OVER)}")
     objective, theta = objective_of(result, dataset), optimum(result)
     labels, member = groups_of(objective, over)
     if len(labels) < 3:

@@ -30,6 +30,7 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationErr
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
+from heterodyne_nb.options import ProfileOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.text.numbers import number, value_with_band
@@ -61,6 +62,7 @@ _ENDS = {
 }
 
 
+@keywords(ProfileOptions)
 def profile(
     result: FitResult,
     dataset: xr.Dataset | Objective,
@@ -107,8 +109,6 @@ def profile(
     FitWarning
         A lower χ² than that of the fit was found on the way.
     """
-    if not 0 < level < 1:
-        raise ConfigurationError(f"{level!r}", where="level", expected="a number between 0 and 1")
     theta = optimum(result)
     spread: Any
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):

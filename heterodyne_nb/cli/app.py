@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli import app_command, classic, config_command, convert, demo, fit_command
-from heterodyne_nb.cli.arguments import Parser
-from heterodyne_nb.cli.exits import EXIT_CODES, FAILED, INTERRUPTED, OK, USAGE
+from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command
+from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, USAGE, Parser
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.text.escaping import printable
 
@@ -34,12 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="heterodyne-nb",
         description="Heterodyne X-ray photon correlation spectroscopy: from a light source's file to a fit.",
-        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (demo, fit_command, app_command, config_command, convert):
-        command.add_to(commands)
+    for add_to in (demo.add_to, fit_command.add_to, app_command.add_to, convert.add_config, convert.add_to):
+        add_to(commands)
     return _run(parser, argv)
 
 
@@ -67,17 +65,13 @@ def _guarded(args: Namespace) -> int:
         sys.stdout = None  # or the interpreter would complain at its end
         return OK
     except HeterodyneError as error:
-        return _told(error, str(error), args.debug, _code(error))
+        wrong_usage = isinstance(error, ConfigurationError) and not isinstance(error, OutputError)
+        return _told(error, str(error), args.debug, USAGE if wrong_usage else FAILED)
     except OSError as error:
         return _told(error, str(error), args.debug, FAILED)
     except Exception as error:
         text = f"a fault in heterodyne_nb, please report it: {type(error).__name__}: {error}"
         return _told(error, f"{text}\n  to mend it: run again with --debug to see where", args.debug, FAILED)
-
-
-def _code(error: HeterodyneError) -> int:
-    wrong_usage = isinstance(error, ConfigurationError) and not isinstance(error, OutputError)
-    return USAGE if wrong_usage else FAILED
 
 
 def _told(error: Exception, text: str, debug: bool, code: int) -> int:

@@ -22,9 +22,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import add_command
-from heterodyne_nb.cli.exits import FAILED, OK
-from heterodyne_nb.cli.watching import tell
+from heterodyne_nb.cli.arguments import FAILED, OK, add_command, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, MissingFileError
 
 _HOST = "127.0.0.1"
@@ -35,18 +33,22 @@ _PATIENCE = 60.0
 
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
-    parser = add_command(commands, "app", run, "open the notebook toolkit as a local web page")
-    parser.add_argument(
-        "file", type=Path, nargs="?", metavar="FILE", help="data file, or the folder of a saved session"
-    )
-    parser.add_argument("--port", type=int, metavar="N", help="port of the page (default: a free one)")
-    parser.add_argument("--theme", choices=("light", "dark"), default="light", help="look of the page")
-    parser.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    add = add_command(commands, "app", run, "open the notebook toolkit as a local web page").add_argument
+    add("file", type=Path, nargs="?", metavar="FILE", help="data file, or the folder of a saved session")
+    add("--port", type=int, metavar="N", help="port of the page (default: a free one)")
+    add("--theme", choices=("light", "dark"), default="light", help="look of the page")
+    add("--no-browser", action="store_true", help="print the address and open no browser")
 
 
 def run(args: Namespace) -> int:
     """Serve the page on this machine alone, until Ctrl-C."""
-    _need_voila()
+    missing = [name for name in ("voila", "ipywidgets", "anywidget") if not importlib.util.find_spec(name)]
+    if missing:
+        raise ConfigurationError(
+            f"the page needs {', '.join(missing)}, which is not installed",
+            where="heterodyne-nb app",
+            hint='pip install "heterodyne_nb[app]"',
+        )
     if args.file is not None and not args.file.expanduser().exists():
         raise MissingFileError("there is no such file", where=str(args.file))
     port = _free_port(args.port)
@@ -81,16 +83,6 @@ def _ended_by_term() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _need_voila() -> None:
-    missing = [name for name in ("voila", "ipywidgets", "anywidget") if not importlib.util.find_spec(name)]
-    if missing:
-        raise ConfigurationError(
-            f"the page needs {', '.join(missing)}, which is not installed",
-            where="heterodyne-nb app",
-            hint='pip install "heterodyne_nb[app]"',
-        )
-
-
 def _free_port(wanted: int | None) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,7 +100,8 @@ def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen
     """Voilà on a copy of the entry notebook; the token goes by the environment, which other users cannot read."""
     from heterodyne_nb.app.app import FILE, FOLDER
 
-    with tempfile.TemporaryDirectory(prefix="heterodyne_nb_") as folder, _entry() as entry:
+    notebook = as_file(files("heterodyne_nb.app").joinpath("static", "entry.ipynb"))
+    with tempfile.TemporaryDirectory(prefix="heterodyne_nb_") as folder, notebook as entry:
         shutil.copyfile(entry, Path(folder) / _ENTRY)
         command = [sys.executable, "-m", "voila", str(Path(folder) / _ENTRY), "--no-browser"]
         command += [f"--Voila.ip={_HOST}", f"--Voila.port={port}", "--Voila.port_retries=0"]
@@ -128,16 +121,10 @@ def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen
                 server.wait()
 
 
-def _entry() -> Any:
-    return as_file(files("heterodyne_nb.app").joinpath("static", "entry.ipynb"))
-
-
 def _wait(server: subprocess.Popen[bytes], port: int) -> None:
     """Wait until the server takes connections."""
     end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
+    while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout=1):
             return
         time.sleep(0.1)

@@ -1,14 +1,25 @@
-"""Argument parsing that helps: no abbreviations, and a misspelt flag is told its nearest neighbour."""
+"""What every command takes and says: flags in full, a configuration changed by flags, exit codes."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.cli.exits import EXIT_CODES
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError
+from heterodyne_nb.text.escaping import printable
+
+if TYPE_CHECKING:
+    from heterodyne_nb.config import ConfigManager
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the fit did not succeed, the data are wrong, or nothing could be saved; "
+    "2 wrong usage or configuration; 130 interrupted."
+)
 
 #: Families of methods a fit can run.
 FAMILIES = ("classical", "robust", "all")
@@ -42,11 +53,9 @@ class Parser(argparse.ArgumentParser):
 def add_talk(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how much a command tells."""
     group = parser.add_argument_group("how much to tell")
-    level = group.add_mutually_exclusive_group()
-    level.add_argument("--verbose", action="store_true", help="tell every step")
-    level.add_argument(
-        "--quiet", action="store_true", help="no progress and no summary; warnings and errors stay"
-    )
+    level = group.add_mutually_exclusive_group().add_argument
+    level("--verbose", action="store_true", help="tell every step")
+    level("--quiet", action="store_true", help="no progress and no summary; warnings and errors stay")
     group.add_argument("--debug", action="store_true", help="show where in the code an error arose")
 
 
@@ -77,3 +86,67 @@ def add_command(commands: Any, name: str, run: Any, help: str) -> Parser:
     parser.set_defaults(run=run, parser=parser)
     add_talk(parser)
     return parser
+
+
+def tell(args: argparse.Namespace, text: str) -> None:
+    """Print to standard output unless ``--quiet``."""
+    if not args.quiet:
+        print(printable(text, keep="\n"))
+
+
+def configured(
+    path: Path, changes: Mapping[str, Any], *, data: Path | None = None, mode: str | None = None
+) -> ConfigManager:
+    """Load a configuration and replace some of its settings.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The configuration file.
+    changes : mapping
+        Dotted path to new value; None leaves a setting as it is.
+    data : pathlib.Path, optional
+        Data file to use, relative to the working directory.
+    mode : str, optional
+        Analysis mode to use; what the configuration says of parameters it does not have is dropped.
+
+    Warns
+    -----
+    ConfigurationWarning
+        Naming the parameters that were dropped.
+    """
+    from heterodyne_nb.config import ConfigManager
+
+    try:
+        config = ConfigManager(path)
+    except MissingFileError as error:  # to the program this is wrong usage, not wrong data
+        raise ConfigurationError(error.message, where=error.where, hint=error.hint) from None
+    wanted = {place: value for place, value in changes.items() if value is not None}
+    if data is not None:
+        wanted |= {"data.file": str(data.resolve()), "data.folder": None}
+    if mode is not None and mode != config.settings.mode:
+        wanted |= _mode_changes(config, mode)
+    return config.updated(wanted) if wanted else config
+
+
+def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
+    """What to change for another mode: its name, and of the parameters only those that it has."""
+    from heterodyne_nb.config import mode_parameters
+
+    table = config.parameters
+    initial = config.to_dict()["initial_parameters"]
+    pairs = zip(table.names, table.values.tolist(), table.given, strict=True)
+    initial["values"] = {name: value for name, value, given in pairs if given} or None
+    initial["parameter_names"] = None
+    known = {spec.name for spec in mode_parameters(mode)}
+    dropped: set[str] = set()
+    for section, content in initial.items():
+        if isinstance(content, dict | list):
+            dropped |= set(content) - known
+            kept = [name for name in content if name in known]
+            initial[section] = {name: content[name] for name in kept} if isinstance(content, dict) else kept
+    if dropped:
+        names = ", ".join(sorted(dropped))
+        text = f"mode {mode} has no {names}: what the configuration says of them is not used"
+        warnings.warn(text, ConfigurationWarning, stacklevel=4)
+    return {"analysis_settings": {"mode": mode}, "initial_parameters": initial}

@@ -1,17 +1,22 @@
-"""``heterodyne-nb convert``: a data file, a configuration, or another package's result in another form."""
+"""``heterodyne-nb convert`` and ``config``: data, configurations and results of others in another form; a template."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.cli.arguments import add_command, add_overwrite, numbers, refuse_existing
-from heterodyne_nb.cli.config_command import config_format
-from heterodyne_nb.cli.exits import OK
-from heterodyne_nb.cli.watching import tell
+from heterodyne_nb.cli.arguments import OK, add_command, add_overwrite, numbers, refuse_existing, tell
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.files import write_text
+from heterodyne_nb.text.escaping import shell_word
 
+if TYPE_CHECKING:
+    from heterodyne_nb.config import ConfigManager
+
+FORMATS = ("yaml", "json", "toml")
+_SUFFIXES = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 #: Layout to the function of heterodyne_nb.data that writes it.
 WRITERS = {"aps-u": "write_apsu", "aps-legacy": "write_aps_legacy", "nxxpcs": "write_nxxpcs"}
 
@@ -19,7 +24,7 @@ _OWN = (".nc", ".zarr")
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to the program."""
+    """Add ``convert`` to the program."""
     parser = add_command(
         commands,
         "convert",
@@ -27,40 +32,39 @@ def add_to(commands: Any) -> None:
         "convert a data file between layouts, a configuration between formats, or another package's result "
         "into a configuration that starts from it",
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "input",
         type=Path,
         metavar="IN",
         help="data file of any known layout; a configuration of this package, heterodyne-analysis, heterodyne 2 "
         "or xpcsjax; or a result (.json, .npz) of those",
     )
-    parser.add_argument("output", type=Path, metavar="OUT", help="file to write")
-    parser.add_argument(
+    add("output", type=Path, metavar="OUT", help="file to write")
+    add(
         "--layout",
         choices=tuple(WRITERS),
         help="layout of an HDF5 file written; .nc and .zarr are this package's own and need none",
     )
-    parser.add_argument("--dt", type=float, metavar="SECONDS", help="time step, where IN does not say it")
-    parser.add_argument(
-        "--start-frame", type=int, metavar="N", help="first frame that a converted result used"
-    )
-    parser.add_argument("--q", type=numbers, metavar="LIST", help="q in 1/Å to keep; those of plain arrays")
-    parser.add_argument(
-        "--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays"
-    )
+    add("--dt", type=float, metavar="SECONDS", help="time step, where IN does not say it")
+    add("--start-frame", type=int, metavar="N", help="first frame that a converted result used")
+    add("--q", type=numbers, metavar="LIST", help="q in 1/Å to keep; those of plain arrays")
+    add("--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays")
     add_overwrite(parser, "replace the output if it exists")
 
 
 def run(args: Namespace) -> int:
     """Read the one file, write the other."""
+    from heterodyne_nb.config import ConfigManager
     from heterodyne_nb.config.legacy.results import is_foreign_result
 
     refuse_existing(args.output, args.overwrite)
-    kinds = config_format(args.input), config_format(args.output)
+    kinds = [_SUFFIXES.get(path.suffix.lower()) for path in (args.input, args.output)]
     if kinds[1] and is_foreign_result(args.input):
         _convert_result(args)
     elif all(kinds):
-        _convert_config(args)
+        _refuse(args, "layout", "dt", "q", "phi", "start_frame")
+        _save_valid(ConfigManager(args.input), args.output)
     elif any(kinds):
         raise ConfigurationError(
             "a configuration cannot become data, nor data a configuration",
@@ -79,9 +83,7 @@ def _convert_result(args: Namespace) -> None:
 
     _refuse(args, "layout", "q", "phi")
     result = read_foreign_result(args.input, dt=args.dt, start_frame=args.start_frame)
-    config = ConfigManager.from_dict(result.settings())
-    config.require_valid()
-    config.save(args.output)
+    _save_valid(ConfigManager.from_dict(result.settings()), args.output)
     tell(args, f"a result of {result.package}, mode {result.mode}")
     for note in result.notes:
         tell(args, f"- {note}")
@@ -97,26 +99,16 @@ def _refuse(args: Namespace, *names: str) -> None:
         )
 
 
-def _convert_config(args: Namespace) -> None:
-    from heterodyne_nb.config import ConfigManager
-
-    _refuse(args, "layout", "dt", "q", "phi", "start_frame")
-    config = ConfigManager(args.input)
+def _save_valid(config: ConfigManager, output: Path) -> None:
     config.require_valid()
-    config.save(args.output)
+    config.save(output)
 
 
 def _convert_data(args: Namespace) -> None:
     from heterodyne_nb import data
 
     _refuse(args, "start_frame")
-    write = getattr(data, _writer(args.layout, args.output))
-    q, phi = (list(values) if values else None for values in (args.q, args.phi))
-    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt), args.output)
-
-
-def _writer(layout: str | None, output: Path) -> str:
-    """The function of heterodyne_nb.data that writes a layout into a file of this name."""
+    layout, output = args.layout, args.output
     own = output.suffix.lower() in _OWN
     if layout is None and not own:
         raise ConfigurationError(
@@ -128,4 +120,57 @@ def _writer(layout: str | None, output: Path) -> str:
         raise ConfigurationError(
             f"{output.suffix} is this package's own layout, not {layout}", where=output.name, expected=".h5"
         )
-    return WRITERS[layout] if layout else "write_dataset"
+    write = getattr(data, WRITERS[layout] if layout else "write_dataset")
+    q, phi = (list(values) if values else None for values in (args.q, args.phi))
+    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt), output)
+
+
+def add_config(commands: Any) -> None:
+    """Add ``config`` to the program."""
+    parser = add_command(commands, "config", run_config, "write a configuration to start from")
+    add = parser.add_argument
+    add("--mode", default="heterodyne", metavar="MODE", help="analysis mode (default: heterodyne)")
+    add(
+        "--components",
+        type=int,
+        metavar="N",
+        help="number of components, for mode multicomponent (default: 2)",
+    )
+    add("--output", type=Path, metavar="FILE", help="file to write; standard output if not given")
+    add("--format", choices=FORMATS, help="format; by the file's extension, yaml on standard output")
+    add_overwrite(parser, "replace the file if it exists")
+
+
+def run_config(args: Namespace) -> int:
+    """Write the template of a mode."""
+    from heterodyne_nb.config import ConfigManager
+
+    text = ConfigManager.template(args.mode, args.components).to_text(_format(args))
+    if args.output is None:
+        sys.stdout.write(text)
+        return OK
+    refuse_existing(args.output, args.overwrite)
+    write_text(args.output, text)
+    command = f"heterodyne-nb fit {shell_word(args.output)}"
+    tell(args, f"wrote {args.output}: fill in data.file, then run: {command}")
+    return OK
+
+
+def _format(args: Namespace) -> str:
+    if args.output is None:
+        return args.format or FORMATS[0]
+    by_name = _SUFFIXES.get(args.output.suffix.lower())
+    if by_name is None and args.format is None:
+        raise ConfigurationError(
+            f"the extension {args.output.suffix!r} names no format",
+            where=str(args.output),
+            expected=", ".join(_SUFFIXES),
+            hint="or say it with --format",
+        )
+    if args.format and by_name not in (None, args.format):
+        raise ConfigurationError(
+            f"--format {args.format} and the extension disagree",
+            where=str(args.output),
+            expected="one of the two",
+        )
+    return str(args.format or by_name)

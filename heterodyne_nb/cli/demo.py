@@ -6,10 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import KEPT, add_command, add_overwrite
-from heterodyne_nb.cli.outputs import kept_result
-from heterodyne_nb.cli.running import conclude, fit_and_save
-from heterodyne_nb.cli.watching import tell
+from heterodyne_nb.cli.arguments import KEPT, add_command, add_overwrite, tell
+from heterodyne_nb.cli.running import conclude, fit_and_save, kept_result
 
 _STORY = """\
 A simulated speckle experiment: a sample flows past a slower reference. As real data has it, some frames fell

@@ -1,28 +1,47 @@
-"""What every fitting command does: run under observers and Ctrl-C, save, tell, end with the right code."""
+"""What every fitting command does: run under observers and Ctrl-C, save, tell, end with the right code.
+
+Of the files a fit leaves behind each is complete or not there at all.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
 import warnings as python_warnings
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.cli.exits import FAILED, INTERRUPTED, OK
-from heterodyne_nb.cli.outputs import ROOM, chosen_folder, save_fit
-from heterodyne_nb.cli.watching import observers_for, tell
-from heterodyne_nb.errors import ConfigurationError, HeterodyneWarning, OutputError
-from heterodyne_nb.files import check_folder
+from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, tell
+from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
+from heterodyne_nb.files import alone_in, check_folder, make_folder
 from heterodyne_nb.progress import StopToken, stopped_by_signals
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
+    from heterodyne_nb.analysis.observers import ProgressObserver
     from heterodyne_nb.result import FitResult
 
+#: File name by the name the configuration uses in ``output.formats``.
+FILES = {
+    "netcdf": "results.nc",
+    "zarr": "results.zarr",
+    "nexus": "results.nxs",
+    "json": "summary.json",
+    "csv": "parameters.csv",
+    "html": "report.html",
+}
+#: Bytes that a run needs at most: the report with its figures takes 10 MB, results of 10⁴ frames 5 MB.
+ROOM = 32_000_000
+_OTHERS = re.compile(r"results_\w+\.nc")
 #: Journals of unfinished fits in a folder of results.
 JOURNALS = "journal_*.json"
 
@@ -71,7 +90,7 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 
     stop = StopToken()
-    with observers_for(args) as observers, _collected_warnings() as told:
+    with _observers(args) as observers, _collected_warnings() as told:
         core = HeterodyneAnalysisCore(config, observers=observers, stop=stop)
         output = core.config.settings.output
         if not output.formats:
@@ -96,10 +115,8 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
 def _journals(core: HeterodyneAnalysisCore, folder: Path, resume: bool) -> Iterator[None]:
     """Keep a journal of each classical fit in the folder until it has ended and its results are saved."""
     for old in [] if resume else list(folder.glob(JOURNALS)):
-        print(
-            f"warning: the journal of an unfinished fit, {old}, is replaced (--resume would go on)",
-            file=sys.stderr,
-        )
+        text = f"warning: the journal of an unfinished fit, {old}, is replaced (--resume would go on)"
+        print(text, file=sys.stderr)
         old.unlink(missing_ok=True)
     core.journal = folder
     try:
@@ -136,14 +153,11 @@ def conclude(args: Namespace, finished: Finished) -> int:
 def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
     if hasattr(made, "fit_result"):
         return Finished(core, made.fit_result)
-    if (
-        "methods" not in made
-    ):  # robust answers by name: each guards against something else, so none is the best
-        first, *_ = made
-        return Finished(core, made[first], {name: one for name, one in made.items() if name != first})
-    answers = {name: answer.fit_result for name, answer in made["methods"].items()}
-    best = answers.pop(made["best_method"])
-    return Finished(core, best, answers)
+    if "methods" in made:
+        answers = {name: answer.fit_result for name, answer in made["methods"].items()}
+        return Finished(core, answers.pop(made["best_method"]), answers)
+    first, *others = made  # robust answers by name: each guards against something else, so none is the best
+    return Finished(core, made[first], {name: made[name] for name in others})
 
 
 def _save(finished: Finished, folder: Path, overwrite: bool) -> None:
@@ -185,3 +199,107 @@ def _collected_warnings() -> Iterator[list[str]]:
         yield told
     finally:
         python_warnings.showwarning = shown
+
+
+@contextmanager
+def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
+    """Give the observers a command's flags ask for; close them when the work is over.
+
+    A bar on a terminal; with ``--verbose`` lines of text instead; nothing under ``--quiet`` or when
+    standard error is not a terminal.
+    """
+    from heterodyne_nb.analysis.observers import LoggingProgressObserver, TqdmProgressObserver
+
+    observers: list[ProgressObserver] = []
+    if args.verbose:
+        logger = logging.getLogger("heterodyne_nb.cli")
+        logger.handlers = [logging.StreamHandler(sys.stderr)]
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        observers.append(LoggingProgressObserver(logger))
+    elif not args.quiet and sys.stderr.isatty():
+        observers.append(TqdmProgressObserver())
+    try:
+        yield observers
+    finally:
+        for observer in observers:
+            observer.close()
+
+
+@contextmanager
+def chosen_folder(
+    folder: Path, result: FitResult, overwrite: bool, reason: str = "--overwrite replaces them"
+) -> Iterator[tuple[Path, str]]:
+    """Yield the folder a fit is to be saved in, and what is to be told where it is another than was asked for.
+
+    A folder without results is used as it is. Where it holds some they are kept, and the fit goes to the first free
+    ``run-002``, ``run-003`` and so on in it. No other process is given the same one meanwhile.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        As asked for; made if need be.
+    result : FitResult
+    overwrite : bool
+        Replace earlier results, unless this fit did not succeed and those are not known to have failed too.
+    reason : str
+        Told beside what was kept.
+    """
+    if overwrite:
+        earlier = None if result.success else kept_result(folder)
+        if result.success or (earlier is not None and not earlier.success):
+            yield make_folder(folder), ""
+            return
+    reason = "it did not succeed" if overwrite else reason
+    for place in chain([folder], (folder / f"run-{number:03d}" for number in count(2))):
+        if place.exists() and not place.is_dir():
+            continue
+        try:
+            with alone_in(make_folder(place)) as alone:
+                if alone and not _holds_results(place):
+                    told = f"the earlier results in {folder} are kept, this fit is in {place} ({reason})"
+                    yield place, "" if place == folder else told
+                    return
+        finally:
+            if place != folder:
+                with suppress(OSError):  # it stays where something was saved
+                    place.rmdir()
+
+
+def _holds_results(place: Path) -> bool:
+    return any(one.name in FILES.values() or _OTHERS.fullmatch(one.name) for one in place.iterdir())
+
+
+def kept_result(folder: Path) -> FitResult | None:
+    """The fit that a folder holds, or None where there is none that can be read."""
+    from heterodyne_nb.result import FitResult
+
+    for name in ("netcdf", "zarr"):
+        with suppress(HeterodyneError):
+            return FitResult.load(folder / FILES[name])
+    return None
+
+
+def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Path]:
+    """Write a fit in every format asked for.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        One of :func:`chosen_folder`. A file of the same name is replaced once its successor is complete.
+    result, dataset
+        The fit and the data it was made from.
+    formats : sequence of str
+        Keys of :data:`FILES`.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files written.
+    """
+    written = [result.save(folder / FILES[name]) for name in formats if name != "html"]
+    if "html" in formats:
+        from heterodyne_nb import plots
+
+        written.append(plots.report(dataset, result, folder / FILES["html"]))
+    return written

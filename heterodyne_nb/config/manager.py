@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from heterodyne_nb.config import view
-from heterodyne_nb.config.differences import Difference, differences, effective_parameters
-from heterodyne_nb.config.legacy import translate
+from heterodyne_nb.config.files import (
+    as_text,
+    format_of,
+    plain_values,
+    read_angles,
+    read_file,
+    relocated,
+    resolve_data_path,
+    template_values,
+)
+from heterodyne_nb.config.legacy import FOREIGN_SECTIONS, translate
 from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.config.parameters_table import ParameterTable
-from heterodyne_nb.config.paths import read_angles, relocated, resolve_data_path
-from heterodyne_nb.config.problems import ConfigurationProblems, Problem
-from heterodyne_nb.config.reading import read_file
-from heterodyne_nb.config.schema import Settings
-from heterodyne_nb.config.templates import template_values
-from heterodyne_nb.config.validate import validate_settings
-from heterodyne_nb.config.writing import as_text, format_of, plain_values
+from heterodyne_nb.config.schema import Settings, validate_settings
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
 from heterodyne_nb.files import make_folder, write_text
+from heterodyne_nb.models.parameters import ParameterTable
+from heterodyne_nb.options.problems import ConfigurationProblems, Problem
+from heterodyne_nb.text.escaping import printable
 
 
 class ConfigManager:
@@ -128,7 +133,9 @@ class ConfigManager:
 
     def _validate(self, done: Translation) -> None:
         try:
-            self._settings, self._table = validate_settings(done.values, earlier=done.problems)
+            self._settings, self._table = validate_settings(
+                done.values, earlier=done.problems, also_known=FOREIGN_SECTIONS
+            )
         except ConfigurationProblems as error:
             written = [done.as_written(problem) for problem in error.problems]
             self._error = ConfigurationProblems(written, where=self.name)
@@ -271,7 +278,111 @@ class ConfigManager:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return view.text(self.name, self._settings, self._error)
+        return _line(self.name, self._settings, self._error)
 
     def _repr_html_(self) -> str:
-        return view.html_page(self.name, self._settings, self._table, self._error, self.notes)
+        return _page(self.name, self._settings, self._table, self._error, self.notes)
+
+
+class Difference(NamedTuple):
+    """One setting that two configurations hold differently; None where one does not hold it."""
+
+    path: str
+    value: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.value!r} instead of {self.other!r}"
+
+
+def differences(values: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Difference, ...]:
+    """Return the settings that differ, by dotted path, in the order of the first."""
+    mine, theirs = dict(_flat(values)), dict(_flat(other))
+    paths = [*mine, *(path for path in theirs if path not in mine)]
+    return tuple(Difference(p, mine.get(p), theirs.get(p)) for p in paths if mine.get(p) != theirs.get(p))
+
+
+def effective_parameters(table: ParameterTable) -> dict[str, dict[str, Any]]:
+    """Return what each parameter amounts to; the value is None where the user gave none."""
+    return {
+        name: {
+            "value": float(table.values[i]) if table.given[i] else None,
+            "lower": float(table.lower[i]),
+            "upper": float(table.upper[i]),
+            "role": table.role[i],
+            "prior": table.prior[i],
+        }
+        for i, name in enumerate(table.names)
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _line(name: str, settings: Settings | None, error: ConfigurationProblems | None) -> str:
+    """Return one line: the file, the mode, the data, or how many problems there are."""
+    if settings is None:
+        return f"ConfigManager({name}: {len(error.problems) if error else 0} problems)"
+    return printable(f"ConfigManager({name}: {settings.mode}, {_data(settings)}, {_methods(settings)})")
+
+
+def _page(
+    name: str,
+    settings: Settings | None,
+    table: ParameterTable | None,
+    error: ConfigurationProblems | None,
+    notes: Sequence[str],
+) -> str:
+    """Return a summary, the parameters, and what is wrong or not used."""
+    parts = [f"<div><h4>{escape(name)}</h4>"]
+    if error is not None:
+        parts.append(_listed("Problems", error.problems))
+    if settings is not None:
+        rows = "".join(f"<tr><th>{k}</th><td>{escape(v)}</td></tr>" for k, v in _summary(settings))
+        parts.append(f"<table>{rows}</table>")
+    if table is not None:
+        parts.append(table._repr_html_())
+    if notes:
+        parts.append(_listed("Notes", notes))
+    return "".join([*parts, "</div>"])
+
+
+def _listed(title: str, entries: Iterable[object]) -> str:
+    items = "".join(f"<li>{escape(str(entry))}</li>" for entry in entries)
+    return f"<details open><summary>{title}</summary><ul>{items}</ul></details>"
+
+
+def _summary(settings: Settings) -> Iterable[tuple[str, str]]:
+    temporal, choice = settings.temporal, settings.scattering.selection
+    last = "last" if temporal.end_frame is None else str(temporal.end_frame)
+    yield "mode", settings.mode
+    yield "data", _data(settings)
+    yield "time step", "from the data" if temporal.dt is None else f"{temporal.dt:g} s"
+    yield "frames", f"{temporal.start_frame} to {last}"
+    yield "q", "all" if choice is None else f"{_q(choice)} 1/Å"
+    if settings.geometry.gap is not None:
+        yield "gap", f"{settings.geometry.gap:g} Å"
+    ranges = settings.angle_filtering.ranges
+    yield "angles", ", ".join(f"{a:g} to {b:g}°" for a, b in ranges) if ranges else "all"
+    yield "fit", f"{_methods(settings)}, loss {settings.optimization.loss}"
+    yield "output", settings.output.directory
+
+
+def _q(choice: float | list[float] | tuple[float, float]) -> str:
+    if isinstance(choice, tuple):
+        return f"{choice[0]:g} to {choice[1]:g}"
+    return ", ".join(f"{q:g}" for q in (choice if isinstance(choice, list) else [choice]))
+
+
+def _data(settings: Settings) -> str:
+    return settings.data.file or "no data file"
+
+
+def _methods(settings: Settings) -> str:
+    return ", ".join(settings.optimization.classical.methods)

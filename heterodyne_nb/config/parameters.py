@@ -1,163 +1,589 @@
-"""The published parameters of every analysis mode: names, order, units, defaults and bounds.
-
-One table serves the configuration, the models, the reports and the widgets.
-Orders and meanings: He et al., PNAS (2025) 10.1073/pnas.2514216122, Eq. S-95 (heterodyne) and
-PNAS 121 (2024) e2401162121 (static, laminar flow).
-"""
+"""From what a user asks of the parameters, in a call or in a configuration, to the checked table of one fit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
-#: J in Å²/s, times in s, lengths in Å, angles in degrees; a power law's amplitude carries s**-exponent.
-_J, _V, _RATE = "Å²/s", "Å/s", "1/s"
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """A published parameter: its name, unit, default start value and default bounds."""
-
-    name: str
-    unit: str
-    default: float
-    lower: float
-    upper: float
-    description: str
-
-
-def _transport(suffix: str, d0: float, what: str) -> tuple[ParameterSpec, ...]:
-    tail = f"_{suffix}" if suffix else ""
-    return (
-        ParameterSpec(f"D0{tail}", _J, d0, 0.0, 1e6, f"amplitude of J(t) = D0 t^alpha + D_offset, {what}"),
-        ParameterSpec(f"alpha{tail}", "1", 0.0, -2.0, 2.0, f"exponent of J(t), {what}"),
-        ParameterSpec(f"D_offset{tail}", _J, 0.0, -1e5, 1e5, f"constant part of J(t), {what}"),
-    )
-
-
-_PHI0 = ParameterSpec("phi0", "deg", 0.0, -360.0, 360.0, "direction of the flow; enters as phi0 - phi")
-_STATIC = _transport("", 1000.0, "the only component")
-_LAMINAR = (
-    *_STATIC,
-    ParameterSpec("gamma_dot_0", _RATE, 1e-3, 0.0, 1e2, "amplitude of the shear rate"),
-    ParameterSpec("beta", "1", 0.0, -2.0, 2.0, "exponent of the shear rate"),
-    ParameterSpec("gamma_dot_offset", _RATE, 0.0, -1e1, 1e1, "constant part of the shear rate"),
-    _PHI0,
+from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.models.parameters import (
+    LEVELS,
+    PARAMETER_ALIASES,
+    PARAMETERS,
+    Level,
+    ParameterSpec,
+    ParameterTable,
+    multicomponent_parameters,
 )
-_HETERODYNE = (
-    *_transport("ref", 100.0, "reference component"),
-    *_transport("sample", 1000.0, "sample component"),
-    ParameterSpec("v0", _V, 1e3, -1e6, 1e6, "amplitude of v(t) = v0 t^beta + v_offset"),
-    ParameterSpec("beta", "1", 0.0, -2.0, 2.0, "exponent of v(t)"),
-    ParameterSpec("v_offset", _V, 0.0, -1e5, 1e5, "constant part of v(t)"),
-    ParameterSpec("f0", "1", 0.0, -1.0, 1.0, "amplitude of x_s(t) = f0 exp(f1 (t - f2)) + f3"),
-    ParameterSpec("f1", _RATE, 0.0, -1.0, 1.0, "rate of x_s(t)"),
-    ParameterSpec("f2", "s", 0.0, -1e4, 1e4, "time shift of x_s(t); only f0 exp(-f1 f2) is determined"),
-    ParameterSpec("f3", "1", 0.5, -1.0, 2.0, "constant part of x_s(t)"),
-    _PHI0,
-)
-_EQUILIBRIUM = (
-    ParameterSpec("fraction", "1", 0.5, 0.0, 1.0, "intensity fraction x_s²/(x_s²+x_r²) of the sample"),
-    ParameterSpec("J_ref", _J, 100.0, 0.0, 1e6, "transport coefficient of the reference"),
-    ParameterSpec("J_sample", _J, 1000.0, 0.0, 1e6, "transport coefficient of the sample"),
-    ParameterSpec("v", _V, 1e3, 0.0, 1e6, "mean velocity of the sample against the reference"),
-    _PHI0,
-)
+from heterodyne_nb.models.registry import ModelFactory
+from heterodyne_nb.options import MODES as KNOWN_MODES
+from heterodyne_nb.options.problems import ConfigurationProblems, Problem, raise_if_any, shown, unknown_name
+
+if TYPE_CHECKING:
+    from heterodyne_nb.config.schema import InitialParameters, Settings
+
+__all__ = [
+    "FIELDS",
+    "MODES",
+    "MULTICOMPONENT",
+    "PARAMETERS",
+    "ParameterSpec",
+    "build_table",
+    "mode_parameters",
+    "multicomponent_parameters",
+    "published_name",
+    "read_requests",
+    "resolve_parameters",
+]
+
+_PATH = "initial_parameters"
+#: Fields of ``fit(parameters={name: dict(...)})``.
+FIELDS = ("value", "min", "max", "vary", "tie", "prior")
 
 
-def rate(suffix: str = "", what: str = "relaxation rate") -> ParameterSpec:
-    """A rate Gamma of a field that decays as exp(-Gamma tau)."""
-    return ParameterSpec(f"Gamma{suffix}", _RATE, 1.0, 1e-9, 1e9, what)
+@dataclass
+class Request:
+    """What the user said about one parameter; None where nothing was said."""
+
+    path: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    vary: bool | None = None
+    tie: str | None = None
+    prior: tuple[float, float] | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether the user stated any of the fields."""
+        return any(
+            x is not None for x in (self.value, self.lower, self.upper, self.vary, self.tie, self.prior)
+        )
 
 
-def exponent(
-    suffix: str = "", lower: float = 0.05, upper: float = 3.0, default: float = 1.0
-) -> ParameterSpec:
-    """The exponent of a stretched (below 1) or compressed (above 1) decay."""
-    return ParameterSpec(
-        f"alpha{suffix}", "1", default, lower, upper, "stretching exponent of exp(-2 (Gamma tau)^alpha)"
-    )
+def published_name(name: str, known: tuple[str, ...]) -> str | None:
+    """Return the published name for a name or alias, or None when there is none in ``known``."""
+    if name in known:
+        return name
+    alias = PARAMETER_ALIASES.get(name)
+    return alias if alias in known else None
 
 
-def share(suffix: str = "", what: str = "share of the first decay in the intensity") -> ParameterSpec:
-    """The intensity fraction of a component."""
-    return ParameterSpec(f"fraction{suffix}", "1", 0.5, 0.0, 1.0, what)
+def finite_number(path: str, value: Any, problems: list[Problem]) -> float | None:
+    """Return ``value`` as a float; otherwise note the problem and return None."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        problems.append(Problem(path, f"{shown(value)} is not a number", "a finite number"))
+        return None
+    number = float(value)
+    if not math.isfinite(number):
+        problems.append(Problem(path, f"{number} is not finite", "a finite number"))
+        return None
+    return number
 
 
-_CUMULANTS = (
-    rate(what="mean relaxation rate (first cumulant)"),
-    ParameterSpec("polydispersity", "1", 0.1, 0.0, 2.0, "second cumulant over the squared rate, mu2/Gamma^2"),
-    ParameterSpec("skew", "1", 0.0, -5.0, 5.0, "third cumulant over the cubed rate, mu3/Gamma^3"),
-)
-_FAST_SLOW = rate("_fast", "rate of the faster decay"), rate("_slow", "rate of the slower decay")
-_FRACTION_FAST = share("_fast", "share of the faster decay in the field correlation")
+def read_requests(
+    given: Mapping[str, Any], known: tuple[str, ...], problems: list[Problem]
+) -> dict[str, Request]:
+    """Read ``{name: value | dict(value=, min=, max=, vary=, tie=, prior=)}``.
 
-#: Published parameters by analysis mode.
-PARAMETERS: dict[str, tuple[ParameterSpec, ...]] = {
-    "static_isotropic": _STATIC,
-    "static_anisotropic": _STATIC,
-    "laminar_flow": _LAMINAR,
-    "heterodyne": _HETERODYNE,
-    "heterodyne_equilibrium": _EQUILIBRIUM,
-    "kww": (rate(), exponent()),
-    "single_exponential": (rate(),),
-    "double_exponential": (*_FAST_SLOW, _FRACTION_FAST),
-    "double_stretched": (
-        _FAST_SLOW[0],
-        exponent("_fast"),
-        _FAST_SLOW[1],
-        exponent("_slow"),
-        _FRACTION_FAST,
-    ),
-    "compressed_exponential": (rate(), exponent(lower=1.0, default=1.5)),
-    "ballistic": (rate(),),
-    "cumulants_2": _CUMULANTS[:2],
-    "cumulants_3": _CUMULANTS,
-    "partial_siegert": (rate(), exponent(), share(what="share of the light that fluctuates")),
-    "oscillating": (
-        rate("_sample", "rate of the moving component"),
-        ParameterSpec(
-            "omega", "rad/s", 1.0, 0.0, 1e9, "angular frequency of the fringes, q v cos(phi0 - phi)"
-        ),
-        rate("_ref", "rate of the reference"),
-        share("_sample", "intensity fraction of the moving component"),
-    ),
-    "laminar_sinc2": (
-        rate(),
-        ParameterSpec("dv", _V, 1e3, 0.0, 1e9, "difference of velocity across the beam, shear rate x gap"),
-        _PHI0,
-    ),
-}
-
-#: Other packages' names for the same quantities.
-PARAMETER_ALIASES: dict[str, str] = {
-    "gamma_dot_t0": "gamma_dot_0",
-    "gamma_dot_t_offset": "gamma_dot_offset",
-    "gamma_dot0": "gamma_dot_0",
-    "gamma0": "gamma_dot_0",
-    "gamma_offset": "gamma_dot_offset",
-    "phi_0": "phi0",
-    "D_0": "D0",
-}
-
-
-def multicomponent_parameters(n: int) -> tuple[ParameterSpec, ...]:
-    """Published parameters of the N-component model (Eq. S-94), component by component.
-
-    Component 1 is the reference at rest, x_1(t) = 1 - sum of the others; components 2..n carry a
-    velocity power law, a fraction x_k(t) = f0_k exp(f1_k t) + f3_k and a direction.
+    Parameters
+    ----------
+    given : mapping
+        The form of ``heterodyne_nb.fit(parameters=...)``.
+    known : tuple of str
+        Published names of the mode; ``contrast`` and ``offset`` may be given besides.
+    problems : list of Problem
+        Receives what is wrong.
     """
-    specs: list[ParameterSpec] = []
-    for k in range(1, n + 1):
-        specs += _transport(str(k), 100.0 * 3.0 ** (k - 1), f"component {k}")
-        if k == 1:
+    requests: dict[str, Request] = {}
+    known = (*known, *(name for name in LEVELS if name not in known))
+    for name, entry in given.items():
+        path = f"parameters.{name}"
+        published = published_name(str(name), known)
+        if published is None:
+            problems.append(unknown_name(path, name, known, kind="parameter"))
+        elif published in requests:
+            problems.append(Problem(path, f"{published!r} is given twice, by its name and by an alias"))
+        else:
+            requests[published] = _read_entry(path, entry, known, problems)
+    return requests
+
+
+def _read_entry(path: str, entry: Any, known: tuple[str, ...], problems: list[Problem]) -> Request:
+    request = Request(path)
+    if not isinstance(entry, Mapping):
+        request.value = finite_number(path, entry, problems)
+        return request
+    for field in entry:
+        if field not in FIELDS:
+            problems.append(unknown_name(f"{path}.{field}", field, FIELDS, kind="field"))
+    request.value = _number(path, entry, "value", problems)
+    request.lower = _number(path, entry, "min", problems)
+    request.upper = _number(path, entry, "max", problems)
+    request.vary = _flag(f"{path}.vary", entry.get("vary"), problems)
+    request.tie = _target(f"{path}.tie", entry.get("tie"), known, problems)
+    request.prior = _prior(f"{path}.prior", entry.get("prior"), problems)
+    return request
+
+
+def _number(path: str, entry: Mapping[str, Any], field: str, problems: list[Problem]) -> float | None:
+    value = entry.get(field)
+    return None if value is None else finite_number(f"{path}.{field}", value, problems)
+
+
+def _flag(path: str, value: Any, problems: list[Problem]) -> bool | None:
+    if value is None or value is True or value is False:
+        return value
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's own
+        return bool(value)
+    problems.append(Problem(path, f"{shown(value)} is neither true nor false", "true, false"))
+    return None
+
+
+def _target(path: str, value: Any, known: tuple[str, ...], problems: list[Problem]) -> str | None:
+    if value is None:
+        return None
+    target = published_name(str(value), known)
+    if target is None:
+        problems.append(unknown_name(path, value, known, kind="parameter"))
+    return target
+
+
+def _prior(path: str, value: Any, problems: list[Problem]) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        mu, sigma = value
+    except (TypeError, ValueError):
+        problems.append(Problem(path, f"{shown(value)} is not a prior", "two numbers: (mu, sigma)"))
+        return None
+    centre = finite_number(f"{path}.mu", mu, problems)
+    width = finite_number(f"{path}.sigma", sigma, problems)
+    if width is not None and width <= 0:
+        problems.append(Problem(f"{path}.sigma", f"{width:g} is not positive", "sigma > 0"))
+        return None
+    return None if centre is None or width is None else (centre, width)
+
+
+class Ties:
+    """Equalities between parameters, each pointing from a follower to its target.
+
+    Parameters
+    ----------
+    targets : mapping of str to (str or None)
+        For every parameter the one it equals, or None.
+    """
+
+    def __init__(self, targets: Mapping[str, str | None]) -> None:
+        self._targets = dict(targets)
+
+    def root(self, name: str) -> str:
+        """Return the parameter at the end of the chain that starts at ``name``."""
+        return self._chain(name)[-1]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return each root that has followers, with them."""
+        found: dict[str, list[str]] = {}
+        for name, target in self._targets.items():
+            if target is not None:
+                found.setdefault(self.root(name), []).append(name)
+        return found
+
+    def _chain(self, name: str) -> list[str]:
+        """Follow the targets from ``name``; a cycle ends with its first repeated name."""
+        chain = [name]
+        while (target := self._targets[chain[-1]]) is not None:
+            chain.append(target)
+            if target in chain[:-1]:
+                break
+        return chain
+
+    def check(
+        self,
+        units: Mapping[str, str],
+        paths: Mapping[str, str],
+        fixed: Collection[str],
+        problems: list[Problem],
+    ) -> None:
+        """Note self-ties, cycles, ties across units, and parameters both fixed and tied."""
+        for name, target in self._targets.items():
+            if target is None:
+                continue
+            path = f"{paths[name]}.tie"
+            chain = self._chain(name)
+            if name in chain[1:]:
+                message = f"{name} is tied to itself: " + " -> ".join(chain)
+                problems.append(Problem(path, message, "ties that end at a parameter of its own"))
+            elif units[name] != units[target]:
+                message = f"{name} ({units[name]}) cannot equal {target} ({units[target]})"
+                problems.append(Problem(path, message, "a parameter of the same unit"))
+            if name in fixed:
+                problems.append(Problem(path, f"{name} is both fixed and tied to {target}", "one of the two"))
+
+
+MULTICOMPONENT = "multicomponent"
+_LEVELS = (
+    ParameterSpec("contrast", "1", 0.5, 0.0, 1.0, "contrast of every bin"),
+    ParameterSpec("offset", "1", 1.0, 0.8, 2.0, "offset of every bin"),
+)
+#: Every mode that a configuration may name.
+MODES: tuple[str, ...] = (*PARAMETERS, MULTICOMPONENT)
+
+
+def mode_parameters(mode: str, n_components: int | None = None) -> tuple[ParameterSpec, ...]:
+    """Return the published parameters of a mode, in order.
+
+    Parameters
+    ----------
+    mode : str
+        One of :data:`MODES`, or of a registered model.
+    n_components : int, optional
+        Number of components, needed by ``"multicomponent"`` alone.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown mode, or a number of components that does not suit it.
+    """
+    if mode == MULTICOMPONENT:
+        if not isinstance(n_components, int) or n_components not in range(2, 7):
+            found = "is missing" if n_components is None else f"is {shown(n_components)}"
+            path = "analysis_settings.n_components"
+            raise_if_any(
+                [Problem(path, f"{found}, and mode 'multicomponent' needs it", "an integer, 2 to 6")]
+            )
+        return multicomponent_parameters(int(n_components))  # type: ignore[arg-type]
+    if mode not in KNOWN_MODES.names():
+        raise_if_any([unknown_name("analysis_settings.mode", mode, MODES, kind="mode")])
+    if n_components is not None:
+        message = f"{shown(n_components)} is given, but mode {mode!r} has a fixed number of components"
+        raise_if_any([Problem("analysis_settings.n_components", message, "null, or mode 'multicomponent'")])
+    return tuple(ModelFactory.create_model(mode).parameters)
+
+
+def resolve_parameters(
+    settings: Settings | ParameterTable | str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    n_components: int | None = None,
+    specs: Sequence[ParameterSpec] | None = None,
+) -> ParameterTable:
+    """Resolve what the user asked into the table the optimiser is given.
+
+    Parameters
+    ----------
+    settings : Settings, ParameterTable or str
+        A configuration, or the name of a mode. A table is returned as it is.
+    parameters : mapping, optional
+        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=)``.
+        What is not said keeps the defaults of the mode.
+    n_components : int, optional
+        For mode ``"multicomponent"``.
+    specs : sequence of ParameterSpec, optional
+        Parameters of a model that is not built in (a plugin); ``settings`` is then just its name.
+
+    Returns
+    -------
+    ParameterTable
+
+    Raises
+    ------
+    ConfigurationError
+        Listing every problem: unknown names (with the nearest one), wrong number of values, numbers
+        that are not finite, ``lower >= upper``, a start outside its bounds, ``sigma <= 0``, unknown
+        or circular ties, a parameter both fixed and tied.
+
+    Warns
+    -----
+    ConfigurationWarning
+        When a value was given but cannot be used, e.g. the start value of a tied parameter.
+    """
+    if isinstance(settings, ParameterTable):
+        return settings
+    problems: list[Problem] = []
+    if not isinstance(settings, str):
+        mode = settings.mode
+        specs = mode_parameters(mode, settings.analysis_settings.n_components)
+        requests = settings_requests(settings.initial_parameters, specs, problems)
+        return build_table(mode, specs, requests, problems)
+    specs = tuple(specs) if specs is not None else mode_parameters(settings, n_components)
+    requests = read_requests(parameters or {}, tuple(s.name for s in specs), problems)
+    table = build_table(settings, specs, requests, problems)
+    for note in table.notes:
+        warn(note, ConfigurationWarning)
+    return table
+
+
+def build_table(
+    mode: str, specs: Sequence[ParameterSpec], requests: Mapping[str, Request], problems: list[Problem]
+) -> ParameterTable:
+    """Check the requests against each other and against the specs; raise all problems at once."""
+    rows = {
+        spec.name: _Row(spec, requests.get(spec.name) or Request(f"parameters.{spec.name}")) for spec in specs
+    }
+    for row in rows.values():
+        row.check_bounds(problems)
+    notes: list[str] = []
+    contrast, offset = (
+        _level(spec, None if spec.name in rows else requests.get(spec.name), problems, notes)
+        for spec in _LEVELS
+    )
+    ties = Ties({name: row.request.tie for name, row in rows.items()})
+    ties.check(
+        {name: row.spec.unit for name, row in rows.items()},
+        {name: row.request.path for name, row in rows.items()},
+        {name for name, row in rows.items() if row.request.vary is False},
+        problems,
+    )
+    if problems:
+        raise ConfigurationProblems(problems)
+    for root, members in ties.groups().items():
+        _intersect(rows, root, members, problems)
+    for name, row in rows.items():
+        if ties.root(name) == name:
+            row.settle_value(problems, notes)
+    for name, row in rows.items():
+        if ties.root(name) != name:
+            row.follow(rows[ties.root(name)], notes)
+    raise_if_any(problems)
+    return replace(_table(mode, rows, ties, notes), contrast=contrast, offset=offset)
+
+
+def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem], notes: list[str]) -> Level:
+    """Limits of contrast or offset as asked for."""
+    if request is None or not request.says_anything:
+        return Level(spec.lower, spec.upper)
+    row = _Row(spec, request)
+    if row.fixed and request.value is not None:  # in the units of the data, which need not be normalised
+        row.lower = min(row.lower, request.value) if request.lower is None else row.lower
+        row.upper = max(row.upper, request.value) if request.upper is None else row.upper
+    if request.tie is not None:
+        hint = "contrast='shared' (or 'per_q', 'smooth_phi') ties bins to each other"
+        problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))
+    row.check_bounds(problems)
+    if request.value is not None or row.fixed:
+        row.settle_value(problems, notes)
+    if request.value is not None and not row.fixed:
+        notes.append(
+            f"{request.path}: the start value is not used, because {spec.name} is solved for in every step; "
+            "to hold it there, fix it"
+        )
+    return Level(row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True)
+
+
+class _Row:
+    """One parameter while it is being resolved."""
+
+    def __init__(self, spec: ParameterSpec, request: Request) -> None:
+        self.spec, self.request = spec, request
+        self.lower = spec.lower if request.lower is None else request.lower
+        self.upper = spec.upper if request.upper is None else request.upper
+        self.value = request.value
+
+    @property
+    def fixed(self) -> bool:
+        return self.request.vary is False
+
+    def check_bounds(self, problems: list[Problem]) -> None:
+        if self.lower < self.upper:
+            return
+        message = f"lower bound {self._bound('lower')} is not below upper bound {self._bound('upper')}"
+        hint = "to hold a parameter at one value, fix it instead"
+        problems.append(Problem(self.request.path, message, "lower < upper", hint))
+
+    def _bound(self, side: str) -> str:
+        by_default = getattr(self.request, side) is None and getattr(self, side) == getattr(self.spec, side)
+        return f"{getattr(self, side):g}" + (" (default)" if by_default else "")
+
+    def settle_value(self, problems: list[Problem], notes: list[str]) -> None:
+        if self.value is not None:
+            self._check_value(problems)
+        elif self.fixed:
+            problems.append(Problem(self.request.path, "is fixed but has no value", "a value to hold it at"))
+        else:
+            self._default_value()
+        if self.fixed and self.request.prior is not None:
+            notes.append(f"{self.request.path}: the prior of a fixed parameter has no effect")
+
+    def _check_value(self, problems: list[Problem]) -> None:
+        assert self.value is not None
+        if self.lower <= self.value <= self.upper:
+            return
+        side = "lower" if self.value < self.lower else "upper"
+        relation = "below its lower bound" if side == "lower" else "above its upper bound"
+        message = f"start value {self.value:g} of {self.spec.name} is {relation} {self._bound(side)}"
+        unit = "" if self.spec.unit == "1" else f" {self.spec.unit}"
+        allowed = f"{self._bound('lower')} to {self._bound('upper')}{unit}"
+        hint = "change the value, or set this parameter's bounds" if "default" in allowed else ""
+        problems.append(Problem(self.request.path, message, allowed, hint))
+
+    def _default_value(self) -> None:
+        """Take the default of the mode, or the middle of bounds that leave it out."""
+        self.value = self.spec.default
+        if not self.lower <= self.value <= self.upper:
+            self.value = 0.5 * (self.lower + self.upper)
+
+    def follow(self, target: _Row, notes: list[str]) -> None:
+        if self.value is not None and self.value != target.value:
+            notes.append(
+                f"{self.request.path}: value {self.value:g} is not used, because the parameter is tied "
+                f"to {target.spec.name} = {target.value:g}"
+            )
+        self.value, self.lower, self.upper = target.value, target.lower, target.upper
+
+
+def _intersect(rows: dict[str, _Row], root: str, members: Sequence[str], problems: list[Problem]) -> None:
+    """Give the root of a tied group the bounds that all of its members allow."""
+    lower = max(rows[name].lower for name in (root, *members))
+    upper = min(rows[name].upper for name in (root, *members))
+    if lower < upper:
+        rows[root].lower, rows[root].upper = lower, upper
+        return
+    names = " and ".join([root, *members])
+    message = f"{names} are tied, but their bounds have no value in common"
+    problems.append(Problem(rows[root].request.path, message, "bounds that overlap"))
+
+
+def _table(mode: str, rows: dict[str, _Row], ties: Ties, notes: list[str]) -> ParameterTable:
+    tie = tuple(ties.root(name) if ties.root(name) != name else None for name in rows)
+    listed = list(rows.values())
+    return ParameterTable(
+        mode=mode,
+        names=tuple(rows),
+        values=[row.value for row in listed],  # type: ignore[arg-type]
+        lower=[row.lower for row in listed],  # type: ignore[arg-type]
+        upper=[row.upper for row in listed],  # type: ignore[arg-type]
+        vary=[not row.fixed and target is None for row, target in zip(listed, tie, strict=True)],  # type: ignore[arg-type]
+        tie=tie,
+        prior=tuple(row.request.prior for row in listed),
+        units=tuple(row.spec.unit for row in listed),
+        given=[rows[ties.root(name)].request.value is not None for name in rows],  # type: ignore[arg-type]
+        notes=tuple(notes),
+    )
+
+
+def settings_requests(
+    initial: InitialParameters, specs: Sequence[ParameterSpec], problems: list[Problem]
+) -> dict[str, Request]:
+    """Turn the ``initial_parameters`` section into one request a parameter.
+
+    Parameters
+    ----------
+    initial : InitialParameters
+        The section.
+    specs : sequence of ParameterSpec
+        Published parameters of the mode.
+    problems : list of Problem
+        Receives unknown and duplicate names, a wrong number of values, sigma <= 0.
+    """
+    published = tuple(spec.name for spec in specs)
+    known = (*published, *(name for name in LEVELS if name not in published))
+    requests = {name: Request(f"{_PATH}: {name}") for name in known}
+    for name, value, path in _named_values(initial, published, known, problems):
+        requests[name].value, requests[name].path = value, path
+    _set_roles(initial, published, known, requests, problems)
+    for name, (lower, upper) in _by_name(initial.bounds, f"{_PATH}.bounds", known, problems):
+        requests[name].lower, requests[name].upper = lower, upper
+    for name, (mu, sigma) in _by_name(initial.priors, f"{_PATH}.priors", known, problems):
+        if sigma <= 0:
+            problems.append(
+                Problem(f"{_PATH}.priors.{name}", f"sigma {sigma:g} is not positive", "sigma > 0")
+            )
+        elif initial.use_priors:
+            requests[name].prior = (mu, sigma)
+    return requests
+
+
+def _set_roles(
+    initial: InitialParameters,
+    published: tuple[str, ...],
+    known: tuple[str, ...],
+    requests: dict[str, Request],
+    problems: list[Problem],
+) -> None:
+    fixed = set(_names(initial.fixed, f"{_PATH}.fixed", known, problems))
+    for name in fixed:
+        requests[name].vary = False
+    for name, target in _by_name(initial.tied, f"{_PATH}.tied", known, problems):
+        path = f"{_PATH}.tied.{name}"
+        requests[name].tie = _published(path, target, known, problems)
+    if initial.active_parameters is None:
+        return
+    active = set(_names(initial.active_parameters, f"{_PATH}.active_parameters", known, problems))
+    for name in sorted(active & fixed):
+        path = f"{_PATH}.fixed"
+        problems.append(Problem(path, f"{name} is both fixed and in active_parameters", "one of the two"))
+    for name in set(published) - active:
+        if requests[name].tie is None:
+            requests[name].vary = False
+
+
+def _named_values(
+    initial: InitialParameters, published: tuple[str, ...], known: tuple[str, ...], problems: list[Problem]
+) -> Iterable[tuple[str, float, str]]:
+    """Yield name, value and path of every start value that is given and can be placed."""
+    values, path = initial.values, f"{_PATH}.values"
+    if isinstance(values, dict):
+        if initial.parameter_names is not None:
+            _names(initial.parameter_names, f"{_PATH}.parameter_names", known, problems)
+        for name, value in _by_name(values, path, known, problems):
+            yield name, value, f"{path}.{name}"
+        return
+    names: Sequence[str | None] = published
+    if initial.parameter_names is not None:
+        names = _names(initial.parameter_names, f"{_PATH}.parameter_names", known, problems, keep_place=True)
+    if values is None:
+        return
+    if len(values) != len(names):
+        listed = ", ".join(published if initial.parameter_names is None else initial.parameter_names)
+        problems.append(Problem(path, f"{len(values)} values are given", f"{len(names)} values: {listed}"))
+        return
+    for i, (place, value) in enumerate(zip(names, values, strict=True)):
+        if place is not None:
+            yield place, value, f"{path}[{i}]"
+
+
+def _names(
+    given: Iterable[str],
+    path: str,
+    known: tuple[str, ...],
+    problems: list[Problem],
+    *,
+    keep_place: bool = False,
+) -> list[Any]:
+    """Return published names; unknown and repeated ones are noted and dropped (or None in their place)."""
+    found: list[str | None] = []
+    for i, name in enumerate(given):
+        published = _published(f"{path}[{i}]", name, known, problems)
+        if published is not None and published in found:
+            problems.append(Problem(f"{path}[{i}]", f"{name!r} is listed twice", "each name once"))
+            published = None
+        if published is not None or keep_place:
+            found.append(published)
+    return found
+
+
+def _by_name(
+    given: Mapping[str, Any], path: str, known: tuple[str, ...], problems: list[Problem]
+) -> Iterable[tuple[str, Any]]:
+    """Yield the entries of a mapping by published name; unknown and repeated names are noted."""
+    seen: set[str] = set()
+    for name, entry in given.items():
+        published = _published(f"{path}.{name}", name, known, problems)
+        if published is None:
             continue
-        specs += [
-            ParameterSpec(f"v0_{k}", _V, 1e3 * (k - 1), -1e6, 1e6, f"velocity amplitude of component {k}"),
-            ParameterSpec(f"beta_{k}", "1", 0.0, -2.0, 2.0, f"velocity exponent of component {k}"),
-            ParameterSpec(f"v_offset_{k}", _V, 0.0, -1e5, 1e5, f"constant velocity of component {k}"),
-            ParameterSpec(f"f0_{k}", "1", 0.0, -1.0, 1.0, f"amplitude of x_{k}(t) = f0 exp(f1 t) + f3"),
-            ParameterSpec(f"f1_{k}", _RATE, 0.0, -1.0, 1.0, f"rate of x_{k}(t)"),
-            ParameterSpec(f"f3_{k}", "1", 1.0 / n, -1.0, 2.0, f"constant part of x_{k}(t)"),
-            ParameterSpec(f"phi0_{k}", "deg", 0.0, -360.0, 360.0, f"direction of component {k}"),
-        ]
-    return tuple(specs)
+        if published in seen:
+            problems.append(Problem(f"{path}.{name}", f"{published!r} is given twice, by name and by alias"))
+            continue
+        seen.add(published)
+        yield published, entry
+
+
+def _published(path: str, name: str, known: tuple[str, ...], problems: list[Problem]) -> str | None:
+    published = published_name(name, known)
+    if published is None:
+        problems.append(unknown_name(path, name, known, kind="parameter"))
+    return published

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.optimize import nnls
 
-from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.parameters import ParameterTable
+from heterodyne_nb.options import CONTRASTS
 
 FloatArray = NDArray[np.float64]
 
 #: How contrast and offset may be tied over bins.
-CONTRAST_MODES = ("per_bin", "shared", "per_q", "smooth_phi")
+CONTRAST_MODES = CONTRASTS.names()
 #: Ridge that keeps the linear problem solvable where M is constant, relative to the mean curvature.
 _FLOOR = 1e-13
 

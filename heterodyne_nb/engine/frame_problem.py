@@ -10,7 +10,6 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data.dataset import make_dataset
 from heterodyne_nb.data.sigma import estimate_sigma
 from heterodyne_nb.engine.photons import PhotonData
@@ -20,6 +19,7 @@ from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.frames.correlation import check_room, inverse_means
 from heterodyne_nb.frames.multitau import lagged, lags, pair_sums
 from heterodyne_nb.models import SeparableModel, TwoTimeModel
+from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

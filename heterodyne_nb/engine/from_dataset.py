@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.prepare import estimate_sigma
@@ -15,6 +14,7 @@ from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
+from heterodyne_nb.models.parameters import ParameterTable
 
 #: Variables that have one value, curve or map a bin.
 _BY_BIN = ("c2", "g2", "g2_err", "n_pixels", "sigma", "usable")

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.names import find_name
+from heterodyne_nb.options import LOSSES
 
 #: 1 / Φ⁻¹(3/4): makes the median absolute deviation estimate the standard deviation of a normal law.
 MAD_TO_SIGMA = 1.482602218505602
@@ -94,17 +94,15 @@ class Loss:
         return self._slope((residual / self.tuning) ** 2)
 
 
-#: The losses by name, tuned to 95 % efficiency at the normal law.
-LOSSES: dict[str, Loss] = {
-    loss.name: loss
-    for loss in (
-        Loss("linear", np.inf, np.copy, np.ones_like),
-        Loss("huber", 1.344997508512048, _huber, _huber_weight),
-        Loss("soft_l1", 1.287099224266185, _soft_l1, _soft_l1_weight),
-        Loss("cauchy", 2.384947119362155, np.log1p, _cauchy_weight),
-        Loss("tukey", 4.68506494854337, _tukey, _tukey_weight),
-    )
-}
+# Tuned to 95 % efficiency at the normal law.
+for _loss in (
+    Loss("linear", np.inf, np.copy, np.ones_like),
+    Loss("huber", 1.344997508512048, _huber, _huber_weight),
+    Loss("soft_l1", 1.287099224266185, _soft_l1, _soft_l1_weight),
+    Loss("cauchy", 2.384947119362155, np.log1p, _cauchy_weight),
+    Loss("tukey", 4.68506494854337, _tukey, _tukey_weight),
+):
+    LOSSES[_loss.name] = _loss
 
 
 def get_loss(name: str, *, tuning: float | None = None) -> Loss:
@@ -115,7 +113,7 @@ def get_loss(name: str, *, tuning: float | None = None) -> Loss:
     ConfigurationError
         Unknown name (the nearest is offered), or a tuning constant that is not above zero.
     """
-    loss = LOSSES[find_name(name, LOSSES, "loss")]
+    loss: Loss = LOSSES[LOSSES.find(name)]
     if tuning is None:
         return loss
     if loss.name == "linear":

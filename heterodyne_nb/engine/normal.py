@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.config.parameters_table import LEVELS
 from heterodyne_nb.engine.contrast import ContrastOffset, Solution, contrast_design, level_limits
 from heterodyne_nb.engine.normal import NormalEquations
 from heterodyne_nb.engine.objective import Objective
@@ -17,6 +15,7 @@ from heterodyne_nb.engine.one_time_noise import FitDesign
 from heterodyne_nb.engine.problem import OneTimeProblem, Scale
 from heterodyne_nb.engine.products import Weighting
 from heterodyne_nb.models.one_time_scopes import ScopedModel, bin_groups
+from heterodyne_nb.models.parameters import LEVELS, ParameterTable
 
 FloatArray = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.progress import StopToken
 
 FloatArray = NDArray[np.float64]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
-from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import DataFormatError, OptimizationError
+from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
 

@@ -13,16 +13,18 @@ from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.one_time_fit import fit_one_time
-from heterodyne_nb.fitting.two_time_fit import FitOptions, fit_two_time
+from heterodyne_nb.fitting.two_time_fit import FitRun, fit_two_time
 from heterodyne_nb.frames import FrameSet, correlate
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.optimize.journal import journalled
+from heterodyne_nb.options import keywords
 from heterodyne_nb.progress import OnProgress, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 
 
+@keywords()
 def fit(
     dataset: xr.Dataset | FrameSet,
     mode: str = "heterodyne",
@@ -127,43 +129,33 @@ def fit(
         table = parameter_table(model, parameters)
     if isinstance(dataset, xr.Dataset):
         dataset = standard_units(dataset)
-    settings = FitOptions(
-        method=method,
-        contrast=contrast,
-        loss=loss,
-        loss_scale=loss_scale,
-        multistart=multistart,
-        seed=seed,
-        gap=gap,
-        via=via,
-        options=dict(options or {}),
-        on_progress=on_progress,
-        stop=stop_token(stop, time_limit),
+    settings = FitRun.read(
+        {
+            "mode": mode,
+            "method": method,
+            "contrast": contrast,
+            "loss": loss,
+            "loss_scale": loss_scale,
+            "multistart": multistart,
+            "time_limit": time_limit,
+            "seed": seed,
+            "gap": gap,
+            "via": via,
+            "options": dict(options or {}),
+            "on_progress": on_progress,
+            "stop": stop_token(stop, time_limit),
+        }
     )
-    asked = {
-        "mode": mode,
-        "parameters": asked_parameters(parameters),
-        "method": settings.method_name,
-        "contrast": contrast,
-        "loss": loss,
-        "multistart": multistart,
-        "time_limit": time_limit,
-        "seed": seed,
-        "gap": gap,
-        "via": None if via == "auto" else via,
-    }
-    if loss != "linear":
-        asked["loss_scale"] = loss_scale
-    if options:
-        asked["options"] = dict(options)
-    told = {k: v for k, v in asked.items() if v is not None}
+    asked = asked_parameters(parameters)
+    record = {**settings.record(), **({} if asked is None else {"parameters": asked})}
     with journalled(journal):
         if model.one_time:
             curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
-            return fit_one_time(curves, model, parameters, settings, told)
-        return fit_two_time(dataset, model, table, settings, told)
+            return fit_one_time(curves, model, parameters, settings, record)
+        return fit_two_time(dataset, model, table, settings, record)
 
 
+@keywords()
 def initial_guess(
     dataset: xr.Dataset,
     mode: str = "heterodyne",

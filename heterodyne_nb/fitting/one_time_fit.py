@@ -20,7 +20,7 @@ from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
-from heterodyne_nb.fitting.two_time_fit import PULL, FitOptions, Solved
+from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.progress import ProgressEvent
@@ -127,7 +127,7 @@ def fit_one_time(
     dataset: xr.Dataset,
     model: Any,
     parameters: Mapping[str, Any] | ParameterTable | None,
-    options: FitOptions,
+    options: FitRun,
     asked: dict[str, Any],
 ) -> FitResult:
     """Fit a one-time model; arguments are those of :func:`heterodyne_nb.fit`.
@@ -142,7 +142,7 @@ def solve_one_time(
     dataset: xr.Dataset,
     model: Any,
     parameters: Mapping[str, Any] | ParameterTable | None,
-    options: FitOptions,
+    options: FitRun,
 ) -> Solved:
     """Read g2 and search; see :func:`fit_one_time`."""
     if options.loss != "linear":
@@ -167,7 +167,7 @@ Path = list[dict[str, Any]]
 
 
 def _search_without_errors(
-    problem: OneTimeProblem, strategy: Any, options: FitOptions
+    problem: OneTimeProblem, strategy: Any, options: FitRun
 ) -> tuple[OneTimeProblem, OptimizeResult, Path]:
     """The residuals are all that is known of the noise: their variance is the unit, also of the priors."""
     priors = problem.table.prior
@@ -183,7 +183,7 @@ def _search_without_errors(
     return problem, best, path
 
 
-def _search(problem: OneTimeProblem, strategy: Any, options: FitOptions) -> tuple[OptimizeResult, Path]:
+def _search(problem: OneTimeProblem, strategy: Any, options: FitRun) -> tuple[OptimizeResult, Path]:
     """Fit from each start; from others too where the stated start led to a fit without any contrast."""
     objective = OneTimeObjective(problem, contrast=options.contrast)
     starts, path = _starts(objective, options), Path()
@@ -204,7 +204,7 @@ def _search(problem: OneTimeProblem, strategy: Any, options: FitOptions) -> tupl
 
 
 def _one_fit(
-    problem: OneTimeProblem, start: np.ndarray, strategy: Any, options: FitOptions, number: int
+    problem: OneTimeProblem, start: np.ndarray, strategy: Any, options: FitRun, number: int
 ) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     objective = OneTimeObjective(_centred(problem, start), contrast=options.contrast)
@@ -231,7 +231,7 @@ def _centred(problem: OneTimeProblem, start: np.ndarray) -> OneTimeProblem:
     return replace(problem, table=replace(problem.table, values=start))
 
 
-def _starts(objective: OneTimeObjective, options: FitOptions) -> list[np.ndarray]:
+def _starts(objective: OneTimeObjective, options: FitRun) -> list[np.ndarray]:
     """The given start, and unless it is complete those that a fit of all shapes finds."""
     table = objective.problem.table
     given = [objective.from_internal(objective.to_internal(objective.x0))]
@@ -251,9 +251,7 @@ def curves_of(objective: OneTimeObjective, table: ParameterTable, group: np.ndar
     return Curves(model, table, p.tau, p.g2, p.weight, p.q, p.phi, group, objective.linear.limits(p.n_bins))
 
 
-def _found(
-    objective: OneTimeObjective, count: int, options: FitOptions, *, keep_given: bool
-) -> list[np.ndarray]:
+def _found(objective: OneTimeObjective, count: int, options: FitRun, *, keep_given: bool) -> list[np.ndarray]:
     """Starts from fits of all bins together, and with scopes also of each bin by itself."""
     problem, stop = objective.problem, options.stop
     table = problem.table if keep_given else replace(problem.table, given=np.zeros(len(problem.table), bool))
@@ -311,7 +309,7 @@ def _table_of_base(model: ScopedModel, table: ParameterTable) -> ParameterTable:
 
 
 def one_time_result(
-    solved: Solved, options: FitOptions, provenance: dict[str, Any], *, extra_covariance: Any = None
+    solved: Solved, options: FitRun, provenance: dict[str, Any], *, extra_covariance: Any = None
 ) -> FitResult:
     """Put the result of a one-time fit together; see :func:`heterodyne_nb.fitting.two_time_fit.result_of`."""
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem

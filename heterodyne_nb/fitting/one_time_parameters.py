@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
-from heterodyne_nb.config.parameters_table import LEVELS
 from heterodyne_nb.engine.one_time import LevelRequest
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS, ScopedModel, bin_groups, known_scopes
+from heterodyne_nb.models.parameters import LEVELS
 
 FloatArray = NDArray[np.float64]
 

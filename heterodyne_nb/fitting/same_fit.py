@@ -10,9 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.config import ParameterTable
-from heterodyne_nb.config.problems import Problem as SettingProblem
-from heterodyne_nb.config.requests import read_requests
-from heterodyne_nb.config.resolve import build_table
+from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import (
     Objective,
     OneTimeObjective,
@@ -24,6 +22,7 @@ from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.one_time_fit import one_time_problem
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options.problems import Problem as SettingProblem
 from heterodyne_nb.result.fit_result import FitResult
 
 FloatArray = NDArray[np.float64]

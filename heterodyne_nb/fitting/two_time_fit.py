@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from pydantic import ConfigDict, Field, field_validator
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
@@ -18,21 +17,21 @@ from heterodyne_nb.engine import (
     Problem,
     RobustObjective,
     described,
-    get_loss,
     kernels_ready,
     problem_from_dataset,
     problem_from_frames,
     residual_record,
     residual_scale,
 )
-from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
+from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
-from heterodyne_nb.optimize.multistart import Multistart, MultistartSettings
+from heterodyne_nb.optimize.multistart import Multistart
 from heterodyne_nb.optimize.strategies.own import made_strategy
-from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
+from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.trust import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
@@ -45,30 +44,19 @@ _SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """How to fit; see :func:`heterodyne_nb.fit`. ``warm``: from the start values to the optimum next to them, no more."""
+class FitRun(FitOptions):
+    """Settings of a fit, who is told of its progress, and what ends it.
 
-    method: str | OptimizationStrategy = "gauss_newton"
-    contrast: str = "per_bin"
-    loss: str = "linear"
-    loss_scale: float | str = "auto"
-    multistart: int | None = None
-    seed: int = 0
-    gap: float | None = None
-    via: str = "auto"
-    warm: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
-    on_progress: OnProgress = ignore_progress
-    stop: StopToken = field(default_factory=StopToken)
+    ``warm``: from the start values to the optimum next to them, no more.
+    """
 
-    def __post_init__(self) -> None:
-        get_loss(self.loss)
-        if self.loss_scale != "auto":
-            _require(self.loss_scale, "loss_scale", "'auto' or a number above 0", lambda x: 0 < x < np.inf)
-        if self.multistart is not None:
-            _require(self.multistart, "multistart", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
-        _require(self.seed, "seed", "an integer, 0 or more", lambda x: x >= 0 and x == int(x))
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    warm: bool = Field(default=False, exclude=True)
+    method: Any = FitOptions.default("method")
+
+    on_progress: Any = Field(default=ignore_progress, exclude=True)
+    stop: Any = Field(default_factory=StopToken, exclude=True)
 
     def strategy(self) -> OptimizationStrategy:
         """The strategy asked for, with its settings."""
@@ -79,34 +67,29 @@ class FitOptions:
         """The method in a word, for results and records."""
         return self.method if isinstance(self.method, str) else made_strategy(self.method).name
 
-    def search(self, table: ParameterTable) -> MultistartSettings:
-        """How wide to search: not at all when multistart is 0."""
-        base = MultistartSettings(seed=self.seed)
-        if self.warm:
-            return replace(base, samples=0, starts=0, hops=0)
-        if self.multistart is None:
-            return base
-        if self.multistart == 0:
-            return replace(base, samples=0, starts=0)
-        first = (self.multistart, base.rounds[0][1])
-        return replace(
-            base,
-            starts=self.multistart,
-            samples=max(base.samples, 20 * self.multistart),
-            rounds=(first, *base.rounds[1:]),
-        )
+    def record(self) -> dict[str, Any]:
+        """The settings that a record of the fit holds: all that say anything."""
+        silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
+        silent |= {"via"} if self.via == "auto" else set()
+        values = {**self.model_dump(exclude=silent), "method": self.method_name}
+        return {name: value for name, value in values.items() if value is not None and value != {}}
 
+    def search(self) -> SearchOptions:
+        """How wide to search: no further than the next optimum when warm."""
+        none = {"samples": 0, "starts": 0, "hops": 0} if self.warm else {}
+        return super().search().model_copy(update=none)
 
-def _require(value: Any, where: str, expected: str, holds: Callable[[Any], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not holds(value):
-        raise ConfigurationError(f"{value!r} is not a valid value", where=where, expected=expected)
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_name_or_made(cls, method: Any) -> Any:
+        return METHODS.find(method) if isinstance(method, str) else method
 
 
 def fit_two_time(
     dataset: xr.Dataset | FrameSet,
     model: Any,
     table: ParameterTable,
-    options: FitOptions,
+    options: FitRun,
     asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
@@ -146,7 +129,7 @@ class Solved:
 
 
 def solve_two_time(
-    dataset: xr.Dataset | FrameSet, model: Any, table: ParameterTable, options: FitOptions
+    dataset: xr.Dataset | FrameSet, model: Any, table: ParameterTable, options: FitRun
 ) -> Solved:
     """Read the maps or frames, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
@@ -170,12 +153,12 @@ def solve_two_time(
 
 
 def _search(
-    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+    objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
     if isinstance(objective.problem, FrameProblem) and not options.warm:
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
-    settings = options.search(table)
+    settings = options.search()
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
     search = Multistart(
         objective,
@@ -190,13 +173,13 @@ def _search(
 
 
 def _search_on_frames(
-    objective: Objective, strategy: OptimizationStrategy, options: FitOptions
+    objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
     """Search on a small map of sums of frames, and finish what it finds on all photons."""
     small = Objective(objective.problem.small, contrast=options.contrast)
     best, path, others = _search(small, strategy, options)
     finish = Multistart(
-        objective, strategy, MultistartSettings(samples=0, hops=0), [best.x, *(x for x, _ in others)],
+        objective, strategy, SearchOptions(samples=0, hops=0), [best.x, *(x for x, _ in others)],
         on_progress=options.on_progress, stop=options.stop,
     )  # fmt: skip
     best = finish.run()
@@ -205,7 +188,7 @@ def _search_on_frames(
 
 
 def _robust(
-    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitOptions
+    objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[Objective, OptimizeResult, list[dict[str, Any]]]:
     """Go on from the least-squares answer with a robust loss; tukey, not convex, by way of huber."""
     local = objective.equations(best.x, derivatives=False)
@@ -222,7 +205,7 @@ def _robust(
             objective.problem, loss=loss, scale=scale, start=inner, contrast=options.contrast
         )
         search = Multistart(
-            robust, strategy, MultistartSettings(samples=0, hops=0), [best.x],
+            robust, strategy, SearchOptions(samples=0, hops=0), [best.x],
             on_progress=options.on_progress, stop=options.stop,
         )  # fmt: skip
         best = search.run()
@@ -234,7 +217,7 @@ def _robust(
 
 def result_of(
     solved: Solved,
-    options: FitOptions,
+    options: FitRun,
     provenance: dict[str, Any],
     *,
     extra_covariance: Any = None,

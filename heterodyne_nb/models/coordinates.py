@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.config.parameters_table import ParameterTable
 from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.models.parametrisations import Parametrisation, RelativeChange, Times, parametrisation_of
 
 FloatArray = NDArray[np.float64]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
+from heterodyne_nb.models.parameters import ParameterSpec
 
 FloatArray = NDArray[np.float64]
 _FAR = 1e3

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.curves import (
     Curve,
     fraction,
@@ -17,6 +16,7 @@ from heterodyne_nb.models.curves import (
     power_integral,
 )
 from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
+from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift, Swap
 
 _REF, _SAMPLE, _VELOCITY, _FRACTION, _PHI0 = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 13), 13

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.models.curves import (
     Curve,
     power_cumulative,
@@ -25,6 +24,7 @@ from heterodyne_nb.models.model import (
     TwoTimeModel,
     ordered_times,
 )
+from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal
 
 _TRANSPORT = Curve("J", "Å²/s", "transport", (0, 1, 2), "power_law", label="transport coefficient")

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
 from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
 FloatArray = NDArray[np.float64]
@@ -323,13 +323,9 @@ class SeparableModel(TwoTimeModel):
 _ROLES = {"1/s": "relaxation_rate", "rad/s": "frequency", "Å²/s": "transport", "Å/s": "velocity"}
 
 
-def curve_of(spec: ParameterSpec, place: int, direction: int | None = None) -> Curve:
-    """A parameter of a one-time model as a curve: what it is by its unit and name."""
-    role = _ROLES.get(spec.unit, "other")
-    if spec.name.startswith("alpha"):
-        role = "exponent"
-    elif spec.name.startswith("fraction"):
-        role = "intensity_fraction"
+def curve_of(spec: ParameterSpec, place: int, role: str = "", direction: int | None = None) -> Curve:
+    """A parameter of a one-time model as a curve: what it is as declared, or else by its unit."""
+    role = role or _ROLES.get(spec.unit, "other")
     return Curve(
         spec.name, spec.unit, role, (place,), "constant", direction=direction if role == "velocity" else None
     )

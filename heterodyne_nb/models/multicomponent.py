@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import (
     Curve,
@@ -21,6 +20,7 @@ from heterodyne_nb.models.curves import (
     power_integral,
 )
 from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
+from heterodyne_nb.models.parameters import multicomponent_parameters
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
 _DEGREE = np.pi / 180.0

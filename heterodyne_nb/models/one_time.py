@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
+from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
 
 FloatArray = NDArray[np.float64]
@@ -101,11 +101,14 @@ class Factor:
     parameters : tuple of ParameterSpec
     uses_q : bool
         Whether q or phi enter.
+    roles : tuple of str
+        What each parameter is (:data:`heterodyne_nb.models.curves.ROLES`) where its unit does not tell; else empty.
     """
 
     function: Part
     parameters: tuple[ParameterSpec, ...]
     uses_q: bool = False
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,12 +164,15 @@ class FieldSum(OneTimeModel):
         self.name, self.components, self.envelope = name, tuple(components), envelope
         factors = [f for c in components for f in (c.decay, c.fringe) if f] + [f for f in (envelope,) if f]
         specs = [spec for factor in factors for spec in factor.parameters]
+        roles = [role for f in factors for role in f.roles or ("",) * len(f.parameters)]
+        roles += ["intensity_fraction"] * (len(self.components) - 1)
         specs += [c.fraction or share(f"_{k + 1}") for k, c in enumerate(components[:-1])]
         self.parameters = PARAMETERS.get(name, tuple(specs))
         self.uses_q = any(f.uses_q for f in factors)
         names = [spec.name for spec in specs]
         direction = names.index("phi0") if "phi0" in names else None
-        curves = [curve_of(spec, i, direction) for i, spec in enumerate(specs) if spec.unit != "deg"]
+        declared = enumerate(zip(specs, roles, strict=True))
+        curves = [curve_of(spec, i, role, direction) for i, (spec, role) in declared if spec.unit != "deg"]
         self.curve_specs = tuple(replace(c, start=(starts or {}).get(c.name)) for c in curves)
         self.symmetries: tuple[Symmetry, ...] = (HalfTurn(),) if direction is not None else ()
         if "Gamma_slow" in names and "fraction_fast" in names:
@@ -200,7 +206,9 @@ def exponential(suffix: str = "") -> Factor:
 def stretched(suffix: str = "") -> Factor:
     """g = exp(-(Gamma tau)^alpha)."""
     return Factor(
-        lambda tau, q, phi, gamma, alpha: np.exp(-((gamma * tau) ** alpha)), (rate(suffix), exponent(suffix))
+        lambda tau, q, phi, gamma, alpha: np.exp(-((gamma * tau) ** alpha)),
+        (rate(suffix), exponent(suffix)),
+        roles=("", "exponent"),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.model import FloatArray, OneTimeModel
+from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec
 
 #: Ways in which values may be grouped over bins; laws are in :data:`LAWS`.
 GROUPINGS = ("shared", "q", "phi", "each")

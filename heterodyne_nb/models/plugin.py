@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import FORMS, ROLES, Curve
 from heterodyne_nb.models.model import (
@@ -21,6 +20,7 @@ from heterodyne_nb.models.model import (
     Terms,
     TwoTimeModel,
 )
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.plugin_parameters import PluginParameters, plugin_parameters
 from heterodyne_nb.models.symmetries import Symmetry
 

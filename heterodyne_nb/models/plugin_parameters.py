@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.names import unknown_name
 
 #: What a plugin's parameters may be given as; see :meth:`heterodyne_nb.models.ModelFactory.register`.

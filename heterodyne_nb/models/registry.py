@@ -16,6 +16,7 @@ from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import built_in
 from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
 from heterodyne_nb.models.plugin_parameters import PluginParameters
+from heterodyne_nb.options import MODES
 
 #: Entry-point group in which installed packages announce model plugins.
 ENTRY_POINT_GROUP = "heterodyne_nb.models"
@@ -143,3 +144,6 @@ class ModelFactory:
     def unregister(name: str) -> None:
         """Forget a model registered by hand."""
         _registered.pop(name, None)
+
+
+MODES.more = ModelFactory.names

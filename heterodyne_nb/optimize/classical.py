@@ -12,12 +12,12 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
+from heterodyne_nb.optimize.strategies.confirm import confirmed
 from heterodyne_nb.optimize.strategies.curvature import usable_curvature
-from heterodyne_nb.optimize.strategies.differences import GRADIENT_STEP, differences
 from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
 from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
 from heterodyne_nb.optimize.strategies.own import made_strategy
-from heterodyne_nb.optimize.strategies.problem_view import view_problem
+from heterodyne_nb.optimize.strategies.problem_view import GRADIENT_STEP, differences, view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, Run
 from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
@@ -169,7 +169,7 @@ class ClassicalOptimizer:
         run = Run(view, strategy, objective_func)
         f_start = run.start()
         try:
-            return run.result(self._diagonal_descent(run, strategy, f_start))
+            return run.result(confirmed(run, self._diagonal_descent(run, strategy, f_start)))
         except EndRun as end:
             return run.result(end.reason)
 
@@ -178,7 +178,7 @@ class ClassicalOptimizer:
         x_current, trust_radius = run.view.z0.copy(), strategy.initial_radius
         for _ in range(strategy.max_iterations or 100 * x_current.size):
             grad = self._compute_gradient(run.value, x_current)
-            if run.projected_gradient(x_current, grad) <= strategy.gtol * max(1.0, abs(f_current)):
+            if run.gradient_vanishes(x_current, grad, strategy.gtol):
                 return "gradient tolerance"
             hessian_diag = self._compute_hessian_diagonal(run.value, x_current)
             x_new = run.view.clip(x_current + self._solve_trust_region_qp(grad, hessian_diag, trust_radius))
@@ -191,7 +191,7 @@ class ClassicalOptimizer:
             else:
                 trust_radius = max(strategy.min_radius, strategy.shrink * trust_radius)
             run.iteration()
-            if 0.0 < gained <= 1e-12 * abs(f_current):
+            if 0.0 < gained <= run.negligible(1e-12) * abs(f_current):
                 return "cost tolerance"
         return "iteration limit"
 

@@ -1,7 +1,13 @@
-"""Start values from the data: physically scaled samples around what the fringes and decays show."""
+"""Start values from the data: physically scaled samples around what the fringes and decays show.
+
+A cut of a heterodyne map along the lag is a smooth decay plus exp(-mu tau) cos(omega tau), with
+omega = q |cos(phi0 - phi)| v. The smooth part is projected out, the fit improvement of a damped cosine is scanned
+over omega for every bin and age window, and the improvements are added up over bins for every (v, phi0).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,12 +18,13 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.curves import FLOWS, Curve
-from heterodyne_nb.optimize.fringe_search import FlowCandidate, flow_candidates
 from heterodyne_nb.optimize.side_by_side import side_by_side
 
 FloatArray = NDArray[np.float64]
 #: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
 FEW_FRAMES = 0.5
+_WINDOWS = 3
+_MAX_LAGS = 300
 
 
 def searched_curves(model: Any) -> tuple[Curve, ...]:
@@ -72,6 +79,142 @@ def drawn_between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
+@dataclass(frozen=True)
+class FlowCandidate:
+    """A flow that explains fringes: v(t) ~ speed * (t / time)**exponent at azimuth ``phi0`` (degrees).
+
+    ``speed`` is in Å/s at ``time`` (s); ``score`` is the improvement of the cuts in units of their noise.
+    """
+
+    speed: float
+    time: float
+    exponent: float
+    phi0: float
+    score: float
+
+
+def _frame_time(problem: Problem) -> float:
+    return float(np.median(np.diff(problem.t)))
+
+
+def lag_cuts(problem: Problem, windows: int = _WINDOWS) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean of each map along the lag inside age windows.
+
+    Returns
+    -------
+    ages : (W,)
+        Middle of each window in s.
+    lags : (K,)
+        In s.
+    cuts : (W, B, K)
+        NaN where no pixel is used.
+    """
+    n = len(problem.t)
+    size = max(n // windows, min(n, 16))
+    starts = np.unique(np.linspace(0, n - size, windows).astype(int))
+    count = min(size - 1, _MAX_LAGS)
+    cuts = np.full((len(starts), problem.n_bins, count), np.nan)
+    for w, first in enumerate(starts):
+        for b in range(problem.n_bins):
+            block = problem.data[b, first : first + size, first : first + size]
+            mask = problem.mask[b, first : first + size]
+            for k in range(1, count + 1):
+                values = np.diagonal(block, -k)
+                used = (mask[k:] * mask[:-k] > 0) & (values != 0.0)
+                if used.any():
+                    cuts[w, b, k - 1] = values[used].mean(dtype=float)
+    ages = problem.t[starts + size // 2]
+    return np.asarray(ages, float), _frame_time(problem) * np.arange(1.0, count + 1), cuts
+
+
+def _filled(cuts: FloatArray, lags: FloatArray) -> FloatArray:
+    """The cuts with lags that masked frames left empty taken from their neighbours."""
+    out = cuts.copy()
+    for cut in out.reshape(-1, len(lags)):
+        known = np.isfinite(cut)
+        cut[~known] = np.interp(lags[~known], lags[known], cut[known])
+    return out
+
+
+def _improvement(cuts: FloatArray, lags: FloatArray, omegas: FloatArray) -> FloatArray:
+    """How much a damped cosine of each omega improves a smooth decay: (W, B, len(omegas)), in noise units."""
+    span = lags[-1]
+    rates = np.concatenate([[0.0], np.geomspace(0.5 / span, 0.5 / lags[0], 6)])
+    smooth, _ = np.linalg.qr(np.exp(-rates[None, :] * lags[:, None]))
+    rest = cuts - (cuts @ smooth) @ smooth.T
+    noise = np.maximum(np.mean(rest**2, axis=2), 1e-30)
+    best = np.zeros((*cuts.shape[:2], len(omegas)))
+    for rate in rates[:-1]:
+        wave = np.cos(omegas[:, None] * lags[None, :]) * np.exp(-rate * lags[None, :])
+        wave -= (wave @ smooth) @ smooth.T
+        norm = np.sum(wave**2, axis=1)
+        good = norm > 1e-3 * len(lags) * np.exp(-2 * rate * lags).mean()
+        gain = np.maximum(rest @ wave.T, 0.0) ** 2 / np.maximum(norm, 1e-30) * good
+        best = np.maximum(best, gain / noise[:, :, None])
+    return best
+
+
+def flow_candidates(problem: Problem, most: int = 4) -> list[FlowCandidate]:
+    """Flows that explain the fringes of all bins together, best first.
+
+    Parameters
+    ----------
+    problem : Problem
+    most : int
+        How many to return.
+    """
+    ages, lags, cuts = lag_cuts(problem)
+    if cuts.shape[2] < 12:
+        return []
+    alive = np.all(np.isfinite(cuts).mean(axis=2) > 0.7, axis=0)
+    if not alive.any():
+        return []
+    nyquist = np.pi / lags[0]
+    omegas = np.linspace(0.0, nyquist, 2 * len(lags) + 1)
+    power = _improvement(_filled(cuts[:, alive], lags), lags, omegas)
+    q, phi = problem.q[alive], problem.phi[alive]
+    speeds = omegas[1:] / q.max()
+    angles = np.arange(-87.5, 90.0, 5.0) if len(np.unique(phi)) > 1 else np.unique(phi)[:1]
+    scores = np.empty((len(angles), len(ages), len(speeds)))
+    for a, phi0 in enumerate(angles):
+        kappa = q * np.abs(np.cos(np.radians(phi0 - phi)))
+        place = np.minimum(np.rint(kappa[:, None] * speeds / omegas[1]).astype(int), len(omegas) - 1)
+        every = np.broadcast_to(place, (len(ages), *place.shape))
+        scores[a] = np.take_along_axis(power, every, 2).sum(axis=1)
+    return _pick(scores, angles, ages, speeds, most)
+
+
+def _pick(
+    scores: FloatArray, angles: FloatArray, ages: FloatArray, speeds: FloatArray, most: int
+) -> list[FlowCandidate]:
+    """Best (direction, speed per age window), told apart by direction and speed."""
+    found: list[FlowCandidate] = []
+    total = scores.max(axis=2).sum(axis=1)
+    for a in np.argsort(-total)[: 3 * most]:
+        by_age = speeds[scores[a].argmax(axis=1)]
+        weight = scores[a].max(axis=1)
+        logs, when = np.log(by_age), np.log(ages)
+        slope = float(np.polyfit(when, logs, 1, w=np.sqrt(weight + 1e-12))[0]) if len(ages) > 1 else 0.0
+        strongest = int(weight.argmax())
+        for exponent in (slope, 0.0):
+            candidate = FlowCandidate(
+                float(by_age[strongest]), float(ages[strongest]), float(np.clip(exponent, -1.5, 1.5)),
+                float(angles[a]), float(total[a]),
+            )  # fmt: skip
+            if all(_differ(candidate, other) for other in found):
+                found.append(candidate)
+    return found[:most]
+
+
+def _differ(one: FlowCandidate, other: FlowCandidate) -> bool:
+    turned = abs((one.phi0 - other.phi0 + 90.0) % 180.0 - 90.0)
+    return (
+        turned > 12.0
+        or abs(np.log(one.speed / other.speed)) > 0.08
+        or abs(one.exponent - other.exponent) > 0.15
+    )
+
+
 class StartSampler:
     """Draws published start vectors for a problem.
 
@@ -90,7 +233,7 @@ class StartSampler:
 
     def __init__(self, problem: Problem, objective: Objective, rng: np.random.Generator) -> None:
         self.problem, self.objective, self.rng = problem, objective, rng
-        self.span, self.step = problem.t[-1] - problem.t[0], float(np.median(np.diff(problem.t)))
+        self.span, self.step = problem.t[-1] - problem.t[0], _frame_time(problem)
         self.curves = searched_curves(problem.model)
         self.transports = [curve for curve in self.curves if curve.role == "transport"]
         self.ranges = start_ranges(problem.model, problem.table, problem.q, self.step, self.span)
@@ -105,7 +248,9 @@ class StartSampler:
         """One feasible published vector (p,)."""
         table = self.problem.table
         theta = np.array(table.values, float)
-        levels = np.sort(self._levels(len(self.transports)))
+        low = 0.02 / (self.problem.q.max() ** 2 * self.span)
+        high = 2.0 / (self.problem.q.min() ** 2 * self.step)
+        levels = np.sort(np.exp(self.rng.uniform(np.log(low), np.log(high), len(self.transports))))
         for curve, level in zip(self.transports, levels, strict=True):
             self._transport(theta, curve, level)
         for k, curve in enumerate(curve for curve in self.curves if curve.role in FLOWS):
@@ -133,13 +278,6 @@ class StartSampler:
         coordinates = self.objective.coordinates
         return coordinates.from_internal(coordinates.to_internal(theta))
 
-    def _levels(self, count: int) -> FloatArray:
-        low, high = (
-            0.02 / (self.problem.q.max() ** 2 * self.span),
-            2.0 / (self.problem.q.min() ** 2 * self.step),
-        )
-        return np.exp(self.rng.uniform(np.log(low), np.log(high), count))
-
     def _transport(self, theta: FloatArray, curve: Curve, level: float) -> None:
         i, j, k = curve.indices
         exponent = float(np.clip(self.rng.normal(0.0, 0.5), -1.5, 1.5))
@@ -149,19 +287,21 @@ class StartSampler:
 
     def _flow(self, theta: FloatArray, curve: Curve, which: int) -> None:
         i, j, k = curve.indices
-        if curve.role == "shear_rate":
-            self._shear(theta, curve)
-            return
-        if self.flows and self.rng.random() < 0.5:
-            flow = self.flows[
-                min(self.rng.integers(0, len(self.flows)), self.rng.integers(0, len(self.flows)))
-            ]
+        directed, shear = curve.direction is not None, curve.role == "shear_rate"
+        when = self.middle
+        if shear:
+            assert self.problem.gap is not None
+            speed = 2.0 * self._any_speed() / self.problem.gap
+            exponent = float(np.clip(self.rng.normal(0.0, 0.4), -1.5, 1.5))
+            phi0 = self.rng.uniform(-90.0, 90.0) if directed else 0.0
+        elif self.flows and self.rng.random() < 0.5:
+            flow = self.flows[min(int(self.rng.integers(0, len(self.flows))) for _ in range(2))]
             speed, exponent = flow.speed * np.exp(self.rng.normal(0.0, 0.04)), flow.exponent
             phi0, when = flow.phi0 + self.rng.normal(0.0, 3.0), flow.time
         else:
-            speed, exponent, when = self._any_speed(), float(self.rng.normal(0.0, 0.3)), self.middle
+            speed, exponent = self._any_speed(), float(self.rng.normal(0.0, 0.3))
             phi0 = self.rng.uniform(-90.0, 90.0)
-        if which > 0 and self.rng.random() < 0.5:
+        if which > 0 and not shear and self.rng.random() < 0.5:
             speed = -speed
         theta[i], theta[j], theta[k] = speed * when**-exponent, exponent, 0.0
         if curve.direction is not None:
@@ -170,15 +310,6 @@ class StartSampler:
     def _any_speed(self) -> float:
         q = self.problem.q.max()
         return float(np.exp(self.rng.uniform(np.log(0.3 / (q * self.span)), np.log(np.pi / (q * self.step)))))
-
-    def _shear(self, theta: FloatArray, curve: Curve) -> None:
-        assert self.problem.gap is not None
-        i, j, k = curve.indices
-        rate = 2.0 * self._any_speed() / self.problem.gap
-        exponent = float(np.clip(self.rng.normal(0.0, 0.4), -1.5, 1.5))
-        theta[i], theta[j], theta[k] = rate * self.middle**-exponent, exponent, 0.0
-        if curve.direction is not None:
-            theta[curve.direction] = self.rng.uniform(-90.0, 90.0)
 
     def _fraction(self, theta: FloatArray, curve: Curve) -> None:
         i, j, k = curve.indices
@@ -207,15 +338,15 @@ def screened_starts(
     bases : list of (p,), optional
         Answers found so far; half of the samples are then variations of them.
     """
-    points = [sampler.sample() for _ in range(samples if not bases else samples // 2)]
-    for k in range(samples - len(points)):
-        points.append(sampler.mixed(bases[k % len(bases)]))  # type: ignore[index, arg-type]
+    bases = bases or []
+    points = [sampler.sample() for _ in range(samples // 2 if bases else samples)]
+    points += [sampler.mixed(bases[k % len(bases)]) for k in range(samples - len(points))]
     shares = [points[k::4] for k in range(4)]
     values = np.empty(samples)
     for k, part in enumerate(side_by_side([partial(_values, coarse, share) for share in shares])):
         values[k::4] = part
     chosen: list[FloatArray] = []
-    internal: list[FloatArray] = [coarse.to_internal(base) for base in bases or []]
+    internal: list[FloatArray] = [coarse.to_internal(base) for base in bases]
     for index in np.argsort(values):
         z = coarse.to_internal(points[index])
         if np.isfinite(values[index]) and all(np.max(np.abs(z - other)) > 0.15 for other in internal):
@@ -258,7 +389,7 @@ def warn_if_aliased(problem: Problem, theta: FloatArray) -> list[str]:
     Beyond half a fringe (Nyquist) always; from a quarter on where all bins see the same frequency, so that the same
     frames fit the alias exactly as well.
     """
-    step = float(np.median(np.diff(problem.t)))
+    step = _frame_time(problem)
     model, notes = problem.model, []
     for name, curve in model.curves(theta, problem.t).items():
         rates = [problem.q * np.abs(np.cos(np.radians(theta[i] - problem.phi))) for i in model.directions]

@@ -23,6 +23,7 @@ from heterodyne_nb.optimize.strategies.curvature import LocalModel
 from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
 from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
+from heterodyne_nb.options import SearchOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
 FloatArray = NDArray[np.float64]
@@ -36,51 +37,6 @@ _REFINED = 10.0
 _NEAR = 50.0
 #: Damping at the start of a fit from a sample, which is far from any optimum: less only costs steps not taken.
 _FAR_DAMPING = 0.03
-
-
-@dataclass(frozen=True)
-class MultistartSettings:
-    """How wide to search.
-
-    Attributes
-    ----------
-    samples : int
-        Start vectors compared by χ².
-    starts : int
-        How many of them are fitted on the coarse problem.
-    rounds : tuple of (int, int)
-        How many of the best are fitted on in each round, for at most how many iterations.
-    hops : int
-        Most rounds of hops (:mod:`hops`) from the best coarse optimum to other basins; each follows one that helped.
-    kicks : int
-        Random hops in a round, besides those that the model suggests.
-    finish : int
-        How many distinct coarse optima are fitted on all pixels.
-    screen_frames, coarse_frames : int
-        Frames of the two coarse problems (all, when the run is shorter).
-    agree : float
-        Two fits with χ² this close (relative) have found the same optimum.
-    batches : int
-        Most batches of starts; another one is drawn until the best optimum has been found ``repeats`` times, and
-        once more when it fits the data badly (reduced χ² above ``good``).
-    repeats : int
-    good : float
-    seed : int
-    """
-
-    samples: int = 800
-    starts: int = 16
-    rounds: tuple[tuple[int, int], ...] = ((16, 10), (6, 20), (3, 60))
-    hops: int = 3
-    kicks: int = 10
-    finish: int = 4
-    screen_frames: int = 70
-    coarse_frames: int = 120
-    agree: float = 1e-5
-    batches: int = 3
-    repeats: int = 2
-    good: float = 1.02
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +110,7 @@ class Multistart:
 
     objective: Objective
     strategy: OptimizationStrategy
-    settings: MultistartSettings = field(default_factory=MultistartSettings)
+    settings: SearchOptions = field(default_factory=SearchOptions)
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None

@@ -73,7 +73,8 @@ def model_map(record: xr.Dataset, place: int, t: NDArray[np.float64] | None) -> 
     if t is None and "t" not in record:
         raise ConfigurationError("the result keeps no times", hint="pass t, in s")
     times = record["t"].values if t is None else np.asarray(t, dtype=float)
-    model, parameters, gap = model_of(record), record["parameters"].values, record.attrs.get("gap")
+    model: Any = model_of(record)
+    parameters, gap = record["parameters"].values, record.attrs.get("gap")
     one = record.isel(bin=place)
     q, phi = float(one["q"]), float(one["phi"])
     dims: tuple[str, ...] = ("tau",) if model.one_time else ("t1", "t2")

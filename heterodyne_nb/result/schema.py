@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.models.parameters import PARAMETERS
 
 SCHEMA_VERSION = 2
 

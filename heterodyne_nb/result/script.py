@@ -9,38 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.options import FitOptions, RobustOptions
 from heterodyne_nb.text.escaping import comment, docstring
 
 #: Arguments of heterodyne_nb.fit that a record can hold; progress and stop belong to a session.
-FIT_ARGUMENTS = (
-    "mode",
-    "parameters",
-    "method",
-    "contrast",
-    "loss",
-    "loss_scale",
-    "multistart",
-    "time_limit",
-    "seed",
-    "gap",
-    "via",
-    "options",
-)
+FIT_ARGUMENTS = ("mode", "parameters", *(name for name in FitOptions.model_fields if name != "mode"))
 #: Arguments of heterodyne_nb.fit_robust that a record can hold.
-ROBUST_ARGUMENTS = (
-    "mode",
-    "methods",
-    "radius",
-    "price",
-    "start",
-    *(name for name in FIT_ARGUMENTS if name not in ("mode", "method", "options")),
-    "calibration",
-    "solver",
-    "n_scenarios",
-    "cvar",
-    "tolerance",
-    "max_iterations",
-)
+ROBUST_ARGUMENTS = ("mode", "start", "parameters", *(n for n in RobustOptions.model_fields if n != "mode"))
 _LINE = 100
 
 

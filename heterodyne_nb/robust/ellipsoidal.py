@@ -26,14 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from heterodyne_nb.options import Tolerances
 from heterodyne_nb.robust.instrument import Instrument, checked_tolerances
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
 FloatArray = NDArray[np.float64]
 
-#: Tolerances where none are stated: those of the configuration's schema.
-DEFAULT_TOLERANCES = {"q_scale": 0.01, "phi_zero_deg": 1.0}
 _STEP = 1e-4
 _NONE = np.zeros(0, np.int64)
 
@@ -290,7 +289,7 @@ class EllipsoidalRobust(RobustStrategy):
     name: ClassVar[str] = "ellipsoidal"
     semidefinite: ClassVar[bool] = True
 
-    calibration: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TOLERANCES))
+    calibration: Mapping[str, float] = field(default_factory=Tolerances.above_zero)
 
     def __post_init__(self) -> None:
         super().__post_init__()

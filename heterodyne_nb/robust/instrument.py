@@ -25,13 +25,14 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel
 from heterodyne_nb.models.model import Parameters, Terms, TwoTimeModel
-from heterodyne_nb.names import unknown_name
+from heterodyne_nb.options import Tolerances
+from heterodyne_nb.options.fields import unit_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: What may be mis-set, with its unit.
-TOLERANCES = {"q_scale": "1", "phi_zero_deg": "deg", "frame_time": "1", "baseline": "1", "frame_stripe": "1"}
+TOLERANCES = {name: unit_of(field) for name, field in Tolerances.model_fields.items()}
 _SHAPES = {
     "q_scale": ("q", 100.0, " %"),
     "phi_zero_deg": ("φ", 1.0, "°"),
@@ -44,21 +45,14 @@ _EQUIVALENT_STEP, _ANGLE_STEP, _TIME_STEP = 1e-6, 1e-3, 1e-5
 
 
 def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
-    """Tolerances above 0, in the order of :data:`TOLERANCES`.
+    """Tolerances above 0; what is not named counts as known.
 
     Raises
     ------
     ConfigurationError
         An unknown name, a negative value, or none above 0.
     """
-    for name, value in tolerances.items():
-        if name not in TOLERANCES:
-            raise unknown_name(name, TOLERANCES, "calibration")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
-            raise ConfigurationError(
-                f"{value!r} is no tolerance", where=f"calibration.{name}", expected="a number, 0 or more"
-            )
-    used = {name: float(tolerances[name]) for name in TOLERANCES if tolerances.get(name, 0.0) > 0.0}
+    used = Tolerances.above_zero(tolerances)
     if not used:
         raise ConfigurationError(
             "every calibration counts as known", where="calibration", expected="a tolerance above 0"

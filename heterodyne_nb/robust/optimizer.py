@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
-from heterodyne_nb.names import find_name, unknown_name
+from heterodyne_nb.names import unknown_name
 from heterodyne_nb.optimize.strategies.strategy import settings_of
+from heterodyne_nb.options import ROBUST_METHODS
 from heterodyne_nb.robust.ellipsoidal import EllipsoidalRobust
 from heterodyne_nb.robust.scenario import ScenarioRobust
 from heterodyne_nb.robust.sequential import RobustStrategy
@@ -20,9 +21,8 @@ from heterodyne_nb.robust.wasserstein import WassersteinDRO
 FloatArray = NDArray[np.float64]
 
 #: Robust methods by name.
-ROBUST_STRATEGIES: dict[str, type[RobustStrategy]] = {
-    s.name: s for s in (WassersteinDRO, ScenarioRobust, EllipsoidalRobust)
-}
+ROBUST_STRATEGIES = ROBUST_METHODS
+ROBUST_STRATEGIES.update({s.name: s for s in (WassersteinDRO, ScenarioRobust, EllipsoidalRobust)})
 
 
 def robust_name(name: str) -> str:
@@ -33,7 +33,7 @@ def robust_name(name: str) -> str:
     ConfigurationError
         No such method; the nearest is offered.
     """
-    return find_name(name, ROBUST_STRATEGIES, "robust method")
+    return ROBUST_STRATEGIES.find(name)
 
 
 class RobustHeterodyneOptimizer:
@@ -112,7 +112,7 @@ class RobustHeterodyneOptimizer:
 
 
 def _made(name: str, settings: Mapping[str, Any]) -> RobustStrategy:
-    cls = ROBUST_STRATEGIES[name]
+    cls: type[RobustStrategy] = ROBUST_STRATEGIES[name]
     known = settings_of(cls)
     return cls(**{**{k: v for k, v in settings.items() if k in known}, **settings.get(name, {})})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,22 +10,22 @@ import xarray as xr
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.names import unknown_name
+from heterodyne_nb.options import RobustOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES, RobustHeterodyneOptimizer, robust_name
 from heterodyne_nb.robust.radius import allowance, chosen_radius, expected_rise
 from heterodyne_nb.robust.robust_parts import RobustRun, path_dataset
 
-METHODS = ("wasserstein", "scenario", "ellipsoidal")
 Radius = float | str
 
 
+@keywords()
 def fit_robust(
     dataset: xr.Dataset,
     mode: str = "heterodyne",
     *,
-    methods: str | Iterable[str] = METHODS,
+    methods: str | Iterable[str] = ("wasserstein", "scenario", "ellipsoidal"),
     radius: Radius | Mapping[str, Radius] = "auto",
     price: float | str | None = "auto",
     start: FitResult | Mapping[str, float] | None = None,
@@ -113,31 +112,29 @@ def fit_robust(
     >>> print(answers["ellipsoidal"].robust["words"])                                # doctest: +SKIP
     """
     on_progress = careful(on_progress)
-    names = [robust_name(m) for m in ([methods] if isinstance(methods, str) else methods)]
-    radii = _by_method(radius, names)
-    run = RobustRun.begin(
-        dataset,
-        mode,
-        start,
-        names,
-        parameters=parameters,
-        contrast=contrast,
-        loss=loss,
-        loss_scale=loss_scale,
-        calibration=calibration,
-        solver=solver,
-        n_scenarios=n_scenarios,
-        cvar=cvar,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-        price=price,
-        multistart=multistart,
-        seed=seed,
-        gap=gap,
-        time_limit=time_limit,
-        on_progress=on_progress,
-        stop=stop,
+    options = RobustOptions.read(
+        {
+            "mode": mode,
+            "methods": methods if isinstance(methods, str) else tuple(methods),
+            "radius": radius,
+            "price": price,
+            "contrast": contrast,
+            "loss": loss,
+            "loss_scale": loss_scale,
+            "calibration": calibration,
+            "solver": solver,
+            "n_scenarios": n_scenarios,
+            "cvar": cvar,
+            "tolerance": tolerance,
+            "max_iterations": max_iterations,
+            "multistart": multistart,
+            "seed": seed,
+            "gap": gap,
+            "time_limit": time_limit,
+        }
     )
+    names, radii = list(options.methods), options.radii()
+    run = RobustRun.begin(dataset, options, start, parameters, on_progress, stop)
     chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
     settings = run.optimiser_settings(names)
     for name, (value, _) in chosen.items():
@@ -154,13 +151,16 @@ def radius_path(
     mode: str = "heterodyne",
     price: float | str | None = None,
     start: FitResult | Mapping[str, float] | None = None,
+    parameters: Mapping[str, Any] | ParameterTable | None = None,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """The price of robustness: the answers of one method for a rising radius, each started from the last.
 
     Parameters
     ----------
-    dataset, mode, start
+    dataset, mode, start, parameters, on_progress, stop
         As for :func:`fit_robust`.
     method : str
         ``wasserstein``, ``scenario`` or ``ellipsoidal``.
@@ -191,14 +191,10 @@ def radius_path(
     >>> path = hnb.radius_path(hnb.example_dataset(), "wasserstein")                 # doctest: +SKIP
     """
     name = robust_name(method)
-    defaults = {k: p.default for k, p in inspect.signature(fit_robust).parameters.items()}
-    allowed = set(defaults) - {"dataset", "mode", "methods", "radius", "price", "start"}
-    for key in settings:
-        if key not in allowed:
-            raise unknown_name(key, allowed, "argument of radius_path:")
-    run = RobustRun.begin(
-        dataset, mode, start, [name], **{k: defaults[k] for k in allowed} | settings, price=price
+    options = RobustOptions.read(
+        {**settings, "mode": mode, "methods": (name,), "price": price}, kind="argument of radius_path:"
     )
+    run = RobustRun.begin(dataset, options, start, parameters, on_progress, stop)
     auto, _ = chosen_radius(run, name, "auto")
     chosen = _radii(name, auto) if radii is None else _checked(name, radii)
     limit = allowance(run, name, price)
@@ -232,13 +228,3 @@ def _checked(method: str, radii: Sequence[float]) -> list[float]:
     for value in values:
         ROBUST_STRATEGIES[method](radius=value)
     return values
-
-
-def _by_method(radius: Radius | Mapping[str, Radius], names: list[str]) -> dict[str, Radius]:
-    """The radius asked for each method; "auto" where a mapping names none."""
-    if not names:
-        raise ConfigurationError("no robust method is given", expected=f"any of {', '.join(METHODS)}")
-    if not isinstance(radius, Mapping):
-        return dict.fromkeys(names, radius)
-    asked = {robust_name(name): value for name, value in radius.items()}
-    return {name: asked.get(name, "auto") for name in names}

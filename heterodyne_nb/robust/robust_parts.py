@@ -15,20 +15,19 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.fitting import asked_parameters, parameter_table, stop_token
 from heterodyne_nb.fitting.one_time_fit import one_time_result, solve_one_time
-from heterodyne_nb.fitting.two_time_fit import FitOptions, Solved, result_of, solve_two_time
+from heterodyne_nb.fitting.two_time_fit import FitRun, Solved, result_of, solve_two_time
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.names import unknown_name
 from heterodyne_nb.optimize.strategies.strategy import settings_of
+from heterodyne_nb.options import RobustMethodOptions, RobustOptions
+from heterodyne_nb.progress import OnProgress, StopToken
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.robust.solvers import require_solver
 
-#: What a record of the call leaves out: it belongs to a session.
-_NOT_RECORDED = ("on_progress", "stop")
-_OF_STRATEGY = (
-    "calibration", "solver", "n_scenarios", "cvar", "tolerance", "max_iterations", "seed",
-)  # fmt: skip
+#: Settings that are those of a fit.
 _OF_FIT = ("contrast", "loss", "loss_scale", "multistart", "seed", "gap", "on_progress")
+_OF_STRATEGY = ("calibration", "n_scenarios", "cvar", "seed", *RobustMethodOptions.model_fields)
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class RobustRun:
     Attributes
     ----------
     nominal : Solved
-    options : FitOptions
+    options : FitRun
     dataset : Dataset
     strategy : dict
         Settings of the robust strategies that are not None.
@@ -47,45 +46,47 @@ class RobustRun:
     """
 
     nominal: Solved
-    options: FitOptions
+    options: FitRun
     dataset: xr.Dataset
     strategy: dict[str, Any]
     asked: dict[str, Any]
 
     @classmethod
     def begin(
-        cls, dataset: xr.Dataset, mode: str, start: Any, methods: list[str], **settings: Any
+        cls,
+        dataset: xr.Dataset,
+        asked: RobustOptions,
+        start: Any,
+        parameters: Mapping[str, Any] | ParameterTable | None,
+        on_progress: OnProgress,
+        stop: StopToken | None,
     ) -> RobustRun:
-        """Check every setting of :func:`fit_robust`, then make the nominal fit (from ``start``, if there is one)."""
-        model = ModelFactory.create_model(mode)
+        """Check the arguments of :func:`fit_robust`, then make the nominal fit (from ``start``, if there is one)."""
+        model = ModelFactory.create_model(asked.mode)
         if not isinstance(dataset, xr.Dataset):
             raise ConfigurationError(
                 f"a robust fit needs a Dataset, got {type(dataset).__name__}",
                 hint="open the file with open_dataset first",
             )
         if not model.one_time:
-            model.checked_gap(settings["gap"])
-        require_solver(settings["solver"])
-        strategy = {key: settings[key] for key in _OF_STRATEGY if settings[key] is not None}
-        for name in methods:
-            ROBUST_STRATEGIES[name](**_known(name, strategy))
-        table = parameter_table(model, settings["parameters"])
+            model.checked_gap(asked.gap)
+        require_solver(asked.solver)
+        strategy = {key: value for key in _OF_STRATEGY if (value := getattr(asked, key)) is not None}
+        table = parameter_table(model, parameters)
         strategy["reference"] = {
             name: float(value)
             for name, value, given in zip(table.names, table.values, table.given, strict=True)
             if given
         }
-        values = _start_values(start, model.parameter_names, mode)
-        plain = {key: settings[key] for key in _OF_FIT}
+        values = _start_values(start, model.parameter_names, asked.mode)
+        plain = {key: getattr(asked, key) for key in _OF_FIT if key != "on_progress"}
         if values is not None:
-            table = _started(table, values)
-            plain["multistart"] = 0
-        options = FitOptions(stop=stop_token(settings["stop"], settings["time_limit"]), **plain)
+            table, plain["multistart"] = _started(table, values), 0
+        options = FitRun(on_progress=on_progress, stop=stop_token(stop, asked.time_limit), **plain)
         nominal = _solve(dataset, model, table, options)
-        asked = {**settings, "mode": mode, "start": values}
-        asked["parameters"] = asked_parameters(settings["parameters"])
-        asked = {k: v for k, v in asked.items() if v is not None and k not in _NOT_RECORDED}
-        return cls(nominal, options, dataset, strategy, asked)
+        told = {"start": values, "parameters": asked_parameters(parameters)}
+        record = asked.record() | {name: value for name, value in told.items() if value is not None}
+        return cls(nominal, options, dataset, strategy, record)
 
     def optimiser_settings(self, methods: list[str]) -> dict[str, Any]:
         """Settings of the robust optimiser that at least one of the methods knows."""
@@ -115,7 +116,7 @@ class RobustRun:
         asked = {**self.asked, "methods": [method], "radius": {method: radius}}
         provenance = collect_provenance(self.dataset, asked, seed=self.options.seed)
         provenance["robust_call"] = asked  # what the script of the result calls, whatever "config" becomes
-        options = replace(self.options, method=method)
+        options = self.options.model_copy(update={"method": method})
         finish = one_time_result if objective.problem.model.one_time else result_of
         result = finish(solved, options, provenance, extra_covariance=extra)
         text = json.dumps(robust, sort_keys=True, ensure_ascii=False)
@@ -133,7 +134,7 @@ def nominal_fit(
     parameters: Mapping[str, Any] | ParameterTable | None = None,
     **settings: Any,
 ) -> Solved:
-    """The optimum of a plain fit, from ``start`` if there is one; ``settings`` are those of FitOptions."""
+    """The optimum of a plain fit, from ``start`` if there is one; ``settings`` are those of FitRun."""
     model = ModelFactory.create_model(mode)
     table = parameter_table(model, parameters)
     values = _start_values(start, model.parameter_names, mode)
@@ -142,17 +143,12 @@ def nominal_fit(
     for key in settings:
         if key not in _OF_FIT:
             raise unknown_name(key, ("parameters", *_OF_FIT), "setting of the fit:")
-    return _solve(dataset, model, table, FitOptions(**settings))
+    return _solve(dataset, model, table, FitRun(**settings))
 
 
-def _solve(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitOptions) -> Solved:
+def _solve(dataset: xr.Dataset, model: Any, table: ParameterTable, options: FitRun) -> Solved:
     solve = solve_one_time if model.one_time else solve_two_time
     return solve(dataset, model, table, options)
-
-
-def _known(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    names = settings_of(ROBUST_STRATEGIES[method])
-    return {key: value for key, value in settings.items() if key in names}
 
 
 def _start_values(start: Any, names: tuple[str, ...], mode: str) -> dict[str, float] | None:

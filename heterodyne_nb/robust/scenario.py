@@ -24,12 +24,13 @@ from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
 FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
+_DEFAULTS = ScenarioOptions()
 
 
 def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
@@ -330,25 +331,9 @@ class ScenarioRobust(RobustStrategy):
 
     name: ClassVar[str] = "scenario"
 
-    n_scenarios: int = 50
-    cvar: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_positive("n_scenarios")
-        if self.radius > 1:
-            raise ConfigurationError(
-                f"{self.radius!r} is not a radius", where="scenario.radius", expected="a number from 0 to 1"
-            )
-        if self.n_scenarios < 2 or int(self.n_scenarios) != self.n_scenarios:
-            raise ConfigurationError(
-                f"{self.n_scenarios!r} scenarios", where="n_scenarios", expected="an integer, 2 or more"
-            )
-        if self.cvar is not None and not 0 < self.cvar < 1:
-            raise ConfigurationError(
-                f"{self.cvar!r} is not a fraction", where="cvar", expected="a number above 0 and below 1"
-            )
+    n_scenarios: int = _DEFAULTS.n_scenarios
+    cvar: float | None = _DEFAULTS.cvar
+    seed: int = _DEFAULTS.seed
 
     def problem(self, objective: Any, nominal: FloatArray) -> ScenarioProblem:
         """See :meth:`RobustStrategy.problem`."""

@@ -16,10 +16,12 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationErr
 from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness
+from heterodyne_nb.options import ROBUST_METHOD_OPTIONS, Options, RobustMethodOptions
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, SolverChain, solver_readiness, step_sizes
 
 FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
+_DEFAULTS = RobustMethodOptions()
 _FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-7
 #: A promise below this share of the reduced χ² moves the answer by less than a twentieth of its error; enough, too,
 #: are this many steps in a row that gain ten times as little.
@@ -150,15 +152,17 @@ class RobustStrategy(IterativeStrategy):
 
     radius: float = 1.0
     allowance: float | None = None
-    solver: str = "CLARABEL"
-    tolerance: float = 1e-9
+    solver: str = _DEFAULTS.solver
+    tolerance: float = _DEFAULTS.tolerance
 
     def __post_init__(self) -> None:
-        self.require_positive("tolerance", "max_iterations")
-        good = isinstance(self.radius, int | float) and not isinstance(self.radius, bool)
-        if not (good and 0 <= self.radius < np.inf):
+        own = ROBUST_METHOD_OPTIONS.get(self.name, Options)
+        for options in (RobustMethodOptions, own):
+            known = [name for name in options.model_fields if hasattr(self, name)]
+            options.read({name: getattr(self, name) for name in known}, where=self.name)
+        if isinstance(self.radius, str):  # a rule: it takes a fit to know what it gives
             raise ConfigurationError(
-                f"{self.radius!r} is not a radius",
+                f"{self.radius!r} is not a number",
                 where=f"{self.name}.radius",
                 expected="a number, 0 or more",
             )

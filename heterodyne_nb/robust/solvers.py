@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
-from heterodyne_nb.names import squeeze, unknown_name
 from heterodyne_nb.optimize.strategies.gurobi_qp import gurobi_readiness
 from heterodyne_nb.optimize.strategies.strategy import Readiness
+from heterodyne_nb.options import SOLVERS
 
 FloatArray = NDArray[np.float64]
 #: A coordinate whose curvature is below this, relative to the largest, holds no information.
@@ -52,25 +52,23 @@ class ConeSolver:
     loose: dict[str, Any] = field(default_factory=dict)
 
 
-#: Known solvers, in the order in which they take over from one that fails.
-SOLVERS: dict[str, ConeSolver] = {
-    solver.name: solver
-    for solver in (
-        ConeSolver(
-            "CLARABEL",
-            True,
-            dict.fromkeys(_CLARABEL, 1e-10),
-            "pip install clarabel",
-            dict.fromkeys(_CLARABEL, 1e-6),
-        ),
-        ConeSolver("SCS", True, {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 50_000}, "pip install scs"),
-        ConeSolver("MOSEK", True, {}, "pip install mosek, and its licence"),
-        ConeSolver("COPT", True, {}, "pip install coptpy, and its licence"),
-        ConeSolver("CVXOPT", True, {}, "pip install cvxopt"),
-        ConeSolver("ECOS", False, {"abstol": 1e-10, "reltol": 1e-10, "feastol": 1e-10}, "pip install ecos"),
-        ConeSolver("GUROBI", False, {"BarQCPConvTol": 1e-10, "Threads": 1}, "pip install gurobipy"),
-    )
-}
+# In the order in which they take over from one that fails.
+for _solver in (
+    ConeSolver(
+        "CLARABEL",
+        True,
+        dict.fromkeys(_CLARABEL, 1e-10),
+        "pip install clarabel",
+        dict.fromkeys(_CLARABEL, 1e-6),
+    ),
+    ConeSolver("SCS", True, {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 50_000}, "pip install scs"),
+    ConeSolver("MOSEK", True, {}, "pip install mosek, and its licence"),
+    ConeSolver("COPT", True, {}, "pip install coptpy, and its licence"),
+    ConeSolver("CVXOPT", True, {}, "pip install cvxopt"),
+    ConeSolver("ECOS", False, {"abstol": 1e-10, "reltol": 1e-10, "feastol": 1e-10}, "pip install ecos"),
+    ConeSolver("GUROBI", False, {"BarQCPConvTol": 1e-10, "Threads": 1}, "pip install gurobipy"),
+):
+    SOLVERS[_solver.name] = _solver
 
 
 def solver_name(name: str) -> str:
@@ -81,11 +79,7 @@ def solver_name(name: str) -> str:
     ConfigurationError
         No such solver; the nearest is offered.
     """
-    known = {squeeze(key): key for key in SOLVERS}
-    found = known.get(squeeze(name)) if isinstance(name, str) else None
-    if found is None:
-        raise unknown_name(name, SOLVERS, "solver")
-    return found
+    return SOLVERS.find(name)
 
 
 def solver_readiness(name: str) -> Readiness:
@@ -95,7 +89,7 @@ def solver_readiness(name: str) -> Readiness:
     except Exception as error:
         why = f"CVXPY cannot be imported ({type(error).__name__}: {error})"
         return Readiness("missing", why, "pip install --force-reinstall cvxpy")
-    solver = SOLVERS[solver_name(name)]
+    solver: ConeSolver = SOLVERS[solver_name(name)]
     if solver.name == "GUROBI":
         return gurobi_readiness()
     if solver.name in cp.installed_solvers():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.config.resolve import MULTICOMPONENT
+from heterodyne_nb.config.parameters import MULTICOMPONENT
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from heterodyne_nb.config.resolve import build_table
+from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Problem, Tiles
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import products_at

@@ -9,9 +9,9 @@ import pytest
 
 from heterodyne_nb.cli.convert import WRITERS
 from heterodyne_nb.config import MODES
-from heterodyne_nb.config.optimization import CLASSICAL_METHODS
 from heterodyne_nb.data.formats import LAYOUTS
 from heterodyne_nb.errors import DataWarning
+from heterodyne_nb.options import METHOD_OPTIONS as CLASSICAL_METHODS
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.config.schema import settings_by_path
 from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationWarning, warn
 from heterodyne_nb.progress import StopToken, ignore_progress
@@ -38,7 +39,7 @@ def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
     manager.require_valid()
     new: dict[str, Any] = {
         "config": manager,
-        "settings": FitSettings.from_config(manager),
+        "settings": FitSettings(**dict(manager.settings.fit_options())),
         "parameters": manager.parameters,
     }
     opened = _opened(session, manager)
@@ -99,30 +100,16 @@ def _opened(session: AnalysisSession, manager: ConfigManager) -> Opened | None:
 
 def config_of(session: AnalysisSession) -> ConfigManager:
     """The configuration that asks for what the session would do now."""
-    settings = session.settings
-    base, _, count = settings.mode.partition("_")
-    components = int(count) if base == "multicomponent" else None
-    mode = base if components else settings.mode
-    start = session.config
-    if start is None or start.settings.mode != mode:
-        start = ConfigManager.template(mode, components).updated({"data.file": None})
+    settings, start = session.settings, session.config
+    if start is None or start.settings.model != settings.mode:
+        start = ConfigManager.template(settings.mode).updated({"data.file": None})
     changes: dict[str, Any] = {
-        "analysis_settings.mode": mode,
-        "analysis_settings.n_components": components,
         "initial_parameters": _initial(session),
-        "optimization.classical.methods": [settings.method],
-        "optimization.loss": settings.loss,
-        "optimization.loss_scale": settings.loss_scale,
-        "optimization.contrast": settings.contrast,
-        "optimization.multistart.n": settings.multistart,
-        "optimization.multistart.seed": settings.seed,
-        "optimization.time_limit": settings.time_limit,
-        "geometry.gap": settings.gap,
+        **settings_by_path(settings),
         "masks.frames": [list(pair) for pair in session.masked],
         "temporal.start_frame": session.crop[0] if session.crop else 1,
         "temporal.end_frame": session.crop[1] if session.crop else None,
     }
-    changes |= {f"optimization.classical.{settings.method}.{k}": v for k, v in settings.options.items()}
     if session.source and not session.source.startswith("<"):
         changes |= {"data.file": session.source, "data.folder": None}
     return start.updated(changes | _bins_in_words(session))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
-from heterodyne_nb.config.parameters_table import LEVELS
-from heterodyne_nb.config.requests import FIELDS
+from heterodyne_nb.config.parameters import FIELDS
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.models.parameters import LEVELS
 from heterodyne_nb.names import find_name
 
 Asked = dict[str, dict[str, Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
         "masked": session.masked,
         "crop": session.crop,
         "parameters": asked_of(session.parameters),
-        "settings": asdict(session.settings),
+        "settings": session.settings.model_dump(),
         "shown": session.shown,
         "config": None if config is None else config.to_dict(),
         "config_path": str(config.path) if config is not None and config.path else None,
@@ -106,7 +106,7 @@ def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[s
     return {
         **plain,
         "results": files,
-        "settings": asdict(entry.settings),
+        "settings": entry.settings.model_dump(),
         "parameters": asked_of(entry.parameters),
         "source": _DATA if moved_here else entry.source,
         "source_inside": moved_here,
@@ -183,7 +183,7 @@ def data_place(
 def choices_from(record: Mapping[str, Any]) -> dict[str, Any]:
     """The user's choices."""
     saved = record["choices"]
-    settings = FitSettings(**saved["settings"])
+    settings = FitSettings.read(saved["settings"])
     config = None
     if saved["config"] is not None:
         config = ConfigManager.from_dict(saved["config"])
@@ -204,7 +204,7 @@ def history_from(record: Mapping[str, Any], path: Path) -> tuple[FitEntry, ...]:
 
 
 def _entry(saved: Mapping[str, Any], path: Path) -> FitEntry:
-    settings = FitSettings(**saved["settings"])
+    settings = FitSettings.read(saved["settings"])
     names = ("name", "kind", "time", "seconds", "start", "source_options", "robust")
     return FitEntry(
         **{name: saved[name] for name in names},

@@ -13,6 +13,7 @@ from heterodyne_nb.app.session.selection import Range
 from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options import RobustOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken
 from heterodyne_nb.result import FitResult
 
@@ -98,8 +99,8 @@ def robust_arguments(
     settings: FitSettings, parameters: ParameterTable, asked: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Keyword arguments of ``fit_robust`` that a script states."""
-    other = ("method", "options", "time_limit")
-    shared = {k: v for k, v in settings.arguments().items() if k not in other}
+    known = set(RobustOptions.model_fields) - {"time_limit"}
+    shared = {k: v for k, v in settings.arguments().items() if k in known}
     return {**shared, "parameters": asked_of(parameters), **asked}
 
 

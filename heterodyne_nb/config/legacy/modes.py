@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heterodyne_nb.config.legacy.leftovers import Foreign
-from heterodyne_nb.config.legacy.translation import Translation
+from heterodyne_nb.config.legacy.translation import Foreign, Translation
 from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.config.problems import Problem, shown, unknown_name
+from heterodyne_nb.options.problems import Problem, shown, unknown_name
 
 _SECTION = "analysis_settings"
 _OWN = ("mode", "n_components")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heterodyne_nb.config.initial import InitialParameters
-from heterodyne_nb.config.legacy.leftovers import Foreign
-from heterodyne_nb.config.legacy.translation import Translation
-from heterodyne_nb.config.parameters import PARAMETERS
-from heterodyne_nb.config.problems import Problem, nearest, shown
-from heterodyne_nb.config.requests import published_name
+from heterodyne_nb.config.legacy.translation import Foreign, Translation
+from heterodyne_nb.config.parameters import PARAMETERS, published_name
+from heterodyne_nb.config.schema import InitialParameters
+from heterodyne_nb.options.problems import Problem, nearest, shown
 
 _INITIAL = "initial_parameters"
 _SPACE = "parameter_space.bounds"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from heterodyne_nb.config.legacy.conventions import SOLVED_FOR, from_origin, our_name, turned
+from heterodyne_nb.config.legacy.nlsq import SOLVED_FOR, from_origin, our_name, turned
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.errors import DataFormatError, MissingFileError
 

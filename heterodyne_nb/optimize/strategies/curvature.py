@@ -94,5 +94,7 @@ def usable_curvature(diagonal: np.ndarray) -> np.ndarray:
 
 def _with_diagonal(hessian: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
     """The matrix with the same correlations and a freshly measured diagonal."""
-    factor = np.sqrt(diagonal / np.diag(hessian))
+    kept = np.diag(hessian)
+    usable = (kept > 0.0) & (diagonal > 0.0)  # rounding may have left neither
+    factor = np.sqrt(np.where(usable, diagonal, 1.0) / np.where(usable, kept, 1.0))
     return hessian * np.outer(factor, factor)

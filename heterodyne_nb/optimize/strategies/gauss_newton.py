@@ -10,6 +10,7 @@ import numpy as np
 from heterodyne_nb.optimize.strategies.curvature import LocalModel, local_model, next_model
 from heterodyne_nb.optimize.strategies.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import GaussNewtonOptions
 
 _LARGEST_DAMPING = 1e14
 #: Along a direction that the data hardly determine χ² falls forever, ever less. Enough when the last steps each
@@ -76,6 +77,9 @@ def _reach(
     return (1.0, None) if room[hit] >= 1.0 else (max(float(room[hit]), 0.0), hit)
 
 
+_DEFAULTS = GaussNewtonOptions()
+
+
 @register
 @dataclass(kw_only=True, eq=False)
 class GaussNewtonStrategy(IterativeStrategy):
@@ -95,7 +99,7 @@ class GaussNewtonStrategy(IterativeStrategy):
         Tolerances of the projected gradient (relative to the objective), the predicted decrease (likewise)
         and the step in scaled coordinates.
     max_iterations : int, optional
-        Default 200.
+        Default 200, or 2000 where the objective does not tell its noise.
     """
 
     name: ClassVar[str] = "gauss_newton"
@@ -103,32 +107,33 @@ class GaussNewtonStrategy(IterativeStrategy):
     uses_normal_equations: ClassVar[bool] = True
     quiet: ClassVar[Quiet] = _QUIET
 
-    damping: float = 1e-3
-    accept: float = 1e-3
-    gtol: float = 1e-10
-    ftol: float = 1e-10
-    xtol: float = 1e-10
-
-    def __post_init__(self) -> None:
-        self.require_positive("damping", "accept", "gtol", "ftol", "xtol", "max_iterations")
+    damping: float = _DEFAULTS.damping
+    accept: float = _DEFAULTS.accept
+    gtol: float = _DEFAULTS.gtol
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
 
     def _minimise(self, run: Run) -> str:
-        limit = self.max_iterations or 200
+        limit = self.max_iterations or (200 if run.tells_noise else 2000)
+        negligible = run.negligible(self.ftol)
         model = local_model(run, run.best_z, run.best_fun)
         damping, grow, scale = self.damping, 2.0, _diagonal(model)
         course = [model.fun]
         while run.nit < limit:
             if self._arrived(run, model):
                 return "known optimum"
-            if run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun)):
+            if run.gradient_vanishes(model.z, model.gradient, self.gtol):
                 return "gradient tolerance"
             lower, upper = run.view.lower - model.z, run.view.upper - model.z
             lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
+            if not run.tells_noise:  # a start may be orders away, and a leap from it may end on a plateau
+                reach = np.maximum(np.abs(model.z), 1.0)
+                lower, upper = np.maximum(lower, -reach), np.minimum(upper, reach)
             step = bounded_step(model.hessian + np.diag(damping * scale), model.gradient, lower, upper)
             promised = model.decrease(step)
-            if promised <= self.ftol * abs(model.fun):
+            if promised <= negligible * abs(model.fun):
                 return "cost tolerance"
-            if np.max(np.abs(step)) <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
+            if run.short(step, model.z, self.xtol):
                 return "step tolerance"
             fun = run.value(model.z + step)
             ratio = (model.fun - fun) / promised

@@ -7,11 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.optimize.strategies.curvature import LocalModel, local_model, next_model
 from heterodyne_nb.optimize.strategies.gurobi_qp import Norm, TrustRegionProgram, gurobi_readiness
 from heterodyne_nb.optimize.strategies.run import IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import Readiness, register
+from heterodyne_nb.options import GurobiOptions
+
+_DEFAULTS = GurobiOptions()
 
 
 @register
@@ -44,42 +46,24 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
     xtol : float
         Step, in scaled coordinates, at which to stop.
     max_iterations : int, optional
-        Default 100 for each parameter.
+        Default 100 for each parameter, 300 where the objective does not tell its noise.
     """
 
     name: ClassVar[str] = "gurobi"
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
 
-    norm: Norm = "box"
-    curvature: Literal["secant", "diagonal"] = "secant"
-    initial_radius: float = 0.1
-    max_radius: float = 1.0
-    min_radius: float = 1e-8
-    expand: float = 2.0
-    shrink: float = 0.5
-    accept: float = 1e-4
-    gtol: float = 1e-9
-    ftol: float = 1e-9
-    xtol: float = 1e-10
-
-    def __post_init__(self) -> None:
-        self.require_positive("initial_radius", "max_radius", "min_radius", "expand", "shrink", "accept")
-        self.require_positive("gtol", "ftol", "xtol", "max_iterations")
-        for key, choices in (("norm", ("box", "ball")), ("curvature", ("secant", "diagonal"))):
-            if getattr(self, key) not in choices:
-                raise ConfigurationError(
-                    f"{getattr(self, key)!r} is not a choice",
-                    where=f"gurobi.{key}",
-                    expected=" or ".join(map(repr, choices)),
-                )
-        ordered = self.min_radius <= self.initial_radius <= self.max_radius
-        if not (ordered and self.shrink < 1.0 <= self.expand):
-            raise ConfigurationError(
-                "the trust-region settings contradict each other",
-                where="gurobi",
-                expected="shrink < 1 <= expand and min_radius <= initial_radius <= max_radius",
-            )
+    norm: Norm = _DEFAULTS.norm
+    curvature: Literal["secant", "diagonal"] = _DEFAULTS.curvature
+    initial_radius: float = _DEFAULTS.initial_radius
+    max_radius: float = _DEFAULTS.max_radius
+    min_radius: float = _DEFAULTS.min_radius
+    expand: float = _DEFAULTS.expand
+    shrink: float = _DEFAULTS.shrink
+    accept: float = _DEFAULTS.accept
+    gtol: float = _DEFAULTS.gtol
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
 
     @classmethod
     def ready(cls) -> Readiness:
@@ -87,18 +71,18 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
         return gurobi_readiness()
 
     def _minimise(self, run: Run) -> str:
-        limit = self.max_iterations or 100 * run.best_z.size
+        limit = self.max_iterations or (100 if run.tells_noise else 300) * run.best_z.size
         model = local_model(run, run.best_z, run.best_fun)
         radius = self.initial_radius
         with TrustRegionProgram(model.z.size, self.norm) as program:
             while run.nit < limit:
-                if run.projected_gradient(model.z, model.gradient) <= self.gtol * max(1.0, abs(model.fun)):
+                if run.gradient_vanishes(model.z, model.gradient, self.gtol):
                     return "gradient tolerance"
                 lower, upper = run.view.lower - model.z, run.view.upper - model.z
                 step = program.solve(model.gradient, model.hessian, lower, upper, radius)
                 if step is None:
                     return "subproblem failed"
-                reason = self._too_small(model, step, radius)
+                reason = self._too_small(run, model, step, radius)
                 if reason is None:
                     model, radius, reason = self._try(run, model, step, radius)
                     run.iteration()
@@ -111,7 +95,7 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
     ) -> tuple[LocalModel, float, str | None]:
         """Take the step or shrink the trust region; the third entry says why to end, if so."""
         fun, promised = run.value(model.z + step), model.decrease(step)
-        gained, least = model.fun - fun, self.ftol * abs(model.fun)
+        gained, least = model.fun - fun, run.negligible(self.ftol) * abs(model.fun)
         if gained > self.accept * promised:
             done = 0.25 * promised < gained <= least and radius >= 1e-3 * self.max_radius
             following = next_model(run, model, run.view.settle(model.z + step), fun, self.curvature)
@@ -121,13 +105,13 @@ class GurobiTrustRegionStrategy(IterativeStrategy):
         smaller = self.shrink * min(radius, self._length(step))
         return model, smaller, "trust radius" if smaller < self.min_radius else None
 
-    def _too_small(self, model: LocalModel, step: np.ndarray, radius: float) -> str | None:
+    def _too_small(self, run: Run, model: LocalModel, step: np.ndarray, radius: float) -> str | None:
         """Why a step that the trust region did not cut is not worth taking, or None when it is."""
         if not self._free(step, radius):
             return None
-        if model.decrease(step) <= 1e-2 * self.ftol * abs(model.fun):
+        if model.decrease(step) <= 1e-2 * run.negligible(self.ftol) * abs(model.fun):
             return "cost tolerance"
-        if self._length(step) <= self.xtol * max(1.0, float(np.max(np.abs(model.z)))):
+        if run.short(step, model.z, self.xtol):
             return "step tolerance"
         return None
 

@@ -11,15 +11,21 @@ import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import HeterodyneError, OptimizationError
-from heterodyne_nb.optimize.strategies.differences import CURVATURE_STEP, GRADIENT_STEP, differences
-from heterodyne_nb.optimize.strategies.problem_view import NormalEquations, ProblemView, view_problem
+from heterodyne_nb.optimize.strategies.problem_view import (
+    CURVATURE_STEP,
+    GRADIENT_STEP,
+    NormalEquations,
+    ProblemView,
+    differences,
+    view_problem,
+)
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.progress import ProgressEvent, careful, ignore_progress
 
 T = TypeVar("T")
 
 _ROUNDS = 100
-_FINAL = ("iteration limit", "known optimum", "cancelled", "time limit")
+FINAL = ("iteration limit", "known optimum", "cancelled", "time limit")
 
 #: Why a run ended: (converged, message). The key is the result's ``stop_reason``.
 ENDINGS: dict[str, tuple[bool, str]] = {
@@ -27,6 +33,15 @@ ENDINGS: dict[str, tuple[bool, str]] = {
     "step tolerance": (True, "converged: the step is below its tolerance"),
     "cost tolerance": (True, "converged: the objective no longer changes"),
     "simplex tolerance": (True, "converged: the simplex has shrunk to its tolerance"),
+    "rounding": (
+        True,
+        "converged: slopes and curvature are those of a minimum, and rounding hides what is below",
+    ),
+    "small steps": (False, "small steps, not converged: the slopes still promise a parameter change"),
+    "flat": (
+        False,
+        "not converged: the objective hardly changes along some direction, so no single point is best",
+    ),
     "own criterion": (True, "converged by the strategy's own criterion"),
     "known optimum": (True, "on the way to an optimum that is known"),
     "not converged": (False, "the strategy did not converge"),
@@ -65,12 +80,15 @@ class Run:
         (iteration, best objective), starting at iteration 0.
     notes : dict
         What the strategy adds to its result.
+    tells_noise : bool
+        The objective is a χ² that says what a change by one standard error is (``reduced``). Then changes far below that
+        are not worth a pass; of any other function nothing is known but its rounding.
     """
 
     def __init__(self, view: ProblemView, strategy: OptimizationStrategy, objective: Any = None) -> None:
         self.view, self._strategy = view, strategy
         self._reduced = getattr(objective, "reduced", float)
-        self._has_noise = hasattr(objective, "reduced")
+        self.tells_noise = hasattr(objective, "reduced")
         self._on_progress = careful(strategy.on_progress or ignore_progress)
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
@@ -95,7 +113,25 @@ class Run:
     @property
     def noise(self) -> float:
         """Change of the objective by one standard error of one parameter; 0 where that means nothing."""
-        return float(self._reduced(self.best_fun)) if self._has_noise else 0.0
+        return float(self._reduced(self.best_fun)) if self.tells_noise else 0.0
+
+    def negligible(self, ftol: float) -> float:
+        """Relative decrease not worth going on for: `ftol` where the noise is known, otherwise rounding."""
+        return ftol if self.tells_noise else min(ftol, 4.0 * float(np.finfo(float).eps))
+
+    def gradient_vanishes(self, z: np.ndarray, gradient: np.ndarray, gtol: float) -> bool:
+        """Whether the largest free slope is below `gtol` of the objective (absolute below 1), or of rounding zero.
+
+        Only a χ² has a unit, and coordinates with one; elsewhere a tolerance would depend on the units.
+        """
+        unit = gtol * max(1.0, abs(self.best_fun)) if self.tells_noise else 0.0
+        return self.projected_gradient(z, gradient) <= unit
+
+    def short(self, step: np.ndarray, z: np.ndarray, xtol: float) -> bool:
+        """Whether a step is below `xtol` of the largest coordinate (of 1 at least); of every coordinate without noise."""
+        if self.tells_noise:
+            return bool(np.max(np.abs(step)) <= xtol * max(1.0, float(np.max(np.abs(z)))))
+        return bool((np.abs(step) <= min(xtol, 1e-13) * np.abs(z)).all())
 
     def evaluate(self, z: np.ndarray) -> float:
         """Objective at z (clipped to the bounds) as it is, possibly NaN or infinite."""
@@ -113,7 +149,7 @@ class Run:
     @property
     def wall(self) -> float:
         """A finite value above every value seen, to stand for NaN and infinity."""
-        return self._worst + 10.0 * (1.0 + abs(self._worst))
+        return self._worst + 10.0 * (abs(self._worst) or 1.0)
 
     def normal_equations(self, z: np.ndarray) -> NormalEquations | None:
         """χ², gradient and Gauss-Newton matrix at z; None when not offered or not finite there."""
@@ -208,7 +244,8 @@ class Run:
 
     def _guarded(self, function: Callable[[np.ndarray], T], z: np.ndarray) -> T:
         try:
-            return function(z)
+            with np.errstate(all="ignore"):  # far trial points overflow; what is not finite is a wall
+                return function(z)
         except HeterodyneError:
             raise
         except Exception as error:
@@ -240,7 +277,9 @@ class IterativeStrategy(OptimizationStrategy):
         view = view_problem(objective_func, initial_params, bounds=self.bounds, scale=self.scale)
         run = Run(view, self, objective_func)
         run.start()
-        return run.result(self._settled(run) if view.z0.size else "nothing to fit")
+        from heterodyne_nb.optimize.strategies.confirm import confirmed  # it needs the run
+
+        return run.result(confirmed(run, self._settled(run)) if view.z0.size else "nothing to fit")
 
     def _settled(self, run: Run) -> str:
         """Minimise, and again from the answer while it leans on bounds that hold only elsewhere."""
@@ -260,7 +299,7 @@ class IterativeStrategy(OptimizationStrategy):
                     hint="choose another method, such as 'gauss_newton' or 'trf'",
                 ) from error
             gained = before - run.best_fun > 1e-10 * abs(run.best_fun)
-            if reason in _FINAL or not gained or not (run.settle() or reason == "bounds moved"):
+            if reason in FINAL or not gained or not (run.settle() or reason == "bounds moved"):
                 break
         return reason
 

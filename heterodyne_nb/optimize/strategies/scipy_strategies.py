@@ -12,8 +12,10 @@ from heterodyne_nb.optimize.strategies.curvature import gain_left
 from heterodyne_nb.optimize.strategies.problem_view import ProblemView
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import LBFGSBOptions, NelderMeadOptions
 
 _FRESH_STARTS = 6
+_SIMPLEX, _LBFGSB = NelderMeadOptions(), LBFGSBOptions()
 
 
 @register
@@ -40,14 +42,11 @@ class NelderMeadStrategy(IterativeStrategy):
 
     name: ClassVar[str] = "nelder_mead"
 
-    xtol: float = 1e-7
-    ftol: float = 1e-10
-    initial_step: float = 0.1
-    restarts: int = 2
-    adaptive: bool = True
-
-    def __post_init__(self) -> None:
-        self.require_positive("xtol", "ftol", "initial_step", "max_iterations")
+    xtol: float = _SIMPLEX.xtol
+    ftol: float = _SIMPLEX.ftol
+    initial_step: float = _SIMPLEX.initial_step
+    restarts: int = _SIMPLEX.restarts
+    adaptive: bool = _SIMPLEX.adaptive
 
     def _minimise(self, run: Run) -> str:
         step = self.initial_step
@@ -55,7 +54,9 @@ class NelderMeadStrategy(IterativeStrategy):
             before = run.best_fun
             if not self._descend(run, step):
                 return "iteration limit"
-            if before - run.best_fun <= 1e-8 * max(1.0, abs(run.best_fun)):
+            if before - run.best_fun <= 1e-8 * (
+                max(1.0, abs(run.best_fun)) if run.tells_noise else abs(run.best_fun)
+            ):
                 break
             step *= 0.1
         return "simplex tolerance"
@@ -72,13 +73,18 @@ class NelderMeadStrategy(IterativeStrategy):
             options={
                 "initial_simplex": first_simplex(run.view, run.best_z, step),
                 "xatol": self.xtol,
-                "fatol": self.ftol * max(1.0, abs(run.best_fun)),
+                "fatol": self.ftol * _unit(run),
                 "adaptive": self.adaptive,
                 "maxiter": limit + 1,  # SciPy counts its iterations from 1
                 "maxfev": np.inf,
             },
         )
         return bool(done.success)
+
+
+def _unit(run: Run) -> float:
+    """What a change of the objective counts in: the best χ² (1 at least), of any other function its value at the start."""
+    return max(1.0, abs(run.best_fun)) if run.tells_noise else abs(run.history[0][1])
 
 
 def folded(z: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -124,12 +130,9 @@ class LBFGSBStrategy(IterativeStrategy):
     name: ClassVar[str] = "lbfgsb"
     needs_gradient: ClassVar[bool] = True
 
-    ftol: float = 1e-13
-    gtol: float = 1e-9
-    memory: int = 20
-
-    def __post_init__(self) -> None:
-        self.require_positive("ftol", "gtol", "memory", "max_iterations")
+    ftol: float = _LBFGSB.ftol
+    gtol: float = _LBFGSB.gtol
+    memory: int = _LBFGSB.memory
 
     def _minimise(self, run: Run) -> str:
         limit = self.max_iterations or 500 * run.best_z.size
@@ -147,19 +150,28 @@ class LBFGSBStrategy(IterativeStrategy):
             return "iteration limit"
         latest: dict[str, np.ndarray] = {}
         unit = self._units(run)
+        whole = (
+            1.0 if run.tells_noise else (abs(run.best_fun) or 1.0)
+        )  # its first step has the length of the gradient
 
         def value_and_gradient(w: np.ndarray) -> tuple[float, np.ndarray]:
             fun, latest["gradient"] = run.value_and_gradient(unit * w)
-            return fun, unit * latest["gradient"]
+            return fun / whole, unit * latest["gradient"] / whole
 
         def close_iteration(intermediate_result: OptimizeResult) -> None:
             z = unit * intermediate_result.x
             run.iteration()
             run.end_if_adrift(z)
-            if self._steepness(run, z, latest["gradient"]) <= self.gtol:
+            if run.gradient_vanishes(z, latest["gradient"], self.gtol):
                 raise EndRun("gradient tolerance")
 
-        options = {"maxcor": self.memory, "ftol": self.ftol, "gtol": 0.0, "maxiter": limit, "maxfun": 10**9}
+        options = {
+            "maxcor": self.memory,
+            "ftol": run.negligible(self.ftol),
+            "gtol": 0.0,
+            "maxiter": limit,
+            "maxfun": 10**9,
+        }
         done = minimize(
             value_and_gradient,
             run.best_z / unit,
@@ -171,8 +183,7 @@ class LBFGSBStrategy(IterativeStrategy):
         )
         if done.status == 1:
             return "iteration limit"
-        steepness = self._steepness(run, unit * done.x, done.jac / unit)
-        if steepness <= self.gtol:
+        if run.gradient_vanishes(unit * done.x, whole * done.jac / unit, self.gtol):
             return "gradient tolerance"
         at_floor = done.status == 0 or gain_left(run) <= 1e-9 * abs(run.best_fun)
         return "cost tolerance" if at_floor else "line search failed"
@@ -184,6 +195,3 @@ class LBFGSBStrategy(IterativeStrategy):
             return np.ones_like(run.best_z)
         value, curvature = abs(run.best_fun), np.diag(equations.hessian)
         return np.maximum(np.sqrt(value / np.maximum(curvature, value + 1e-300)), 1e-6)
-
-    def _steepness(self, run: Run, z: np.ndarray, gradient: np.ndarray) -> float:
-        return run.projected_gradient(z, gradient) / max(1.0, abs(run.best_fun))

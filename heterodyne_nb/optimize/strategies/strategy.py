@@ -4,20 +4,18 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
-from heterodyne_nb.names import find_name, unknown_name
+from heterodyne_nb.names import unknown_name
+from heterodyne_nb.options import METHOD_OPTIONS, METHODS
 from heterodyne_nb.progress import OnProgress, StopToken, ignore_progress
 
-#: Strategies by name, in the order they were registered.
-STRATEGIES: "dict[str, type[OptimizationStrategy]]" = {}
-
-_ALIASES = {"gurobi_trust_region": "gurobi", "lm": "gauss_newton", "trust_region_reflective": "trf"}
+#: Strategies by name: those of this package, those registered, and those of installed packages.
+STRATEGIES = METHODS
 
 
 @dataclass(frozen=True)
@@ -115,15 +113,9 @@ class OptimizationStrategy(ABC):
                 f"method {self.name!r} cannot run here ({state.state}): {state.detail}", hint=state.remedy
             )
 
-    def require_positive(self, *settings: str) -> None:
-        """Raise :class:`~heterodyne_nb.errors.ConfigurationError` for a setting that is not above zero."""
-        for key in settings:
-            value = getattr(self, key)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if value is not None and not (number and value > 0):
-                raise ConfigurationError(
-                    f"{value!r} is not a valid value", where=f"{self.name}.{key}", expected="a number above 0"
-                )
+    def __post_init__(self) -> None:
+        if (options := METHOD_OPTIONS.get(self.name)) is not None:
+            options.read({name: getattr(self, name) for name in options.model_fields}, where=self.name)
 
 
 S = TypeVar("S", bound=type[OptimizationStrategy])
@@ -145,11 +137,7 @@ def strategy_name(name: str) -> str:
     ConfigurationError
         No such strategy; the nearest name is offered.
     """
-    known = {**{k: k for k in STRATEGIES}, **{a: t for a, t in _ALIASES.items() if t in STRATEGIES}}
-    try:
-        return known[find_name(name, known, "method")]
-    except ConfigurationError:
-        raise unknown_name(name, STRATEGIES, "method") from None
+    return STRATEGIES.find(name)
 
 
 def settings_of(cls: type[OptimizationStrategy]) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from scipy.optimize import BFGS, OptimizeResult, least_squares, minimize
 from heterodyne_nb.optimize.strategies.problem_view import NormalEquations, ProblemView
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register
+from heterodyne_nb.options import TRFOptions
 
 _FAR = 10.0  # in scaled coordinates, where a parameter is of order one
 _TRF_REASONS = {1: "gradient tolerance", 2: "cost tolerance", 3: "step tolerance", 4: "cost tolerance"}
+_DEFAULTS = TRFOptions()
 
 
 @register
@@ -44,20 +46,17 @@ class TRFStrategy(IterativeStrategy):
     initial_radius : float
         First trust radius in scaled coordinates (with normal equations).
     max_iterations : int, optional
-        Default 100 for each parameter (plain callable: 500).
+        Default 100 for each parameter (1000 where the objective does not tell its noise, plain callable: 500).
     """
 
     name: ClassVar[str] = "trf"
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
 
-    ftol: float = 1e-12
-    xtol: float = 1e-12
-    gtol: float = 1e-9
-    initial_radius: float = 0.1
-
-    def __post_init__(self) -> None:
-        self.require_positive("ftol", "xtol", "gtol", "initial_radius", "max_iterations")
+    ftol: float = _DEFAULTS.ftol
+    xtol: float = _DEFAULTS.xtol
+    gtol: float = _DEFAULTS.gtol
+    initial_radius: float = _DEFAULTS.initial_radius
 
     def _minimise(self, run: Run) -> str:
         if run.view.offers_normal_equations:
@@ -66,7 +65,7 @@ class TRFStrategy(IterativeStrategy):
 
     def _least_squares(self, run: Run) -> str:
         size = run.best_z.size
-        limit = self.max_iterations or 100 * size
+        limit = self.max_iterations or (100 if run.tells_noise else 1000) * size
         origin = run.best_z.copy()  # from 0 SciPy starts with a trust radius of 1 in units of x_scale
 
         def residuals(step: np.ndarray) -> np.ndarray:
@@ -82,8 +81,7 @@ class TRFStrategy(IterativeStrategy):
             if run.nit >= limit:
                 raise EndRun("iteration limit")
             run.end_if_adrift(z)
-            steepest = run.projected_gradient(z, equations.gradient)
-            if steepest <= self.gtol * max(1.0, abs(run.best_fun)):
+            if run.gradient_vanishes(z, equations.gradient, self.gtol):
                 raise EndRun("gradient tolerance")
             return compressed_jacobian(equations)
 
@@ -93,8 +91,8 @@ class TRFStrategy(IterativeStrategy):
             jacobian,
             bounds=_near(run.view.lower - origin, run.view.upper - origin),
             method="trf",
-            x_scale=self.initial_radius,
-            ftol=self.ftol,
+            x_scale=self.initial_radius if run.tells_noise else "jac",
+            ftol=run.negligible(self.ftol),
             xtol=self.xtol,
             gtol=None,
             max_nfev=20 * limit,
@@ -111,8 +109,7 @@ class TRFStrategy(IterativeStrategy):
 
         def close_iteration(intermediate_result: OptimizeResult) -> None:
             run.iteration()
-            steepest = run.projected_gradient(intermediate_result.x, unit * intermediate_result.grad)
-            if steepest <= self.gtol * max(1.0, abs(run.best_fun)):
+            if run.gradient_vanishes(intermediate_result.x, unit * intermediate_result.grad, self.gtol):
                 raise EndRun("gradient tolerance")
 
         bounded = np.isfinite(run.view.lower).any() or np.isfinite(run.view.upper).any()

@@ -166,7 +166,7 @@ def test_a_robust_fit_and_a_path_by_their_buttons(fitted: AnalysisSession, tmp_p
     panel = RobustPanel(session)
     for name in ("scenario", "ellipsoidal"):
         panel.form.methods[name].value = False
-    panel.form.radii["wasserstein"].value = "0.05"
+    panel.form.fields["wasserstein.radius"].control.value = "0.05"
     panel.run.click()
     assert panel.run.disabled
     assert session.wait(600)
@@ -184,6 +184,10 @@ def test_a_robust_fit_and_a_path_by_their_buttons(fitted: AnalysisSession, tmp_p
     session.close()
 
 
+def _type(form: Any, path: str, text: str) -> None:
+    form.fields[path].control.value = text
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -191,9 +195,12 @@ def test_a_robust_fit_and_a_path_by_their_buttons(fitted: AnalysisSession, tmp_p
             lambda form: [box.set_trait("value", False) for box in form.methods.values()],
             "no method is chosen",
         ),
-        (lambda form: setattr(form.radii["scenario"], "value", "wide"), "radius of scenario"),
-        (lambda form: setattr(form.q_scale, "value", "some"), "&#x27;some&#x27; is not a number"),
-        (lambda form: setattr(form.n_scenarios, "value", "1.5"), "a whole number"),
+        (lambda form: _type(form, "scenario.radius", "wide"), "scenario.radius"),
+        (
+            lambda form: _type(form, "ellipsoidal.tolerances.q_scale", "some"),
+            "&#x27;some&#x27; is not a number",
+        ),
+        (lambda form: _type(form, "scenario.n_scenarios", "1.5"), "a whole number"),
     ],
 )
 def test_what_is_wrong_in_the_form_is_said_when_run_is_pressed(

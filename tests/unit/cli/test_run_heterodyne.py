@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from heterodyne_nb.cli import run_heterodyne
-from heterodyne_nb.cli.overrides import configured
-from heterodyne_nb.cli.pictures import simulated
+from heterodyne_nb.cli.arguments import configured
+from heterodyne_nb.cli.classic import simulated
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 from heterodyne_nb.result import FitResult

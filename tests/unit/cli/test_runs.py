@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heterodyne_nb import files
-from heterodyne_nb.cli import demo, main, outputs, run_heterodyne
+from heterodyne_nb.cli import demo, main, run_heterodyne, running
 from heterodyne_nb.fitting import fitting
 from heterodyne_nb.result import FitResult
 
@@ -125,8 +125,8 @@ def test_two_programs_that_save_at_the_same_time_get_different_folders(
     out = tmp_path / "out"
     assert fit(config_file(), tmp_path / "made") == 0
     result = saved(tmp_path / "made")
-    with outputs.chosen_folder(out, result, False) as (first, _):
-        with outputs.chosen_folder(out, result, False) as (second, _):
+    with running.chosen_folder(out, result, False) as (first, _):
+        with running.chosen_folder(out, result, False) as (second, _):
             assert (first, second) == (out, out / "run-002")
             result.save(second / "results.nc")
         result.save(first / "results.nc")
@@ -180,7 +180,7 @@ def test_a_folder_without_the_right_to_write_is_told_before_the_fit(
 
 def test_what_a_run_needs_is_less_than_what_is_asked_for(config_file: Write, tmp_path: Path) -> None:
     assert fit(config_file(), tmp_path / "out") == 0
-    assert sum(map(len, contents(tmp_path / "out").values())) < outputs.ROOM
+    assert sum(map(len, contents(tmp_path / "out").values())) < running.ROOM
 
 
 def test_a_demo_replaces_an_earlier_demo_and_nothing_else(

@@ -30,7 +30,7 @@ def heterodyne(**sections):
     [
         ({}, "analysis_settings.mode: is missing"),
         ({"analysis_settings": {"mode": "heterodin"}}, "did you mean 'heterodyne'?"),
-        ({"analysis_settings": {"mode": 3}}, "analysis_settings.mode: unknown name 3"),
+        ({"analysis_settings": {"mode": 3}}, "analysis_settings.mode: unknown mode 3"),
         ({"analysis_settings": "heterodyne"}, "analysis_settings: 'heterodyne' is not a section"),
         ({"analysis_settings": {"mod": "heterodyne"}}, "analysis_settings.mod: unknown setting 'mod'"),
         ({"analysis_settings": {"static_mode": "yes"}}, "static_mode: 'yes' is neither true nor false"),
@@ -92,15 +92,18 @@ def heterodyne(**sections):
         (heterodyne(masks={"frames": [1.5]}), "1.5 is not a whole number"),
         (heterodyne(output={"formats": ["netcfd"]}), "did you mean 'netcdf'?"),
         (heterodyne(optimization={"loss": "hubber"}), "did you mean 'huber'?"),
-        (heterodyne(optimization={"loss_scale": -1}), "-1 is not positive; allowed: a number > 0, or 'auto'"),
-        (heterodyne(optimization={"loss_scale": "automatic"}), "'automatic' is not a number"),
+        (
+            heterodyne(optimization={"loss_scale": -1}),
+            "-1 is out of range; allowed: a number above 0, or 'auto'",
+        ),
+        (heterodyne(optimization={"loss_scale": "automatic"}), "'automatic' is neither a number nor a rule"),
         (heterodyne(optimization={"contrast": "per_q_bin"}), "allowed: per_bin, shared, per_q, smooth_phi"),
         (heterodyne(optimization={"time_limit": 0}), "optimization.time_limit: 0.0 is out of range"),
         (heterodyne(optimization={"multistart": {"n": -1}}), "optimization.multistart.n: -1 is out of range"),
         (heterodyne(optimization={"classical": {"methods": []}}), "classical.methods: is empty"),
         (
             heterodyne(optimization={"classical": {"methods": ["powell"]}}),
-            "methods[0]: unknown name 'powell'",
+            "methods[0]: unknown method 'powell'",
         ),
         (
             heterodyne(optimization={"classical": {"nelder_mead": {"maxiter": 3}}}),
@@ -108,9 +111,12 @@ def heterodyne(**sections):
         ),
         (
             heterodyne(optimization={"classical": {"gurobi": {"initial_radius": 2}}}),
-            "min_radius < initial_radius <= max_radius",
+            "min_radius <= initial_radius <= max_radius",
         ),
-        (heterodyne(optimization={"robust": {"wasserstein": {"radius": -1}}}), "a number > 0, or 'auto'"),
+        (
+            heterodyne(optimization={"robust": {"wasserstein": {"radius": -1}}}),
+            "a number, 0 or more, 'auto', 'cv', or 'rwpi'",
+        ),
         (
             heterodyne(optimization={"robust": {"ellipsoidal": {"tolerances": {"q_scal": 1}}}}),
             "did you mean 'q_scale'?",
@@ -197,7 +203,7 @@ def test_settings_and_parameters_of_a_faulty_configuration_raise_the_same():
         config.to_dict,
         config.get_analysis_settings,
     ):
-        with pytest.raises(ConfigurationError, match="unknown name 'nothing'"):
+        with pytest.raises(ConfigurationError, match="unknown mode 'nothing'"):
             get()
 
 
@@ -300,7 +306,7 @@ def test_the_exported_schema_has_units_ranges_choices_and_the_parameters():
     assert dt["unit"] == "s"
     assert {"type": "number", "exclusiveMinimum": 0} in dt["anyOf"]
     assert sections["Optimization"]["properties"]["loss"]["enum"][:2] == ["linear", "huber"]
-    assert sections["Scenario"]["properties"]["n_scenarios"]["minimum"] == 2
+    assert sections["ScenarioOptions"]["properties"]["n_scenarios"]["minimum"] == 2
     assert all(section["additionalProperties"] is False for section in sections.values())
     heterodyne_parameters = schema["parameters"]["heterodyne"]
     assert len(heterodyne_parameters) == 14

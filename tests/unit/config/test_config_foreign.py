@@ -244,7 +244,7 @@ def test_problems_carry_the_path_as_it_was_written(gel):
     for part in (
         "analyzer_parameters.temporal.dt: -1.0 is out of range",
         "lower bound 5 is not below upper bound 2",
-        "optimization_config.classical_optimization.methods[0]: unknown name 'Powell'",
+        "optimization_config.classical_optimization.methods[0]: unknown method 'Powell'",
     ):
         assert part in text
 

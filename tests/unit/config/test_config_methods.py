@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.config.optimization import CLASSICAL_METHODS
 from heterodyne_nb.optimize import STRATEGIES
 from heterodyne_nb.optimize.strategies.strategy import settings_of
+from heterodyne_nb.options import METHOD_OPTIONS as CLASSICAL_METHODS
 
 READY = [method for method in CLASSICAL_METHODS if method in STRATEGIES]
 

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec
-from heterodyne_nb.config.resolve import mode_parameters, resolve_parameters
+from heterodyne_nb.config.parameters import PARAMETERS, ParameterSpec, mode_parameters, resolve_parameters
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 
 

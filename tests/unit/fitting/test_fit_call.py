@@ -287,8 +287,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "option value": ({"options": {"damping": -1}}, "gauss_newton.damping"),
     "contrast": ({"contrast": "per_phi"}, "unknown contrast mode"),
     "loss": ({"loss": "hubber"}, "did you mean 'huber'"),
-    "loss scale": ({"loss": "huber", "loss_scale": "mad"}, "'auto' or a number above 0"),
-    "loss scale of zero": ({"loss": "huber", "loss_scale": 0}, "'auto' or a number above 0"),
+    "loss scale": ({"loss": "huber", "loss_scale": "mad"}, "a number above 0, or 'auto'"),
+    "loss scale of zero": ({"loss": "huber", "loss_scale": 0}, "a number above 0, or 'auto'"),
     "multistart": ({"multistart": -1}, "an integer, 0 or more"),
     "half a start": ({"multistart": 2.5}, "an integer, 0 or more"),
     "seed": ({"seed": "lucky"}, "an integer, 0 or more"),
@@ -309,7 +309,7 @@ def test_a_wrong_setting_is_an_error_before_any_work(what: str) -> None:
 
 
 def test_what_is_no_dataset_or_holds_no_maps_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="needs a Dataset, got ndarray"):
+    with pytest.raises(ConfigurationError, match="needs a Dataset or a FrameSet, got ndarray"):
         fit(np.ones((3, 3)), "static_isotropic")
     g2 = make_dataset(g2=np.ones((1, 1, 5)), tau=np.arange(1.0, 6.0), q=0.01, phi=0.0, dt=1.0)
     with pytest.raises(DataFormatError, match="no two-time maps"):

@@ -12,7 +12,7 @@ from fit_samples import HETERODYNE, PHI, STATIC, chi2_at, heterodyne_maps, near,
 from heterodyne_nb import fit
 from heterodyne_nb.errors import FitWarning
 from heterodyne_nb.fitting import initial_guess
-from heterodyne_nb.optimize.fringe_search import flow_candidates, lag_cuts
+from heterodyne_nb.optimize.guess import flow_candidates, lag_cuts
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.simulate import model_maps
 

@@ -156,9 +156,9 @@ def test_without_descent_the_radius_shrinks_to_its_smallest_and_that_is_told() -
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"norm": "sphere"}, "'box' or 'ball'"),
-        ({"curvature": "full"}, "'secant' or 'diagonal'"),
-        ({"shrink": 1.5}, "shrink < 1 <= expand"),
+        ({"norm": "sphere"}, "box, ball"),
+        ({"curvature": "full"}, "secant, diagonal"),
+        ({"shrink": 1.5}, "below 1"),
         ({"initial_radius": 3.0}, "initial_radius <= max_radius"),
         ({"min_radius": 0.0}, "above 0"),
     ],

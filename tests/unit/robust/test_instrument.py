@@ -140,9 +140,9 @@ def test_a_robust_loss_weights_the_unknowns_too() -> None:
     ("asked", "told"),
     [
         ({"q_scal": 0.01}, "did you mean 'q_scale'"),
-        ({"q_scale": -0.1}, "0 or more"),
+        ({"q_scale": -0.1}, "0 to 0.5"),
         ({"q_scale": 0.0}, "every calibration counts as known"),
-        ({"phi_zero_deg": "1"}, "0 or more"),
+        ({"phi_zero_deg": "1"}, "0 to 90"),
     ],
 )
 def test_wrong_tolerances_are_told(asked: dict, told: str) -> None:

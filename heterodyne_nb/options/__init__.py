@@ -1,0 +1,67 @@
+"""The one declaration of every setting: description, unit, range, default, and what may be chosen.
+
+From it come the check of keywords, the sections of a configuration, the fields of a form, the flags of the command
+line, the record of a fit and the line of its script.
+"""
+
+from heterodyne_nb.options.fields import Options, UnknownKeyword, keywords
+from heterodyne_nb.options.fit import (
+    CONTRASTS,
+    LOSSES,
+    METHOD_OPTIONS,
+    METHODS,
+    MODES,
+    FitOptions,
+    GaussNewtonOptions,
+    GurobiOptions,
+    LBFGSBOptions,
+    MethodOptions,
+    NelderMeadOptions,
+    SearchOptions,
+    TRFOptions,
+    method_options,
+)
+from heterodyne_nb.options.robust import (
+    ROBUST_METHOD_OPTIONS,
+    ROBUST_METHODS,
+    SOLVERS,
+    EllipsoidalOptions,
+    RobustMethodOptions,
+    RobustOptions,
+    ScenarioOptions,
+    Tolerances,
+    WassersteinOptions,
+)
+from heterodyne_nb.options.uncertainty import BootstrapOptions, JackknifeOptions, ProfileOptions
+
+__all__ = [
+    "CONTRASTS",
+    "LOSSES",
+    "METHODS",
+    "METHOD_OPTIONS",
+    "MODES",
+    "ROBUST_METHODS",
+    "ROBUST_METHOD_OPTIONS",
+    "SOLVERS",
+    "BootstrapOptions",
+    "EllipsoidalOptions",
+    "FitOptions",
+    "GaussNewtonOptions",
+    "GurobiOptions",
+    "JackknifeOptions",
+    "LBFGSBOptions",
+    "MethodOptions",
+    "NelderMeadOptions",
+    "Options",
+    "ProfileOptions",
+    "RobustMethodOptions",
+    "RobustOptions",
+    "ScenarioOptions",
+    "SearchOptions",
+    "TRFOptions",
+    "Tolerances",
+    "UnknownKeyword",
+    "WassersteinOptions",
+    "keywords",
+    "method_options",
+]

@@ -1,0 +1,83 @@
+"""What can be chosen by name: built in, registered by hand, or announced by an installed package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.names import squeeze, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(dict[str, T]):
+    """Things of one kind by name; the folder that implements them puts them in.
+
+    Parameters
+    ----------
+    kind : str
+        What they are, for messages: ``"method"``.
+    announced : iterable of str
+        Names that are built in, known before the folder that implements them is imported.
+    aliases : mapping, optional
+        Other spelling -> name.
+    group : str, optional
+        Entry-point group in which installed packages announce more; one is loaded when it is asked for.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        announced: Iterable[str] = (),
+        *,
+        aliases: Mapping[str, str] | None = None,
+        group: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.kind, self.group = kind, group
+        self.announced, self.aliases = tuple(announced), dict(aliases or {})
+        #: Another source of names, asked whenever they are needed.
+        self.more: Callable[[], Iterable[str]] = tuple
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that can be chosen now, the built-in ones first."""
+        return tuple(dict.fromkeys([*self.announced, *self, *self.more(), *self._installed()]))
+
+    def spelt(self, name: Any) -> str | None:
+        """The name that a text spells, up to case and punctuation; None when it spells none."""
+        if not isinstance(name, str):
+            return None
+        names = self.names()
+        aliases = {other: target for other, target in self.aliases.items() if target in names}
+        return {squeeze(k): v for k, v in {**aliases, **{n: n for n in names}}.items()}.get(squeeze(name))
+
+    def find(self, name: str) -> str:
+        """The name that `name` spells.
+
+        Raises
+        ------
+        ConfigurationError
+            There is none; the nearest one is offered.
+        """
+        found = self.spelt(name)
+        if found is None:
+            raise unknown_name(name, self.names(), self.kind)
+        return found
+
+    def __missing__(self, name: str) -> T:
+        point = self._installed().get(name)
+        if point is None:
+            raise KeyError(name)
+        try:
+            self[name] = point.load()
+        except Exception as problem:
+            raise ConfigurationError(
+                f"{self.kind} {name!r} ({point.value}) cannot be used: {type(problem).__name__}: {problem}",
+                hint="mend or uninstall the package that announces it",
+            ) from problem
+        return self[name]
+
+    def _installed(self) -> dict[str, Any]:
+        return {point.name: point for point in entry_points(group=self.group)} if self.group else {}
