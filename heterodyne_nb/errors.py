@@ -53,6 +53,10 @@ class MissingFileError(DataFormatError, FileNotFoundError):
         return str(self.args[0])
 
 
+class MissingConfigurationError(MissingFileError, ConfigurationError):
+    """The named configuration file does not exist."""
+
+
 class OutputError(ConfigurationError, OSError):
     """Something cannot be written where it was asked for: no room, no right, or something else is there."""
 

@@ -7,7 +7,7 @@ import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from heterodyne_nb.config.parameters import MULTICOMPONENT, mode_parameters
 from heterodyne_nb.config.schema import Data, Settings
-from heterodyne_nb.errors import ConfigurationError, MissingFileError
+from heterodyne_nb.errors import ConfigurationError, MissingConfigurationError, MissingFileError
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.options.fields import choices_of, limits, unit_of
 from heterodyne_nb.options.problems import nearest, section_at
@@ -37,10 +37,10 @@ def read_file(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    MissingFileError
+    MissingConfigurationError
         When there is no such file.
     ConfigurationError
-        When it cannot be parsed, holds a key twice, or holds no sections.
+        When it cannot be parsed, holds a key twice, holds no sections, or is too large, too deep or no plain text.
     """
     text = _text(path)
     values = parse(text, FORMATS.get(path.suffix.lower()), where=path.name)
@@ -58,11 +58,13 @@ def _text(path: Path) -> str:
     if path.is_dir():
         raise ConfigurationError("is a folder", where=str(path), expected="a configuration file")
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise ConfigurationError(f"has {size} bytes", where=str(path), expected=f"at most {LARGEST}")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*") if p.suffix.lower() in FORMATS)
         hint = f"the folder has {', '.join(near[:8])}" if near else None
-        raise MissingFileError("no such configuration file", where=str(path), hint=hint) from None
+        raise MissingConfigurationError("no such configuration file", where=str(path), hint=hint) from None
     except UnicodeDecodeError:
         raise ConfigurationError(
             "is not a text file", where=str(path), expected="JSON, YAML or TOML in UTF-8"
@@ -94,11 +96,13 @@ def parse(text: str, form: str | None, *, where: str) -> Any:
 
 def _parse_json(text: str, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
+        return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where), parse_int=_integer)
     except json.JSONDecodeError as error:
         raise _broken("JSON", error.msg, error.lineno, error.colno, where) from None
     except RecursionError:
-        raise ConfigurationError("is nested too deeply", where=where) from None
+        raise _too_deep(where) from None
+    except OverflowError as error:
+        raise ConfigurationError(str(error), where=where, expected=_NUMBERS) from None
 
 
 def _parse_toml(text: str, where: str) -> Any:
@@ -106,6 +110,12 @@ def _parse_toml(text: str, where: str) -> Any:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"is not valid TOML: {error}", where=where) from None
+    except RecursionError:
+        raise _too_deep(where) from None
+    except ValueError:  # the one thing that tomllib leaves to int()
+        raise ConfigurationError(
+            "holds a number of thousands of digits", where=where, expected=_NUMBERS
+        ) from None
 
 
 def _parse_yaml(text: str, where: str) -> Any:
@@ -115,7 +125,9 @@ def _parse_yaml(text: str, where: str) -> Any:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise _broken("YAML", error.problem or "unreadable", line, column, where) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise _too_deep(where) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigurationError(f"is not valid YAML: {error}", where=where) from None
 
 
@@ -132,27 +144,100 @@ def _unique(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     return values
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: 1e-6 is a number, a key stands once, keys are texts."""
+def _too_deep(where: str) -> ConfigurationError:
+    return ConfigurationError("is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise OverflowError(f"holds a number of {len(text)} digits")
+    return int(text, 16 if "x" in text else 10)
+
+
+#: Limits of a configuration: bytes of the file, levels of nesting, values with everything that aliases repeat.
+LARGEST, DEEPEST, MOST = 4_000_000, 40, 200_000
+_DIGITS, _NUMBERS = 300, "numbers up to 1e300"
+
+
+def require_plain(values: Any, *, where: str) -> None:
+    """Raise where values are too many, too deep, too large, or texts that no file or screen can hold.
+
+    Raises
+    ------
+    ConfigurationError
+        With the path of the value.
+    """
+    left, waiting = MOST, [("", values, 0)]
+    while waiting:
+        path, value, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            raise (
+                _too_deep(where)
+                if depth > DEEPEST
+                else ConfigurationError(
+                    f"holds more than {MOST} values", where=where, hint="mind aliases that repeat each other"
+                )
+            )
+        at = printable(f"{where}: {path.removeprefix('.')}" if path else where)
+        if isinstance(value, int) and not -(10**_DIGITS) <= value <= 10**_DIGITS:
+            raise ConfigurationError("the number is too large", where=at, expected=_NUMBERS)
+        if isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+            raise ConfigurationError(
+                f"the text {printable(value[:40])!r} holds NUL or half a character",
+                where=at,
+                expected="plain text",
+            )
+        if isinstance(value, Mapping):
+            waiting += [(path, key, depth) for key in value if isinstance(key, str)]
+            waiting += [(f"{path}.{key}", one, depth + 1) for key, one in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(f"{path}[{k}]", one, depth + 1) for k, one in enumerate(value)]
+
+
+_MERGE, _INT, _FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "int", "float"))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: numbers as in YAML 1.2 (1e-6 and 010 are 1e-6 and 10, 1:30 is a text), a key stands once,
+    keys are texts, ``<<`` merges.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_INT, _FLOAT)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE]
+        twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
         if twice:
             raise yaml.constructor.ConstructorError(
                 None, None, f"holds twice in one section: {', '.join(twice)}", node.start_mark
             )
-        values = super().construct_mapping(node, deep=deep)
-        return {str(key): value for key, value in values.items()}
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        return {str(key): value for key, value in super().construct_mapping(node, deep=deep).items()}
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return _integer(str(self.construct_scalar(node)))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        return float(str(self.construct_scalar(node)).lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 #: What is a number in YAML: tag, pattern, first characters. Who writes YAML must quote texts that match.
 YAML_FLOAT = (
-    "tag:yaml.org,2002:float",
+    _FLOAT,
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+0123456789."),
 )
+_Loader.add_implicit_resolver(_INT, re.compile(r"^[-+]?\d+$|^0x[\da-fA-F]+$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(*YAML_FLOAT)
+_Loader.add_constructor(_INT, _Loader.construct_yaml_int)
+_Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
 
 _PARSERS = {"json": _parse_json, "toml": _parse_toml, "yaml": _parse_yaml}
 

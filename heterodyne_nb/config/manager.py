@@ -15,6 +15,7 @@ from heterodyne_nb.config.files import (
     read_angles,
     read_file,
     relocated,
+    require_plain,
     resolve_data_path,
     template_values,
 )
@@ -119,6 +120,7 @@ class ConfigManager:
         self._settings: Settings | None = None
         self._table: ParameterTable | None = None
         self._error: ConfigurationProblems | None = None
+        require_plain(values, where=self.name)
         done = translate(values)
         self._validate(done)
         adjusted = self._table.notes if self._table else ()

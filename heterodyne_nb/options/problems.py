@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.text.escaping import printable
 
 _LONGEST_VALUE = 80
 _COMPARISONS = {
@@ -44,7 +45,7 @@ class Problem:
     def __str__(self) -> str:
         extra = [f"allowed: {self.allowed}"] if self.allowed else []
         extra += [self.hint] if self.hint else []
-        return f"{self.path}: {self.message}" + "".join(f"; {text}" for text in extra)
+        return f"{printable(self.path)}: {self.message}" + "".join(f"; {text}" for text in extra)
 
 
 class ConfigurationProblems(ConfigurationError):

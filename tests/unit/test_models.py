@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import heterodyne_nb
 from heterodyne_nb import HeterodyneModel, ModelFactory, ModelPlugin, heterodyne_model
 from heterodyne_nb.data import make_dataset
 from heterodyne_nb.models import one_time
+from heterodyne_nb.optimize import STRATEGIES
 
 
 class CustomFlowModel(ModelPlugin):
@@ -67,6 +70,30 @@ def test_such_a_plugin_is_fitted_like_any_other_model(given: Any) -> None:
     for name, truth in {"D": 30.0, "v": 60.0}.items():
         assert abs(result.values[name] - truth) < 4 * result.errors[name]
         assert result.errors[name] < 0.1 * truth
+
+
+def test_a_configuration_names_a_plugin_and_a_registered_strategy_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class PageStrategy(heterodyne_nb.OptimizationStrategy):
+        name = "page_strategy"
+
+        def optimize(self, objective_func: Any, initial_params: Any) -> Any:
+            return minimize(objective_func, initial_params, method="Nelder-Mead")
+
+    monkeypatch.setitem(STRATEGIES, "page_strategy", PageStrategy)
+    ModelFactory.register(CustomFlowModel)
+    values = {
+        "analysis_settings": {"mode": "custom_flow"},
+        "initial_parameters": {"values": {"D": 300.0, "v": 1.0}, "fixed": ["v"]},
+        "optimization": {"classical": {"methods": ["page_strategy"]}},
+        "data": {"file": str(Path(__file__).resolve().parents[1] / "fixtures" / "test_data.h5")},
+    }
+    core = heterodyne_nb.HeterodyneAnalysisCore(values)
+    assert core.config.validate()
+    result = core.optimize_classical()
+    assert (result.success, result.method, result.fit_result.mode) == (True, "page_strategy", "custom_flow")
+    assert result.x[1] == 1.0
 
 
 def test_repeated_evaluations_are_answered_from_a_cache(
