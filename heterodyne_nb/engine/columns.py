@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numba as nb
@@ -57,6 +58,26 @@ class Layout:
     pair_start: NDArray[np.int64]
     pair_base: NDArray[np.int64]
     pair_column: NDArray[np.int64]
+
+    @cached_property
+    def rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Part and row of each column, the constant 1 last; first and one-past-last column of each part."""
+        wanted, columns = len(self.pair_start) - 1, len(self.column_part)
+        part = np.append(self.column_part, len(self.base))
+        row = np.append(np.where(self.column_parameter < 0, wanted, self.column_parameter), wanted + 1)
+        base = np.append(self.base, columns)
+        return part, row, base, np.append(base[1:], columns + 1)
+
+    @cached_property
+    def sums(self) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+        """Columns of derivatives, their parts, and the matrix (columns, P) that adds them up to parameters."""
+        columns = np.flatnonzero(self.column_parameter >= 0)
+        wanted = np.arange(len(self.pair_start) - 1)
+        return (
+            columns,
+            self.column_part[columns],
+            (self.column_parameter[columns, None] == wanted).astype(float),
+        )
 
 
 def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:

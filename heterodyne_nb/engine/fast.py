@@ -36,15 +36,6 @@ def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
     return start, column, partner
 
 
-def column_rows(layout: Layout) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Part and row of each column, the constant 1 last; first and one-past-last column of each part."""
-    wanted, columns = len(layout.pair_start) - 1, len(layout.column_part)
-    part = np.append(layout.column_part, len(layout.base))
-    row = np.append(np.where(layout.column_parameter < 0, wanted, layout.column_parameter), wanted + 1)
-    base = np.append(layout.base, columns)
-    return part, row, base, np.append(base[1:], columns + 1)
-
-
 def separable_products(
     data: NDArray[np.float32] | PhotonData, columns: Columns, mask: FloatArray, first: int = 0
 ) -> FloatArray:
@@ -75,12 +66,12 @@ def separable_products(
     big_q, big_p = _data_products(data, columns, step, wanted > 0, first)
     out = np.zeros((bins, wanted + 3, wanted + 3))
     if wanted:
-        model_products(columns.u, columns.w, step, mask, *column_rows(lay), out)
+        model_products(columns.u, columns.w, step, mask, *lay.rows, out)
     else:
         value_products(columns.u, step, mask, out)
     out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
     if wanted:
-        out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p, wanted)
+        out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p)
     return out + np.swapaxes(np.tril(out, -1), 1, 2)
 
 
@@ -101,17 +92,13 @@ def _data_products(
 
 
 def gradient_products(
-    u: FloatArray, w: FloatArray, lay: Layout, big_q: FloatArray, big_p: FloatArray, wanted: int
+    u: FloatArray, w: FloatArray, lay: Layout, big_q: FloatArray, big_p: FloatArray
 ) -> FloatArray:
     """Data times derivatives: sum_t2 u Q + sum_t1 w P over the columns of each parameter, (…, P).
 
     u, w are (…, C, N), Q and P (…, R, N); what stands before is broadcast.
     """
-    out = np.zeros((*np.broadcast_shapes(u.shape[:-2], big_q.shape[:-2]), wanted))
-    for c in np.flatnonzero(lay.column_parameter >= 0):
-        r = lay.column_part[c]
-        sums = np.einsum("...n,...n->...", u[..., c, :], big_q[..., r, :])
-        out[..., lay.column_parameter[c]] += sums + np.einsum(
-            "...n,...n->...", w[..., c, :], big_p[..., r, :]
-        )
-    return out
+    columns, parts, matrix = lay.sums
+    late = np.einsum("...cn,...cn->...c", u[..., columns, :], big_q[..., parts, :])
+    early = np.einsum("...cn,...cn->...c", w[..., columns, :], big_p[..., parts, :])
+    return np.asarray((late + early) @ matrix)

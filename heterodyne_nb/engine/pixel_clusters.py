@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine.columns import Columns, column_chunks
 from heterodyne_nb.engine.data_products import FAST
-from heterodyne_nb.engine.fast import column_rows, gradient_products, separable_products
+from heterodyne_nb.engine.fast import gradient_products, separable_products
 from heterodyne_nb.engine.photons import PhotonData
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ def _data_column(data: PhotonData, b: int, columns: Columns, k: int, edges: NDAr
     for g in range(0, len(out), few):
         q, p = data.products(b, f, c, edges[g : g + few + 1], True)
         out[g : g + few, -2] = np.einsum("rn,grn->g", c, q)
-        out[g : g + few, :-2] = gradient_products(u, w, lay, q, p, wanted)
+        out[g : g + few, :-2] = gradient_products(u, w, lay, q, p)
     return out
 
 
 def pair_fields(columns: Columns, mask: FloatArray, contrast: FloatArray, offset: FloatArray) -> FloatArray:
     """Sum of z f over the pairs of frames that contain each frame, z = (derivatives, M, 1), (B, P + 2, N)."""
-    part, row, base, _ = column_rows(columns.layout)
+    part, row, base, _ = columns.layout.rows
     step = np.ones_like(columns.f)
     np.exp(columns.f[:, :, :-1] - columns.f[:, :, 1:], out=step[:, :, 1:])
     out = np.zeros((len(mask), int(row[-1]) + 1, mask.shape[1]))

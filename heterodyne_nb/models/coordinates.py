@@ -44,6 +44,11 @@ class Coordinates:
         alone = [v and n not in tied for v, n in zip(vary, table.names, strict=True)]
         self.curves = tuple(c for c in fitted_curves(every) if all(alone[i] for i in c.indices))
         self.parametrisations = tuple(self._parametrisation(curve) for curve in self.curves)
+        starts = np.cumsum([0, *(len(own.indices) for own in self.parametrisations)]).tolist()
+        places = (
+            slice(at, at + len(own.indices)) for at, own in zip(starts, self.parametrisations, strict=False)
+        )
+        self._placed = list(zip(places, self.parametrisations, strict=True))
         inside = {i for c in self.curves for i in c.indices}
         shifts = {c.shift for c in self.curves if c.shift is not None}
         self.order = [i for c in self.curves for i in c.indices]
@@ -89,11 +94,7 @@ class Coordinates:
 
     def placed(self) -> list[tuple[slice, Parametrisation]]:
         """Each parametrisation with the place of its coordinates."""
-        starts = np.cumsum([0, *(len(own.indices) for own in self.parametrisations)])
-        return [
-            (slice(at, at + len(own.indices)), own)
-            for at, own in zip(starts.tolist(), self.parametrisations, strict=False)
-        ]
+        return self._placed
 
     def _raw(self, theta: FloatArray) -> FloatArray:
         raw = theta[self.order].astype(float)

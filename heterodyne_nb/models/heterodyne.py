@@ -86,7 +86,7 @@ class HeterodyneModel(SeparableModel):
         """See :meth:`SeparableModel.terms`: reference, sample and cross term."""
         p = self.unpack(params)
         out = Terms.zeros(3, 1, 14, len(t), len(phi))
-        self._amplitudes(out, t, p[_FRACTION])
+        self._amplitudes(out, t, p[_FRACTION], derivatives)
         out.decay[0] = power_cumulative(t, *p[_REF])
         out.decay[1] = power_cumulative(t, *p[_SAMPLE])
         out.decay[2] = 0.5 * (out.decay[0] + out.decay[1])
@@ -102,12 +102,14 @@ class HeterodyneModel(SeparableModel):
         return out
 
     @staticmethod
-    def _amplitudes(out: Terms, t: FloatArray, values: FloatArray) -> None:
+    def _amplitudes(out: Terms, t: FloatArray, values: FloatArray, derivatives: bool) -> None:
         s = fraction(t, *values)
         r = 1.0 - s
         norm = s**2 + r**2
-        by_s = 2.0 * (s - r) / norm  # d ln(norm) / ds
         root2 = np.sqrt(2.0)
         out.amplitude[:] = r**2 / norm, s**2 / norm, root2 * r * s / norm
+        if not derivatives:
+            return
+        by_s = 2.0 * (s - r) / norm  # d ln(norm) / ds
         slope = np.stack([-2 * r / norm, 2 * s / norm, root2 * (r - s) / norm]) - out.amplitude * by_s
         out.d_amplitude[:, _FRACTION] = slope[:, None] * fraction_gradient(t, *values[:3])

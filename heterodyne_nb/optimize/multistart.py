@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from heterodyne_nb.optimize.guess import StartSampler, screened_starts
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy
+from heterodyne_nb.optimize.strategies.curvature import LocalModel
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
+from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.options import SearchOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -27,16 +30,25 @@ FloatArray = NDArray[np.float64]
 #: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
 #: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
 _WORTH = 250.0
+#: An optimum of all pixels that is worse than the best by more than this, in the same units, is not refined.
+_REFINED = 10.0
+#: From this far above a known optimum, in the same units, a fit is followed no more where χ² is what the quadratic
+#: form around that optimum says.
+_NEAR = 50.0
+#: Damping at the start of a fit from a sample, which is far from any optimum: less only costs steps not taken.
+_FAR_DAMPING = 0.03
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """An optimum, how many starts led to it, and the direction of flow there (degrees), where the data tell it."""
+    """An optimum, how many starts led to it, the direction of flow there (degrees), where the data tell it, and the
+    damping of steps with which a fit goes on from there."""
 
     chi2: float
     point: FloatArray
     times: int = 1
     directions: FloatArray = field(default_factory=lambda: np.zeros(0))
+    damping: float = 1e-3
 
     def same_as(self, other: Found, agree: float) -> bool:
         """Whether the χ² and the directions, modulo half a turn, agree."""
@@ -56,6 +68,34 @@ def _distinct(fits: list[Found], agree: float) -> list[Found]:
         else:
             kept[k] = replace(kept[k], times=kept[k].times + fit.times)
     return kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Basin:
+    """χ² around an optimum to second order, in internal coordinates."""
+
+    z: FloatArray
+    chi2: float
+    hessian: FloatArray
+
+    def holds(self, z: FloatArray, chi2: float, noise: float) -> bool:
+        """Whether a point is so near that downhill from it is this optimum."""
+        rise, step = chi2 - self.chi2, z - self.z
+        if not 0.0 <= rise <= _NEAR * noise:
+            return False
+        return abs(0.5 * float(step @ self.hessian @ step) - rise) <= 0.5 * rise + 0.5 * noise
+
+
+@dataclass(kw_only=True, eq=False)
+class _QuickStrategy(GaussNewtonStrategy):
+    """Gauss-Newton that only has to tell which optimum a start leads to."""
+
+    quiet: ClassVar[Quiet] = ((5, 1e-2), (5, 1e-2))
+    ftol: float = 1e-7
+    basins: Sequence[_Basin] = ()
+
+    def _arrived(self, run: Run, model: LocalModel) -> bool:
+        return any(basin.holds(model.z, model.fun, run.noise) for basin in self.basins)
 
 
 @dataclass
@@ -92,12 +132,12 @@ class Multistart:
         promising = self._promising(found)
         if journal is not None and not self._stopped():
             journal.search_ended(self.objective.parameter_names, [fit.point for fit in promising])
-        results = [self._finish(fit.point) for fit in promising]
+        results = self._finished([fit.point for fit in promising], [])
         if self.settings.samples <= 0 and self.settings.hops and not self._stopped():
             coarse = self._coarse(self.settings.coarse_frames)
             start = self._coarse_fits(coarse, [result.x for result in results])
             hopped = self._promising(self._hopped(coarse, start))
-            results += [self._finish(fit.point) for fit in hopped if fit not in start]
+            results = self._finished([fit.point for fit in hopped if fit not in start], results)
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
         return min(results, key=lambda result: float(result.fun))
@@ -127,11 +167,36 @@ class Multistart:
         """χ² per coarse pixel: what one degree of freedom of independent pixels is worth."""
         return self._coarse(self.settings.coarse_frames).reduced(chi2) if np.isfinite(chi2) else np.inf
 
-    def _finish(self, point: FloatArray) -> OptimizeResult:
-        strategy = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
+    def _finished(self, points: list[FloatArray], results: list[OptimizeResult]) -> list[OptimizeResult]:
+        """The results with the optima of all pixels that the points lead to; refined are those that may be the best."""
+        careful = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
+        quick = _QuickStrategy(max_iterations=40, stop=self.stop, on_progress=self.on_progress)
+        results = list(results)
+        for point in points:
+            if results:
+                quick.basins = self._basins(self.objective, [Found(float(r.fun), r.x) for r in results])
+                result = self._finish(point, quick)
+                best = min(float(r.fun) for r in results)
+                if result.stop_reason == "known optimum":
+                    continue
+                if not result.fun < best + _REFINED * self.objective.reduced(best):
+                    results.append(result)
+                    continue
+                point = result.x
+            results.append(self._finish(point, careful))
+        return results
+
+    def _finish(self, point: FloatArray, strategy: OptimizationStrategy) -> OptimizeResult:
         result, entry = self._one_fit(self.objective, point, strategy, "all pixels")
         self.path.append(entry)
         return result
+
+    @staticmethod
+    def _basins(objective: Objective, found: list[Found]) -> list[_Basin]:
+        return [
+            _Basin(objective.to_internal(fit.point), fit.chi2, objective.normal_equations(fit.point).hessian)
+            for fit in found
+        ]
 
     def _search(self) -> list[Found]:
         """Optima of the coarse problem, best first; more batches of starts until the best repeats, then hops."""
@@ -146,8 +211,8 @@ class Multistart:
             bases = [fit.point for fit in found[:2]]
             starts += screened_starts(sampler, screen, self.settings.starts, self.settings.samples, bases)
             starts = starts or [start]  # no sample had a finite χ²
-            found = _distinct([*found, *self._coarse_fits(coarse, starts)], self.settings.agree)
-            found = self._hopped(coarse, found)
+            fits = self._coarse_fits(coarse, starts, damping=_FAR_DAMPING)
+            found = self._hopped(coarse, _distinct([*found, *fits], self.settings.agree))
             fits_well = coarse.reduced(found[0].chi2) < self.settings.good
             if self._stopped() or (found[0].times >= self.settings.repeats and (fits_well or batch > 0)):
                 break
@@ -168,7 +233,7 @@ class Multistart:
             best = found[0]
             points = [*hops.structural(best.point), *hops.flows(best.point)]
             points += hops.kicks(best.point, rng, self.settings.kicks)
-            found = _distinct([*found, *self._coarse_fits(coarse, points, best)], self.settings.agree)
+            found = _distinct([*found, *self._coarse_fits(coarse, points, found)], self.settings.agree)
             if not found[0].chi2 < best.chi2 - self.settings.agree * best.chi2:
                 break
         return found
@@ -192,34 +257,44 @@ class Multistart:
         return coarse
 
     def _coarse_fits(
-        self, coarse: Objective, points: list[FloatArray], known: Found | None = None
+        self, coarse: Objective, points: list[FloatArray], known: Sequence[Found] = (), damping: float = 1e-3
     ) -> list[Found]:
         """Fit in rounds: many starts for a few iterations, the best of them for more; several at a time.
 
-        What has come back to the optimum ``known`` is not fitted on.
+        What comes back to one of the optima ``known``, best first, is not fitted on.
         """
-        fits = [Found(np.inf, point) for point in points]
-        stage = "search" if known is None else "hops"
+        fits = [Found(np.inf, point, damping=damping) for point in points]
+        stage = "hops" if known else "search"
+        basins = self._basins(coarse, list(known[: self.settings.finish]))
         for number, (keep, iterations) in enumerate(self.settings.rounds):
-            quick = GaussNewtonStrategy(max_iterations=iterations, ftol=1e-7, stop=self.stop)
-            kept = fits if known is not None and number == 0 else fits[:keep]
-            one = self._one_fit if known is None else self._one_hop
-            jobs = [partial(one, coarse, fit.point, quick, f"{stage}, round {number + 1}") for fit in kept]
+            kept = fits if known and number == 0 else fits[:keep]
+            jobs = [
+                partial(
+                    self._one_hop if known else self._one_fit, coarse, fit.point,
+                    _QuickStrategy(
+                        max_iterations=iterations, stop=self.stop, damping=fit.damping, basins=basins
+                    ),
+                    f"{stage}, round {number + 1}",
+                )
+                for fit in kept
+            ]  # fmt: skip
             results: list[Found] = []
-            for fit, answer in zip(kept, side_by_side(jobs), strict=True):
+            for count, (fit, answer) in enumerate(zip(kept, side_by_side(jobs), strict=True), 1):
                 if answer is None:
                     continue
                 result, entry = answer
-                where = self._directions(result.x)
-                results.append(Found(float(result.fun), result.x, fit.times, where))
                 self.path.append(entry)
-                best = coarse.reduced(min(found.chi2 for found in results))
-                done = (number + len(results) / len(jobs)) / len(self.settings.rounds)
-                point = min(results, key=lambda found: found.chi2).point
-                self.on_progress(ProgressEvent(stage, done, best, self._named(point)))
+                if result.stop_reason != "known optimum":
+                    where, damping = self._directions(result.x), result.get("damping", fit.damping)
+                    results.append(Found(float(result.fun), result.x, fit.times, where, damping))
+                best = min([*known, *results], key=lambda found: found.chi2)
+                done = (number + count / len(jobs)) / len(self.settings.rounds)
+                self.on_progress(
+                    ProgressEvent(stage, done, coarse.reduced(best.chi2), self._named(best.point))
+                )
             fits = _distinct(results, self.settings.agree)
-            if known is not None:
-                fits = [fit for fit in fits if not fit.same_as(known, 10 * self.settings.agree)]
+            if known:
+                fits = [fit for fit in fits if not fit.same_as(known[0], 10 * self.settings.agree)]
             if self._stopped() or not fits:
                 break
         return fits

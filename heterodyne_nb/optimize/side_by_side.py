@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
     """Run the jobs on as many threads as numba has, and yield their results in the order given."""
+    if nb.get_num_threads() == 1:
+        yield from (job() for job in jobs)
+        return
     with ThreadPoolExecutor(nb.get_num_threads(), initializer=nb.set_num_threads, initargs=(1,)) as pool:
         waiting = [pool.submit(job) for job in jobs]
         try:

@@ -24,7 +24,7 @@ from heterodyne_nb.plots.maps import (
     reduction_note,
 )
 from heterodyne_nb.plots.one_time import g2_comparison
-from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, not_a, one_bin, used_frames
 
 #: Frames along the side of the middle of a map that its noise is estimated from.
 _MIDDLE = 1000
@@ -70,8 +70,9 @@ def comparison(
     ConfigurationError
         If there is no such bin, or more than one.
     """
-    fit_result(result)
-    if "t" not in result.dataset and "g2" in dataset:  # one-time
+    if not isinstance(dataset, xr.Dataset):
+        raise not_a("dataset", dataset, where="dataset", expected="a Dataset, as open_dataset returns it")
+    if "t" not in fit_result(result).dataset and "g2" in dataset:  # one-time
         return g2_comparison(dataset, result, q=q, phi=phi, bin=bin, theme=theme)
     need(dataset, "c2", "data against model")
     chosen = one_bin(dataset, q=q, phi=phi, bin=bin)

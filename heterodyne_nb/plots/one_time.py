@@ -269,6 +269,11 @@ def one_time_table(result: Any) -> xr.Dataset:
     ----------
     result : FitResult or Dataset
         As for :func:`one_time_parameters`. ``to_dataframe().to_csv(path)`` writes it as a table.
+
+    Raises
+    ------
+    ConfigurationError
+        It is neither, or holds no one-time fit.
     """
     table = _of_batch(result) if isinstance(result, xr.Dataset) else _of_result(result)
     for name in [

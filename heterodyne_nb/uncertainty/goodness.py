@@ -46,7 +46,9 @@ FRAMES = 150
 #: Cosines added to each curve.
 WAVES = 6
 #: Simulated bins in all, and pixels of each.
-_SIMULATED, _PIXELS = 64, 200
+_SIMULATED, _PIXELS = 64, 100
+#: Runs that are simulated first; no more where they all leave over more than the data do.
+_FIRST = 3
 #: Least contrast that is simulated: a mode more for each share of it.
 _LEAST_CONTRAST = 0.15
 
@@ -157,26 +159,26 @@ def _residuals(objective: Objective, theta: FloatArray, seed: int) -> tuple[Floa
     local = objective.equations(theta, derivatives=False)
     contrast = np.clip(local.contrast, _LEAST_CONTRAST, 1.0)
     unknown = np.full(bins, np.nan)
-    runs = max(3, -(-_SIMULATED // bins))
     maps = _model_maps(problem, theta)
     try:
-        noise = _speckle_noise(problem, theta, maps, contrast, runs, seed)
+        fields = _field_correlations(problem, theta, maps)
     except ConfigurationError:  # no fields have such parameters
         return unknown, float("nan"), unknown
     level = local.contrast[:, None, None] * maps + local.offset[:, None, None]
     measured = np.log(_over(problem, objective, theta, problem.data, problem.data - level))
-    simulated = np.log(
-        [
-            _over(
-                problem,
-                objective,
-                theta,
-                (1.0 + contrast[:, None, None] * maps + one).astype(np.float32),
-                one,
-            )
-            for one in noise
-        ]
-    )
+    signal = contrast[:, None, None] * maps
+
+    def simulated_logs(runs: int, part: int) -> FloatArray:
+        noise = _speckle_noise(fields, maps, contrast, runs, [seed, part])
+        data = ((1.0 + signal + one).astype(np.float32) for one in noise)
+        return np.log(
+            [_over(problem, objective, theta, c2, one) for c2, one in zip(data, noise, strict=True)]
+        )
+
+    simulated, runs = simulated_logs(_FIRST, 0), max(_FIRST, -(-_SIMULATED // bins))
+    if runs > _FIRST and not np.all(measured < simulated.min(axis=0)):
+        simulated = np.concatenate([simulated, simulated_logs(runs - _FIRST, 1)])
+    runs = len(simulated)
     excess = measured - simulated.mean(axis=0)
     spread = np.sqrt(np.mean(np.var(simulated, axis=0, ddof=1)))
     error, freedom = spread * np.sqrt(1.0 + 1.0 / runs), bins * (runs - 1)
@@ -198,24 +200,24 @@ def _model_maps(problem: Problem, theta: FloatArray) -> FloatArray:
 
 
 def _speckle_noise(
-    problem: Problem, theta: FloatArray, maps: FloatArray, contrast: FloatArray, runs: int, seed: int
+    fields: list[Any], maps: FloatArray, contrast: FloatArray, runs: int, seed: list[int]
 ) -> FloatArray:
-    """What c2 of simulated speckle scatters about its mean, (runs, B, N, N)."""
+    """What c2 of simulated speckle scatters about its mean, (runs, B, N, N); ``fields`` are correlations (N, N)."""
     out = np.empty((runs, *maps.shape))
-    for b, field in enumerate(_field_correlations(problem, theta, maps)):
+    shape = maps.shape[1], runs * _PIXELS
+    for b, field in enumerate(fields):
         values, vectors = np.linalg.eigh(field)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        share = mode_weights(float(contrast[b]))
-        rng = np.random.default_rng([seed, b])
-        for run in range(runs):
-            intensity = np.zeros((len(problem.t), _PIXELS))
-            for weight in share:
-                white = rng.standard_normal((len(root), _PIXELS)) + 1j * rng.standard_normal(
-                    (len(root), _PIXELS)
-                )
-                intensity += 0.5 * weight * np.abs(root @ white) ** 2
-            relative = intensity / intensity.mean(axis=1, keepdims=True)
-            out[run, b] = relative @ relative.T / _PIXELS - 1.0 - contrast[b] * maps[b]
+        root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.complex64)
+        rng = np.random.default_rng([*seed, b])
+        intensity, white = np.zeros(shape, np.float32), np.empty(shape, np.complex64)
+        for weight in mode_weights(float(contrast[b])):
+            rng.standard_normal(out=white.view(np.float32), dtype=np.float32)
+            amplitude = (root @ white).view(np.float32)
+            np.square(amplitude, out=amplitude)
+            intensity += np.float32(0.5 * weight) * (amplitude[:, ::2] + amplitude[:, 1::2])
+        each = np.moveaxis(intensity.reshape(len(root), runs, _PIXELS), 1, 0)
+        relative = each / each.mean(axis=2, keepdims=True)
+        out[:, b] = relative @ np.swapaxes(relative, 1, 2) / _PIXELS - 1.0 - contrast[b] * maps[b]
     return out
 
 

@@ -17,6 +17,7 @@ _LARGEST_DAMPING = 1e14
 #: gained less than this share of the reduced χ² (an error of one sigma is a change by 1). Halfway to the iteration
 #: limit less will do: of a fit that creeps for so long, correlated pixels make that many times too strict.
 _QUIET = ((5, 1e-4), (10, 1e-2))
+Quiet = tuple[tuple[int, float], tuple[int, float]]
 
 
 def bounded_step(
@@ -39,6 +40,10 @@ def bounded_step(
     n = len(gradient)
     step, free = np.zeros(n), np.ones(n, bool)
     free &= ~((lower >= 0) & (gradient > 0)) & ~((upper <= 0) & (gradient < 0))
+    if free.all():
+        whole = -np.linalg.solve(hessian, gradient)
+        if ((lower <= whole) & (whole <= upper)).all():
+            return whole
     for _ in range(4 * n + 4):
         target = step.copy()
         if free.any():
@@ -100,6 +105,7 @@ class GaussNewtonStrategy(IterativeStrategy):
     name: ClassVar[str] = "gauss_newton"
     needs_gradient: ClassVar[bool] = True
     uses_normal_equations: ClassVar[bool] = True
+    quiet: ClassVar[Quiet] = _QUIET
 
     damping: float = _DEFAULTS.damping
     accept: float = _DEFAULTS.accept
@@ -114,6 +120,8 @@ class GaussNewtonStrategy(IterativeStrategy):
         damping, grow, scale = self.damping, 2.0, _diagonal(model)
         course = [model.fun]
         while run.nit < limit:
+            if self._arrived(run, model):
+                return "known optimum"
             if run.gradient_vanishes(model.z, model.gradient, self.gtol):
                 return "gradient tolerance"
             lower, upper = run.view.lower - model.z, run.view.upper - model.z
@@ -131,7 +139,7 @@ class GaussNewtonStrategy(IterativeStrategy):
             ratio = (model.fun - fun) / promised
             if ratio > self.accept:
                 course.append(fun)
-                if _creeps(course, run.noise, late=2 * run.nit > limit):
+                if _creeps(course, run.noise, *self.quiet[2 * run.nit > limit]):
                     return "cost tolerance"
                 model = next_model(run, model, run.view.settle(model.z + step), fun, "secant")
                 scale = np.maximum(_diagonal(model), 0.3 * scale)
@@ -139,15 +147,19 @@ class GaussNewtonStrategy(IterativeStrategy):
                 grow = 2.0
             else:
                 damping, grow = damping * grow, grow * 2.0
+            run.notes["damping"] = damping
             run.iteration()
             if damping > _LARGEST_DAMPING:
                 return "trust radius"
         return "iteration limit"
 
+    def _arrived(self, run: Run, model: LocalModel) -> bool:
+        """Whether the way ahead leads to a place that is known already."""
+        return False
 
-def _creeps(course: list[float], noise: float, *, late: bool) -> bool:
+
+def _creeps(course: list[float], noise: float, steps: int, gain: float) -> bool:
     """Whether each of the last accepted steps gained next to nothing of the objective."""
-    steps, gain = _QUIET[late]
     gains = -np.diff(course[-1 - steps :])
     return len(gains) == steps and bool(np.all(gains <= gain * noise))
 

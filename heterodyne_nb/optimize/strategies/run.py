@@ -25,7 +25,7 @@ from heterodyne_nb.progress import ProgressEvent, careful, ignore_progress
 T = TypeVar("T")
 
 _ROUNDS = 100
-FINAL = ("iteration limit", "cancelled", "time limit")
+FINAL = ("iteration limit", "known optimum", "cancelled", "time limit")
 
 #: Why a run ended: (converged, message). The key is the result's ``stop_reason``.
 ENDINGS: dict[str, tuple[bool, str]] = {
@@ -43,6 +43,7 @@ ENDINGS: dict[str, tuple[bool, str]] = {
         "not converged: the objective hardly changes along some direction, so no single point is best",
     ),
     "own criterion": (True, "converged by the strategy's own criterion"),
+    "known optimum": (True, "on the way to an optimum that is known"),
     "not converged": (False, "the strategy did not converge"),
     "nothing to fit": (True, "every parameter is fixed"),
     "trust radius": (False, "no lower value within the smallest trust region"),
@@ -77,6 +78,8 @@ class Run:
         Evaluations of the objective, of its normal equations, and iterations.
     history : list of (int, float)
         (iteration, best objective), starting at iteration 0.
+    notes : dict
+        What the strategy adds to its result.
     tells_noise : bool
         The objective is a χ² that says what a change by one standard error is (``reduced``). Then changes far below that
         are not worth a pass; of any other function nothing is known but its rounding.
@@ -90,6 +93,7 @@ class Run:
         self.best_z, self.best_fun = view.z0.copy(), np.inf
         self.nfev = self.njev = self.nit = 0
         self.history: list[tuple[int, float]] = []
+        self.notes: dict[str, Any] = {}
         self._worst = -np.inf
         self._latest: NormalEquations | None = None
 
@@ -227,6 +231,7 @@ class Run:
             method=self._strategy.name,
             history=list(self.history),
             stop_reason=reason,
+            **self.notes,
         )
 
     def _count(self, fun: float, z: np.ndarray) -> float:
@@ -252,6 +257,8 @@ class Run:
 
     def _report(self) -> None:
         self.history.append((self.nit, self.best_fun))
+        if self._strategy.on_progress in (None, ignore_progress):
+            return
         chi2 = self._reduced(self.best_fun)
         parameters = dict(zip(self.view.names, self.view.to_x(self.best_z).tolist(), strict=True))
         message = f"iteration {self.nit}: {chi2:.6g} after {self.nfev} evaluations"
