@@ -144,6 +144,11 @@ def _unique(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     return values
 
 
+def _half(character: str) -> bool:
+    """Half a character; not a byte of a file name that is not UTF-8, which Python writes as U+DC80 to U+DCFF."""
+    return "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"
+
+
 def _too_deep(where: str) -> ConfigurationError:
     return ConfigurationError("is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
 
@@ -182,7 +187,7 @@ def require_plain(values: Any, *, where: str) -> None:
         at = printable(f"{where}: {path.removeprefix('.')}" if path else where)
         if isinstance(value, int) and not -(10**_DIGITS) <= value <= 10**_DIGITS:
             raise ConfigurationError("the number is too large", where=at, expected=_NUMBERS)
-        if isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+        if isinstance(value, str) and ("\0" in value or any(_half(c) for c in value)):
             raise ConfigurationError(
                 f"the text {printable(value[:40])!r} holds NUL or half a character",
                 where=at,

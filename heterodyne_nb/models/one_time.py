@@ -396,7 +396,8 @@ def _labelled(m: Any, q: Any, phi: Any, tau: Any, start: float | None, *, g2: bo
 
     if not any(isinstance(a, xr.DataArray) for a in (q, phi, tau)):
         return m
-    coords, dims = {}, []
+    coords: dict[str, Any] = {}
+    dims = []
     for name, axis, unit in (("q", q, "1/Å"), ("phi", phi, "deg"), ("tau", tau, "s")):
         if np.ndim(axis):
             dims.append(name)
