@@ -31,6 +31,8 @@ FloatArray = NDArray[np.float64]
 _REAL = 0.005
 #: Bins below which signs turned at random can prove nothing.
 _FEW = 9
+#: Residuals over those of speckle below which the noise is of another kind.
+_OTHER_NOISE = 0.4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -217,7 +219,13 @@ def _size(ds: xr.Dataset) -> str:
     p = float(ds.attrs["p_size"])
     if np.isnan(p):
         return "The size of the residuals cannot be judged: no speckle of this model can be simulated."
-    ratio = number(float(np.exp(np.log(ds["speckle_ratio"]).mean())), 2)
+    value = float(np.exp(np.log(ds["speckle_ratio"]).mean()))
+    ratio = number(value, 2)
+    if value < _OTHER_NOISE:
+        return (
+            f"The residuals are {ratio} times the mean square of speckle's: other noise, as of few photons, outweighs it, "
+            "and their size says little."
+        )
     if p < SIZE_CHANCE:
         return f"The residuals are larger than those of speckle: {ratio} times its mean square (chance {number(p, 1)})."
     return f"The residuals are as small as those of speckle ({ratio} times its mean square, chance {number(p, 2)})."
