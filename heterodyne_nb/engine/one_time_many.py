@@ -79,6 +79,8 @@ def boxed_pair(
         mm, one = mm + levels.weight[0][extra], one + levels.weight[1][extra]
         my = my + (levels.weight[0] * levels.prior[0])[extra]
         y = y + (levels.weight[1] * levels.prior[1])[extra]
+    unit = np.where(one > 0, one, 1.0)  # weights of any size: their squares must not overflow
+    mm, m1, my, y, one = mm / unit, m1 / unit, my / unit, y / unit, one / unit
     det = mm * one - m1**2
     tiny = 1e-13 * mm * one + 1e-300
     safe = np.where(det > tiny, det, 1.0)
@@ -96,7 +98,7 @@ def boxed_pair(
         for edge in (low_o, high_o):
             other = np.clip((my - m1 * edge) / mm_safe, low_c, high_c)
             c, o, gain = _better(c, o, gain, other, edge, mm, m1, one, my, y, inside)
-    return c, o, gain
+    return c, o, gain * unit
 
 
 def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):

@@ -243,6 +243,10 @@ def _over(
     problem: Problem, objective: Objective, theta: FloatArray, data: NDArray[np.float32], residual: FloatArray
 ) -> FloatArray:
     """Mean square of each bin's residuals after one more step over the noise of its map, (B,)."""
+    b, late, early = problem.holes.T
+    data, residual = data.copy(), residual.copy()
+    data[b, late, early] = 0.0  # as the products expect of a pixel that is not measured
+    residual[b, late, early] = residual[b, early, late] = np.nan
     own = replace(problem, data=data, sigma=np.ones(problem.n_bins))
     products = products_at(own, theta, objective.moving)
     weighted = products / problem.sigma[:, None, None] ** 2

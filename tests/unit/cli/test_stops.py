@@ -28,11 +28,11 @@ import sys, time
 from heterodyne_nb.optimize import journal, multistart
 journal.Journal.every = 0.0
 finish = multistart.Multistart._finish
-def held(self, point):
+def held(self, *point):
     print("HELD", flush=True)
     while sys.argv[1] == "never" or self.stop.reason is None:
         time.sleep(0.01)
-    return finish(self, point)
+    return finish(self, *point)
 multistart.Multistart._finish = held
 from heterodyne_nb.cli import main
 sys.exit(main(sys.argv[2:]))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from known_problems import ready_or_skip
+from nist import WithEquations, problems
 
 from heterodyne_nb.optimize import create_strategy
-from tests.nist import WithEquations, problems
-from tests.unit.optimize.known_problems import ready_or_skip
 
 METHODS = ("gauss_newton", "trf", "gurobi")
 EASY = ("Misra1a", "Chwirut2", "DanWood", "Misra1b", "BoxBOD", "Hahn1", "Rat42", "Rat43", "Thurber", "MGH09")
