@@ -87,8 +87,9 @@ def one_time_batch(
                 _left_out(over, label, str(error), failed)
                 continue
             read.append((found, np.full(len(found.g2), len(labels) - 1)))
+    read = [_enough(*one, table, over, labels, failed) for one in read]
     rows: list[dict[str, np.ndarray]] = []
-    batches = _alike(read)
+    batches = _alike([one for one in read if len(one[1])])
     for k, (one, of_part) in enumerate(batches):
         if stop.reason:
             for part_ in np.unique(of_part):
@@ -108,6 +109,25 @@ def one_time_batch(
 def _left_out(over: str, label: Any, why: str, failed: dict[str, str]) -> None:
     failed[str(label)] = why
     warn(f"{over} = {label} is left out: {why}", FitWarning)
+
+
+def _enough(
+    data: OneTimeData,
+    of_part: np.ndarray,
+    table: ParameterTable,
+    over: str,
+    labels: list[Any],
+    failed: dict[str, str],
+) -> tuple[OneTimeData, np.ndarray]:
+    """Only the parts with at least as many lags as numbers to fit; the others are named."""
+    keep = np.ones(len(of_part), bool)
+    for part in np.unique(of_part):
+        mine = of_part == part
+        lags, numbers = np.count_nonzero(data.weight[mine]), int(np.sum(table.vary)) + 2 * int(mine.sum())
+        if lags < numbers:
+            keep[mine] = False
+            _left_out(over, labels[part], f"{lags} lags are too few for {numbers} numbers", failed)
+    return (data, of_part) if keep.all() else (_picked(data, np.flatnonzero(keep)), of_part[keep])
 
 
 def _picked(data: OneTimeData, order: np.ndarray) -> OneTimeData:
