@@ -66,7 +66,7 @@ def _identifiability(session: AnalysisSession, result: FitResult, theme: str) ->
     return View((plots.identifiability(result, theme=theme),), found._repr_html_())
 
 
-def _criticism(session: AnalysisSession, result: FitResult, theme: str) -> View:
+def _goodness(session: AnalysisSession, result: FitResult, theme: str) -> View:
     figures = [plots.chi2_by_angle(result, theme=theme)]
     if not ModelFactory.create_model(result.mode).one_time:
         figures.append(plots.chi2_by_tile(result, dataset=_data(session), bin=session.bin, theme=theme))
@@ -84,7 +84,7 @@ VIEWS: dict[str, Draw] = {
     "g₂ and model": _g2,
     "data and model": _maps,
     "identifiability": _identifiability,
-    "criticism": _criticism,
+    "goodness of fit": _goodness,
     "derived": _derived,
 }
 

@@ -53,12 +53,8 @@ class RobustForm(Panel):
 
     def _make_row(self, spec: FieldSpec) -> FieldRow:
         made = FieldRow(spec)
-        path = spec.path.removeprefix("robust.")
-        default: Any = Robust()
-        for name in path.split("."):
-            default = getattr(default, name)
-        made.show(default)
-        self.fields[path] = made
+        made.show(spec.default)
+        self.fields[spec.path.removeprefix("robust.")] = made
         return made
 
     def chosen(self) -> list[str]:

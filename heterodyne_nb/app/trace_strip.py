@@ -12,8 +12,8 @@ import xarray as xr
 from heterodyne_nb.app.frames import frame_axis, masked_runs
 from heterodyne_nb.app.frontend import script, style
 from heterodyne_nb.plots.canvas import quantity
-from heterodyne_nb.plots.quality import frame_means
-from heterodyne_nb.plots.select import Bin, Choice, find_bins, need, used_frames
+from heterodyne_nb.plots.quality import intensity_limits, intensity_trace
+from heterodyne_nb.plots.select import Choice, find_bins, used_frames
 
 __all__ = ["TraceStrip"]
 
@@ -85,34 +85,14 @@ def drawn_trace(
     ds: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None
 ) -> dict[str, Any]:
     """What a strip shows of a dataset, as its traits; see :meth:`TraceStrip.show`."""
-    title, values = _trace(ds, find_bins(ds, q=q, phi=phi, bin=bin)[0])
-    pairs = np.stack(_blocks(values), axis=1).astype(np.float32)
-    heights = _heights(values, used_frames(ds))
+    used = used_frames(ds)
+    found = intensity_trace(ds, find_bins(ds, q=q, phi=phi, bin=bin)[0], used)
+    pairs = np.stack(_blocks(found.values), axis=1).astype(np.float32)
     frames, dt = frame_axis(ds)
+    heights = intensity_limits(found.values, used)
     trace = {"blocks": len(pairs), "heights": heights, "data": pairs.tobytes()}
+    title = quantity(found.name, found.unit)
     return {"frames": frames, "dt": dt, "bands": masked_runs(ds), "title": title, "trace": trace}
-
-
-def _trace(ds: xr.Dataset, chosen: Bin) -> tuple[str, np.ndarray]:
-    """Title and values, one a frame."""
-    if "intensity" not in ds.variables:
-        maps = need(ds, "c2", "a trace of the frames").isel(chosen.place)
-        return "mean c₂", frame_means(maps, used_frames(ds))
-    array = ds["intensity"]
-    own = {dim: k for dim, k in chosen.place.items() if dim in array.dims}
-    values = np.asarray(array.isel(own).values, dtype=float)
-    return quantity("intensity", str(array.attrs.get("units", "counts"))), values
-
-
-def _heights(values: np.ndarray, used: np.ndarray) -> tuple[float, float]:
-    """Ends of the axis: all used frames fit, masked ones may run out of it."""
-    known = np.isfinite(values)
-    counted = values[known & used] if (known & used).any() else values[known]
-    if not counted.size:
-        return 0.0, 1.0
-    low, high = float(counted.min()), float(counted.max())
-    margin = 0.1 * (high - low) or 0.05 * abs(high) or 0.5
-    return low - margin, high + margin
 
 
 def _blocks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,11 +70,11 @@ def intensity(
     """
     chosen = find_bins(dataset, q=q, phi=phi, bin=bin)[0]
     times, used = frame_times(dataset), used_frames(dataset)
-    trace = _intensity_trace(dataset, chosen, used)
+    trace = intensity_trace(dataset, chosen, used)
     name, values = trace.name, trace.values
     note = f"{trace.place} · {int((~used).sum())} of {used.size} frames masked"
     figure = canvas.panels(f"{name[0].upper()}{name[1:]} of each frame", note, theme=theme, height=340)
-    span = _intensity_limits(values, used)
+    span = intensity_limits(values, used)
     hatching = hatched(used, times, theme=theme, heights=span)
     if hatching is not None:
         figure.add_trace(hatching)
@@ -97,7 +97,8 @@ def intensity(
     return canvas.legend_below(figure, 50)
 
 
-def _intensity_trace(dataset: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:
+def intensity_trace(dataset: xr.Dataset, chosen: Bin, used: np.ndarray) -> Trace:
+    """Intensity of each frame; where the file has none, the mean of c2 of each frame of a bin."""
     if "intensity" in dataset.variables:
         array = dataset["intensity"]
         own = {dim: k for dim, k in chosen.place.items() if dim in array.dims}
@@ -124,7 +125,7 @@ def frame_means(array: xr.DataArray, used: np.ndarray) -> np.ndarray:
     return means
 
 
-def _intensity_limits(values: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+def intensity_limits(values: np.ndarray, used: np.ndarray) -> tuple[float, float]:
     """Limits of the panel: all used frames; masked ones may run out of it."""
     counted = np.isfinite(values) & used
     finite = values[counted] if counted.any() else values[np.isfinite(values)]

@@ -62,7 +62,7 @@ def drawn(panel: ResultPanel) -> int:
         ("g₂ and model", 1, ""),
         ("data and model", 1, ""),
         ("identifiability", 1, "alpha"),
-        ("criticism", 2, ""),
+        ("goodness of fit", 2, ""),
         ("derived", 0, "Å²/s"),
     ],
 )
@@ -138,7 +138,7 @@ def test_without_a_fit_the_panel_says_so_and_writes_nothing() -> None:
     panel = ResultPanel()
     assert "No fit has been made" in panel.text.value
     assert panel.export.write.disabled
-    panel.view.value = "criticism"
+    panel.view.value = "goodness of fit"
     assert panel.message.value == ""
     panel.close()
     panel.session.close()
