@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.data.formats.arrays import loading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.photons import Events, IntArray
 
@@ -139,7 +140,7 @@ def sparse_source(matrix: Any, **known: Any) -> Source:
 def npz_source(path: Path) -> Source:
     """``.npz``: dense ``frames``, lists ``frame``, ``pixel``, ``count``, or a matrix as scipy.sparse saves it."""
     about: dict[str, Any] = {"name": path.name, "path": path}
-    with np.load(path, allow_pickle=False) as held:
+    with loading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
         names = set(held.files)
         if {"frame", "pixel", "count"} <= names:
             columns = [held[name] for name in ("frame", "pixel", "count")]
@@ -161,6 +162,12 @@ def npz_source(path: Path) -> Source:
             expected="frames (N, rows, columns); or frame, pixel, count; or a matrix of scipy.sparse.save_npz",
         )
     return dense_source(dense, layout="npz", **about)
+
+
+def npy_source(path: Path) -> Source:
+    """``.npy``: a dense stack, looked at batch by batch."""
+    with loading(path):
+        return dense_source(np.load(path, mmap_mode="r"), path.name, "npy", path=path)
 
 
 def as_source(given: Any, **options: Any) -> Source:
@@ -208,7 +215,7 @@ def _file_source(paths: list[Path], key: str | None = None, layout: str | None =
         "rigaku": lambda: rigaku.rigaku_source(paths),
         "imm": lambda: imm.imm_source(paths[0]),
         "npz": lambda: npz_source(paths[0]),
-        "npy": lambda: dense_source(np.load(paths[0], mmap_mode="r"), paths[0].name, "npy", path=paths[0]),
+        "npy": lambda: npy_source(paths[0]),
         "hdf5": lambda: hdf5.hdf5_source(paths, key),
         "images": lambda: images.image_source(paths),
     }

@@ -30,6 +30,10 @@ def _dense(frames: FrameSet) -> np.ndarray:
     return out.reshape(-1, *frames.partition.shape)
 
 
+def need_fabio() -> None:
+    pytest.importorskip("fabio", reason="images are read by fabio: pip install 'heterodyne_nb[frames]'")
+
+
 def assert_same_photons(one: FrameSet, other: FrameSet) -> None:
     for name in ("frame", "count", "start", "first", "pixel"):
         np.testing.assert_array_equal(getattr(one.photons, name), getattr(other.photons, name), err_msg=name)
@@ -39,7 +43,7 @@ def assert_same_photons(one: FrameSet, other: FrameSet) -> None:
 @pytest.mark.parametrize("layout", ["hdf5", "imm", "npy", "npz", "events", "sparse", "tif", "edf"])
 def test_what_is_written_is_read_back_photon_by_photon(layout: str, tmp_path: Path) -> None:
     if layout in ("tif", "edf"):
-        pytest.importorskip("fabio")
+        need_fabio()
     suffix = {"hdf5": ".h5", "imm": ".imm", "npy": ".npy", "tif": "", "edf": ""}.get(layout, ".npz")
     frames = _frames()
     path = write_frames(frames, tmp_path / f"run{suffix}", layout)
@@ -215,6 +219,28 @@ def test_a_poni_file_gives_the_q_of_every_ring(tmp_path: Path) -> None:
     q = 4 * np.pi * np.sin(0.5 * np.arctan(r / 5.0))
     np.testing.assert_array_equal(part.labels > 0, (q >= 0.002) & (q < 0.0022))
     np.testing.assert_allclose(part.q, 0.0021, rtol=0.02)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tif", ".edf", ".cbf"])
+@pytest.mark.parametrize("damage", ["cut short", "of another kind"])
+def test_a_damaged_file_is_named_and_no_library_speaks(suffix: str, damage: str, tmp_path: Path) -> None:
+    path, image = tmp_path / f"a{suffix}", np.arange(60 * 60, dtype=np.int32).reshape(60, 60)
+    if suffix in (".npy", ".npz"):
+        with path.open("wb") as stream:
+            {".npy": np.save, ".npz": np.savez}[suffix](stream, image[None])
+    else:
+        need_fabio()
+        import fabio
+
+        kind = {
+            ".tif": fabio.tifimage.TifImage, ".edf": fabio.edfimage.EdfImage, ".cbf": fabio.cbfimage.CbfImage,
+        }[suffix]  # fmt: skip
+        kind(data=image).write(str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "cut short" else b"something else" * 20)
+    part = Partition(np.ones((60, 60), int), [0.01], [0.0])
+    with pytest.raises(DataFormatError, match=f"a{suffix}: .*(cannot be read|cannot read|not complete)"):
+        hnb.open_frames(path, partition=part, dt=1.0).photons  # noqa: B018
 
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
