@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from heterodyne_nb.data.dataset import ATTRS
 from heterodyne_nb.data.prepare import named_frames
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.frames.partition import Partition, as_partition
-from heterodyne_nb.frames.photons import Events, FloatArray, IntArray, Photons, collect
+from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons, collect
 from heterodyne_nb.frames.sources import Source, as_source
 
 _FEW = 3
@@ -112,20 +111,27 @@ class FrameSet:
         )
         if found.n_frames < _FEW:
             raise DataFormatError(f"{found.n_frames} frames", where=source.name, expected=f"at least {_FEW}")
-        if source.bad:
-            dead = np.unique(np.concatenate(source.bad))
-            warn(
-                f"{source.name}: {len(dead)} pixel{'s' if len(dead) > 1 else ''} that the detector marks as dead left "
-                "out",
-                DataWarning,
-            )
-            used = np.ones(partition.labels.size, bool)
-            used[dead] = False
-            left = partition.masked(used.reshape(partition.shape))
-            places = partition.slots()[left.pixel].astype(np.int64)
-            self.partition = left
-            found = found.chosen(places, left.first, slice(0, found.n_frames))
-        return found
+        return self.without_dead(found)
+
+    def without_dead(self, photons: Photons) -> Photons:
+        """The photons but for pixels that the source marks as dead, which leave the partition as well."""
+        if not self.source.bad:
+            return photons
+        dead = np.unique(np.concatenate(self.source.bad))
+        warn(
+            f"{self.source.name}: {len(dead)} pixel{'s' if len(dead) > 1 else ''} that the detector marks as dead left "
+            "out",
+            DataWarning,
+        )
+        used = np.ones(self.partition.labels.size, bool)
+        used[dead] = False
+        photons, self.partition = self._of_pixels(photons, used.reshape(self.partition.shape))
+        return photons
+
+    def _of_pixels(self, photons: Photons, used: ArrayLike) -> tuple[Photons, Partition]:
+        left = self.partition.masked(used)
+        places = self.partition.slots()[left.pixel].astype(np.int64)
+        return photons.chosen(places, left.first, slice(0, photons.n_frames)), left
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
@@ -196,9 +202,7 @@ class FrameSet:
 
     def without_pixels(self, used: ArrayLike) -> FrameSet:
         """Only the pixels where ``used`` (rows, columns) is true."""
-        left = self.partition.masked(used)
-        places = self.partition.slots()[left.pixel].astype(np.int64)
-        return self._like(self.photons.chosen(places, left.first, slice(0, self.n_frames)), left)
+        return self._like(*self._of_pixels(self.photons, used))
 
     def _like(
         self,
@@ -229,13 +233,6 @@ class FrameSet:
             },
             attrs={"dt": self.dt, "layout": f"frames ({self.source.layout})", "source": self.source.name},
         )
-
-    def chunks_in_time(self, frames: int) -> Iterator[Events]:
-        """Events in time order, so many frames together, numbered from 0 (a replay of the run)."""
-        frame, pixel, count = self.photons.in_time_order()
-        for first in range(0, self.n_frames, frames):
-            a, b = np.searchsorted(frame, [first, first + frames])
-            yield frame[a:b], pixel[a:b], count[a:b]
 
     def __repr__(self) -> str:
         rows, columns = self.partition.shape

@@ -14,6 +14,7 @@ import heterodyne_nb as hnb
 from heterodyne_nb import simulate
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, MissingFileError
 from heterodyne_nb.frames import FrameSet, Partition, read_qmap, ring_partition, write_frames, write_qmap
+from heterodyne_nb.frames.growing import GrowingFrames
 from heterodyne_nb.frames.rigaku import MODULE, SHAPE_3M
 
 AXES = {"q": [0.005, 0.01], "phi": [0.0, 90.0], "n_frames": 37, "dt": 0.5, "n_pixels": 60}
@@ -144,6 +145,24 @@ def test_pixels_that_a_detector_marks_as_dead_are_left_out_and_told(kind: str) -
     used = np.ones(dense[0].shape, bool)
     used[y, x] = False
     assert_same_photons(found, frames.without_pixels(used))
+
+
+def test_frames_that_arrive_one_by_one_leave_out_the_same_dead_pixels() -> None:
+    frames = _frames()
+    dense = _dense(frames).astype(np.uint16)
+    y, x = np.argwhere(frames.partition.labels == 2)[7]
+    dense[5:, y, x] = np.iinfo(np.uint16).max
+    growing = GrowingFrames(frames.partition, 0.5)
+    for image in dense:
+        growing.append(image)
+    with pytest.warns(DataWarning, match="live frames: 1 pixel that the detector marks as dead"):
+        live = growing.snapshot()
+    whole = hnb.open_frames(dense, partition=frames.partition, dt=0.5)
+    with pytest.warns(DataWarning, match="frames: 1 pixel that the detector marks as dead"):
+        assert whole.photons.n_pixels.tolist() == [60, 59, 60, 60]
+    assert_same_photons(live, whole)
+    with pytest.raises(DataFormatError, match="negative"):
+        growing.append((38, [3], [-1]))
 
 
 def test_frames_and_bins_can_be_chosen_and_keep_their_times() -> None:
