@@ -170,20 +170,23 @@ def npy_source(path: Path) -> Source:
         return dense_source(np.load(path, mmap_mode="r"), path.name, "npy", path=path)
 
 
-def as_source(given: Any, **options: Any) -> Source:
-    """The source of anything :func:`open_frames` takes.
+def as_source(given: Any, key: str | None = None, layout: str | None = None) -> Source:
+    """The source of anything :func:`open_frames` takes; ``key`` and ``layout`` are for files.
 
     Raises
     ------
     ConfigurationError
-        It is none of them.
+        It is none of them, or one of those is given and it is no file.
     """
+    if isinstance(given, str | os.PathLike):
+        return _file_source([Path(given)], key, layout)
+    if isinstance(given, list | tuple) and given and all(isinstance(g, str | os.PathLike) for g in given):
+        return _file_source([Path(g) for g in given], key, layout)
+    for name, value in (("key", key), ("layout", layout)):
+        if value is not None:
+            raise ConfigurationError("is for files", where=name, expected="a path or paths")
     if isinstance(given, Source):
         return given
-    if isinstance(given, str | os.PathLike):
-        return _file_source([Path(given)], **options)
-    if isinstance(given, list | tuple) and given and all(isinstance(g, str | os.PathLike) for g in given):
-        return _file_source([Path(g) for g in given], **options)
     if isinstance(given, dict) and {"frame", "pixel", "count"} <= set(given):
         return event_source(**given)
     if isinstance(given, tuple) and len(given) == 3 and all(np.ndim(g) == 1 for g in given):
@@ -202,7 +205,7 @@ def as_source(given: Any, **options: Any) -> Source:
     )
 
 
-def _file_source(paths: list[Path], key: str | None = None, layout: str | None = None) -> Source:
+def _file_source(paths: list[Path], key: str | None, layout: str | None) -> Source:
     from heterodyne_nb.data.formats import hdf
     from heterodyne_nb.frames import hdf5, images, imm, rigaku
 

@@ -12,7 +12,13 @@ from scipy.sparse import coo_array
 
 import heterodyne_nb as hnb
 from heterodyne_nb import simulate
-from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, MissingFileError
+from heterodyne_nb.errors import (
+    ConfigurationError,
+    DataFormatError,
+    DataWarning,
+    MissingFileError,
+    OutputError,
+)
 from heterodyne_nb.frames import FrameSet, Partition, read_qmap, ring_partition, write_frames, write_qmap
 from heterodyne_nb.frames.growing import GrowingFrames
 from heterodyne_nb.frames.rigaku import MODULE, SHAPE_3M
@@ -260,6 +266,26 @@ def test_a_damaged_file_is_named_and_no_library_speaks(suffix: str, damage: str,
     part = Partition(np.ones((60, 60), int), [0.01], [0.0])
     with pytest.raises(DataFormatError, match=f"a{suffix}: .*(cannot be read|cannot read|not complete)"):
         hnb.open_frames(path, partition=part, dt=1.0).photons  # noqa: B018
+
+
+@pytest.mark.parametrize("layout", ["npy", "npz", "events", "sparse", "imm", "hdf5"])
+def test_a_file_has_the_name_that_was_asked_for_and_replaces_an_older_one_whole(
+    layout: str, tmp_path: Path
+) -> None:
+    frames = _frames()
+    path = write_frames(frames, tmp_path / "run", layout)
+    assert list(tmp_path.iterdir()) == [path]
+    kind = {"events": "npz", "sparse": "npz"}.get(layout, layout)
+    assert_same_photons(frames, hnb.open_frames(path, partition=frames.partition, dt=0.5, layout=kind))
+    with pytest.raises(OutputError, match="there is no such folder"):
+        write_frames(frames, tmp_path / "none" / "run", layout)
+
+
+def test_key_and_layout_are_for_files() -> None:
+    frames = _frames()
+    for option in ({"key": "entry/data"}, {"layout": "npz"}):
+        with pytest.raises(ConfigurationError, match=f"{next(iter(option))}: is for files"):
+            hnb.open_frames(_dense(frames), partition=frames.partition, dt=0.5, **option)
 
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
