@@ -127,16 +127,16 @@ class Live:
         return self.result
 
     def __iter__(self) -> Iterator[LiveUpdate]:
-        due, done = self.first, threading.Event()
+        due, done, enough = self.first, threading.Event(), False
         threading.Thread(target=self._read, args=(done,), daemon=True, name="live source").start()
         try:
-            while self._wait_for(due):
+            while not enough and self._wait_for(due):
                 update = self._renewed()
                 yield update
                 due = max(int(np.ceil((1.0 + self.growth) * update.frames)), update.frames + 1)
-                if self.stop_when is not None and self.stop_when(update):
+                enough = self.stop_when is not None and self.stop_when(update)
+                if enough:
                     self.told.append(f"enough is known after {update.frames} frames")
-                    return
         finally:
             done.set()
         for number, what in (
@@ -145,7 +145,7 @@ class Live:
         ):
             if number:
                 self._tell(f"{number} frame{'s' if number > 1 else ''} {what}")
-        if self._searched < self.frames.n_frames >= self.first:
+        if not enough and self._searched < self.frames.n_frames >= self.first:
             yield self._renewed(search=True)
 
     def _wait_for(self, frames: int) -> bool:
@@ -286,6 +286,4 @@ def live(
     options = FitRun(contrast=contrast, via=via, seed=seed, stop=stop or StopToken())
     frames = GrowingFrames(as_partition(partition), float(dt))
     where = None if save is None else Path(save)
-    return Live(
-        source, frames, mode, options, parameters, key, first, growth, patience, stop_when, where
-    )  # fmt: skip
+    return Live(source, frames, mode, options, parameters, key, first, growth, patience, stop_when, where)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError
+from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError, warn
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -147,6 +146,8 @@ def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
             initial[section] = {name: content[name] for name in kept} if isinstance(content, dict) else kept
     if dropped:
         names = ", ".join(sorted(dropped))
-        text = f"mode {mode} has no {names}: what the configuration says of them is not used"
-        warnings.warn(text, ConfigurationWarning, stacklevel=4)
+        warn(
+            f"mode {mode} has no {names}: what the configuration says of them is not used",
+            ConfigurationWarning,
+        )
     return {"analysis_settings": {"mode": mode}, "initial_parameters": initial}

@@ -98,7 +98,7 @@ def _plot(args: Namespace, config: ConfigManager) -> int:
     if args.plot_simulated_data:
         contrast = 1.0 if args.contrast is None else args.contrast
         figure = plots.c2(simulated(config, args.phi_angles or _PHI, contrast, args.offset or 0.0))
-        figure.layout.title.text += f", model {config.settings.mode} at its start values"
+        figure.layout.title.text += f", model {config.settings.model} at its start values"
         make_folder(folder)
         tell(args, f"wrote {plots.save_html(figure, folder / SIMULATION)}")
     if args.plot_experimental_data:
@@ -131,7 +131,7 @@ def simulated(config: ConfigManager, phi: Sequence[float], contrast: float, offs
     first, last = settings.temporal.frames
     last = last or first + _FRAMES - 1
     maps = model_maps(
-        settings.mode,
+        settings.model,
         config.parameters.values,
         q=_needed(settings.scattering.wavevector_q, "scattering.wavevector_q", "1/Å"),
         phi=phi,

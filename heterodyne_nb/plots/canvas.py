@@ -274,6 +274,14 @@ def log_axis(*, few: bool = False) -> dict[str, Any]:
     return {"type": "log", "tickformat": "~g", "dtick": "D2" if few else 1}
 
 
+def log_ticks(values: np.ndarray) -> dict[str, Any]:
+    """Style of a logarithmic axis for some values: ticks at 1, 2, 5 within a decade and a half, else finer ones between."""
+    known = values[np.isfinite(values) & (values > 0)]
+    if known.size and known.max() < 30 * known.min():
+        return log_axis(few=True)
+    return {**log_axis(), "minor": {"dtick": "D1", "ticks": "outside"}}
+
+
 def cell(number: int, columns: int) -> dict[str, int]:
     """Row and column (from 1) of the `number`-th panel, counted along the rows."""
     return {"row": number // columns + 1, "col": number % columns + 1}

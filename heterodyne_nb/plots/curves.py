@@ -316,12 +316,9 @@ def _add_reach(
 
 
 def _ticks(figure: go.Figure, place: dict[str, int]) -> dict[str, Any]:
-    """Ticks at 1, 2, 5 where a panel spans few decades, at each decade otherwise."""
+    """Ticks of a panel by what is drawn in it."""
     drawn = [np.asarray(trace.y, dtype=float) for trace in figure.select_traces(**place)]
-    ends = np.concatenate([values[np.isfinite(values)] for values in drawn])
-    if ends.size and ends.max() < 30 * ends.min():
-        return canvas.log_axis(few=True)
-    return {**canvas.log_axis(), "minor": {"dtick": "D1", "ticks": "outside"}}
+    return canvas.log_ticks(np.concatenate(drawn))
 
 
 def _legend_once(figure: go.Figure) -> None:

@@ -17,6 +17,8 @@ from heterodyne_nb.plots.select import Bin, all_bins, need, one_bin
 #: Most panels of a grid, and lags of a smooth line.
 _MOST, _SMOOTH = 36, 120
 _PANEL = 190
+#: Units of rates and times, which go by powers of q.
+_SCALED = ("1/s", "rad/s", "s")
 
 
 class PowerLaw(NamedTuple):
@@ -63,51 +65,50 @@ def g2_grid(
     rows = -(-len(chosen) // columns)
     stacked = 2 if result is not None else 1
     note = f"{len(chosen)} of {len(every)} bins" if len(chosen) < len(every) else f"{len(every)} bins"
+    known = "g2_err" in dataset and bool(np.isfinite(dataset["g2_err"]).any())
     if result is not None:
-        note += "; below each: (data − fit) / error"
+        note += "; below each: " + ("(data − fit) / error" if known else "data − fit")
+    titles = [one.label for one in chosen] + [""] * (rows * columns - len(chosen))
     figure = canvas.panels(
         "One-time correlation", note, theme=theme, height=140 + rows * int(_PANEL * (1.5 if result is not None else 1)),
-        rows=rows * stacked, cols=columns, shared_xaxes=False,
+        rows=rows * stacked, cols=columns,
         row_heights=[1.0, 0.45] * rows if result is not None else None, vertical_spacing=0.25 / (rows * stacked + 1),
         subplot_titles=[
-            one.label if part == 0 else ""
+            title
             for first in range(0, rows * columns, columns)
-            for part in range(stacked)
-            for one in _padded(chosen[first : first + columns], columns)
+            for title in titles[first : first + columns] + [""] * columns * (stacked - 1)
         ],
     )  # fmt: skip
     for k, one in enumerate(chosen):
         place = {"row": stacked * (k // columns) + 1, "col": k % columns + 1}
+        below = {**place, "row": place["row"] + stacked - 1}
+        last = k + columns >= len(chosen)
         tau, g2, error = _curve(dataset, one)
         figure.add_trace(_points(tau, g2, error, canvas.line_colour(0, theme)), **place)
-        figure.update_xaxes(type="log", **place)
-        if result is None or not np.any(tau > 0):
-            continue
-        smooth = np.geomspace(tau[tau > 0][0], tau[-1], _SMOOTH)
-        line = {"color": canvas.line_colour(1, theme), "width": 2}
-        figure.add_trace(
-            go.Scatter(
-                x=smooth, y=_model(result, one, smooth), mode="lines", line=line, name="fit", showlegend=False
-            ),
-            **place,
-        )
-        below = {**place, "row": place["row"] + 1}
-        pull = (g2 - _model(result, one, tau)) / np.where(error > 0, error, np.nan)
-        if not np.isfinite(pull).any():
-            pull = g2 - _model(result, one, tau)
-        figure.add_trace(_points(tau, pull, np.full(tau.size, np.nan), canvas.line_colour(0, theme)), **below)
-        figure.add_hline(y=0, line={"color": canvas.faint(theme), "width": 1}, **below)
-        figure.update_xaxes(type="log", **below)
+        figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=stacked == 1, **place)
+        if place["col"] == 1:
+            figure.update_yaxes(title_text="g₂(τ)", **place)
+        if result is not None and np.any(tau > 0):
+            smooth = np.geomspace(tau[tau > 0][0], tau[-1], _SMOOTH)
+            line = {"color": canvas.line_colour(1, theme), "width": 2}
+            figure.add_trace(
+                go.Scatter(
+                    x=smooth, y=_model(result, one, smooth), mode="lines", line=line, name="fit", showlegend=False
+                ),
+                **place,
+            )  # fmt: skip
+            left = g2 - _model(result, one, tau)
+            pull = left / np.where(error > 0, error, np.nan) if known else left
+            figure.add_trace(
+                _points(tau, pull, np.full(tau.size, np.nan), canvas.line_colour(0, theme)), **below
+            )
+            figure.add_hline(y=0, line={"color": canvas.faint(theme), "width": 1}, **below)
+            figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=True, **below)
+        if last:
+            figure.update_xaxes(title_text="lag τ (s)", **below)
     figure.update_layout(showlegend=False)
     figure.update_annotations(font_size=11)
     return figure
-
-
-def _padded(part: list[Bin], count: int) -> list[Any]:
-    class _None:
-        label = ""
-
-    return [*part, *(_None for _ in range(count - len(part)))]
 
 
 def _points(x: np.ndarray, y: np.ndarray, error: np.ndarray, colour: str, **more: Any) -> go.Scatter:
@@ -198,7 +199,7 @@ def one_time_parameters(
     columns = min(2, len(wanted))
     rows = -(-len(wanted) // columns)
     figure = canvas.panels(
-        f"Against {against}", "error bars: one standard error; open: not to be trusted", theme=theme,
+        f"Parameters against {against}", "error bars: one standard error; open: not to be trusted", theme=theme,
         height=140 + 240 * rows, rows=rows, cols=columns, subplot_titles=wanted,
     )  # fmt: skip
     x, trusted = table[against].values, table["trusted"].values
@@ -216,11 +217,11 @@ def one_time_parameters(
         )
         unit = "Å⁻¹" if against == "q" else str(table[against].attrs.get("units", ""))
         figure.update_xaxes(title_text=canvas.quantity(against, unit), **place)
-        scaled = name.startswith(("Gamma", "tau", "omega"))
+        scaled = table[name].attrs.get("units") in _SCALED
         if scaled and np.all(y[np.isfinite(y)] > 0):
-            figure.update_yaxes(type="log", **place)
+            figure.update_yaxes(**canvas.log_ticks(y), **place)
             if against == "q":
-                figure.update_xaxes(type="log", **place)
+                figure.update_xaxes(**canvas.log_ticks(x), **place)
         law = power_law(x, y, error, trusted) if scaled and power_laws and against == "q" else None
         if law is not None:
             ends = np.array([np.min(x), np.max(x)])
@@ -251,14 +252,14 @@ def power_law(
         return None
     x, y = np.log(q[good]), np.log(values[good])
     sigma = errors[good] / values[good]
-    known = np.isfinite(sigma) & (sigma > 0)
-    weight = 1.0 / np.where(known, sigma, 1.0) if known.all() else np.ones(x.size)
+    known = bool(np.all(np.isfinite(sigma) & (sigma > 0)))
+    weight = 1.0 / sigma if known else np.ones(x.size)
     design = np.stack([np.ones_like(x), x], axis=1)
     (intercept, exponent), *_ = np.linalg.lstsq(design * weight[:, None], y * weight, rcond=None)
     covariance = np.linalg.inv((design * weight[:, None]).T @ (design * weight[:, None]))
     freedom = x.size - 2
     scatter = float(np.sum((weight * (y - intercept - exponent * x)) ** 2)) / freedom if freedom else 1.0
-    scale = max(scatter, 1.0) if known.all() else scatter
+    scale = max(scatter, 1.0) if known else scatter
     return PowerLaw(float(np.exp(intercept)), float(exponent), float(np.sqrt(covariance[1, 1] * scale)))
 
 

@@ -103,6 +103,14 @@ def test_a_rule_stops_the_fit_once_enough_is_known(run: FrameSet) -> None:
     assert live.told == [f"enough is known after {live.history[0].frames} frames"]
 
 
+def test_frames_that_never_came_are_told_where_a_rule_stops_the_fit_too(run: FrameSet) -> None:
+    came = ((k, image) for k, image in enumerate(_images(run), start=1) if k not in (30, 31))
+    live = hnb.live(came, MODE, partition=run.partition, dt=0.5, first=60, stop_when=lambda update: True)
+    with pytest.warns(DataWarning, match="2 frames never came and are left out"):
+        live.run()
+    assert len(live.history) == 1
+
+
 def test_a_file_is_followed_while_it_is_written(
     run: FrameSet, offline: hnb.FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

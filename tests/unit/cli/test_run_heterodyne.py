@@ -57,6 +57,19 @@ def test_simulated_maps_are_offset_plus_contrast_times_the_model(config_file: Ca
     assert scaled["c2"].values == pytest.approx(1.0 + 0.3 * plain["c2"].values, abs=1e-6)
 
 
+def test_simulated_maps_of_several_components_take_their_number_from_the_configuration(
+    tmp_path: Path,
+) -> None:
+    config = ConfigManager.template("multicomponent", 3).updated(
+        {"scattering.wavevector_q": 0.01, "temporal.dt": 0.1, "temporal.end_frame": 20}
+    )
+    config.save(tmp_path / "three.json")
+    flags = ["--config", str(tmp_path / "three.json"), "--output-dir", str(tmp_path), "--plot-simulated-data"]
+    assert run_heterodyne([*flags, "--quiet"]) == 0
+    page = (tmp_path / "simulated_data.html").read_text(encoding="utf-8")
+    assert "model multicomponent_3 at its start values" in page
+
+
 def test_simulated_data_need_a_q(config_file: Callable[..., Path], tmp_path: Path, capsys: Captured) -> None:
     flags = ["--config", str(config_file()), "--output-dir", str(tmp_path / "out"), "--plot-simulated-data"]
     assert run_heterodyne(flags) == 2

@@ -40,6 +40,26 @@ def test_a_grid_of_data_alone_has_no_residuals(curves: xr.Dataset) -> None:
     assert len(plots.g2_grid(curves, bins=[0, 2]).data) == 2
 
 
+def test_logarithmic_axes_are_labelled_at_decades_or_at_1_2_5_and_each_once(curves: xr.Dataset) -> None:
+    joint = fit(curves, "kww", parameters={"Gamma": {"scope": "q"}})
+    grid, rates = plots.g2_grid(curves, joint, columns=2), plots.one_time_parameters(joint)
+    logarithmic = [axis for figure in (grid, rates) for axis in figure.select_xaxes({"type": "log"})]
+    logarithmic += list(rates.select_yaxes({"type": "log"}))
+    assert len(logarithmic) == 6 + 2 + 2
+    assert {axis.dtick for axis in logarithmic} == {1, "D2"}
+    named = [(axis.showticklabels, axis.title.text) for axis in grid.select_xaxes({"type": "log"})]
+    above, below, last = (False, None), (True, None), (True, "lag τ (s)")
+    assert named == [above, above, below, last, above, last]
+
+
+def test_residuals_without_errors_are_plain_differences_and_said_to_be(curves: xr.Dataset) -> None:
+    plain = curves.drop_vars("g2_err")
+    figure = plots.g2_grid(plain, fit(plain, "kww", parameters={"Gamma": {"scope": "q"}}))
+    assert figure.layout.title.subtitle.text.endswith("below each: data − fit")
+    pull = [trace for trace in figure.data if trace.mode == "markers"][1]
+    assert np.std(pull.y) == pytest.approx(2e-3, rel=0.4)
+
+
 @pytest.mark.parametrize("kind", ["joint", "table"])
 def test_rates_against_q_carry_their_exponent(curves: xr.Dataset, kind: str) -> None:
     joint = fit(curves, "kww", parameters={"Gamma": {"scope": "q"}, "alpha": {"scope": "q"}})
