@@ -297,7 +297,7 @@ def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
     try:
         return probe_map(h5file, ref, n_frames)
     except OSError as error:
-        raise hdf.unreadable_map(error, hdf.place(h5file, ref.path)) from error
+        raise hdf.unreadable(error, hdf.place(h5file, ref.path)) from error
 
 
 def _check_shapes(shapes: dict[tuple[int, int], MapRef], h5file: h5py.File) -> None:

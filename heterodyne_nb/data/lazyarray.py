@@ -84,7 +84,7 @@ class TwoTimeArray(BinArray):
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
         except (OSError, KeyError) as error:
             where = f"{Path(self.path).name}:/{ref.path.strip('/')}"
-            raise hdf.unreadable_map(error, where) from error
+            raise hdf.unreadable(error, where) from error
         if block.shape == self.shape[-2:]:
             verdict = inspect_map(block)
             report_map(verdict, ref.label, Path(self.path).name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import xarray as xr
@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from heterodyne_nb.data.dataset import ATTRS
 from heterodyne_nb.data.prepare import named_frames
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
+from heterodyne_nb.files import new_file
 from heterodyne_nb.frames.partition import Partition, as_partition
-from heterodyne_nb.frames.photons import Events, FloatArray, IntArray, Photons, collect
+from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons, collect
 from heterodyne_nb.frames.sources import Source, as_source
 
 _FEW = 3
@@ -112,20 +113,27 @@ class FrameSet:
         )
         if found.n_frames < _FEW:
             raise DataFormatError(f"{found.n_frames} frames", where=source.name, expected=f"at least {_FEW}")
-        if source.bad:
-            dead = np.unique(np.concatenate(source.bad))
-            warn(
-                f"{source.name}: {len(dead)} pixel{'s' if len(dead) > 1 else ''} that the detector marks as dead left "
-                "out",
-                DataWarning,
-            )
-            used = np.ones(partition.labels.size, bool)
-            used[dead] = False
-            left = partition.masked(used.reshape(partition.shape))
-            places = partition.slots()[left.pixel].astype(np.int64)
-            self.partition = left
-            found = found.chosen(places, left.first, slice(0, found.n_frames))
-        return found
+        return self.without_dead(found)
+
+    def without_dead(self, photons: Photons) -> Photons:
+        """The photons but for pixels that the source marks as dead, which leave the partition as well."""
+        if not self.source.bad:
+            return photons
+        dead = np.unique(np.concatenate(self.source.bad))
+        warn(
+            f"{self.source.name}: {len(dead)} pixel{'s' if len(dead) > 1 else ''} that the detector marks as dead left "
+            "out",
+            DataWarning,
+        )
+        used = np.ones(self.partition.labels.size, bool)
+        used[dead] = False
+        photons, self.partition = self._of_pixels(photons, used.reshape(self.partition.shape))
+        return photons
+
+    def _of_pixels(self, photons: Photons, used: ArrayLike) -> tuple[Photons, Partition]:
+        left = self.partition.masked(used)
+        places = self.partition.slots()[left.pixel].astype(np.int64)
+        return photons.chosen(places, left.first, slice(0, photons.n_frames)), left
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
@@ -196,9 +204,7 @@ class FrameSet:
 
     def without_pixels(self, used: ArrayLike) -> FrameSet:
         """Only the pixels where ``used`` (rows, columns) is true."""
-        left = self.partition.masked(used)
-        places = self.partition.slots()[left.pixel].astype(np.int64)
-        return self._like(self.photons.chosen(places, left.first, slice(0, self.n_frames)), left)
+        return self._like(*self._of_pixels(self.photons, used))
 
     def _like(
         self,
@@ -229,13 +235,6 @@ class FrameSet:
             },
             attrs={"dt": self.dt, "layout": f"frames ({self.source.layout})", "source": self.source.name},
         )
-
-    def chunks_in_time(self, frames: int) -> Iterator[Events]:
-        """Events in time order, so many frames together, numbered from 0 (a replay of the run)."""
-        frame, pixel, count = self.photons.in_time_order()
-        for first in range(0, self.n_frames, frames):
-            a, b = np.searchsorted(frame, [first, first + frames])
-            yield frame[a:b], pixel[a:b], count[a:b]
 
     def __repr__(self) -> str:
         rows, columns = self.partition.shape
@@ -312,10 +311,7 @@ def open_frames(
     bins = as_partition(partition)
     if pixel_mask is not None:
         bins = bins.masked(pixel_mask)
-    options = {name: value for name, value in (("key", key), ("layout", layout)) if value is not None}
-    if options and not _of_files(source):
-        raise ConfigurationError(f"{', '.join(options)} is for files", expected="a path or paths")
-    found = as_source(source, **options)
+    found = as_source(source, key, layout)
     if n_frames is not None:
         if found.n_frames is not None and n_frames < found.n_frames:
             raise ConfigurationError(
@@ -333,12 +329,6 @@ def open_frames(
     if smooth and bins.static is None:
         raise ConfigurationError("there is no static partition", where="smoothing", expected="False")
     return FrameSet(found, bins, time, left_out=mask, smoothing=smooth)
-
-
-def _of_files(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike) or (
-        isinstance(source, list | tuple) and all(isinstance(s, str | Path) for s in source)
-    )
 
 
 def write_frames(frames: FrameSet, path: str | os.PathLike[str], layout: str) -> Path:
@@ -362,6 +352,8 @@ def write_frames(frames: FrameSet, path: str | os.PathLike[str], layout: str) ->
         The layout is not known.
     DataFormatError
         The layout has no room for this detector or these counts.
+    OutputError
+        The file cannot be written; one that was there stays as it was.
     """
     from heterodyne_nb.frames import hdf5, images, imm, rigaku
 
@@ -373,11 +365,15 @@ def write_frames(frames: FrameSet, path: str | os.PathLike[str], layout: str) ->
         out[events[0], events[1]] = events[2]
         return out
 
-    def sparse() -> None:
+    def sparse(stream: BinaryIO) -> None:
         from scipy.sparse import coo_array, save_npz
 
         matrix = coo_array((events[2], (events[0], events[1])), shape=(n, shape[0] * shape[1]))
-        save_npz(path, matrix.tocsr())
+        save_npz(stream, matrix.tocsr())
+
+    def save(write: Callable[[BinaryIO], Any]) -> None:
+        with new_file(path) as made, made.open("wb") as stream:  # NumPy adds an ending to a name
+            write(stream)
 
     named: dict[str, Any] = dict(zip(("frame", "pixel", "count"), events, strict=True))
     named |= {"n_frames": n, "dt": frames.dt, "shape": shape}
@@ -385,10 +381,10 @@ def write_frames(frames: FrameSet, path: str | os.PathLike[str], layout: str) ->
         "hdf5": lambda: hdf5.write_hdf5(path, events, shape, n, frames.dt),
         "rigaku": lambda: rigaku.write_rigaku(path, events, shape),
         "imm": lambda: imm.write_imm(path, events, shape, n),
-        "npy": lambda: np.save(path, dense().reshape(n, *shape)),
-        "npz": lambda: np.savez_compressed(path, frames=dense().reshape(n, *shape)),
-        "events": lambda: np.savez_compressed(path, **named),
-        "sparse": sparse,
+        "npy": lambda: save(lambda stream: np.save(stream, dense().reshape(n, *shape))),
+        "npz": lambda: save(lambda stream: np.savez_compressed(stream, frames=dense().reshape(n, *shape))),
+        "events": lambda: save(lambda stream: np.savez_compressed(stream, **named)),
+        "sparse": lambda: save(sparse),
         "tif": lambda: images.write_images(path, events, shape, n, ".tif"),
         "edf": lambda: images.write_images(path, events, shape, n, ".edf"),
     }

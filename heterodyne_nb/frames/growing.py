@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.images import SUFFIXES, images_of
 from heterodyne_nb.frames.partition import Partition
-from heterodyne_nb.frames.photons import Events, by_pixel, joined
+from heterodyne_nb.frames.photons import Events, IntArray, by_pixel, checked_events, joined
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
 #: Photon events that are sorted together while frames arrive.
@@ -47,7 +48,11 @@ class GrowingFrames:
     _waiting: list[Events] = field(default_factory=list)
     _held: int = 0
     _parts: list[Any] = field(default_factory=list)
-    _slots: NDArray[np.int32] | None = None
+    _dead: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @cached_property
+    def _slots(self) -> NDArray[np.int32]:
+        return self.partition.slots()
 
     @property
     def n_frames(self) -> int:
@@ -71,7 +76,7 @@ class GrowingFrames:
         Raises
         ------
         DataFormatError
-            The frame does not fit the partition.
+            The frame does not fit the partition, or a count is negative or not a number.
         """
         if isinstance(item, tuple) and len(item) == 3:
             number, pixel, count = item
@@ -89,7 +94,10 @@ class GrowingFrames:
             )
         fresh = [k for k in range(len(stack)) if self._new(int(number) + k)]
         for k in fresh:
-            self._keep(*dense_events(stack[k : k + 1], int(number) - 1 + k, self.partition.pixel, []))
+            bad: list[IntArray] = []
+            self._keep(*dense_events(stack[k : k + 1], int(number) - 1 + k, self.partition.pixel, bad))
+            if bad:
+                self._dead = np.union1d(self._dead, bad[0])
 
     def _new(self, number: int) -> bool:
         """Note a frame; False where it has been here before."""
@@ -104,11 +112,7 @@ class GrowingFrames:
         return True
 
     def _keep(self, frame: NDArray[Any], pixel: NDArray[Any], count: NDArray[Any]) -> None:
-        if self._slots is None:
-            self._slots = self.partition.slots()
-        if pixel.size and (pixel.min() < 0 or pixel.max() >= len(self._slots)):
-            raise DataFormatError(f"pixel {pixel.max()}", where="frame", expected=f"below {len(self._slots)}")
-        place = self._slots[pixel]
+        frame, place, count = checked_events(frame, pixel, count, self._slots, None)
         seen = place >= 0
         self._waiting.append((frame[seen], place[seen], count[seen]))
         self._held += int(seen.sum())
@@ -128,8 +132,9 @@ class GrowingFrames:
         photons = joined(self._parts, self.partition.first, self.partition.pixel, self._last)
         self._parts = [(photons.frame, photons.count, photons.start)]
         source = Source("live frames", "live", lambda _: iter(()), self.partition.shape, self._last, self.dt)
+        source.bad += [self._dead] if self._dead.size else []
         frames = FrameSet(source, self.partition, self.dt)
-        frames.__dict__["photons"] = photons
+        frames.__dict__["photons"] = frames.without_dead(photons)
         missing = np.flatnonzero(~self._seen[: self._last]) + 1
         return frames.mask_frames(missing.tolist()) if missing.size else frames
 

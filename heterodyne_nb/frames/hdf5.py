@@ -16,8 +16,6 @@ from heterodyne_nb.files import new_file
 from heterodyne_nb.frames.photons import Events, IntArray
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
-_TIMES = ("frame_time", "frame_period", "acquire_period")
-
 
 def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
     """Frames of one file or of several that follow each other.
@@ -46,7 +44,7 @@ def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
                     )
                 shape = node.shape[1:]
                 parts.append((path, name, node.shape[0]))
-            dt = dt or _frame_time(h5file)
+            dt = dt or hdf.frame_time(h5file.get("entry/instrument", {}))
     assert shape is not None
     bad: list[IntArray] = []
 
@@ -66,14 +64,7 @@ def _read(node: h5py.Dataset, first: int, last: int) -> Any:
     try:
         return node[first:last]
     except OSError as error:
-        plugged = "filter" in str(error) or "plugin" in str(error)
-        raise DataFormatError(
-            f"frames {first + 1} and following cannot be read ({error})",
-            where=hdf.place(node),
-            hint="they are compressed with a plug-in: pip install hdf5plugin"
-            if plugged
-            else "the file may be damaged or still being written",
-        ) from error
+        raise hdf.unreadable(error, hdf.place(node), f"the stack from frame {first + 1} on") from error
 
 
 def stacks(h5file: h5py.File, key: str | None) -> list[str]:
@@ -113,15 +104,6 @@ def stacks(h5file: h5py.File, key: str | None) -> list[str]:
             hint="name it with key=" if found else None,
         )
     return found
-
-
-def _frame_time(h5file: h5py.File) -> float | None:
-    instrument = h5file.get("entry/instrument", {})
-    for name in sorted(n for n in instrument if n.startswith("detector")):
-        for key in _TIMES:
-            if isinstance(instrument[name], h5py.Group) and key in instrument[name]:
-                return hdf.seconds(instrument[name], key)
-    return None
 
 
 def write_hdf5(

@@ -26,13 +26,29 @@ def _fabio() -> Any:
 
 
 def images_of(path: Path) -> Iterator[np.ndarray]:
-    """Every image of a file."""
+    """Every image of a file.
+
+    Raises
+    ------
+    DataFormatError
+        It is damaged, cut short, or no image.
+    """
+    fabio = _fabio()
     try:
-        with _fabio().open(str(path)) as held:
+        with fabio.open(str(path)) as held:
             for number in range(held.nframes):
-                yield np.asarray(held.data if held.nframes == 1 else held.get_frame(number).data)
-    except (OSError, ValueError) as error:
-        raise DataFormatError(f"the image cannot be read ({error})", where=path.name) from error
+                frame = held if held.nframes == 1 else held.get_frame(number)
+                image = np.asarray(frame.data)
+                if image.ndim != 2 or getattr(frame, "incomplete_data", False):
+                    raise DataFormatError(
+                        f"image {number + 1} is not complete", where=path.name, hint="copy it again"
+                    )
+                yield image
+    except DataFormatError:
+        raise
+    except Exception as error:  # each of fabio's readers fails in its own way
+        told = str(error) or type(error).__name__
+        raise DataFormatError(f"the image cannot be read ({told})", where=path.name) from error
 
 
 def image_source(paths: list[Path]) -> Source:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_file
 from heterodyne_nb.frames.photons import Events, IntArray
 from heterodyne_nb.frames.sources import Source
 
@@ -83,7 +84,7 @@ def write_imm(path: Path, events: Events, shape: tuple[int, int], n_frames: int)
     if np.any(count != np.round(count)) or np.max(count, initial=0) > np.iinfo(np.uint16).max:
         raise DataFormatError("counts", where=path.name, expected="whole numbers of 16 bits")
     edges = np.searchsorted(frame, np.arange(n_frames + 1))
-    with path.open("wb") as stream:
+    with new_file(path) as made, made.open("wb") as stream:
         for number in range(n_frames):
             mine = slice(edges[number], edges[number + 1])
             head, about = bytearray(HEAD), (_SPARSE, *shape, 2, int(edges[number + 1] - edges[number]))

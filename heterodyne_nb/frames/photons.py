@@ -142,7 +142,7 @@ def collect(
     waiting: list[Events] = []
     held, last = 0, -1
     for frame, where, count in batches:
-        frame, place, count = _checked(frame, where, count, slots, n_frames)
+        frame, place, count = checked_events(frame, where, count, slots, n_frames)
         last = max(last, int(frame.max(initial=-1)))
         seen = place >= 0
         waiting.append((frame[seen], place[seen], count[seen]))
@@ -156,7 +156,16 @@ def collect(
     return joined(parts, first, pixel, n)
 
 
-def _checked(frame: Any, where: Any, count: Any, slots: NDArray[np.int32], n_frames: int | None) -> Events:
+def checked_events(
+    frame: Any, where: Any, count: Any, slots: NDArray[np.int32], n_frames: int | None
+) -> Events:
+    """Events with the place of each among the pixels used instead of its detector pixel, -1 for none.
+
+    Raises
+    ------
+    DataFormatError
+        A pixel or frame does not exist, or a count is negative or not a number.
+    """
     frame, where, count = np.asarray(frame), np.asarray(where), np.asarray(count)
     if not (frame.shape == where.shape == count.shape and frame.ndim == 1):
         raise DataFormatError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_file
 from heterodyne_nb.frames.photons import Events, IntArray
 from heterodyne_nb.frames.sources import Source
 
@@ -96,7 +97,7 @@ def write_rigaku(path: Path, events: Events, shape: tuple[int, int]) -> None:
     if np.any(count != np.round(count)) or np.max(count, initial=0) > _COUNT:
         raise DataFormatError("counts", where=path.name, expected=f"whole numbers up to {_COUNT}")
     if shape == MODULE:
-        _packed(frame, pixel, count).tofile(path)
+        _write_events(path, frame, pixel, count)
         return
     y, x = np.divmod(pixel, SHAPE_3M[1])
     (row, y), (column, x) = np.divmod(y, MODULE[0] + GAPS[0]), np.divmod(x, MODULE[1] + GAPS[1])
@@ -105,9 +106,12 @@ def write_rigaku(path: Path, events: Events, shape: tuple[int, int]) -> None:
     for number in range(6):
         mine = row * 2 + column == ORDER.index(number)
         local = (y * MODULE[1] + x)[mine]
-        _packed(frame[mine], local, count[mine]).tofile(path.with_name(f"{path.name}.{number:03d}"))
+        _write_events(path.with_name(f"{path.name}.{number:03d}"), frame[mine], local, count[mine])
 
 
-def _packed(frame: NDArray[np.integer], pixel: NDArray[np.integer], count: NDArray[np.number]) -> NDArray:
+def _write_events(
+    path: Path, frame: NDArray[np.integer], pixel: NDArray[np.integer], count: NDArray[np.number]
+) -> None:
     words = frame.astype("<u8") << np.uint64(40)
-    return words | pixel.astype("<u8") << np.uint64(16) | count.astype("<u8")
+    with new_file(path) as made:
+        (words | pixel.astype("<u8") << np.uint64(16) | count.astype("<u8")).tofile(made)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.data.formats.arrays import loading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.photons import Events, IntArray
 
@@ -139,7 +140,7 @@ def sparse_source(matrix: Any, **known: Any) -> Source:
 def npz_source(path: Path) -> Source:
     """``.npz``: dense ``frames``, lists ``frame``, ``pixel``, ``count``, or a matrix as scipy.sparse saves it."""
     about: dict[str, Any] = {"name": path.name, "path": path}
-    with np.load(path, allow_pickle=False) as held:
+    with loading(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
         names = set(held.files)
         if {"frame", "pixel", "count"} <= names:
             columns = [held[name] for name in ("frame", "pixel", "count")]
@@ -163,20 +164,29 @@ def npz_source(path: Path) -> Source:
     return dense_source(dense, layout="npz", **about)
 
 
-def as_source(given: Any, **options: Any) -> Source:
-    """The source of anything :func:`open_frames` takes.
+def npy_source(path: Path) -> Source:
+    """``.npy``: a dense stack, looked at batch by batch."""
+    with loading(path):
+        return dense_source(np.load(path, mmap_mode="r"), path.name, "npy", path=path)
+
+
+def as_source(given: Any, key: str | None = None, layout: str | None = None) -> Source:
+    """The source of anything :func:`open_frames` takes; ``key`` and ``layout`` are for files.
 
     Raises
     ------
     ConfigurationError
-        It is none of them.
+        It is none of them, or one of those is given and it is no file.
     """
+    if isinstance(given, str | os.PathLike):
+        return _file_source([Path(given)], key, layout)
+    if isinstance(given, list | tuple) and given and all(isinstance(g, str | os.PathLike) for g in given):
+        return _file_source([Path(g) for g in given], key, layout)
+    for name, value in (("key", key), ("layout", layout)):
+        if value is not None:
+            raise ConfigurationError("is for files", where=name, expected="a path or paths")
     if isinstance(given, Source):
         return given
-    if isinstance(given, str | os.PathLike):
-        return _file_source([Path(given)], **options)
-    if isinstance(given, list | tuple) and given and all(isinstance(g, str | os.PathLike) for g in given):
-        return _file_source([Path(g) for g in given], **options)
     if isinstance(given, dict) and {"frame", "pixel", "count"} <= set(given):
         return event_source(**given)
     if isinstance(given, tuple) and len(given) == 3 and all(np.ndim(g) == 1 for g in given):
@@ -195,7 +205,7 @@ def as_source(given: Any, **options: Any) -> Source:
     )
 
 
-def _file_source(paths: list[Path], key: str | None = None, layout: str | None = None) -> Source:
+def _file_source(paths: list[Path], key: str | None, layout: str | None) -> Source:
     from heterodyne_nb.data.formats import hdf
     from heterodyne_nb.frames import hdf5, images, imm, rigaku
 
@@ -208,7 +218,7 @@ def _file_source(paths: list[Path], key: str | None = None, layout: str | None =
         "rigaku": lambda: rigaku.rigaku_source(paths),
         "imm": lambda: imm.imm_source(paths[0]),
         "npz": lambda: npz_source(paths[0]),
-        "npy": lambda: dense_source(np.load(paths[0], mmap_mode="r"), paths[0].name, "npy", path=paths[0]),
+        "npy": lambda: npy_source(paths[0]),
         "hdf5": lambda: hdf5.hdf5_source(paths, key),
         "images": lambda: images.image_source(paths),
     }

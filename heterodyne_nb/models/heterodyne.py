@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from heterodyne_nb.models.curves import (
     Curve,
@@ -15,7 +14,7 @@ from heterodyne_nb.models.curves import (
     power_cumulative_gradient,
     power_integral,
 )
-from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
+from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift, Swap
 
@@ -55,25 +54,15 @@ class HeterodyneModel(SeparableModel):
     )
     field_components = ("ref", "sample")
 
-    def correlation(
-        self,
-        params: Parameters,
-        t1: ArrayLike,
-        t2: ArrayLike,
-        *,
-        q: ArrayLike,
-        phi: ArrayLike = 0.0,
-        gap: float | None = None,
+    def between(
+        self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
     ) -> Any:
-        """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
-        p = self.unpack(params)
-        early, late = ordered_times(t1, t2)
-        q = np.asarray(q, float)
-        decay_r = q**2 * power_integral(early, late, *p[_REF])
-        decay_s = q**2 * power_integral(early, late, *p[_SAMPLE])
-        kappa = q * np.cos((p[_PHI0] - np.asarray(phi, float)) * _DEGREE)
-        phase = kappa * power_integral(early, late, *p[_VELOCITY])
-        s1, s2 = fraction(early, *p[_FRACTION]), fraction(late, *p[_FRACTION])
+        """See :meth:`SeparableModel.between`."""
+        decay_r = q**2 * power_integral(early, late, *theta[_REF])
+        decay_s = q**2 * power_integral(early, late, *theta[_SAMPLE])
+        kappa = q * np.cos((theta[_PHI0] - phi) * _DEGREE)
+        phase = kappa * power_integral(early, late, *theta[_VELOCITY])
+        s1, s2 = fraction(early, *theta[_FRACTION]), fraction(late, *theta[_FRACTION])
         r1, r2 = 1.0 - s1, 1.0 - s2
         total = (
             (r1 * r2) ** 2 * np.exp(-decay_r)

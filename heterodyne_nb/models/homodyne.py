@@ -40,21 +40,11 @@ class StaticModel(SeparableModel):
         self.name = name
         self.parameters = PARAMETERS[name]
 
-    def correlation(
-        self,
-        params: Parameters,
-        t1: ArrayLike,
-        t2: ArrayLike,
-        *,
-        q: ArrayLike,
-        phi: ArrayLike = 0.0,
-        gap: float | None = None,
+    def between(
+        self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
     ) -> Any:
-        """See :meth:`TwoTimeModel.correlation`; ``phi`` only broadcasts, ``gap`` is not used."""
-        values = self.unpack(params)
-        early, late = ordered_times(t1, t2)
-        decay = np.abs(power_integral(early, late, *values)) * np.asarray(q, float) ** 2
-        return np.exp(-decay + 0.0 * np.asarray(phi, float))
+        """See :meth:`SeparableModel.between`; ``phi`` only broadcasts."""
+        return np.exp(-np.abs(power_integral(early, late, *theta)) * q**2 + 0.0 * phi)
 
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""

@@ -302,12 +302,18 @@ class SeparableModel(TwoTimeModel):
         phi: ArrayLike = 0.0,
         gap: float | None = None,
     ) -> Any:
-        """See :meth:`TwoTimeModel.correlation`; summed up from the terms, ``gap`` is not used."""
-        early, late = ordered_times(t1, t2)
-        early, late, q, phi = np.broadcast_arrays(early, late, numbers(q, "q"), numbers(phi, "phi"))
+        """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
+        theta, times = self.unpack(params), ordered_times(t1, t2)
+        return self.between(theta, *times, numbers(q, "q"), numbers(phi, "phi"))
+
+    def between(
+        self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
+    ) -> Any:
+        """M between an earlier and a later time, summed up from the terms; a model may have a formula for it."""
+        early, late, q, phi = np.broadcast_arrays(early, late, q, phi)
         times, at = np.unique(np.stack([early, late]), return_inverse=True)
         azimuths, place = np.unique(phi, return_inverse=True)
-        terms = self.terms(self.unpack(params), times, azimuths, derivatives=False)
+        terms = self.terms(theta, times, azimuths, derivatives=False)
         first, second = at.reshape(2, *early.shape)
         return terms.correlation(first, second, q, place.reshape(phi.shape))
 

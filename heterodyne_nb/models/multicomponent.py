@@ -19,7 +19,7 @@ from heterodyne_nb.models.curves import (
     power_cumulative_gradient,
     power_integral,
 )
-from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms, ordered_times
+from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import multicomponent_parameters
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
@@ -106,26 +106,16 @@ class MulticomponentModel(SeparableModel):
         found["x_1"] = self._fractions(self.unpack(params), np.asarray(t, float))[0]
         return {curve.name: found[curve.name] for curve in self.curve_specs}
 
-    def correlation(
-        self,
-        params: Parameters,
-        t1: ArrayLike,
-        t2: ArrayLike,
-        *,
-        q: ArrayLike,
-        phi: ArrayLike = 0.0,
-        gap: float | None = None,
+    def between(
+        self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
     ) -> Any:
-        """See :meth:`TwoTimeModel.correlation`; ``gap`` is not used."""
-        p = self.unpack(params)
-        early, late = ordered_times(t1, t2)
-        q, phi = np.asarray(q, float), np.asarray(phi, float)
-        x1, x2 = self._fractions(p, early), self._fractions(p, late)
-        decay = [power_integral(early, late, *p[c.transport]) for c in self.places]
+        """See :meth:`SeparableModel.between`."""
+        x1, x2 = self._fractions(theta, early), self._fractions(theta, late)
+        decay = [power_integral(early, late, *theta[c.transport]) for c in self.places]
         path: list[Any] = [0.0]
         for c in self.places[1:]:
-            direction = np.cos((p[c.phi0] - phi) * _DEGREE)
-            path.append(direction * power_integral(early, late, *p[c.velocity]))
+            direction = np.cos((theta[c.phi0] - phi) * _DEGREE)
+            path.append(direction * power_integral(early, late, *theta[c.velocity]))
         total = 0.0
         for n in range(self.n):
             for m in range(self.n):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +90,27 @@ def read_plain(
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix.lower() == ".mat":
+    with loading(path):
+        ending = path.suffix.lower()
+        if ending == ".mat":
             return _load_matlab(path)
-        if path.suffix.lower() not in (".npz", ".npy"):
+        if ending not in (".npz", ".npy"):
             return _load_text(path)
-        loaded = np.load(path, allow_pickle=False)
-        return {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"c2": loaded}
+        with path.open("rb") as stream:  # NumPy leaves open what it opened itself and cannot read
+            loaded = np.load(stream, allow_pickle=False)
+            return dict(loaded) if ending == ".npz" else {"c2": loaded}
+
+
+@contextlib.contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn what NumPy or SciPy raises on a damaged or foreign file into a DataFormatError."""
+    try:
+        yield
     except DataFormatError:
         raise
     except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        kind = {".npz": "NumPy", ".npy": "NumPy", ".mat": "SciPy"}.get(path.suffix.lower(), "NumPy")
         raise DataFormatError(
-            f"{kind} cannot read the file ({error})",
+            f"{'SciPy' if path.suffix.lower() == '.mat' else 'NumPy'} cannot read the file ({error})",
             where=str(path),
             expected="a .npy or .npz of numbers, a .mat of arrays, or a text of rows of numbers",
         ) from error

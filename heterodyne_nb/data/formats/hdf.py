@@ -71,13 +71,13 @@ def uses_locks(h5file: h5py.File) -> bool:
     return bool(h5file.id.get_access_plist().get_file_locking()[0])
 
 
-def unreadable_map(error: Exception, where: str) -> DataFormatError:
-    """What to say when the pixels of a map cannot be read."""
+def unreadable(error: Exception, where: str, what: str = "the two-time map") -> DataFormatError:
+    """What to say when the pixels of a map, or of frames, cannot be read."""
     filtered = "filter" in str(error) or "plugin" in str(error)
     return DataFormatError(
-        f"the two-time map cannot be read ({error})",
+        f"{what} cannot be read ({error})",
         where=where,
-        hint="it is compressed with a plug-in: pip install hdf5plugin"
+        hint="compressed with a plug-in: pip install hdf5plugin"
         if filtered
         else "the file may be damaged or still being written",
     )
@@ -342,8 +342,8 @@ def present(group: h5py.Group, paths: Mapping[str, str]) -> dict[str, str]:
 
 
 def frame_time(instrument: Any) -> float | None:
-    """Seconds from frame to frame by the first detector that says it; `acquire_period` where only that is there."""
-    for key in ("frame_time", "acquire_period"):
+    """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
+    for key in ("frame_time", "frame_period", "acquire_period"):
         for name in sorted(instrument):
             group = instrument.get(name)
             if not isinstance(group, h5py.Group):

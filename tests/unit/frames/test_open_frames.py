@@ -12,8 +12,15 @@ from scipy.sparse import coo_array
 
 import heterodyne_nb as hnb
 from heterodyne_nb import simulate
-from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, MissingFileError
+from heterodyne_nb.errors import (
+    ConfigurationError,
+    DataFormatError,
+    DataWarning,
+    MissingFileError,
+    OutputError,
+)
 from heterodyne_nb.frames import FrameSet, Partition, read_qmap, ring_partition, write_frames, write_qmap
+from heterodyne_nb.frames.growing import GrowingFrames
 from heterodyne_nb.frames.rigaku import MODULE, SHAPE_3M
 
 AXES = {"q": [0.005, 0.01], "phi": [0.0, 90.0], "n_frames": 37, "dt": 0.5, "n_pixels": 60}
@@ -30,6 +37,10 @@ def _dense(frames: FrameSet) -> np.ndarray:
     return out.reshape(-1, *frames.partition.shape)
 
 
+def need_fabio() -> None:
+    pytest.importorskip("fabio", reason="images are read by fabio: pip install 'heterodyne_nb[frames]'")
+
+
 def assert_same_photons(one: FrameSet, other: FrameSet) -> None:
     for name in ("frame", "count", "start", "first", "pixel"):
         np.testing.assert_array_equal(getattr(one.photons, name), getattr(other.photons, name), err_msg=name)
@@ -39,7 +50,7 @@ def assert_same_photons(one: FrameSet, other: FrameSet) -> None:
 @pytest.mark.parametrize("layout", ["hdf5", "imm", "npy", "npz", "events", "sparse", "tif", "edf"])
 def test_what_is_written_is_read_back_photon_by_photon(layout: str, tmp_path: Path) -> None:
     if layout in ("tif", "edf"):
-        pytest.importorskip("fabio")
+        need_fabio()
     suffix = {"hdf5": ".h5", "imm": ".imm", "npy": ".npy", "tif": "", "edf": ""}.get(layout, ".npz")
     frames = _frames()
     path = write_frames(frames, tmp_path / f"run{suffix}", layout)
@@ -142,6 +153,24 @@ def test_pixels_that_a_detector_marks_as_dead_are_left_out_and_told(kind: str) -
     assert_same_photons(found, frames.without_pixels(used))
 
 
+def test_frames_that_arrive_one_by_one_leave_out_the_same_dead_pixels() -> None:
+    frames = _frames()
+    dense = _dense(frames).astype(np.uint16)
+    y, x = np.argwhere(frames.partition.labels == 2)[7]
+    dense[5:, y, x] = np.iinfo(np.uint16).max
+    growing = GrowingFrames(frames.partition, 0.5)
+    for image in dense:
+        growing.append(image)
+    with pytest.warns(DataWarning, match="live frames: 1 pixel that the detector marks as dead"):
+        live = growing.snapshot()
+    whole = hnb.open_frames(dense, partition=frames.partition, dt=0.5)
+    with pytest.warns(DataWarning, match="frames: 1 pixel that the detector marks as dead"):
+        assert whole.photons.n_pixels.tolist() == [60, 59, 60, 60]
+    assert_same_photons(live, whole)
+    with pytest.raises(DataFormatError, match="negative"):
+        growing.append((38, [3], [-1]))
+
+
 def test_frames_and_bins_can_be_chosen_and_keep_their_times() -> None:
     frames = _frames()
     part = frames.select(bins=[2, 1], frames=(5, 20))
@@ -215,6 +244,48 @@ def test_a_poni_file_gives_the_q_of_every_ring(tmp_path: Path) -> None:
     q = 4 * np.pi * np.sin(0.5 * np.arctan(r / 5.0))
     np.testing.assert_array_equal(part.labels > 0, (q >= 0.002) & (q < 0.0022))
     np.testing.assert_allclose(part.q, 0.0021, rtol=0.02)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".tif", ".edf", ".cbf"])
+@pytest.mark.parametrize("damage", ["cut short", "of another kind"])
+def test_a_damaged_file_is_named_and_no_library_speaks(suffix: str, damage: str, tmp_path: Path) -> None:
+    path, image = tmp_path / f"a{suffix}", np.arange(60 * 60, dtype=np.int32).reshape(60, 60)
+    if suffix in (".npy", ".npz"):
+        with path.open("wb") as stream:
+            {".npy": np.save, ".npz": np.savez}[suffix](stream, image[None])
+    else:
+        need_fabio()
+        import fabio
+
+        kind = {
+            ".tif": fabio.tifimage.TifImage, ".edf": fabio.edfimage.EdfImage, ".cbf": fabio.cbfimage.CbfImage,
+        }[suffix]  # fmt: skip
+        kind(data=image).write(str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "cut short" else b"something else" * 20)
+    part = Partition(np.ones((60, 60), int), [0.01], [0.0])
+    with pytest.raises(DataFormatError, match=f"a{suffix}: .*(cannot be read|cannot read|not complete)"):
+        hnb.open_frames(path, partition=part, dt=1.0).photons  # noqa: B018
+
+
+@pytest.mark.parametrize("layout", ["npy", "npz", "events", "sparse", "imm", "hdf5"])
+def test_a_file_has_the_name_that_was_asked_for_and_replaces_an_older_one_whole(
+    layout: str, tmp_path: Path
+) -> None:
+    frames = _frames()
+    path = write_frames(frames, tmp_path / "run", layout)
+    assert list(tmp_path.iterdir()) == [path]
+    kind = {"events": "npz", "sparse": "npz"}.get(layout, layout)
+    assert_same_photons(frames, hnb.open_frames(path, partition=frames.partition, dt=0.5, layout=kind))
+    with pytest.raises(OutputError, match="there is no such folder"):
+        write_frames(frames, tmp_path / "none" / "run", layout)
+
+
+def test_key_and_layout_are_for_files() -> None:
+    frames = _frames()
+    for option in ({"key": "entry/data"}, {"layout": "npz"}):
+        with pytest.raises(ConfigurationError, match=f"{next(iter(option))}: is for files"):
+            hnb.open_frames(_dense(frames), partition=frames.partition, dt=0.5, **option)
 
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
