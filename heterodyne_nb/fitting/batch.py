@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import xarray as xr
 
 from heterodyne_nb.data import prepare
+from heterodyne_nb.engine.executors import answers, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
 from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options import ExecutionOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
@@ -26,7 +29,8 @@ def fit_batch(
     *,
     over: str = "q",
     windows: int | None = None,
-    workers: int = 1,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     journal: str | os.PathLike[str] | None = None,
@@ -46,9 +50,12 @@ def fit_batch(
     windows : int, optional
         With ``over="age"`` and two-time maps: the run is cut into this many equal windows of frames, each
         fitted by itself; the age is that of the window's middle.
-    workers : int
-        Processes that fit side by side, each with its share of the threads. A process needs some seconds to start, so
-        more than 1 pays for parts that take longer than that, and for plug-in models, whose code holds one core.
+    executor : str, Executor or dask.distributed.Client, optional
+        Who fits: ``"threads"``, ``"processes"``, an executor of ``concurrent.futures``, a dask client or the address of
+        a scheduler; the numbers do not depend on it. A process needs some seconds to start, so they pay for parts that
+        take longer than that, and for plug-in models, whose code holds one core.
+    workers : int, optional
+        How many fit side by side, each with its share of the threads; more than 1 without an executor: processes.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
     journal : path, optional
@@ -77,8 +84,8 @@ def fit_batch(
     Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
     stop, on_progress = stop or StopToken(), careful(on_progress)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
+    where = ExecutionOptions.read({"executor": executor, "workers": workers})
+    alone = where.executor in (None, "serial") and where.workers in (None, 1)
     sets = arguments.get("parameters")
     known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
     unit = "s" if windows else str(known.get("units", ""))
@@ -86,7 +93,7 @@ def fit_batch(
     model = ModelFactory.create_model(mode)
     # without measured errors some curves end short of their optimum when all are fitted at once (the real map shows it)
     measured = isinstance(data, xr.Dataset) and "g2_err" in data
-    if workers == 1 and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
+    if alone and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
         asked = parameter_table(model, arguments.get("parameters"))
         whole = (
             data
@@ -109,41 +116,23 @@ def fit_batch(
             job["journal"] = folder / f"part-{k:04d}.json"
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
-    run = _one_by_one(jobs, stop) if workers == 1 else _in_processes(jobs, workers, stop)
-    for number, (label, answer) in enumerate(run):
-        if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
-            raise answer
-        if isinstance(answer, HeterodyneError):
-            failed[str(label)] = str(answer)
-            warn(f"{over} = {label} is left out: {answer}", FitWarning)
-        else:
-            done[label] = answer
-        on_progress(ProgressEvent("batch", (number + 1) / len(jobs), message=f"{over} = {label}"))
+    with team(executor, workers) as who:
+        work = {label: partial(fit, **job) for label, job in jobs.items()}
+        for number, (label, answer) in enumerate(answers(who, work, stop)):
+            if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
+                raise answer
+            if isinstance(answer, HeterodyneError):
+                failed[str(label)] = str(answer)
+                warn(f"{over} = {label} is left out: {answer}", FitWarning)
+            else:
+                done[label] = answer
+            on_progress(ProgressEvent("batch", (number + 1) / len(jobs), message=f"{over} = {label}"))
     done = {label: done[label] for label in jobs if label in done}
     failed |= {str(k): str(stop.reason) for k in jobs if k not in done and str(k) not in failed}
     if not done:
         raise OptimizationError(f"none of the {len(jobs)} fits succeeded", hint="; ".join(failed.values()))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
-
-
-def _one_by_one(jobs: Mapping[Any, dict[str, Any]], stop: StopToken) -> Iterator[tuple[Any, Any]]:
-    for label, job in jobs.items():
-        if stop.reason:
-            return
-        try:
-            yield label, fit(**job, stop=stop)
-        except HeterodyneError as error:
-            yield label, error
-
-
-def _in_processes(
-    jobs: Mapping[Any, dict[str, Any]], workers: int, stop: StopToken
-) -> Iterator[tuple[Any, Any]]:
-    from heterodyne_nb.fitting.pool import fits_in_processes
-
-    loaded = {label: {**job, "dataset": job["dataset"].load()} for label, job in jobs.items()}
-    return fits_in_processes(fit, loaded, workers, stop)
 
 
 def _parts(

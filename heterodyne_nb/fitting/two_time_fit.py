@@ -23,6 +23,8 @@ from heterodyne_nb.engine import (
     residual_record,
     residual_scale,
 )
+from heterodyne_nb.engine.executors import Team, team
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.symmetries import canonical
@@ -30,7 +32,7 @@ from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
 from heterodyne_nb.optimize.strategies.own import made_strategy
-from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
+from heterodyne_nb.options import METHODS, ExecutionOptions, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.trust import left_over, united
@@ -44,7 +46,7 @@ _SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
-class FitRun(FitOptions):
+class FitRun(FitOptions, ExecutionOptions):
     """Settings of a fit, who is told of its progress, and what ends it.
 
     ``warm``: from the start values to the optimum next to them, no more.
@@ -70,7 +72,7 @@ class FitRun(FitOptions):
     def record(self) -> dict[str, Any]:
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
-        silent |= {"via"} if self.via == "auto" else set()
+        silent |= {*ExecutionOptions.model_fields, *({"via"} if self.via == "auto" else ())}
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -93,7 +95,19 @@ def fit_two_time(
     asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
-    solved = solve_two_time(dataset, model, table, options)
+    with team(options.executor, options.workers) as who:
+        run = options.model_copy(update={"executor": who})
+        solved = solve_two_time(dataset, model, table, run)
+        try:
+            return _concluded(solved, dataset, options, asked)
+        finally:
+            if isinstance(solved.objective.problem.data, Spread):
+                solved.objective.problem.data.close()
+
+
+def _concluded(
+    solved: Solved, dataset: xr.Dataset | FrameSet, options: FitRun, asked: dict[str, Any]
+) -> FitResult:
     if isinstance(dataset, FrameSet):
         about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
         return result_of(solved, options, about | described(solved.objective.problem, dataset))
@@ -139,7 +153,10 @@ def solve_two_time(
         robust = options.loss != "linear"
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
-        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+        who = options.executor if isinstance(options.executor, Team) else None
+        problem = problem_from_dataset(
+            dataset, model, table, gap=options.gap, executor=who, memory=options.memory
+        )
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
