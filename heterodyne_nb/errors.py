@@ -41,7 +41,9 @@ class HeterodyneError(Exception):
         return _again, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[HeterodyneError], told: tuple[object, ...], state: dict[str, object]) -> HeterodyneError:
+def _again(
+    kind: type[HeterodyneError], told: tuple[object, ...], state: dict[str, object]
+) -> HeterodyneError:
     """An error that comes from another process, as it was."""
     error = kind.__new__(kind, *told)
     error.__dict__.update(state)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -78,6 +80,8 @@ def compare_models(
     gap: float | None = None,
     multistart: int | None = None,
     seed: int = 0,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> ModelComparison:
@@ -95,6 +99,9 @@ def compare_models(
         The angles are left out in so many groups, at most one a group; 0 leaves none out.
     contrast, gap, multistart, seed
         As for :func:`heterodyne_nb.fit`.
+    executor, workers
+        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
+        same. See :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -119,20 +126,35 @@ def compare_models(
     """
     names = _checked(modes, parameters, folds)
     stop = stop or StopToken()
-    judged = []
-    for k, mode in enumerate(names):
+    settings = {"contrast": contrast, "multistart": multistart, "seed": seed}
+    asked = [
+        {**settings, "mode": mode, "parameters": dict((parameters or {}).get(mode, {})),
+         "gap": gap if _needs_gap(mode) else None}
+        for mode in names
+    ]  # fmt: skip
 
-        def tell(event: ProgressEvent, at: int = k, which: str = mode) -> None:
-            on_progress(ProgressEvent("compare", at / len(names), event.chi2, event.parameters, which))
+    def tell(event: ProgressEvent) -> None:
+        part = len(judged) / len(names)
+        on_progress(ProgressEvent("compare", part, event.chi2, event.parameters, names[len(judged)]))
 
-        asked = dict((parameters or {}).get(mode, {}))
-        result = fit(
-            dataset, mode, parameters=asked, contrast=contrast, gap=gap if _needs_gap(mode) else None,
-            multistart=multistart, seed=seed, on_progress=tell, stop=stop,
-        )  # fmt: skip
-        judged.append(_judge(result, dataset, folds, stop))
-        on_progress(ProgressEvent("compare", (k + 1) / len(names), result.chi2_reduced, message=mode))
+    judged: list[Judged] = []
+    with team(executor, workers) as who:
+        own = None if who.apart else stop
+        work = partial(_fitted, dataset, folds, own, ignore_progress if who.slots > 1 else tell)
+        for one in ordered(who, work, asked, stop):
+            judged.append(one)
+            done, fitted = len(judged) / len(names), one.result
+            on_progress(ProgressEvent("compare", done, fitted.chi2_reduced, message=fitted.mode))
+    if len(judged) < len(names):
+        _go_on(stop)
     return ModelComparison.of(judged)
+
+
+def _fitted(
+    dataset: xr.Dataset, folds: int, stop: StopToken | None, tell: OnProgress, asked: dict[str, Any]
+) -> Judged:
+    stop = stop or StopToken()
+    return _judge(fit(dataset, on_progress=tell, stop=stop, **asked), dataset, folds, stop)
 
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:

@@ -25,6 +25,7 @@ from heterodyne_nb.options import (
     METHOD_OPTIONS,
     METHODS,
     EllipsoidalOptions,
+    ExecutionOptions,
     FitOptions,
     GaussNewtonOptions,
     GurobiOptions,
@@ -468,6 +469,9 @@ class Settings(Section):
     angle_filtering: AngleFiltering = setting(AngleFiltering, description="Which azimuths are fitted.")
     masks: Masks = setting(Masks, description="Frames that are left out.")
     output: Output = setting(Output, description="What is written, and where.")
+    execution: ExecutionOptions = setting(
+        ExecutionOptions, description="Where the work is done, and in how much memory."
+    )
 
     @property
     def mode(self) -> str:

@@ -228,7 +228,9 @@ def _client(address: str) -> Any:
         return Client(address, timeout="30s")
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"there is no dask scheduler: {error}", where=address, expected="an address such as tcp://host:8786"
+            f"there is no dask scheduler: {error}",
+            where=address,
+            expected="an address such as tcp://host:8786",
         ) from error
 
 
@@ -247,7 +249,9 @@ def answers(
     sticky : bool
         Labels are numbers, and a job goes to the worker of its number, which may hold its data.
     """
-    models = tuple(registry._registered[name]() for name in sorted(registry._registered)) if team.apart else ()
+    models = (
+        tuple(registry._registered[name]() for name in sorted(registry._registered)) if team.apart else ()
+    )
     todo, tried = deque(jobs), dict.fromkeys(jobs, 0)
     free: deque[int] = deque()
     waiting: dict[Future[Any], tuple[int, Any]] = {}
@@ -340,12 +344,17 @@ def _answer(future: Future[Any], label: Any) -> Any:
     except Exception as error:
         kind = type(error).__name__
         if kind in ("KilledWorker", "CommClosedError"):
-            return _Lost(f"its worker died: {error}", where=str(label), hint="fewer workers, or more memory"), []
-        answer = OptimizationError(
-            f"cannot be done by a worker: {kind}: {error}",
-            where=str(label),
-            hint="executor=None; models and functions of one's own must be importable from a module",
-        ), []
+            return _Lost(
+                f"its worker died: {error}", where=str(label), hint="fewer workers, or more memory"
+            ), []
+        answer = (
+            OptimizationError(
+                f"cannot be done by a worker: {kind}: {error}",
+                where=str(label),
+                hint="executor=None; models and functions of one's own must be importable from a module",
+            ),
+            [],
+        )
         answer[0].__cause__ = error
     return (_LEFT_OUT, []) if answer is None else answer
 

@@ -69,7 +69,9 @@ def separable_products(
     else:
         value_products(columns.u, step, mask, out)
     matched = np.multiply(columns.u[:, lay.base], big_q, order="C")
-    out[:, wanted + 2, wanted] = matched.reshape(bins, -1).sum(axis=1)  # each bin alike, however many there are
+    out[:, wanted + 2, wanted] = matched.reshape(bins, -1).sum(
+        axis=1
+    )  # each bin alike, however many there are
     if wanted:
         out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p)
     return out + np.swapaxes(np.tril(out, -1), 1, 2)

@@ -20,7 +20,6 @@ from heterodyne_nb.engine.spread import spread_problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterTable
-from heterodyne_nb.options import ExecutionOptions
 
 #: Variables that have one value, curve or map a bin.
 _BY_BIN = ("c2", "g2", "g2_err", "n_pixels", "sigma", "usable")
@@ -33,7 +32,7 @@ def problem_from_dataset(
     *,
     gap: float | None = None,
     executor: Team | None = None,
-    memory: Any = ExecutionOptions.default("memory"),
+    memory: Any = None,
 ) -> Problem:
     """Read every usable bin of a dataset into a :class:`Problem`.
 
@@ -48,7 +47,7 @@ def problem_from_dataset(
     executor : Team, optional
         Where it works in other processes, these hold the maps; see :mod:`heterodyne_nb.engine.spread`.
     memory : str or float, optional
-        What the maps may take here; see :class:`heterodyne_nb.options.ExecutionOptions`.
+        What the maps may take here, default half of what is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
 
     Raises
     ------
@@ -135,7 +134,8 @@ def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:
             continue
         if not known:
             here = stacked.isel(bin=[b]).assign(c2=(("bin", "t1", "t2"), data[at : at + 1]))
-            parts |= {(at,): one for one in noise_parts(here).values()}
+            for part in noise_parts(here).values():  # none of a bin that cannot be used
+                parts[at,] = part
         holes.append(np.column_stack([np.full(len(found), at), found]))
         masks.append(mask)
         kept.append(b)

@@ -179,7 +179,9 @@ class Levels:
         return Levels(self.contrast[some], self.offset[some], self.sigma[some])
 
 
-def _of_bins(problem: Problem, function: Callable[..., FloatArray], theta: FloatArray, levels: Levels, *more: Any) -> Any:
+def _of_bins(
+    problem: Problem, function: Callable[..., FloatArray], theta: FloatArray, levels: Levels, *more: Any
+) -> Any:
     """``function(problem, theta, *more, levels)``, where the maps are."""
     if isinstance(problem.data, Spread):
         return problem.data.of_bins(function, theta, *more, by_bin=levels)

@@ -99,7 +99,7 @@ def tile_products_at(
     rho : (B, T)
         Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
     """
-    b, n = problem.n_bins, len(problem.t)
+    b = problem.n_bins
     weighting = weighting or Weighting(np.zeros(b), np.zeros(b))
     noise = problem.sigma * weighting.scale
     if isinstance(problem.data, Spread):

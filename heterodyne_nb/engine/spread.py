@@ -11,8 +11,9 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.engine.executors import Team, answers
 from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.errors import DataWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.errors import HeterodyneError, OptimizationError
 from heterodyne_nb.models.parameters import ParameterTable
 
 FloatArray = NDArray[np.float64]
@@ -135,7 +136,7 @@ def spread_problem(
     kept = np.concatenate([group[one["kept"]] for group, one in zip(groups, told, strict=True)])
     dropped(len(kept), [text for one in told for text in one["told"]], stacked.sizes["bin"])
     counts = np.cumsum([0, *(len(one["kept"]) for one in told)])
-    data.bins = [slice(int(i), int(j)) for i, j in zip(counts[:-1], counts[1:], strict=True)]
+    data.bins = [slice(int(i), int(j)) for i, j in pairwise(counts)]
     holes = [one["holes"] + [first, 0, 0] for one, first in zip(told, counts, strict=False)]
     noise = {
         (int(first) + place[0],): part

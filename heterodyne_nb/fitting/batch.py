@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.data import prepare
+from heterodyne_nb.data import open_dataset, prepare
 from heterodyne_nb.engine.executors import answers, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
@@ -24,7 +26,7 @@ from heterodyne_nb.result import FitResult, batch_table
 
 
 def fit_batch(
-    data: xr.Dataset | Mapping[Any, xr.Dataset],
+    data: Any,
     mode: str = "heterodyne",
     *,
     over: str = "q",
@@ -40,9 +42,11 @@ def fit_batch(
 
     Parameters
     ----------
-    data : Dataset, or mapping of label to Dataset
+    data : Dataset, mapping of label to Dataset, or paths
         A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping is
-        fitted entry by entry, for instance one per file or per age window.
+        fitted entry by entry, for instance one per file or per age window. A list of files, or a pattern such as
+        ``"runs/*.hdf"``, is fitted file by file along ``run``, each opened where it is fitted; see also
+        ``heterodyne-nb batch``, which goes on after it was killed.
     mode : str
         Analysis mode.
     over : str
@@ -86,11 +90,14 @@ def fit_batch(
     stop, on_progress = stop or StopToken(), careful(on_progress)
     where = ExecutionOptions.read({"executor": executor, "workers": workers})
     alone = where.executor in (None, "serial") and where.workers in (None, 1)
+    if isinstance(data, str | os.PathLike | list | tuple):
+        data, over = files_of(data), "run" if over == "q" else over
     sets = arguments.get("parameters")
     known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
+    paths = not isinstance(data, xr.Dataset) and any(isinstance(one, Path) for one in data.values())
     # without measured errors some curves end short of their optimum when all are fitted at once (the real map shows it)
     measured = isinstance(data, xr.Dataset) and "g2_err" in data
     if alone and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
@@ -117,7 +124,7 @@ def fit_batch(
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
     with team(executor, workers) as who:
-        work = {label: partial(fit, **job) for label, job in jobs.items()}
+        work = {label: partial(_of_file if paths else fit, **job) for label, job in jobs.items()}
         for number, (label, answer) in enumerate(answers(who, work, stop)):
             if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
                 raise answer
@@ -133,6 +140,29 @@ def fit_batch(
         raise OptimizationError(f"none of the {len(jobs)} fits succeeded", hint="; ".join(failed.values()))
     table = batch_table(list(done.values()), over, list(done), unit=unit)
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
+
+
+def files_of(paths: Any) -> dict[str, Path]:
+    """Files by name, of a list of them or of a pattern.
+
+    Raises
+    ------
+    ConfigurationError
+        No file matches, or two have one name.
+    """
+    pattern = isinstance(paths, str | os.PathLike)
+    found = [Path(p) for p in (sorted(glob.glob(os.fspath(paths))) if pattern else paths)]
+    named = {path.name: path for path in found}
+    if not found or len(named) < len(found):
+        told = "no file matches" if not found else "several files have one name"
+        raise ConfigurationError(
+            told, where=str(paths) if pattern else "data", hint="a mapping gives them labels"
+        )
+    return named
+
+
+def _of_file(dataset: Path, **job: Any) -> FitResult:
+    return fit(open_dataset(dataset), **job)
 
 
 def _parts(

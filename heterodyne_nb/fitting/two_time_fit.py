@@ -184,6 +184,7 @@ def _search(
         extra_starts=[objective.from_internal(objective.to_internal(x)) for x in extra],
         on_progress=options.on_progress,
         stop=options.stop,
+        team=options.executor if isinstance(options.executor, Team) else None,
     )
     best = search.run()
     return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]

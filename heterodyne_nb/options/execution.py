@@ -19,9 +19,9 @@ _SIZE = re.compile(r"([\d.]+(?:e\d+)?)\s*(%|" + "|".join(_SIZES) + ")")
 
 def is_client(value: Any) -> bool:
     """Whether this is a client of dask.distributed, told without importing it."""
-    return any(kind.__module__.partition(".")[0] == "distributed" for kind in type(value).__mro__) and hasattr(
-        value, "get_executor"
-    )
+    return any(
+        kind.__module__.partition(".")[0] == "distributed" for kind in type(value).__mro__
+    ) and hasattr(value, "get_executor")
 
 
 def an_executor(value: Any) -> Any:
@@ -45,7 +45,9 @@ def a_size(value: Any) -> Any:
         return None
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if isinstance(value, str) and found is None:
-        raise refuse(f"{shown(value)} is no size of memory", "bytes, a text such as '3 GB', or '50 %' of what is free")
+        raise refuse(
+            f"{shown(value)} is no size of memory", "bytes, a text such as '3 GB', or '50 %' of what is free"
+        )
     number = a_number(float(found[1]) if found else value)
     if number <= 0 or (found and found[2] == "%" and number > 100):
         raise refuse(f"{shown(value)} is out of range", "more than 0, and at most 100 %")
