@@ -52,6 +52,9 @@ class _SharedStop(StopToken):
     def reason(self) -> str | None:
         return "cancelled" if _flag and _flag[0].is_set() else None
 
+    def __reduce__(self) -> tuple[type[StopToken], tuple[()]]:
+        return type(self), ()
+
 
 class Team:
     """Those who do jobs; made by :func:`team`. This one does each at once, in the calling thread.

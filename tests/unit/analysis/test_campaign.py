@@ -31,7 +31,7 @@ def write_run(path: Path, k: int) -> None:
         "static_isotropic", [1000.0 + 100 * k, *TRUTH[1:]], q=[0.01], phi=[0.0, 90.0], n_frames=40, dt=0.5, noise=0.01,
         seed=k,
     )  # fmt: skip
-    write_apsu(path, maps.assign_attrs(temperature=290.0 + 2 * k))
+    write_apsu(maps.assign_attrs(temperature=290.0 + 2 * k), path)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_table_has_parameters_status_and_what_the_files_say_of_each_run(whol
     assert abs(found - [1000, 1100, 1200, 1300, 1400]).max() < 5 * error.max()
 
 
-@pytest.mark.parametrize("who", ["threads", "processes", "dask"])
+@pytest.mark.parametrize("who", ["threads", "dask"])
 def test_the_table_is_the_same_whoever_fits(
     who: str, whole: xr.Dataset, runs: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -86,7 +86,7 @@ def test_the_table_is_the_same_whoever_fits(
     if who == "dask":
         distributed = pytest.importorskip("distributed", reason="pip install 'heterodyne_nb[dask]'")
         executor = distributed.Client(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         )
     try:
         table = Campaign(config, tmp_path).run(find_runs(runs / "*.hdf"), executor=executor, workers=2)

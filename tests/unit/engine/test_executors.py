@@ -27,11 +27,22 @@ def cluster() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="pip install 'heterodyne_nb[dask]'")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         ) as local,
         distributed.Client(local) as client,
     ):
         yield client
+
+
+def spoken(who: str, request: Any) -> Any:
+    return request.getfixturevalue(who) if who in ("cluster", "pool") else who
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Any]:
+    """Two spawned processes, as a user may have made them."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as two:
+        yield two
 
 
 def squared(x: float) -> float:
@@ -76,18 +87,16 @@ def test_what_a_job_warns_of_and_its_error_come_back_from_another_process() -> N
     assert str(found[1]) == "file.h5: is damaged\n  expected: a whole one\n  to mend it: copy it again"
 
 
-def test_the_job_of_a_killed_process_is_done_by_another(tmp_path: Path) -> None:
-    jobs = {k: partial(dies_once, k, tmp_path) for k in range(4)}
+def test_the_job_of_a_killed_process_is_done_by_another_and_one_that_always_kills_it_costs_no_other(
+    tmp_path: Path,
+) -> None:
+    jobs: dict[Any, Any] = {k: partial(dies_once, k, tmp_path) for k in range(4)}
+    jobs["bad"] = partial(always_dies, 1)
     with team("processes", 2) as two:
-        assert dict(answers(two, jobs)) == {k: 10 * k for k in range(4)}
+        found = dict(answers(two, jobs))
+    assert isinstance(found.pop("bad"), OptimizationError)
+    assert found == {k: 10 * k for k in range(4)}
     assert (tmp_path / "died").exists()
-
-
-def test_a_job_that_always_kills_its_process_is_told_and_costs_no_other() -> None:
-    with team("processes", 2) as two:
-        found = dict(answers(two, {k: partial(always_dies, k) for k in range(4)}))
-    assert isinstance(found.pop(1), OptimizationError)
-    assert found == {0: 0, 2: 2, 3: 3}
 
 
 def test_the_job_of_a_killed_dask_worker_is_done_by_another(cluster: Any, tmp_path: Path) -> None:
@@ -119,26 +128,15 @@ def static(n: int = 40) -> Any:
     )
 
 
-@pytest.mark.parametrize("who", ["threads", "processes", "dask"])
+@pytest.mark.parametrize("who", ["threads", "pool", "cluster"])
 def test_a_batch_has_the_same_numbers_whoever_fits(who: Any, request: Any) -> None:
     settings: dict[str, Any] = {"over": "q", "multistart": 0, "parameters": START}
     alone = hn.fit_batch(static(), "static_isotropic", **settings)
-    executor = request.getfixturevalue("cluster") if who == "dask" else who
+    executor = spoken(who, request)
     assert hn.fit_batch(static(), "static_isotropic", executor=executor, workers=2, **settings).identical(
         alone
     )
     assert np.isfinite(alone["parameters"].values).all()
-
-
-def spoken(who: str, request: Any) -> Any:
-    return request.getfixturevalue(who) if who in ("cluster", "pool") else who
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Any]:
-    """Two spawned processes, as a user may have made them."""
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as two:
-        yield two
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +182,12 @@ def same(a: Any, b: Any) -> bool:
 def measured(tmp_path_factory: Any) -> Path:
     """A file with four maps."""
     path = tmp_path_factory.mktemp("run") / "run.h5"
-    write_apsu(path, static(64).drop_vars("sigma", errors="ignore"))
+    write_apsu(static(64), path)
     return path
 
 
 @pytest.mark.parametrize("loss", ["linear", "huber"])
-@pytest.mark.parametrize("who", ["processes", "pool", "cluster"])
+@pytest.mark.parametrize("who", ["pool", "cluster"])
 def test_a_fit_whose_maps_are_held_by_workers_is_that_of_one_process_bit_for_bit(
     who: str, loss: str, measured: Path, request: Any
 ) -> None:
