@@ -124,27 +124,27 @@ class Campaign:
             The table, see :meth:`table`; None where none is asked for, or no run was ever fitted.
         """
         look = runs if callable(runs) else lambda: list(runs)
-        wait, quiet, seen = (0.0, time.monotonic(), {}) if follow is not None else (None, 0.0, {})
+        quiet, seen = time.monotonic(), dict[Path, str]()
         with team(executor, workers) as who:
             while True:
                 names = self._named(look())
                 fresh = {name: path for name, path in names.items() if not self.is_done(name, path)}
-                if wait is not None:
-                    fresh = {
-                        n: p for n, p in fresh.items() if self._at_rest(p, seen) and not self._tried(n, p)
-                    }
+                if follow is not None:
+                    new = {name: path for name, path in fresh.items() if not self._tried(name, path)}
+                    fresh = {name: path for name, path in new.items() if self._at_rest(path, seen)}
                 if fresh:
-                    self._fit(who, fresh, len(names))
-                    quiet = time.monotonic()
-                    if table:
+                    self._fit(who, fresh, len(names), table)
+                if follow is not None and new:
+                    if fresh and table:
                         self.table(names)
-                over = wait is None or time.monotonic() - quiet > (follow or 0.0)
+                    quiet = time.monotonic()
+                over = follow is None or time.monotonic() - quiet > follow
                 if over or self.stop.reason:
                     break
                 time.sleep(min(_LOOK, (follow or _LOOK) / 4))
         return self.table(names) if table else None
 
-    def _fit(self, who: Any, fresh: dict[str, Path], total: int) -> None:
+    def _fit(self, who: Any, fresh: dict[str, Path], total: int, table: bool) -> None:
         begun, written, done = time.monotonic(), time.monotonic(), 0
         alone = self.config.updated({"execution.executor": None, "execution.workers": None})
         work = {name: partial(_fitted, alone, str(path.resolve())) for name, path in fresh.items()}
@@ -170,7 +170,7 @@ class Campaign:
             told = f"{name}: {record['status']}; {total - len(fresh) + done} of {total} runs, {failed} failed"
             told += f", about {_in_words(left)} left" if done < len(fresh) else ""
             self.on_progress(ProgressEvent("campaign", (total - len(fresh) + done) / total, message=told))
-            if time.monotonic() - written > _TABLE:
+            if table and time.monotonic() - written > _TABLE:
                 self.table(self.records)
                 written = time.monotonic()
 

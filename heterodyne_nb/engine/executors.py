@@ -131,7 +131,7 @@ class _Processes(Team):
         for _ in range(2):
             if place not in self.pools:
                 self.pools[place] = ProcessPoolExecutor(
-                    1, self.context, initializer=_begin, initargs=(self.event, self.threads)
+                    1, self.context, initializer=partial(_begin, self.event, self.threads)
                 )
             try:
                 return self.pools[place].submit(function, *args)
@@ -362,7 +362,7 @@ def _answer(future: Future[Any], label: Any) -> Any:
     return (_LEFT_OUT, []) if answer is None else answer
 
 
-def _begin(event: Any, threads: int) -> None:
+def _begin(event: Any, threads: int | None) -> None:
     """In each new process: hear the stop, and take a share of the threads."""
     from threadpoolctl import threadpool_limits
 

@@ -135,10 +135,10 @@ def _scaled_tiles(
     inner = np.stack([weighting.contrast, weighting.offset, scaled.noise], axis=1).astype(float)
 
     def add(some: slice, kind: int, u: FloatArray, w: FloatArray, f: FloatArray, *layout: Any) -> None:
-        tile_products(
-            kind, problem.data[some], u, w, _steps(f), problem.mask[some], *layout, edges, cluster, inner[some],
-            LOSS_CODES[weighting.loss], float(weighting.tuning), out[some], rho[some],
-        )  # fmt: skip
+        tail = (edges, cluster, inner[some], LOSS_CODES[weighting.loss], float(weighting.tuning))
+        data = (kind, problem.data[some], u, w, _steps(f), problem.mask[some])
+        arguments: tuple[Any, ...] = (*data, *layout, *tail, out[some], rho[some])
+        tile_products(*arguments)
 
     if isinstance(problem.model, SeparableModel):
         for some, columns in column_chunks(problem, theta, wanted, b):

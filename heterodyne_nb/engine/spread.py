@@ -112,7 +112,7 @@ class SpreadProblem(Problem):
         """See :meth:`Problem.every`; the few frames come to this process."""
         return self.thinned(stride, self.data.of_bins(_every, stride))
 
-    def subset(self, keep: NDArray[np.bool_]) -> Problem:
+    def subset(self, keep: NDArray[np.bool_]) -> SpreadProblem:
         """All bins only: parts of a fit need the maps in this process."""
         if np.all(keep):
             return self
@@ -138,7 +138,7 @@ def spread_problem(
     counts = np.cumsum([0, *(len(one["kept"]) for one in told)])
     data.bins = [slice(int(i), int(j)) for i, j in pairwise(counts)]
     holes = [one["holes"] + [first, 0, 0] for one, first in zip(told, counts, strict=False)]
-    noise = {
+    noise: dict[tuple[int, ...], Any] = {
         (int(first) + place[0],): part
         for one, first in zip(told, counts, strict=False)
         for place, part in one["noise"].items()
