@@ -152,5 +152,6 @@ def _initial(session: AnalysisSession) -> dict[str, Any]:
         "fixed": [name for name, entry in asked.items() if entry.get("vary") is False],
         "tied": {name: entry["tie"] for name, entry in asked.items() if "tie" in entry},
         "bounds": limits,
+        "calibration": {n: entry["calibration"] for n, entry in asked.items() if "calibration" in entry},
         "priors": {name: list(entry["prior"]) for name, entry in asked.items() if "prior" in entry},
     }
