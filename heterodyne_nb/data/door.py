@@ -224,14 +224,11 @@ def _framed(ds: xr.Dataset) -> xr.Dataset:
     dt = ds.attrs.get("dt")
     if not isinstance(dt, int | float | np.number) or not np.isclose(float(dt), step, rtol=1e-6):
         ds = ds.assign_attrs(dt=step)
-    frame = ds["frame"].values if "frame" in ds.coords else None
-    if frame is None or frame.shape != (n,) or frame.dtype.kind != "i":
-        whole = frame is not None and frame.shape == (n,) and np.all(frame == np.rint(frame))
-        numbers = (
-            np.rint(frame).astype(int)
-            if whole
-            else np.maximum(1, np.rint(t[0] / step)).astype(int) + np.arange(n)
-        )
+    frame = ds["frame"].values if "frame" in ds.coords else np.empty(0)
+    if frame.shape != (n,) or frame.dtype.kind != "i":
+        numbers = np.rint(frame).astype(int)
+        if frame.shape != (n,) or np.any(frame != numbers):  # none, or those of coarsened frames
+            numbers = max(1, round(t[0] / step)) + np.arange(n)
         ds = ds.drop_vars("frame", errors="ignore").assign_coords(frame=("t", numbers, ATTRS["frame"]))
     if "mask" not in ds:
         changes["mask"] = ("t", np.ones(n, bool), ATTRS["mask"])

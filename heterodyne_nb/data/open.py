@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,10 +21,6 @@ from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarnin
 from heterodyne_nb.files import recover
 
 
-@overload
-def open_dataset(path: str | os.PathLike[str], **settings: Any) -> xr.Dataset: ...
-@overload
-def open_dataset(path: Any, **settings: Any) -> Any: ...
 def open_dataset(
     path: Any,
     *,
@@ -37,7 +33,7 @@ def open_dataset(
     analysis: str | None = None,
     units: Mapping[str, str] | None = None,
     keep_empty: bool = False,
-) -> xr.Dataset | xr.DataTree:
+) -> xr.Dataset:
     """Open a result file of any known layout, or many.
 
     Parameters
@@ -102,7 +98,7 @@ def open_dataset(
             "layout": layout,
             "mask": mask,
         }
-        return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)
+        return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)  # type: ignore[return-value]
     path = Path(path)
     recover(path)
     with reading(units) as read:

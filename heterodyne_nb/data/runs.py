@@ -30,7 +30,18 @@ from heterodyne_nb.errors import (
 __all__ = ["average_runs", "join_runs", "open_runs", "run_files"]
 
 _ENDINGS = (".h5", ".hdf", ".hdf5", ".nxs", ".nx5", ".cxi", ".nc", ".npz", ".npy", ".mat", ".zarr")
-_PER_RUN = {"c2", "g2", "g2_err", "mask", "usable", "sigma", "intensity", "saxs_2d", "saxs_1d"}
+_PER_RUN = {
+    "c2",
+    "g2",
+    "g2_err",
+    "mask",
+    "usable",
+    "sigma",
+    "intensity",
+    "saxs_2d",
+    "saxs_1d",
+    "saxs_1d_segments",
+}
 
 
 def run_files(path: Any) -> list[Any] | None:
@@ -121,10 +132,10 @@ def join_runs(data: Sequence[xr.Dataset], names: Sequence[str]) -> xr.Dataset:
             values = [ds.attrs.get(name, np.nan if unit else "") for ds in data]
             coords[name] = (RUN, values, {"units": unit} if unit else {})
     out = xr.Dataset(coords=first.coords, attrs=attrs).assign_coords(coords)
-    for name in [n for n in first.data_vars if all(n in ds for ds in data)]:
-        parts = [ds[name].variable for ds in data]
-        alike = name in IMAGES or (name not in _PER_RUN and all(parts[0].identical(p) for p in parts[1:]))
-        out[name] = parts[0] if alike and name not in _PER_RUN else _stacked(parts)
+    for key in [n for n in first.data_vars if all(n in ds for ds in data)]:
+        parts = [ds[key].variable for ds in data]
+        alike = key not in _PER_RUN and (key in IMAGES or all(parts[0].identical(p) for p in parts[1:]))
+        out[key] = parts[0] if alike else _stacked(parts)
     out.set_close(functools.partial(_close, list(data)))
     return out
 
