@@ -26,6 +26,7 @@ _PUBLIC: dict[str, str] = {
     "open_dataset": "data",
     "list_analyses": "data",
     "average_runs": "data",
+    "scan_folder": "data",
     "open_frames": "frames",
     "FrameSet": "frames",
     "correlate": "frames",

@@ -148,6 +148,13 @@ class Data(Section):
     layout: OptionalText = setting(
         None, description="Name of the file layout, e.g. aps-u. Null: recognised by itself."
     )
+    analysis: OptionalText = setting(
+        None, description="Which of several analyses in the file. Null: the file's own default."
+    )
+    units: dict[str, Text] = setting(
+        dict, description='Units that the file does not say or says wrong: name and unit, e.g. "tau": "ms".'
+    )
+    keep_empty: Flag = setting(False, description="Keep rings and sectors in which no bin holds any data.")
     q: Annotated[tuple[float, ...] | None, BeforeValidator(_q_list)] = setting(
         None, description="q of each ring, for files that do not say it (plain arrays).", unit="1/Å"
     )

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
@@ -123,11 +124,8 @@ def fit(
     """
     on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
-    if not isinstance(dataset, xr.Dataset | FrameSet):
-        raise ConfigurationError(
-            f"fit needs a Dataset or a FrameSet, got {type(dataset).__name__}",
-            hint="open the file with open_dataset or open_frames first",
-        )
+    if not isinstance(dataset, FrameSet):
+        dataset = standard_units(checked(one_run(dataset, "fit")))
     if via != "auto" and not isinstance(dataset, FrameSet):
         raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
@@ -137,8 +135,6 @@ def fit(
         raise ConfigurationError(
             f"{mode} is a one-time mode and integrates nothing", where="integral", expected="'exact'"
         )
-    if isinstance(dataset, xr.Dataset):
-        dataset = standard_units(dataset)
     settings = FitRun.read(
         {
             "mode": mode,
