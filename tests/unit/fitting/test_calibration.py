@@ -49,7 +49,9 @@ def test_one_value_a_q_is_the_mean_over_its_angles_and_surer() -> None:
 def test_maps_and_g2_without_a_baseline_give_the_same_contrast() -> None:
     tau = 0.5 * np.arange(1, 20)
     flat = np.full((2, 2, 19), 0.25) + 1e-4 * np.random.default_rng(1).standard_normal((2, 2, 19))
-    g2 = make_dataset(g2=flat, g2_err=np.full_like(flat, 1e-4), tau=tau, q=[0.01, 0.02], phi=[0.0, 60.0], dt=0.5)
+    g2 = make_dataset(
+        g2=flat, g2_err=np.full_like(flat, 1e-4), tau=tau, q=[0.01, 0.02], phi=[0.0, 60.0], dt=0.5
+    )
     np.testing.assert_allclose(rows(calibrate_contrast(g2, n_speckles=1e9))[:, 2], 0.25, atol=5e-4)
     with pytest.raises(DataFormatError, match=r"(?s)how sure.*n_speckles=500"):
         calibrate_contrast(g2)
@@ -116,7 +118,9 @@ def test_bins_that_were_not_calibrated_are_named() -> None:
 
 
 def test_a_configuration_holds_a_calibration() -> None:
-    cells = calibrate_contrast(speckle("static_isotropic", [0, 0, 1e-6], contrast=0.3, **GRID))["contrast"]["calibration"]
+    cells = calibrate_contrast(speckle("static_isotropic", [0, 0, 1e-6], contrast=0.3, **GRID))["contrast"][
+        "calibration"
+    ]
     initial = {"values": STATIC, "calibration": {"contrast": cells}, "fixed": ["contrast"]}
     config = ConfigManager.from_dict(
         {"analysis_settings": {"mode": "static_isotropic"}, "initial_parameters": initial}
