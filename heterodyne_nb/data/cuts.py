@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import bin_dims, each_map, need_c2, used_frames
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.noise import MapNoise, diagonal
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
@@ -73,6 +74,7 @@ def checked_mask(c2: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 CUTS = ("row", "diagonal")
 
 
+@over_runs
 def g2_cuts(ds: xr.Dataset, *, age: Any = None, width: float | None = None, cut: str = "row") -> xr.Dataset:
     """Average c2 over windows of age, lag by lag.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,11 @@ def _consecutive(indices: np.ndarray) -> bool:
     return bool(np.all(np.diff(indices) == 1))
 
 
+def as_slices(wanted: Iterable[np.ndarray]) -> list[slice | np.ndarray]:
+    """Indices along each axis, as slices where they follow each other."""
+    return [slice(int(w[0]), int(w[-1]) + 1) if w.size and _consecutive(w) else w for w in wanted]
+
+
 def runs(indices: np.ndarray) -> list[tuple[int, int]]:
     """Half-open runs that cover sorted indices; gaps of up to 64 are read along."""
     breaks = np.flatnonzero(np.diff(indices) > _GAP) + 1
@@ -200,8 +206,7 @@ class StackedArray(BinArray):
         self.shape, self.dtype, self.inner = (n_q * n_phi, *rest), variable.dtype, len(rest)
 
     def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
-        runs = [slice(w[0], w[-1] + 1) if w.size and _consecutive(w) else w for w in wanted]
-        where = (*divmod(place[0], self.variable.shape[1]), *runs)
+        where = (*divmod(place[0], self.variable.shape[1]), *as_slices(wanted))
         return self.variable.isel(dict(zip(self.variable.dims, where, strict=True))).values
 
 

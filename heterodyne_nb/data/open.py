@@ -22,7 +22,7 @@ from heterodyne_nb.files import recover
 
 
 def open_dataset(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     q: Any = None,
     phi: Any = None,
@@ -34,12 +34,13 @@ def open_dataset(
     units: Mapping[str, str] | None = None,
     keep_empty: bool = False,
 ) -> xr.Dataset:
-    """Open a result file of any known layout.
+    """Open a result file of any known layout, or many.
 
     Parameters
     ----------
-    path : str or path
-        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr.
+    path : str, path, or list of them
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr. Many runs:
+        a list, a pattern such as ``"run_*.hdf"``, or a folder.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -63,7 +64,11 @@ def open_dataset(
     -------
     Dataset
         The data model of the package. Two-time maps stay on disk until they are looked at; where
-        the file has no measured g2 it is computed from them, also only then.
+        the file has no measured g2 it is computed from them, also only then. Many runs with the same bins, frames and
+        delays are one dataset with the dimension ``run``.
+    DataTree
+        Many runs of which some have other bins, frames or delays than the first: one dataset has one axis for all,
+        and would have to fill with NaN what a run does not have. Attribute ``runs_differ`` says which and why.
 
     Raises
     ------
@@ -75,8 +80,25 @@ def open_dataset(
     Warns
     -----
     DataWarning
-        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
+        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed; of a pattern or
+        a folder, the files that cannot be read, which are left out.
+
+    Examples
+    --------
+    >>> runs = open_dataset("run_*.hdf", q=0.012)  # doctest: +SKIP
+    >>> table = hn.fit_batch(runs, "heterodyne", over="run")  # doctest: +SKIP
     """
+    from heterodyne_nb.data.runs import open_runs, run_files
+
+    if run_files(path) is not None:
+        named = {
+            "analysis": analysis,
+            "units": units,
+            "keep_empty": keep_empty,
+            "layout": layout,
+            "mask": mask,
+        }
+        return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)  # type: ignore[return-value]
     path = Path(path)
     recover(path)
     with reading(units) as read:

@@ -250,10 +250,13 @@ class AnalysisSession(Actions):
 def _open(data: str | os.PathLike[str] | xr.Dataset, options: Mapping[str, Any]) -> Opened:
     from heterodyne_nb.app.session.selection import source_of
     from heterodyne_nb.data import open_dataset
+    from heterodyne_nb.data.door import checked, one_run
 
-    if isinstance(data, xr.Dataset):
+    if not isinstance(data, str | os.PathLike):
+        data = checked(one_run(data, "a session"))
         if options:
             raise ConfigurationError("options are for files", where=", ".join(options))
         return Opened(data, source_of(data))
     path = Path(data).expanduser().absolute()
-    return Opened(open_dataset(path, **options), str(path), tuple(options.items()), ours_to_close=True)
+    opened = one_run(open_dataset(path, **options), str(data))
+    return Opened(opened, str(path), tuple(options.items()), ours_to_close=True)

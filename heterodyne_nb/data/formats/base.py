@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import grid_of, levels, live_bins, stack_bins
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.units import QUANTITIES, Bins
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
@@ -331,6 +332,7 @@ class BinTable:
 
 def bin_table(ds: xr.Dataset) -> BinTable:
     """Give each bin that holds anything a label and a place."""
+    ds = checked(one_run(ds, "writing this layout"))
     stacked = stack_bins(ds, drop_dead=False)
     exists = np.zeros(stacked.sizes["bin"], dtype=bool)
     if "c2" in stacked:
