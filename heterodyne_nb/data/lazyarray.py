@@ -17,6 +17,8 @@ from xarray.core import indexing
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.data.quality import inspect_map, report_map
+from heterodyne_nb.errors import HeterodyneError
+from heterodyne_nb.guard import guarded
 
 _GAP = 64  # frames that are read along rather than split a read in two
 _TILE = 256  # frames along a side of the tiles that are mirrored in memory
@@ -79,11 +81,13 @@ class TwoTimeArray(BinArray):
         ref, (rows, cols) = self.cells[place], wanted
         if ref is None or not rows.size or not cols.size:
             return np.full((rows.size, cols.size), np.nan, self.dtype)
+        where = f"{Path(self.path).name}:/{ref.path.strip('/')}"
         try:
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
-        except (OSError, KeyError) as error:
-            where = f"{Path(self.path).name}:/{ref.path.strip('/')}"
+        except HeterodyneError:
+            raise
+        except Exception as error:
             raise hdf.unreadable(error, where) from error
         if block.shape == self.shape[-2:]:
             verdict = inspect_map(block)
@@ -109,7 +113,8 @@ class DatasetArray(BackendArray):
         )
 
     def _block(self, key: tuple[Any, ...]) -> np.ndarray:
-        with hdf.open_h5(self.path) as h5file:
+        where = f"{Path(self.path).name}:/{self.key.strip('/')}"
+        with guarded(where, f"values of shape {self.shape}"), hdf.open_h5(self.path) as h5file:
             node = h5file[self.key]
             lead = node.ndim - len(self.shape)
             if lead < 0:

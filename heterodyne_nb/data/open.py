@@ -16,9 +16,10 @@ import xarray as xr
 
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
-from heterodyne_nb.data.units import reading
+from heterodyne_nb.data.units import number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
+from heterodyne_nb.guard import guarded
 
 
 def open_dataset(
@@ -77,9 +78,9 @@ def open_dataset(
     DataWarning
         Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
     """
-    path = Path(path)
+    path = _checked_arguments(path, dt, layout, analysis)
     recover(path)
-    with reading(units) as read:
+    with guarded(path, "a complete file of a known layout"), reading(units) as read:
         if path.suffix.lower() in arrays.ENDINGS:
             _no_analysis(analysis, path)
             ds, q, phi = arrays.read_plain(path, q=q, phi=phi, dt=dt)
@@ -95,11 +96,30 @@ def open_dataset(
         ds.attrs["opened_with"] = json.dumps(given)  # a script that repeats a fit says the same
     else:
         ds.attrs.pop("opened_with", None)
-    chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    with guarded(path, "q, phi, frames and mask as they are described", error=ConfigurationError, hint=None):
+        chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
     chosen.encoding["source"] = str(path.absolute())
     if chosen is not ds:
         chosen.set_close(ds.close)
     return chosen
+
+
+def _checked_arguments(path: Any, dt: Any, layout: Any, analysis: Any) -> Path:
+    """The path; arguments of another kind than they should be are refused by name."""
+    try:
+        place = Path(path)
+        place.exists()
+    except (TypeError, ValueError) as error:  # no text, or one with NUL in it
+        raise ConfigurationError(f"{path!r} is no path ({error})", expected="the path of a data file") from None
+    for name, value in (("layout", layout), ("analysis", analysis)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{value!r} is no name", where=name, expected="a text")
+    if dt is not None:
+        with guarded("dt", "a positive time in s", error=ConfigurationError, hint=None):
+            step = np.asarray(number(dt, "dt"))
+            if step.dtype.kind not in "iuf" or step.size != 1 or not (np.isfinite(step).all() and step > 0):
+                raise ConfigurationError(f"{dt!r} is no time", where="dt", expected="a positive time in s")
+    return place
 
 
 def read_h5(
@@ -148,7 +168,7 @@ def list_analyses(path: str | os.PathLike[str], *, layout: str | None = None) ->
     MissingFileError, DataFormatError
         As for :func:`open_dataset`.
     """
-    with hdf.open_h5(path) as h5file:
+    with guarded(path, "a complete file of a known layout"), hdf.open_h5(path) as h5file:
         return [] if native.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from heterodyne_nb.data.dataset import wrap_degrees
 from heterodyne_nb.data.formats import apsu, hdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.guard import guarded
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -198,7 +199,7 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
     DataFormatError
         A key is missing or does not fit the others.
     """
-    with hdf.open_h5(path) as h5file:
+    with guarded(path, "a q-map file of APS 8-ID"), hdf.open_h5(path) as h5file:
         holder = next((h5file[key] for key in ("qmap", "xpcs/qmap") if key in h5file), None)
         if not isinstance(holder, h5py.Group):
             raise DataFormatError(

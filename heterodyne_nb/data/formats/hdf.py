@@ -16,6 +16,7 @@ import numpy as np
 
 from heterodyne_nb.data import units
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
+from heterodyne_nb.guard import guarded, need_room
 
 NOT_THE_DETECTOR = "made up: only the number of pixels of each bin is known"
 """Comment of a label image that a writer had to make up."""
@@ -123,7 +124,8 @@ def place(node: h5py.File | h5py.Group | h5py.Dataset, key: str = "") -> str:
 
 def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
     """The dataset under `key`; DataFormatError naming it when it is absent or a group."""
-    found = group.get(key)
+    with guarded(place(group, key), expected):
+        found = group.get(key)
     if isinstance(found, h5py.Dataset):
         return found
     parent = key.rpartition("/")[0]
@@ -136,16 +138,12 @@ def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
 def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
     """All values of a dataset of numbers, as float64 of the shape in the file."""
     node = dataset(group, key, expected)
-    try:
+    with guarded(place(node), expected):
+        if node.shape is None or node.dtype.kind not in "iufb":
+            kind = "nothing" if node.shape is None else f"values of type {node.dtype}"
+            raise DataFormatError(f"holds {kind}, no numbers", where=place(node), expected=expected)
+        need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
-    except (ValueError, TypeError) as error:
-        raise DataFormatError(
-            f"values of type {node.dtype} are not numbers", where=place(node), expected=expected
-        ) from error
-    except OSError as error:
-        raise DataFormatError(
-            f"the values cannot be read ({error})", where=place(node), expected=expected
-        ) from error
 
 
 def vector(group: h5py.Group, key: str, expected: str, length: int | None = None) -> np.ndarray:

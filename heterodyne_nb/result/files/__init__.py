@@ -14,6 +14,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
 from heterodyne_nb.files import new_file, new_zarr, recover, write_text
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.result.files.nexus import write_nexus
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import csv_text
@@ -75,15 +76,12 @@ def read_result(path: str | Path) -> xr.Dataset:
             raise DataFormatError(
                 "is not a Zarr store", where=source.name, expected=f"a folder with one of {_MARKS}"
             )
-    try:
-        with xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened:
-            return opened.load()
-    except Exception as problem:  # h5py, h5netcdf, zarr and its codecs raise many kinds for what is damaged
-        raise DataFormatError(
-            f"cannot be read as {kind} ({problem})",
-            where=source.name,
-            expected=f"a {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete",
-        ) from problem
+    whole = f"a {kind} {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete"
+    with (
+        guarded(source.name, whole),
+        xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened,
+    ):
+        return opened.load()
 
 
 def _write_netcdf(dataset: xr.Dataset, target: Path) -> None:
