@@ -106,6 +106,11 @@ def seal_of(dataset: xr.Dataset, skip: tuple[str, ...] = ()) -> str:
     return made.hexdigest()
 
 
+def sealed(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with its checksum as an attribute."""
+    return dataset.assign_attrs({SEAL: seal_of(dataset)})
+
+
 def _words(value: Any) -> bytes:
     """One writing of names and attributes, whatever library has read them."""
     return json.dumps(_plain(value), sort_keys=True, default=str).encode()
@@ -123,9 +128,7 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, bool | int | float) else value
 
 
-def check_seal(
-    dataset: xr.Dataset, where: str, *, needed: bool, skip: tuple[str, ...] = ()
-) -> xr.Dataset:
+def check_seal(dataset: xr.Dataset, where: str, *, needed: bool, skip: tuple[str, ...] = ()) -> xr.Dataset:
     """The dataset without its seal.
 
     Raises

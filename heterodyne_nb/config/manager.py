@@ -24,8 +24,8 @@ from heterodyne_nb.config.legacy.translation import Translation
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.config.schema import Settings, validate_settings
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
-from heterodyne_nb.guard import guarded
 from heterodyne_nb.files import make_folder, write_text
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options.problems import ConfigurationProblems, Problem
 from heterodyne_nb.text.escaping import printable

@@ -110,7 +110,9 @@ def _checked_arguments(path: Any, dt: Any, layout: Any, analysis: Any) -> Path:
         place = Path(path)
         place.exists()
     except (TypeError, ValueError) as error:  # no text, or one with NUL in it
-        raise ConfigurationError(f"{path!r} is no path ({error})", expected="the path of a data file") from None
+        raise ConfigurationError(
+            f"{path!r} is no path ({error})", expected="the path of a data file"
+        ) from None
     for name, value in (("layout", layout), ("analysis", analysis)):
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{value!r} is no name", where=name, expected="a text")

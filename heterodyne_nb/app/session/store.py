@@ -161,7 +161,9 @@ def _check_sealed(record: Mapping[str, Any], path: Path) -> None:
     """Raise where the index, or a file of the folder, is not what was written."""
     wrong = [] if record.get("sha256") == _seal(record) else [_INDEX]
     if not wrong:
-        wrong = [n for n, told in record["files"].items() if not (path / n).is_file() or sha256(path / n) != told]
+        wrong = [
+            n for n, told in record["files"].items() if not (path / n).is_file() or sha256(path / n) != told
+        ]
     if wrong:
         raise DataFormatError(
             f"{', '.join(wrong)}: missing, or the contents do not fit the checksum",

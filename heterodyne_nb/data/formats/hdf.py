@@ -140,8 +140,12 @@ def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
     node = dataset(group, key, expected)
     with guarded(place(node), expected):
         if node.shape is None or node.dtype.kind not in "iufb":
-            kind = "nothing" if node.shape is None else f"values of type {node.dtype}"
-            raise DataFormatError(f"holds {kind}, no numbers", where=place(node), expected=expected)
+            kind = (
+                "there are no values"
+                if node.shape is None
+                else f"values of type {node.dtype} are not numbers"
+            )
+            raise DataFormatError(kind, where=place(node), expected=expected)
         need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
 
