@@ -49,9 +49,11 @@ def guarded(
     except HeterodyneError:
         raise
     except FileNotFoundError as problem:
-        if problem.filename is None or os.fspath(problem.filename) != os.fspath(where):
+        if os.path.lexists(where):
             raise _ours(error, problem, where, expected, hint) from problem
-        raise MissingFileError("there is no such file", where=str(where), expected=expected) from problem
+        raise MissingFileError(
+            "there is no such file", where=os.fspath(where), expected=expected
+        ) from problem
     except Exception as problem:
         raise _ours(error, problem, where, expected, hint) from problem
 

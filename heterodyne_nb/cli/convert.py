@@ -50,6 +50,11 @@ def add_to(commands: Any) -> None:
     add("--start-frame", type=int, metavar="N", help="first frame that a converted result used")
     add("--q", type=numbers, metavar="LIST", help="q in 1/Å to keep; those of plain arrays")
     add("--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays")
+    add(
+        "--isolated",
+        action="store_true",
+        help="for data that are not trusted: read them in a process of its own first, with limits of time and memory",
+    )
     add_overwrite(parser, "replace the output if it exists")
 
 
@@ -122,7 +127,7 @@ def _convert_data(args: Namespace) -> None:
         )
     write = getattr(data, WRITERS[layout] if layout else "write_dataset")
     q, phi = (list(values) if values else None for values in (args.q, args.phi))
-    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt), output)
+    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt, isolated=args.isolated), output)
 
 
 def add_config(commands: Any) -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
+from heterodyne_nb.data.isolated import probe
 from heterodyne_nb.data.units import number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
@@ -34,6 +35,7 @@ def open_dataset(
     analysis: str | None = None,
     units: Mapping[str, str] | None = None,
     keep_empty: bool = False,
+    isolated: bool | Mapping[str, float] = False,
 ) -> xr.Dataset:
     """Open a result file of any known layout.
 
@@ -59,6 +61,9 @@ def open_dataset(
         Units of q, phi, dt, tau, … where the file does not say or says them wrong: ``{"tau": "ms", "q": "1/nm"}``.
     keep_empty : bool, optional
         Keep rings and sectors in which no bin holds any data.
+    isolated : bool or mapping, optional
+        For a file that is not trusted: read all of it in a process of its own first, which may take ``seconds`` and
+        ``memory`` (bytes; both have defaults by the size of the file). HDF5 itself dies of some damaged files.
 
     Returns
     -------
@@ -80,6 +85,10 @@ def open_dataset(
     """
     path = _checked_arguments(path, dt, layout, analysis)
     recover(path)
+    if isolated:
+        options = {"q": q, "phi": phi, "frames": frames, "dt": dt, "layout": layout, "mask": mask}
+        options |= {"analysis": analysis, "units": units, "keep_empty": keep_empty}
+        probe(path, options, isolated)
     with guarded(path, "a complete file of a known layout"), reading(units) as read:
         if path.suffix.lower() in arrays.ENDINGS:
             _no_analysis(analysis, path)
@@ -137,6 +146,7 @@ def read_h5(
         if layout in (None, native.NAME) and native.is_own(h5file):
             _no_analysis(analysis, Path(path))
             return native.open_own(Path(path), dt=dt)
+        hdf.tell_links(h5file)
         reader = find_layout(h5file, layout)
         names = reader.analyses(h5file)
         if not names:

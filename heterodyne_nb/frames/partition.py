@@ -231,12 +231,12 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
 
 def write_qmap(path: str | os.PathLike[str], partition: Partition) -> None:
     """Write a partition as a q-map file of APS 8-ID, each bin a place of its own in the grid."""
-    from heterodyne_nb.files import new_file
+    from heterodyne_nb.files import new_h5
 
     q, at_q = np.unique(partition.q, return_inverse=True)
     phi, at_phi = np.unique(partition.phi, return_inverse=True)
     static = partition.labels if partition.static is None else partition.static
-    with new_file(path) as draft, h5py.File(draft, "w") as h5file:
+    with new_h5(path) as h5file:
         group = h5file.create_group("qmap")
         group["dynamic_roi_map"] = partition.labels.astype(np.uint32)
         group["static_roi_map"] = static.astype(np.uint32)

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.guard import guarded
+from heterodyne_nb.guard import check_seal, guarded
 from heterodyne_nb.models.parameters import PARAMETERS
 
 SCHEMA_VERSION = SEALED_FROM = 3
@@ -40,16 +40,18 @@ def current(dataset: xr.Dataset, where: str) -> xr.Dataset:
     Raises
     ------
     DataFormatError
-        Not a result of this package, of a newer schema version, or with parts missing.
+        Not a result of this package, of a newer schema version, with parts missing, or changed since it was written.
     """
-    version = _version(dataset, where)
+    version, read = _version(dataset, where), dataset
+    sealed = version >= SEALED_FROM
     while version < SCHEMA_VERSION:
         _require(dataset, ("parameters", "stderr"), ("mode", "chi2_reduced"), where)
         dataset = MIGRATIONS[version](dataset)
         version += 1
         dataset = dataset.assign_attrs(schema_version=version)
     _require(dataset, _VARIABLES, _ATTRIBUTES, where)
-    return dataset
+    whole = check_seal(read, where, needed=sealed)
+    return whole if dataset is read else dataset
 
 
 def _version(dataset: xr.Dataset, where: str) -> int:

@@ -210,7 +210,9 @@ def _numbers(value: Any, name: str, path: Path) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise DataFormatError(
-                f"holds values of type {array.dtype}, no numbers", where=f"{path}:{name}", expected="numbers"
+                f"{name} is not an array of numbers (its type is {array.dtype})",
+                where=str(path),
+                expected="numbers",
             )
         return array if array.dtype == bool else array.astype(np.float32 if name == "c2" else float)
 

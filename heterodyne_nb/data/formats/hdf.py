@@ -166,7 +166,7 @@ def vector(group: h5py.Group, key: str, expected: str, length: int | None = None
 
 def scalar(group: h5py.Group, key: str, expected: str, default: float | None = None) -> float:
     """One number, whether stored as (), (1,) or (1, 1); `default` when the key is absent."""
-    if default is not None and key not in group:
+    if default is not None and not has(group, key):
         return default
     values = array(group, key, expected)
     if values.size != 1:
@@ -262,10 +262,34 @@ def has(group: h5py.Group, key: str) -> bool:
         with contextlib.suppress(KeyError, OSError, RuntimeError):
             group[key]
             return True
-    lost = lost_link(group, key)
-    if lost:
+    above = ["/".join(key.split("/")[: k + 1]) for k in range(key.count("/"))]
+    if lost := lost_link(group, key):
         warn(f"{place(group, key)} is left out: {lost}", DataWarning)
+    elif wrong := [name for name in above if name and isinstance(group.get(name), h5py.Dataset)]:
+        raise DataFormatError(
+            "this is a dataset",
+            where=place(group, wrong[0]),
+            expected=f"a group with {key.rpartition('/')[2]}",
+        )
     return False
+
+
+def tell_links(h5file: h5py.File) -> None:
+    """Warn of links that lead to files outside of the folder of this one; they are followed."""
+    links: list[str] = []
+
+    def keep(name: bytes, info: Any) -> None:
+        if info.type == h5py.h5l.TYPE_EXTERNAL:
+            links.append(name.decode("utf-8", "surrogateescape"))
+
+    h5file.id.links.visit(keep, info=True)
+    folder = Path(h5file.filename).resolve().parent
+    named = {name: h5file.get(name, getlink=True).filename for name in links}
+    outside = {n: file for n, file in named.items() if not (folder / file).resolve().is_relative_to(folder)}
+    if outside:
+        name, file = next(iter(outside.items()))
+        more = f", and {len(outside) - 1} more links" if outside.keys() - {name} else ""
+        warn(f"{place(h5file, name)} is read from another folder, {file}{more}", DataWarning)
 
 
 def lost_link(group: h5py.Group, key: str) -> str:

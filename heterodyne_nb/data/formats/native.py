@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from xarray.core import indexing
 from heterodyne_nb.data.lazyarray import SealedMaps, checksum
 from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.files import new_file, new_zarr
+from heterodyne_nb.files import new_h5, new_zarr
 from heterodyne_nb.guard import SEAL, check_seal, guarded, need_room, seal_of
 from heterodyne_nb.text.escaping import storable
 
@@ -112,18 +113,6 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
     if target.suffix == ".zarr":
         _need_zarr(target)
-    with new_zarr(target) if target.suffix == ".zarr" else new_file(target) as made:
-        _write(ds, made)
-
-
-def _need_zarr(path: Path) -> None:
-    if importlib.util.find_spec("zarr") is None:
-        raise DataFormatError(
-            "zarr is not installed", where=str(path), hint="pip install 'heterodyne_nb[dask]', or use .nc"
-        )
-
-
-def _write(ds: xr.Dataset, path: Path) -> None:
     attributes = {
         key: storable(value) if isinstance(value, str) else value for key, value in ds.attrs.items()
     }
@@ -133,19 +122,39 @@ def _write(ds: xr.Dataset, path: Path) -> None:
         small = small.assign_attrs({SEAL: seal_of(whole)})
     for variable in small.variables.values():
         variable.encoding = {}
-    if path.suffix == ".nc":
-        small.to_netcdf(path, engine="h5netcdf")
+    if target.suffix == ".nc":
+        with new_h5(target, ds.nbytes, track_order=True) as h5file:
+            _write_netcdf(whole, small, h5file)
     else:
-        small.to_zarr(path, consolidated=False, zarr_format=3)
-    if "c2" in whole:
-        (_append_netcdf if path.suffix == ".nc" else _append_zarr)(whole, whole["c2"].variable, path)
+        with new_zarr(target) as made:
+            _write_zarr(whole, small, made)
 
 
-def _append_netcdf(whole: xr.Dataset, c2: xr.Variable, path: Path) -> None:
-    """Add the maps, one at a time, then the checksums of their tiles and of all the rest."""
+def _need_zarr(path: Path) -> None:
+    if importlib.util.find_spec("zarr") is None:
+        raise DataFormatError(
+            "zarr is not installed", where=str(path), hint="pip install 'heterodyne_nb[dask]', or use .nc"
+        )
+
+
+def write_netcdf(ds: xr.Dataset, h5file: h5py.File, encoding: Mapping[str, Any] | None = None) -> None:
+    """Write a dataset into an open HDF5 file, as xarray's engine h5netcdf does."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    with h5netcdf.File(h5file, "a") as file:
+        ds.dump_to_store(H5NetCDFStore(file), encoding=dict(encoding or {}))
+
+
+def _write_netcdf(whole: xr.Dataset, small: xr.Dataset, h5file: h5py.File) -> None:
+    """The maps are added one at a time, then the checksums of their tiles and of all the rest."""
     import h5netcdf
 
-    with h5netcdf.File(path, "a") as file:
+    write_netcdf(small, h5file)
+    if "c2" not in whole:
+        return
+    c2 = whole["c2"].variable
+    with h5netcdf.File(h5file, "a") as file:
         file.dimensions.update({d: n for d, n in c2.sizes.items() if d not in file.dimensions})
         packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         out = file.create_variable("c2", c2.dims, c2.dtype, chunks=_chunks(c2), **packed)
@@ -156,12 +165,17 @@ def _append_netcdf(whole: xr.Dataset, c2: xr.Variable, path: Path) -> None:
         file.attrs[SEAL] = seal_of(whole.assign({_SUMS: sums}), skip=("c2",))
 
 
-def _append_zarr(whole: xr.Dataset, c2: xr.Variable, path: Path) -> None:
+def _write_zarr(whole: xr.Dataset, small: xr.Dataset, path: Path) -> None:
+    """As for netCDF."""
     import zarr
 
-    group = zarr.open_group(str(path), mode="a")
+    small.to_zarr(path, consolidated=False, zarr_format=3)
+    if "c2" not in whole:
+        return
+    c2, group = whole["c2"].variable, zarr.open_group(str(path), mode="a")
     about = {"dimension_names": list(c2.dims), "attributes": c2.attrs, "fill_value": np.nan}
-    sums = _copied(c2, group.create_array("c2", shape=c2.shape, dtype=c2.dtype, chunks=_chunks(c2), **about))
+    out = group.create_array("c2", shape=c2.shape, dtype=c2.dtype, chunks=_chunks(c2), **about)
+    sums = _copied(c2, out)
     group.create_array(_SUMS, data=sums.values, dimension_names=list(sums.dims))
     group.attrs[SEAL] = seal_of(whole.assign({_SUMS: sums}), skip=("c2",))
 

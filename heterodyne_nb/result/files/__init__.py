@@ -12,12 +12,12 @@ from typing import Any
 
 import xarray as xr
 
+from heterodyne_nb.data.formats.native import write_netcdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
-from heterodyne_nb.files import new_file, new_zarr, recover, write_text
-from heterodyne_nb.guard import check_seal, guarded, sealed
+from heterodyne_nb.files import new_file, new_h5, new_zarr, recover, write_text
+from heterodyne_nb.guard import guarded, sealed
 from heterodyne_nb.result.files.nexus import write_nexus
 from heterodyne_nb.result.record import curve_names
-from heterodyne_nb.result.schema import SEALED_FROM
 from heterodyne_nb.text.escaping import csv_text
 
 #: What is told of a parameter: key or column, and variable of the record.
@@ -82,14 +82,13 @@ def read_result(path: str | Path) -> xr.Dataset:
         guarded(source.name, whole),
         xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened,
     ):
-        needed = float(opened.attrs.get("schema_version", 0)) >= SEALED_FROM
-        return check_seal(opened.load(), source.name, needed=needed)
+        return opened.load()
 
 
 def _write_netcdf(dataset: xr.Dataset, target: Path) -> None:
     encoding = {name: {"_FillValue": None} for name, v in dataset.variables.items() if v.dtype.kind == "f"}
-    with new_file(target) as temporary:
-        sealed(dataset).to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    with new_h5(target, dataset.nbytes, track_order=True) as h5file:
+        write_netcdf(sealed(dataset), h5file, encoding)
 
 
 def _write_zarr(dataset: xr.Dataset, target: Path) -> None:
