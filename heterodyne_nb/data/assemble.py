@@ -317,7 +317,7 @@ def _unwritten(node: h5py.Dataset, ref: MapRef, n: int) -> str:
         or node.id.get_num_chunks() == np.prod(-(-np.array(node.shape) // chunks))
     ):
         return ""
-    node.id.chunk_iter(lambda info: stored.add(tuple(info.chunk_offset)) or None)
+    node.id.chunk_iter(lambda info: stored.update([tuple(info.chunk_offset)]))
     lead, size = len(ref.before), chunks[len(ref.before)]
     for row in range(0, n, size):
         for col in range(0, n, chunks[lead + 1]):

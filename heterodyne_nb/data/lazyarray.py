@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class DatasetArray(BackendArray):
 
 def checksum(tile: np.ndarray) -> int:
     """CRC-32 of the values of a piece of a map."""
-    return zlib.crc32(np.ascontiguousarray(tile, tile.dtype.newbyteorder("<")))
+    return zlib.crc32(np.ascontiguousarray(tile, tile.dtype.newbyteorder("<")).data)
 
 
 class SealedMaps(BinArray):
@@ -198,6 +199,11 @@ def _consecutive(indices: np.ndarray) -> bool:
     return bool(np.all(np.diff(indices) == 1))
 
 
+def as_slices(wanted: Iterable[np.ndarray]) -> list[slice | np.ndarray]:
+    """Indices along each axis, as slices where they follow each other."""
+    return [slice(int(w[0]), int(w[-1]) + 1) if w.size and _consecutive(w) else w for w in wanted]
+
+
 def runs(indices: np.ndarray) -> list[tuple[int, int]]:
     """Half-open runs that cover sorted indices; gaps of up to 64 are read along."""
     breaks = np.flatnonzero(np.diff(indices) > _GAP) + 1
@@ -260,8 +266,7 @@ class StackedArray(BinArray):
         self.shape, self.dtype, self.inner = (n_q * n_phi, *rest), variable.dtype, len(rest)
 
     def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
-        runs = [slice(w[0], w[-1] + 1) if w.size and _consecutive(w) else w for w in wanted]
-        where = (*divmod(place[0], self.variable.shape[1]), *runs)
+        where = (*divmod(place[0], self.variable.shape[1]), *as_slices(wanted))
         return self.variable.isel(dict(zip(self.variable.dims, where, strict=True))).values
 
 

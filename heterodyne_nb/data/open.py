@@ -24,7 +24,7 @@ from heterodyne_nb.guard import guarded
 
 
 def open_dataset(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     q: Any = None,
     phi: Any = None,
@@ -37,12 +37,13 @@ def open_dataset(
     keep_empty: bool = False,
     isolated: bool | Mapping[str, float] = False,
 ) -> xr.Dataset:
-    """Open a result file of any known layout.
+    """Open a result file of any known layout, or many.
 
     Parameters
     ----------
-    path : str or path
-        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr.
+    path : str, path, or list of them
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr. Many runs:
+        a list, a pattern such as ``"run_*.hdf"``, or a folder.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -69,7 +70,11 @@ def open_dataset(
     -------
     Dataset
         The data model of the package. Two-time maps stay on disk until they are looked at; where
-        the file has no measured g2 it is computed from them, also only then.
+        the file has no measured g2 it is computed from them, also only then. Many runs with the same bins, frames and
+        delays are one dataset with the dimension ``run``.
+    DataTree
+        Many runs of which some have other bins, frames or delays than the first: one dataset has one axis for all,
+        and would have to fill with NaN what a run does not have. Attribute ``runs_differ`` says which and why.
 
     Raises
     ------
@@ -81,9 +86,29 @@ def open_dataset(
     Warns
     -----
     DataWarning
-        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
+        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed; of a pattern or
+        a folder, the files that cannot be read, which are left out.
+
+    Examples
+    --------
+    >>> runs = open_dataset("run_*.hdf", q=0.012)  # doctest: +SKIP
+    >>> table = hn.fit_batch(runs, "heterodyne", over="run")  # doctest: +SKIP
     """
-    path = _checked_arguments(path, dt, layout, analysis)
+    from heterodyne_nb.data.runs import open_runs, run_files
+
+    _check_arguments(dt, layout, analysis)
+
+    if run_files(path) is not None:
+        named = {
+            "analysis": analysis,
+            "units": units,
+            "keep_empty": keep_empty,
+            "layout": layout,
+            "mask": mask,
+            "isolated": isolated,
+        }
+        return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)  # type: ignore[return-value]
+    path = _checked_path(path)
     recover(path)
     if isolated:
         options = {"q": q, "phi": phi, "frames": frames, "dt": dt, "layout": layout, "mask": mask}
@@ -113,8 +138,7 @@ def open_dataset(
     return chosen
 
 
-def _checked_arguments(path: Any, dt: Any, layout: Any, analysis: Any) -> Path:
-    """The path; arguments of another kind than they should be are refused by name."""
+def _checked_path(path: Any) -> Path:
     try:
         place = Path(path)
         place.exists()
@@ -122,6 +146,11 @@ def _checked_arguments(path: Any, dt: Any, layout: Any, analysis: Any) -> Path:
         raise ConfigurationError(
             f"{path!r} is no path ({error})", expected="the path of a data file"
         ) from None
+    return place
+
+
+def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:
+    """Refuse arguments of another kind than they should be, by name."""
     for name, value in (("layout", layout), ("analysis", analysis)):
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{value!r} is no name", where=name, expected="a text")
@@ -130,7 +159,6 @@ def _checked_arguments(path: Any, dt: Any, layout: Any, analysis: Any) -> Path:
             step = np.asarray(number(dt, "dt"))
             if step.dtype.kind not in "iuf" or step.size != 1 or not (np.isfinite(step).all() and step > 0):
                 raise ConfigurationError(f"{dt!r} is no time", where="dt", expected="a positive time in s")
-    return place
 
 
 def read_h5(

@@ -157,7 +157,7 @@ def _fit(
     parts, group = np.unique(of_part, return_inverse=True)
     scale = scale_of(float(np.sum(data.weight * data.g2) / np.sum(data.weight)))
     warn_if_not_normalised(scale.unit, table, "g2")
-    levels = curve_levels(table, scale, len(data.g2))
+    levels = curve_levels(table, scale, data.q, data.phi)
     curves = Curves(model, table, data.tau, data.g2, data.weight, data.q, data.phi, group, levels)
     complete = bool(np.all(table.given[table.vary]))
     start = np.repeat(np.array(table.values)[None], len(parts), axis=0) if complete else None

@@ -137,7 +137,7 @@ def _need_zarr(path: Path) -> None:
         )
 
 
-def write_netcdf(ds: xr.Dataset, h5file: h5py.File, encoding: Mapping[str, Any] | None = None) -> None:
+def write_netcdf(ds: xr.Dataset, h5file: h5py.File, encoding: Mapping[Any, Any] | None = None) -> None:
     """Write a dataset into an open HDF5 file, as xarray's engine h5netcdf does."""
     import h5netcdf
     from xarray.backends import H5NetCDFStore
@@ -173,10 +173,10 @@ def _write_zarr(whole: xr.Dataset, small: xr.Dataset, path: Path) -> None:
     if "c2" not in whole:
         return
     c2, group = whole["c2"].variable, zarr.open_group(str(path), mode="a")
-    about = {"dimension_names": list(c2.dims), "attributes": c2.attrs, "fill_value": np.nan}
+    about: dict[str, Any] = {"dimension_names": list(c2.dims), "attributes": c2.attrs, "fill_value": np.nan}
     out = group.create_array("c2", shape=c2.shape, dtype=c2.dtype, chunks=_chunks(c2), **about)
     sums = _copied(c2, out)
-    group.create_array(_SUMS, data=sums.values, dimension_names=list(sums.dims))
+    group.create_array(_SUMS, data=sums.values, dimension_names=list(map(str, sums.dims)))
     group.attrs[SEAL] = seal_of(whole.assign({_SUMS: sums}), skip=("c2",))
 
 
