@@ -46,7 +46,7 @@ def guarded(
     """
     try:
         yield
-    except HeterodyneError:
+    except (HeterodyneError, Warning):  # a warning where the user has made them errors
         raise
     except FileNotFoundError as problem:
         if os.path.lexists(where):

@@ -337,7 +337,7 @@ def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
         if not verdict and type(ref) is MapRef:
             verdict = _unwritten(h5file[ref.path], probed, n_frames)
         return probed, verdict
-    except HeterodyneError:
+    except (HeterodyneError, Warning):
         raise
     except Exception as error:
         raise hdf.unreadable(error, hdf.place(h5file, ref.path)) from error

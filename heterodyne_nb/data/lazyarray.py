@@ -87,7 +87,7 @@ class TwoTimeArray(BinArray):
         try:
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
-        except HeterodyneError:
+        except (HeterodyneError, Warning):
             raise
         except Exception as error:
             raise hdf.unreadable(error, where) from error
