@@ -24,7 +24,7 @@ EXIT_CODES = (
 FAMILIES = ("classical", "robust", "all")
 
 #: Keywords of ``open_dataset`` that are flags.
-OPENING = ("analysis", "units", "keep_empty")
+OPENING = ("analysis", "units", "keep_empty", "isolated")
 
 #: Help of ``--overwrite`` where fits are saved.
 KEPT = "replace earlier results in the folder (default: keep them, and save this fit in run-002, run-003 … beside them)"
@@ -77,6 +77,12 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
         help="units that a file does not say, such as tau=ms,q=1/nm",
     )
     add("--keep-empty", action="store_true", default=None, help="keep rings and sectors without any data")
+    add(
+        "--isolated",
+        action="store_true",
+        default=None,
+        help="for data that are not trusted: read them in a process of its own first, with limits of time and memory",
+    )
 
 
 def opening(args: argparse.Namespace) -> dict[str, Any]:

@@ -25,12 +25,12 @@ from heterodyne_nb.data.formats.base import (
     delays_in_frames,
     has_measured_g2,
     lacking,
-    new_h5,
     stacked_maps,
     upper_triangle,
 )
 from heterodyne_nb.data.units import Axis, Bins, bins_of_axes, convert
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_h5
 
 _DETECTOR = "instrument/detector_1"
 _METADATA = {
@@ -134,17 +134,17 @@ def _entries(h5file: h5py.File) -> Iterator[h5py.Group]:
 def _bins(masks: h5py.Group) -> Bins:
     """q and phi of each label: (q, phi) tuples, two lists one entry a label, or the two axes of a grid."""
     node = hdf.dataset(masks, "dynamic_q_list", "q of each label")
-    if len(node.shape) == 2 and node.shape[1] == 2 and "dynamic_phi_list" not in masks:
+    if len(node.shape) == 2 and node.shape[1] == 2 and not hdf.has(masks, "dynamic_phi_list"):
         pairs, where = hdf.array(masks, "dynamic_q_list", "(q, phi) of each label"), hdf.place(node)
         units = (hdf.unit_of(node) or "").split(",")
         q = convert(pairs[:, 0], units[0].strip(" ()[]") or None, "q", where)
         phi = convert(pairs[:, 1], units[1].strip(" ()[]") if len(units) > 1 else None, "phi", where)
         return bins_of_lists(q, phi)
     q = hdf.quantity(masks, "dynamic_q_list", "q", "q of each label")
-    if "dynamic_phi_list" not in masks:
+    if not hdf.has(masks, "dynamic_phi_list"):
         return bins_of_lists(q)
     phi = hdf.quantity(masks, "dynamic_phi_list", "phi", "phi of each label, degrees")
-    n_label = None if "dynamic_roi_map" not in masks else _highest(masks)
+    n_label = None if not hdf.has(masks, "dynamic_roi_map") else _highest(masks)
     if phi.size == q.size and n_label in (None, q.size):
         return bins_of_lists(q, phi)
     if n_label in (None, q.size * phi.size):
@@ -183,7 +183,7 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
         found.notes["baseline"] = "0 in the file, 1 added"
     if flipped:
         found.notes["time_origin"] = "lower left in the file, turned"
-    if "frame_mask" in group:
+    if hdf.has(group, "frame_mask"):
         found.mask = hdf.vector(group, "frame_mask", "1 for each frame in use") > 0
 
 
@@ -208,7 +208,7 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int,
     mode = hdf.text(node.attrs.get("storage_mode", ""))
     order = {"one_array_q_first": "first", "one_array_q_last": "last"}.get(mode)
     refs = stacked_maps(node, order)
-    if "processed_bins" in group:
+    if hdf.has(group, "processed_bins"):
         labels = hdf.vector(group, "processed_bins", "the label of each map", len(refs)).astype(int)
     elif len(refs) == n_label:
         labels = np.arange(1, n_label + 1)
@@ -233,7 +233,10 @@ def _g2_group(entry: h5py.Group) -> h5py.Group | None:
 
 def _read_g2(entry: h5py.Group, found: Ingredients) -> None:
     group = _g2_group(entry)
-    if group is None or not hdf.has(group, "g2"):
+    if group is None:
+        hdf.has(entry, "data/g2")  # names a link to nowhere
+        return
+    if not hdf.has(group, "g2"):
         return
     found.tau, found.tau_in_frames = hdf.delays(group, "delay_difference")
     found.g2 = _by_delay(group, "g2", found.tau.size, found.n_bin)
@@ -345,7 +348,7 @@ def write_nxxpcs(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: s
     """
     table = bin_table(ds)
     dt = float(ds.attrs["dt"])
-    with new_h5(path) as h5file:
+    with new_h5(path, ds.nbytes) as h5file:
         h5file.attrs["default"] = "entry"
         entry = h5file.create_group("entry")
         entry["definition"] = "NXxpcs"

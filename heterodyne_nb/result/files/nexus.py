@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.files import new_file
+from heterodyne_nb.files import new_h5
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import storable
 
@@ -22,7 +22,7 @@ _UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", 
 
 def write_nexus(dataset: xr.Dataset, target: Path) -> None:
     """Write the record of a fit to a NeXus (HDF5) file."""
-    with new_file(target) as temporary, h5py.File(temporary, "w", track_order=True) as root:
+    with new_h5(target, track_order=True) as root:
         root.attrs["NX_class"] = "NXroot"
         entry = _group(root, "entry", "NXentry")
         entry["title"] = f"heterodyne_nb fit, {dataset.attrs['mode']}"
