@@ -296,11 +296,15 @@ def decay_in_window(
         if errors_known
         else fisher.isf(_CHANCE, _NUMBERS, freedom)
     )
-    first, last = shapes[:, 0], shapes[:, -1]
+    ends = (
+        np.argmax(w > 0, axis=1),
+        len(tau) - 1 - np.argmax(w[:, ::-1] > 0, axis=1),
+    )  # first and last lag used
+    first, last = (shapes.T[end] for end in ends)
     rises = {
         NO_DECAY: constant - best,
-        NOT_DECAYED: every[:, last >= _BEGUN].min(axis=1) - best,
-        DECAYED_EARLY: every[:, first <= _OVER].min(axis=1) - best,
+        NOT_DECAYED: np.where(last >= _BEGUN, every, np.inf).min(axis=1) - best,
+        DECAYED_EARLY: np.where(first <= _OVER, every, np.inf).min(axis=1) - best,
     }
     out = np.full(len(y), SEEN, dtype="<U13")
     for word in (DECAYED_EARLY, NOT_DECAYED, NO_DECAY):
