@@ -44,7 +44,7 @@ __all__ = [
 
 _PATH = "initial_parameters"
 #: Fields of ``fit(parameters={name: dict(...)})``.
-FIELDS = ("value", "min", "max", "vary", "tie", "prior")
+FIELDS = ("value", "min", "max", "vary", "tie", "prior", "calibration")
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Request:
     vary: bool | None = None
     tie: str | None = None
     prior: tuple[float, float] | None = None
+    calibration: tuple[tuple[float, float | None, float, float], ...] | None = None
 
     @property
     def says_anything(self) -> bool:
@@ -66,7 +67,7 @@ class Request:
 
     def stated(self) -> dict[str, Any]:
         """What was said, in the form that it is read from."""
-        values = (self.value, self.lower, self.upper, self.vary, self.tie, self.prior)
+        values = (self.value, self.lower, self.upper, self.vary, self.tie, self.prior, self.calibration)
         return {field: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
 
 
@@ -115,6 +116,8 @@ def read_requests(
             problems.append(Problem(path, f"{published!r} is given twice, by its name and by an alias"))
         else:
             requests[published] = _read_entry(path, entry, known, problems)
+            if requests[published].calibration is not None and published not in LEVELS:
+                problems.append(Problem(path, f"{published} has no calibration", " or ".join(LEVELS)))
     return requests
 
 
@@ -132,7 +135,27 @@ def _read_entry(path: str, entry: Any, known: tuple[str, ...], problems: list[Pr
     request.vary = _flag(f"{path}.vary", entry.get("vary"), problems)
     request.tie = _target(f"{path}.tie", entry.get("tie"), known, problems)
     request.prior = _prior(f"{path}.prior", entry.get("prior"), problems)
+    request.calibration = _calibration(f"{path}.calibration", entry.get("calibration"), problems)
     return request
+
+
+def _calibration(path: str, given: Any, problems: list[Problem]) -> Any:
+    """Rows (q, phi or None, value, error) as :func:`heterodyne_nb.calibrate_contrast` makes them."""
+    if given is None:
+        return None
+    rows = []
+    try:
+        for q, phi, value, error in given:
+            row = (float(q), None if phi is None else float(phi), float(value), float(error))
+            if not (row[0] > 0 and row[3] > 0 and all(math.isfinite(x) for x in row if x is not None)):
+                raise ValueError
+            rows.append(row)
+    except (TypeError, ValueError):
+        rows = []
+    if not rows:
+        expected = "rows [q in 1/Å, phi in degrees or null, value, error], q and error above 0"
+        problems.append(Problem(path, f"{shown(given)} is no calibration", expected))
+    return tuple(rows)
 
 
 def _number(path: str, entry: Mapping[str, Any], field: str, problems: list[Problem]) -> float | None:
@@ -284,8 +307,8 @@ def resolve_parameters(
     settings : Settings, ParameterTable or str
         A configuration, or the name of a mode. A table is returned as it is.
     parameters : mapping, optional
-        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=)``, in one-time modes
-        also ``scope=``. What is not said keeps the defaults of the mode.
+        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``, in one-time
+        modes also ``scope=``. What is not said keeps the defaults of the mode.
     n_components : int, optional
         For mode ``"multicomponent"``.
     specs : sequence of ParameterSpec, optional
@@ -427,14 +450,20 @@ def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]
         hint = "contrast='shared' (or 'per_q', 'smooth_phi') ties bins to each other"
         problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))
     row.check_bounds(problems)
-    if request.value is not None or row.fixed:
+    held = row.fixed and bool(request.calibration)
+    if request.calibration and (request.value is not None or request.prior is not None):
+        problems.append(Problem(request.path, "has a value or prior beside its calibration", "one of them"))
+    elif not held and (request.value is not None or row.fixed):
         row.settle_value(problems, notes)
     if request.value is not None and not row.fixed:
         notes.append(
             f"{request.path}: the start value is not used, because {spec.name} is solved for in every step; "
             "to hold it there, fix it"
         )
-    return Level(row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True)
+    return Level(
+        row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True,
+        calibration=request.calibration or (), held=held,
+    )  # fmt: skip
 
 
 class _Row:
@@ -557,6 +586,8 @@ def settings_requests(
             )
         elif initial.use_priors:
             requests[name].prior = (mu, sigma)
+    for name, rows in _by_name(initial.calibration, f"{_PATH}.calibration", LEVELS, problems):
+        requests[name].calibration = _calibration(f"{_PATH}.calibration.{name}", rows, problems)
     return requests
 
 

@@ -181,7 +181,7 @@ def _fit(
     parts, group = np.unique(of_part, return_inverse=True)
     scale = scale_of(float(np.sum(data.weight * data.g2) / np.sum(data.weight)))
     warn_if_not_normalised(scale.unit, table, "g2")
-    levels = curve_levels(table, scale, len(data.g2))
+    levels = curve_levels(table, scale, data.q, data.phi)
     curves = Curves(model, table, data.tau, data.g2, data.weight, data.q, data.phi, group, levels)
     counts = np.bincount(group, np.count_nonzero(data.weight, axis=1)).astype(int)
     lines = np.bincount(group)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from heterodyne_nb.errors import ConfigurationError
+
 #: J in Å²/s, times in s, lengths in Å, angles in degrees; a power law's amplitude carries s**-exponent.
 _J, _V, _RATE = "Å²/s", "Å/s", "1/s"
 
@@ -169,6 +171,8 @@ def multicomponent_parameters(n: int) -> tuple[ParameterSpec, ...]:
 
 #: What every mode has besides its parameters; solved for in every bin at every step.
 LEVELS = ("contrast", "offset")
+#: How near a calibrated bin must be: relative in q, and in degrees.
+_NEAR_Q, _NEAR_PHI = 0.1, 10.0
 _COLUMNS = ("parameter", "value", "lower", "upper", "unit", "role", "prior")
 
 
@@ -180,7 +184,7 @@ def _frozen(values: object, dtype: type) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Level:
-    """Limits of contrast or offset, alike in all bins.
+    """Limits of contrast or offset, alike in all bins, and what is known of it in each.
 
     Attributes
     ----------
@@ -191,6 +195,10 @@ class Level:
         Mean and standard deviation of a Gaussian prior.
     given : bool
         Whether the user stated any of these.
+    calibration : tuple of (q, phi or None, value, error)
+        Measured values, 1/Å and degrees; None stands for all angles of that q.
+    held : bool
+        Whether the bins are held at the calibration; otherwise it is a Gaussian prior of each.
     """
 
     lower: float
@@ -198,6 +206,41 @@ class Level:
     fixed: float | None = None
     prior: tuple[float, float] | None = None
     given: bool = False
+    calibration: tuple[tuple[float, float | None, float, float], ...] = ()
+    held: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether it is fitted."""
+        return self.fixed is None and not self.held
+
+    def known(self, q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Value and error of each bin (B,) by prior or calibration, and in how many bins each holds; None without any.
+
+        Raises
+        ------
+        ConfigurationError
+            A bin lies far from all that were calibrated.
+        """
+        if self.prior is not None and not self.calibration:
+            return tuple(np.full(len(q), each) for each in (*self.prior, len(q)))  # type: ignore[return-value]
+        if not self.calibration:
+            return None
+        rows = np.array([[a, np.nan if b is None else b, c, d] for a, b, c, d in self.calibration], float)
+        ring = np.abs(q[:, None] / rows[:, 0] - 1.0)
+        turn = np.nan_to_num(np.abs((phi[:, None] - rows[:, 1] + 180.0) % 360.0 - 180.0))
+        place = np.argmin(ring / _NEAR_Q + turn / _NEAR_PHI, axis=1)
+        at = np.arange(len(q))
+        far = np.flatnonzero((ring[at, place] > _NEAR_Q) | (turn[at, place] > _NEAR_PHI))
+        if far.size:
+            named = ", ".join(f"q = {q[b]:.4g} 1/Å, phi = {phi[b]:.4g}°" for b in far[:3])
+            raise ConfigurationError(
+                f"{far.size} of {len(q)} bins were not calibrated: {named}",
+                where="calibration",
+                expected=f"one within {_NEAR_Q:.0%} in q and {_NEAR_PHI:g}° in phi for every bin",
+                hint='calibrate_contrast(…, per="q") serves all angles of a q; or leave these bins out',
+            )
+        return rows[place, 2], rows[place, 3], np.bincount(place, minlength=len(rows))[place]
 
     def to_dict(self) -> dict[str, object]:
         """The form that ``heterodyne_nb.fit(parameters=...)`` accepts; empty where nothing was stated."""
@@ -208,6 +251,8 @@ class Level:
             entry |= {"value": self.fixed, "vary": False}
         if self.prior is not None:
             entry["prior"] = self.prior
+        if self.calibration:
+            entry |= {"calibration": [list(row) for row in self.calibration], "vary": not self.held}
         return entry
 
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.analysis.loading import prepare_for_fit
-from heterodyne_nb.app.session.parameters import asked_of
+from heterodyne_nb.analysis.loading import opening, prepare_for_fit
+from heterodyne_nb.app.session.entries import FitSettings, asked_of
 from heterodyne_nb.app.session.selection import in_order, places, prepared, same_bin
-from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import settings_by_path
-from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationWarning, warn
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.one_time_scopes import LAWS, law_numbers
@@ -95,10 +93,7 @@ def _opened(session: AnalysisSession, manager: ConfigManager) -> Opened | None:
     path = manager.data_path
     if session.source and Path(session.source) == Path(path):
         return None
-    options: dict[str, Any] = {"dt": manager.settings.temporal.dt, "layout": data.layout}
-    if Path(path).suffix in ENDINGS:
-        options |= {"q": data.q, "phi": manager.angles}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = opening(manager)
     return Opened(open_dataset(path, **given), str(path), tuple(given.items()), ours_to_close=True)
 
 
@@ -163,6 +158,7 @@ def _initial(session: AnalysisSession) -> dict[str, Any]:
         "fixed": [name for name, entry in asked.items() if entry.get("vary") is False],
         "tied": {name: entry["tie"] for name, entry in asked.items() if "tie" in entry},
         "bounds": limits,
+        "calibration": {n: entry["calibration"] for n, entry in asked.items() if "calibration" in entry},
         "priors": {name: list(entry["prior"]) for name, entry in asked.items() if "prior" in entry},
         "scopes": dict(table.scopes),
     }
