@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config import ParameterTable, asked_of, resolve_parameters
 from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
@@ -210,7 +210,9 @@ def parameter_table(model: Any, parameters: Mapping[str, Any] | ParameterTable |
 
 def asked_parameters(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
     """What the user states of the parameters, as a mapping that a record can hold."""
-    return parameters.to_dict() if isinstance(parameters, ParameterTable) else parameters
+    if isinstance(parameters, ParameterTable):
+        return asked_of(parameters) if parameters.scopes else parameters.to_dict()
+    return parameters
 
 
 def stop_token(stop: StopToken | None, time_limit: float | None) -> StopToken:
