@@ -452,7 +452,9 @@ class Optimization(CommonOptions):
     integral: str = FitOptions.same("integral")
 
 
-OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
+OutputFormat = Annotated[
+    str, one_of("format", "netcdf", "zarr", "json", "csv", "text", "html", "nexus", nc="netcdf")
+]
 
 
 class Output(Section):
