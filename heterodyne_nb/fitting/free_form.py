@@ -17,14 +17,18 @@ from heterodyne_nb.models.splines import SplineModel, sized
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.multistart import Found, Multistart
 from heterodyne_nb.options import SearchOptions
-from heterodyne_nb.uncertainty.smoothness import best_pieces, finest
+from heterodyne_nb.uncertainty.smoothness import better_pieces, finest
 
 FloatArray = NDArray[np.float64]
 
 #: Frames on which the pieces are chosen, and answers of the power laws that are followed.
 FRAMES, STARTS = 200, 3
 #: Rounds of choosing pieces; each begins at the optimum of the round before.
-ROUNDS = 6
+ROUNDS = 12
+#: Relative difference of χ² below which two starts have come to the same splines.
+SAME = 1e-4
+#: Largest J and v that coefficients may have, in 1/(q² dt) and in π/(q dt): faster ones leave no trace in the frames.
+FASTEST = {"transport": 5.0, "velocity": 2.0 * np.pi}
 
 
 def states_curves(model: SplineModel, table: ParameterTable) -> bool:
@@ -76,23 +80,27 @@ class FreeForm:
         self.objective, self.model, self.table = objective, model, table
         self.strategy, self.options = strategy, options
         self.path: list[dict[str, Any]] = []
+        self.firsts: list[float] = []
 
     def run(self, starts: Sequence[FloatArray]) -> tuple[Objective, OptimizeResult, list[Found]]:
         """The objective of the splines, the best run on all data, and the other optima met, from answers of the base."""
         problem, chooses = self.objective.problem, not sized(self.model)
         small = getattr(problem, "small", None) or problem.every(max(1, round(len(problem.t) / FRAMES)))
-        made = [self._grown(small, start, chooses) for start in starts[:STARTS]]
-        objective = self._with(problem, min(made, key=lambda one: one[1].fun)[0].model().pieces)
-        points = [
-            one.model().refinement(objective.model()) @ found.x for one, found in made
-        ]  # in the pieces of the best
+        grown = [self._grown(small, start, chooses) for start in starts[:STARTS]]
+        made = sorted((one for one in grown if one is not None), key=lambda one: float(one[1].fun))
+        named = [one.model().labelled(found.x) for one, found in made] if chooses else []
+        named = named or [(one.model(), found.x) for one, found in made]
+        objective = self._with(problem, named[0][0].pieces)
+        points = [model.refinement(objective.model()) @ x for model, x in named]  # in the pieces of the best
         search = self._search(objective, points)
         best = search.run()
         self.path += search.path
         return objective, best, search.solutions[1:]
 
-    def _grown(self, problem: Any, start: FloatArray, chooses: bool) -> tuple[Objective, OptimizeResult]:
-        """Splines with as many pieces as the data tell, near a point of the base model."""
+    def _grown(
+        self, problem: Any, start: FloatArray, chooses: bool
+    ) -> tuple[Objective, OptimizeResult] | None:
+        """Splines with as many pieces as the data tell, near a point of the base model; None where one began before."""
         t, directions = problem.t, dict(zip(self.objective.parameter_names, start.tolist(), strict=True))
         curves = self.model.base.curves(start, t)
         pieces = dict.fromkeys(self.model.pieces, 1) if chooses else self.model.pieces
@@ -102,13 +110,17 @@ class FreeForm:
         while True:
             objective = self._with(problem, pieces)
             found = self._search(objective, [point]).run()
+            if not seen and any(abs(found.fun / first - 1.0) < SAME for first in self.firsts):
+                return None
+            if not seen:
+                self.firsts.append(float(found.fun))
             self.path.append(
                 {"stage": f"splines of {list(pieces.values())} pieces", "chi2": float(found.fun)}
             )
             if not chooses or len(seen) == ROUNDS or self.options.stop.reason:
                 return objective, found
             seen.append(pieces)
-            chosen = best_pieces(most, objective.model().refinement(most.model()) @ found.x)
+            chosen = better_pieces(most, objective.model().refinement(most.model()) @ found.x, pieces)
             if chosen in seen:
                 return objective, found
             point = objective.model().refinement(self._with(problem, chosen).model()) @ found.x
@@ -126,5 +138,21 @@ class FreeForm:
         model = self.model.with_pieces(pieces)
         first, last = self.objective.problem.ends
         table = carried(model, self.table, {"t_first": first, "t_last": last})
+        if not states_curves(self.model, self.table):
+            table = self._limited(model, table)
         own = replace(problem, model=model, table=table, layouts={})
         return Objective(own, contrast=self.objective.contrast)
+
+    def _limited(self, model: SplineModel, table: ParameterTable) -> ParameterTable:
+        """Coefficients no larger than what the frames can show."""
+        problem, upper, lower = self.objective.problem, table.upper.copy(), table.lower.copy()
+        q, step = float(problem.q.min()), float(np.median(np.diff(problem.t)))
+        most = {
+            "transport": FASTEST["transport"] / (q**2 * step),
+            "velocity": FASTEST["velocity"] / (q * step),
+        }
+        for curve in model.of_role(*most):
+            own = list(curve.parameters)
+            upper[own] = np.minimum(upper[own], most[curve.role])
+            lower[own] = np.maximum(lower[own], -most[curve.role])
+        return replace(table, lower=lower, upper=upper, values=np.clip(table.values, lower, upper))

@@ -139,6 +139,8 @@ def solve_two_time(
     wanted, asked = model, table
     if isinstance(model, SplineModel) and not states_curves(model, table):  # begins with the power laws
         model, table = model.base, carried(model.base, table, {})
+        if options.multistart == 0 and not table.given.any():  # else it would begin at the defaults
+            options = options.model_copy(update={"multistart": None})
     options.on_progress(ProgressEvent("load", 0.0, message="reading the data"))
     if isinstance(dataset, FrameSet):
         robust = options.loss != "linear"

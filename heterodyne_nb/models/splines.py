@@ -22,7 +22,7 @@ from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.models.fields import Field, field_terms
 from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
-from heterodyne_nb.models.symmetries import HalfTurn, Reversal
+from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
 #: Ending of the name of a mode whose curves are splines, and the pieces of each curve where the name says no more.
 FREE, PIECES = "_free", 4
@@ -33,6 +33,14 @@ _ENDS = (
     ParameterSpec("t_first", "s", 1.0, 0.0, 1e9, "first time of the splines; held", held=True),
     ParameterSpec("t_last", "s", 100.0, 0.0, 1e9, "last time of the splines; held", held=True),
 )
+
+
+class _MeanReversal(Reversal):
+    """All flows change their sign: reported so that the first one is positive on average, for it may stop or turn."""
+
+    def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
+        first = theta[list(model.of_role(*FLOWS)[0].parameters)]
+        return None if first.mean() >= 0 else self.image(model, theta)
 
 
 class SplineModel(SeparableModel):
@@ -101,7 +109,7 @@ class SplineModel(SeparableModel):
         self.parameters = (*specs, *ways, *_ENDS)
         suffix = "".join(f"_{n}" for n in counts) if pieces else ""
         self.name = f"{base.name}{FREE}{suffix}"
-        self.symmetries = (HalfTurn(), Reversal()) if base.of_role(*FLOWS) else ()
+        self.symmetries = (HalfTurn(), _MeanReversal()) if base.of_role(*FLOWS) else ()
 
     def with_pieces(self, pieces: Mapping[str, int]) -> SplineModel:
         """The same with other numbers of pieces."""
@@ -165,6 +173,23 @@ class SplineModel(SeparableModel):
             least, most, _ = _LIMITS[self.curve(name).role]
             theta[list(self.curve(name).parameters)] = np.clip(best, least, most)
         return theta
+
+    def labelled(self, theta: FloatArray) -> tuple[SplineModel, FloatArray]:
+        """The same with components that two names may be given exchanged where the base's rule says so, at mid-time."""
+        model, middle = self, 0.5 * (theta[-2] + theta[-1])
+        for swap in self.base.symmetries:
+            pairs = swap.pairs if isinstance(swap, Swap) and swap.larger else ()
+            for one, other in pairs:
+                at = model.curves(theta, middle)
+                if at[swap.larger] >= at[other if swap.larger == one else one]:
+                    continue
+                t = np.linspace(theta[-2], theta[-1], 16 * max(self.pieces.values()))
+                every = model.curves(theta, t)
+                every |= {one: every[other], other: every[one], swap.complement: 1.0 - every[swap.complement]}
+                named = dict(zip(self.parameter_names, theta.tolist(), strict=True))
+                model = self.with_pieces(self.pieces | {one: self.pieces[other], other: self.pieces[one]})
+                theta = model.projected(every, t, named)
+        return model, theta
 
     def refinement(self, finer: SplineModel) -> FloatArray:
         """Matrix (p', p) that gives the parameters of the same curves with whole multiples of these pieces.

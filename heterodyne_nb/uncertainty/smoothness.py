@@ -29,15 +29,17 @@ def finest(frames: int) -> int:
     return max(n for n in LEVELS if n == 1 or n * FRAMES_A_PIECE <= frames)
 
 
-def best_pieces(objective: Objective, theta: FloatArray) -> dict[str, int]:
-    """Pieces of each curve that predict best, near a point.
+def better_pieces(objective: Objective, theta: FloatArray, pieces: dict[str, int]) -> dict[str, int]:
+    """The pieces, or others of one of the curves that predict better.
 
     Parameters
     ----------
     objective : Objective
         Of a :class:`SplineModel` in which every curve has the most pieces.
     theta : (p,)
-        A point near the optimum of fewer.
+        The optimum with ``pieces``.
+    pieces : dict of str to int
+        Of each curve.
     """
     model: SplineModel = objective.problem.model
     sums = Tiles.at(objective, theta, ERROR_CLUSTERS)
@@ -52,8 +54,8 @@ def best_pieces(objective: Objective, theta: FloatArray) -> dict[str, int]:
     order = np.array(objective.coordinates.order)
     scale = objective.coordinates.scale[:n]
 
-    def worth(pieces: dict[str, int]) -> float:
-        into = model.with_pieces(pieces).refinement(model)[order] / scale[:, None]
+    def worth(tried: dict[str, int]) -> float:
+        into = model.with_pieces(tried).refinement(model)[order] / scale[:, None]
         into[held] = 0.0
         own = np.zeros((len(matrix), into.shape[1] + len(matrix) - n))
         own[:n, : into.shape[1]], own[n:, into.shape[1] :] = into, np.eye(len(matrix) - n)
@@ -62,13 +64,5 @@ def best_pieces(objective: Objective, theta: FloatArray) -> dict[str, int]:
         return float(step @ back @ step - PRICE * np.trace(back @ (own.T @ noise @ own)))
 
     levels = [level for level in LEVELS if level <= min(model.pieces.values())]
-    best, reached = dict.fromkeys(model.pieces, 1), -np.inf
-    for _ in range(len(levels)):
-        before = reached
-        for name in best:
-            tried = {level: worth(best | {name: level}) for level in levels}
-            best[name] = max(tried, key=lambda level: tried[level])
-            reached = tried[best[name]]
-        if reached <= before:
-            break
-    return best
+    tried = [pieces | {name: level} for name in pieces for level in levels]
+    return max([pieces, *tried], key=worth)

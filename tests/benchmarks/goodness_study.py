@@ -78,6 +78,12 @@ def simulate(flow: dict[str, Any], seed: int, **how: Any) -> Any:
 
 def experiment(kind: str, seed: int) -> Any:
     """One experiment of a kind."""
+    flow, how = course(kind, seed)
+    return simulate(flow, seed, **how)
+
+
+def course(kind: str, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Rates and fraction by time in s, and how they are seen, of an experiment of a kind."""
     rng, flow = np.random.default_rng([seed, 77]), dict(FLOWS[seed % 3])
     v, J = flow["v"], flow["J_sample"]
     t = DT * np.arange(1, 121)
@@ -85,7 +91,7 @@ def experiment(kind: str, seed: int) -> Any:
     if kind == "right, random":
         angles = np.sort(rng.uniform(-90, 90, rng.integers(4, 10)))
         seen = {"n": int(rng.integers(80, 200)), "pixels": int(rng.integers(200, 3000))}
-        return simulate(flow, seed, phi=tuple(angles), contrast=float(rng.uniform(0.2, 1)), **seen)
+        return flow, {"phi": tuple(angles), "contrast": float(rng.uniform(0.2, 1)), **seen}
     changed = {
         "oscillating v": {"v": lambda t: v(t) * (1 + 0.35 * np.sin(2 * np.pi * t / period))},
         "stopping v": {"v": lambda t: v(t) * (t < when)},
@@ -102,7 +108,7 @@ def experiment(kind: str, seed: int) -> Any:
         "third component": {"third": 0.2},
         "odd angle": {"odd": int(rng.integers(8))},
     }
-    return simulate(flow | changed.get(kind, {}), seed, **how.get(kind, {}))
+    return flow | changed.get(kind, {}), how.get(kind, {})
 
 
 def main() -> None:
