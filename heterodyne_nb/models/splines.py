@@ -124,7 +124,7 @@ class SplineModel(SeparableModel):
             for c in self.curve_specs
             if c.form
         }
-        rest = 1.0 - sum(found[c.name] for c in self.curve_specs if c.form and c.role == "fraction")
+        rest: Any = 1.0 - sum(found[c.name] for c in self.curve_specs if c.form and c.role == "fraction")
         return {c.name: found[c.name] if c.form else rest for c in self.curve_specs}
 
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
@@ -178,8 +178,9 @@ class SplineModel(SeparableModel):
         """The same with components that two names may be given exchanged where the base's rule says so, at mid-time."""
         model, middle = self, 0.5 * (theta[-2] + theta[-1])
         for swap in self.base.symmetries:
-            pairs = swap.pairs if isinstance(swap, Swap) and swap.larger else ()
-            for one, other in pairs:
+            if not isinstance(swap, Swap) or swap.larger is None or swap.complement is None:
+                continue
+            for one, other in swap.pairs:
                 at = model.curves(theta, middle)
                 if at[swap.larger] >= at[other if swap.larger == one else one]:
                     continue
