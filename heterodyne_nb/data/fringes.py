@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.cuts import g2_cuts
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["fringe_spectrum", "fringe_velocity"]
@@ -20,6 +21,7 @@ _LOWEST_FRINGES = 1.5
 _RIGHT_ANGLE = 0.01
 
 
+@over_runs
 def fringe_spectrum(
     ds: xr.Dataset,
     *,

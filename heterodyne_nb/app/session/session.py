@@ -19,6 +19,7 @@ from heterodyne_nb.app.session.selection import same_bin
 from heterodyne_nb.app.session.state import Opened, action
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.html import bullets, heading, page, table
 
@@ -204,9 +205,9 @@ class AnalysisSession(Actions):
             It is damaged, or of a newer version.
         """
         folder = Path(path).expanduser().absolute()
-        record = store.read_session(folder)
         session = cls()
-        with session.acting():
+        with session.acting(), guarded(folder, "a folder written by AnalysisSession.save, complete"):
+            record = store.read_session(folder)
             place = store.data_place(record, folder, None if data is None else os.fspath(data))
             opened = None if place is None else _open(place[0], place[1])
             choices = store.choices_from(record)
@@ -250,10 +251,13 @@ class AnalysisSession(Actions):
 def _open(data: str | os.PathLike[str] | xr.Dataset, options: Mapping[str, Any]) -> Opened:
     from heterodyne_nb.app.session.selection import source_of
     from heterodyne_nb.data import open_dataset
+    from heterodyne_nb.data.door import checked, one_run
 
-    if isinstance(data, xr.Dataset):
+    if not isinstance(data, str | os.PathLike):
+        data = checked(one_run(data, "a session"))
         if options:
             raise ConfigurationError("options are for files", where=", ".join(options))
         return Opened(data, source_of(data))
     path = Path(data).expanduser().absolute()
-    return Opened(open_dataset(path, **options), str(path), tuple(options.items()), ours_to_close=True)
+    opened = one_run(open_dataset(path, **options), str(data))
+    return Opened(opened, str(path), tuple(options.items()), ours_to_close=True)
