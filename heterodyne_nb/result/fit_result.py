@@ -365,6 +365,14 @@ class FitResult:
         """Look at the result in a :class:`heterodyne_nb.app.ResultPanel`, beside its data if given."""
         return importlib.import_module("heterodyne_nb.app.result_panel").panel_of(self, dataset)
 
+    def sample(self, dataset: Any, **settings: Any) -> Any:
+        """Draw from the posterior that the fitted data leave; see :func:`heterodyne_nb.assess.posterior.sample`.
+
+        ``result.sample(dataset)`` gives a :class:`~heterodyne_nb.assess.posterior.Posterior`: ``print`` it, or take its
+        ``intervals()``, ``curves()``, ``to_arviz()``, and ``apply_to(result)`` for a result with its bands.
+        """
+        return importlib.import_module("heterodyne_nb.assess.posterior").sample(self, dataset, **settings)
+
     def identifiability(self) -> Identifiability:
         """Which combinations of the varied parameters the data determine, and how well.
 
