@@ -6,7 +6,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.cli.arguments import FAMILIES, KEPT, add_command, add_overwrite, configured
+from heterodyne_nb.cli.arguments import (
+    FAMILIES,
+    KEPT,
+    add_command,
+    add_opening,
+    add_overwrite,
+    configured,
+    opening,
+)
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
 
@@ -41,6 +49,7 @@ def add_to(commands: Any) -> None:
     )
     add("--multistart", type=int, metavar="N", help="number of further starts")
     add("--seed", type=int, metavar="N", help="seed of the further starts")
+    add_opening(parser)
 
 
 def run(args: Namespace) -> int:
@@ -53,6 +62,7 @@ def run(args: Namespace) -> int:
         "optimization.time_limit": args.time_limit,
         "optimization.multistart.n": args.multistart,
         "optimization.multistart.seed": args.seed,
+        **{f"data.{name}": value for name, value in opening(args).items()},
     }
     config = configured(args.config, changes, data=args.data)
     return conclude(args, fit_and_save(args, config, family, args.output))

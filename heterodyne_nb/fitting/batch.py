@@ -10,6 +10,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.data import prepare
+from heterodyne_nb.data.door import RUN, runs_of
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
@@ -21,7 +22,7 @@ from heterodyne_nb.result import FitResult, batch_table
 
 
 def fit_batch(
-    data: xr.Dataset | Mapping[Any, xr.Dataset],
+    data: xr.Dataset | xr.DataTree | Mapping[Any, xr.Dataset],
     mode: str = "heterodyne",
     *,
     over: str = "q",
@@ -36,9 +37,9 @@ def fit_batch(
 
     Parameters
     ----------
-    data : Dataset, or mapping of label to Dataset
-        A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping is
-        fitted entry by entry, for instance one per file or per age window.
+    data : Dataset, DataTree, or mapping of label to Dataset
+        A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping or tree is
+        fitted entry by entry, for instance one per file or per age window, and so is a dataset of many runs.
     mode : str
         Analysis mode.
     over : str
@@ -79,22 +80,20 @@ def fit_batch(
     stop, on_progress = stop or StopToken(), careful(on_progress)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
+    if isinstance(data, xr.DataTree) or (
+        isinstance(data, xr.Dataset) and RUN in data.dims and over in (RUN, "q")
+    ):
+        over = over if isinstance(data, xr.DataTree) and over != "q" else RUN
+        data = runs_of(data)
     sets = arguments.get("parameters")
     known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-    # without measured errors some curves end short of their optimum when all are fitted at once (the real map shows it)
-    measured = isinstance(data, xr.Dataset) and "g2_err" in data
-    if workers == 1 and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
-        asked = parameter_table(model, arguments.get("parameters"))
+    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+        asked = parameter_table(model, sets)
         whole = (
-            data
-            if isinstance(data, xr.Dataset)
-            and windows is None
-            and "g2" in data
-            and over in ("q", "phi", "bin")
-            else None
+            data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None
         )
         return one_time_batch(model, asked, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
     if isinstance(sets, list | tuple):

@@ -55,6 +55,13 @@ def carried(model: Any, table: ParameterTable, values: dict[str, float]) -> Para
     return replace(made, contrast=table.contrast, offset=table.offset)
 
 
+def with_ends(table: ParameterTable, first: float, last: float) -> ParameterTable:
+    """The table with the first and last time of the run for those of the splines, where they are not stated."""
+    values = table.values.copy()
+    values[-2:] = np.where(table.given[-2:], values[-2:], [first, last])
+    return replace(table, values=values)
+
+
 class FreeForm:
     """Splines fitted from curves that are nearly right.
 

@@ -24,7 +24,7 @@ from heterodyne_nb.engine import (
     residual_scale,
 )
 from heterodyne_nb.errors import FitWarning, warn
-from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves
+from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.splines import SplineModel
 from heterodyne_nb.models.symmetries import canonical
@@ -72,7 +72,7 @@ class FitRun(FitOptions):
     def record(self) -> dict[str, Any]:
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
-        silent |= {"via"} if self.via == "auto" else set()
+        silent |= {name for name in ("via", "integral") if getattr(self, name) == self.default(name)}
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -138,6 +138,7 @@ def solve_two_time(
     strategy.require_ready()
     wanted, asked = model, table
     if isinstance(model, SplineModel) and not states_curves(model, table):  # begins with the power laws
+        model.integrating(options.integral, np.ones(1))  # or says that it cannot
         model, table = model.base, carried(model.base, table, {})
         if options.multistart == 0 and not table.given.any():  # else it would begin at the defaults
             options = options.model_copy(update={"multistart": None})
@@ -147,6 +148,9 @@ def solve_two_time(
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
         problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
+    if isinstance(model, SplineModel):
+        problem = replace(problem, table=with_ends(table, *problem.ends))
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
@@ -276,6 +280,7 @@ def result_of(
         path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
+        extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
 

@@ -53,6 +53,8 @@ class _Places:
 class MulticomponentModel(SeparableModel):
     """N components: the first at rest, the others moving; x_1 = 1 - sum of the others."""
 
+    takes_rules = True
+
     def __init__(self, n_components: int) -> None:
         if n_components not in range(2, 7):
             raise ConfigurationError(f"n_components is {n_components!r}", expected="an integer, 2 to 6")
@@ -111,11 +113,11 @@ class MulticomponentModel(SeparableModel):
     ) -> Any:
         """See :meth:`SeparableModel.between`."""
         x1, x2 = self._fractions(theta, early), self._fractions(theta, late)
-        decay = [power_integral(early, late, *theta[c.transport]) for c in self.places]
+        decay = [power_integral(early, late, *theta[c.transport], rule=self.rule) for c in self.places]
         path: list[Any] = [0.0]
         for c in self.places[1:]:
             direction = np.cos((theta[c.phi0] - phi) * _DEGREE)
-            path.append(direction * power_integral(early, late, *theta[c.velocity]))
+            path.append(direction * power_integral(early, late, *theta[c.velocity], rule=self.rule))
         total = 0.0
         for n in range(self.n):
             for m in range(self.n):
@@ -138,10 +140,10 @@ class MulticomponentModel(SeparableModel):
         dx[0] = -dx[1:].sum(axis=0)
         for c, x, d_x in zip(self.places, self._fractions(p, t), dx, strict=True):
             d_decay, d_path = zero.copy(), zero.copy()
-            d_decay[c.transport] = power_cumulative_gradient(t, *p[c.transport][:2])
-            own = x, d_x, power_cumulative(t, *p[c.transport]), d_decay
+            d_decay[c.transport] = power_cumulative_gradient(t, *p[c.transport][:2], rule=self.rule)
+            own = x, d_x, power_cumulative(t, *p[c.transport], rule=self.rule), d_decay
             if c.k == 0:
                 yield Field(*own)
                 continue
-            d_path[c.velocity] = power_cumulative_gradient(t, *p[c.velocity][:2])
-            yield Field(*own, power_cumulative(t, *p[c.velocity]), d_path, c.phi0)
+            d_path[c.velocity] = power_cumulative_gradient(t, *p[c.velocity][:2], rule=self.rule)
+            yield Field(*own, power_cumulative(t, *p[c.velocity], rule=self.rule), d_path, c.phi0)

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
 from heterodyne_nb.result.report import html_report, text_report
@@ -364,6 +365,14 @@ class FitResult:
         """Look at the result in a :class:`heterodyne_nb.app.ResultPanel`, beside its data if given."""
         return importlib.import_module("heterodyne_nb.app.result_panel").panel_of(self, dataset)
 
+    def sample(self, dataset: Any, **settings: Any) -> Any:
+        """Draw from the posterior that the fitted data leave; see :func:`heterodyne_nb.assess.posterior.sample`.
+
+        ``result.sample(dataset)`` gives a :class:`~heterodyne_nb.assess.posterior.Posterior`: ``print`` it, or take its
+        ``intervals()``, ``curves()``, ``to_arviz()``, and ``apply_to(result)`` for a result with its bands.
+        """
+        return importlib.import_module("heterodyne_nb.assess.posterior").sample(self, dataset, **settings)
+
     def identifiability(self) -> Identifiability:
         """Which combinations of the varied parameters the data determine, and how well.
 
@@ -467,7 +476,8 @@ class FitResult:
         DataFormatError
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
-        return cls(schema.current(read_result(path), Path(path).name))
+        with guarded(path, "a result written by FitResult.save, complete"):
+            return cls(schema.current(read_result(path), Path(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

@@ -167,15 +167,12 @@ def search_agrees(name: str, seed: int) -> bool:
 
 def free_experiment(task: tuple[str, int]) -> dict[str, np.ndarray]:
     """Whether the bands of a free-form fit hold the truth, (frame,) for each curve; the start is found by the fit."""
-    from goodness_study import course
-    from goodness_study import simulate as simulated
+    from goodness_study import experiment as of_kind
 
-    name, seed = task
-    flow, how = course(FREE[name], seed)
-    result = fit(Case("heterodyne_free", {}, name), simulated(flow, seed, **how), multistart=4)
-    t, held = result.dataset["t"].values, {}
-    for curve in result.curve_names:
-        band, truth = result.curve(curve), flow[curve.replace("x_sample", "x")](t)
+    data, true = of_kind(FREE[task[0]], task[1])
+    result, held = fit(Case("heterodyne_free", {}, task[0]), data, multistart=4), {}
+    for curve, truth in true.items():
+        band = result.curve(curve)
         held[curve] = ((band["lower"] <= truth) & (truth <= band["upper"])).values
     return held
 
