@@ -12,6 +12,7 @@ import xarray as xr
 
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import AngleFiltering, Masks, Settings, Temporal
+from heterodyne_nb.data.door import one_run
 from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataWarning, warn
 
@@ -54,29 +55,26 @@ def load(config: ConfigManager) -> Loaded:
     """
     from heterodyne_nb.data import open_dataset
 
-    settings, path = config.settings, config.data_path
-    bins = _bins_of_plain_arrays(config, path)
-    whole = open_dataset(path, dt=settings.temporal.dt, layout=settings.data.layout, **bins)
-    dataset, lines = prepare_for_fit(whole, settings)
+    path, given = config.data_path, opening(config)
+    unused = [
+        f"data.{n}" for n in ("q", "phi") if getattr(config.settings.data, n) is not None and n not in given
+    ]
+    if unused:
+        warn(f"{' and '.join(unused)} not used: {path.name} says these itself", ConfigurationWarning)
+    whole = one_run(open_dataset(path, **given), "data.file")
+    dataset, lines = prepare_for_fit(whole, config.settings)
     layout = f", layout {whole.attrs['layout']}" if "layout" in whole.attrs else ""
     return Loaded(dataset, (f"file: {path.name}{layout}", *lines))
 
 
-def _bins_of_plain_arrays(config: ConfigManager, path: Path) -> dict[str, Any]:
-    """The q and phi that the configuration gives to files which do not say them."""
-    given = {"q": config.settings.data.q, "phi": config.settings.data.phi}
-    stated = [f"data.{name}" for name, value in given.items() if value is not None]
-    if not stated:
-        return {}
-    if path.suffix in ENDINGS:
-        return {name: None if value is None else list(value) for name, value in _values(config).items()}
-    text = f"{' and '.join(stated)} not used: {path.name} says these itself"
-    warn(text, ConfigurationWarning)
-    return {}
-
-
-def _values(config: ConfigManager) -> dict[str, Any]:
-    return {"q": config.settings.data.q, "phi": config.angles}
+def opening(config: ConfigManager) -> dict[str, Any]:
+    """What a configuration says of its data file, as keywords of ``open_dataset``; q and phi only for plain arrays."""
+    data = config.settings.data
+    found: dict[str, Any] = {"dt": config.settings.temporal.dt}
+    found |= {name: getattr(data, name) for name in ("layout", "analysis", "units", "keep_empty")}
+    if Path(config.data_path).suffix in ENDINGS:
+        found |= {n: None if v is None else list(v) for n, v in (("q", data.q), ("phi", config.angles))}
+    return {name: value for name, value in found.items() if value not in (None, False, {})}
 
 
 def prepare_for_fit(dataset: xr.Dataset, settings: Settings) -> tuple[xr.Dataset, tuple[str, ...]]:

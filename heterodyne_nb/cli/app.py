@@ -10,7 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
+<<<<<<< HEAD
 from heterodyne_nb.cli import app_command, batch_command, classic, convert, demo, fit_command
+=======
+from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, look, scan, verify
+>>>>>>> main
 from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, USAGE, Parser
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.text.escaping import printable
@@ -36,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+<<<<<<< HEAD
     for add_to in (
         demo.add_to,
         fit_command.add_to,
@@ -45,7 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         convert.add_to,
     ):
         add_to(commands)
+=======
+    for command in (demo, fit_command, app_command, look, scan, convert, verify):
+        command.add_to(commands)
+    convert.add_config(commands)
+    _offer_completion(parser)
+>>>>>>> main
     return _run(parser, argv)
+
+
+def _offer_completion(parser: Parser) -> None:
+    """``--print-completion bash`` (zsh, tcsh), where shtab is installed."""
+    try:
+        import shtab
+    except ModuleNotFoundError:
+        return
+    shtab.add_argument_to(parser, "--print-completion", help="print a script for the shell's tab completion")
 
 
 def run_heterodyne(argv: Sequence[str] | None = None) -> int:

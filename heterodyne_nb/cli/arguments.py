@@ -23,6 +23,9 @@ EXIT_CODES = (
 #: Families of methods a fit can run.
 FAMILIES = ("classical", "robust", "all")
 
+#: Keywords of ``open_dataset`` that are flags.
+OPENING = ("analysis", "units", "keep_empty", "isolated")
+
 #: Help of ``--overwrite`` where fits are saved.
 KEPT = "replace earlier results in the folder (default: keep them, and save this fit in run-002, run-003 … beside them)"
 
@@ -63,11 +66,45 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--overwrite", "--force", action="store_true", help=what)
 
 
+<<<<<<< HEAD
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say who does the work."""
     add = parser.add_mutually_exclusive_group().add_argument
     add("--workers", type=int, metavar="N", help="processes that work side by side")
     add("--dask", metavar="ADDRESS", help="scheduler of a dask cluster that works, tcp://host:8786")
+=======
+def add_opening(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how data files are to be read."""
+    add = parser.add_argument_group("how to read the data").add_argument
+    add("--analysis", metavar="NAME", help="which of several analyses in a file")
+    add(
+        "--units",
+        type=units,
+        metavar="NAME=UNIT,…",
+        help="units that a file does not say, such as tau=ms,q=1/nm",
+    )
+    add("--keep-empty", action="store_true", default=None, help="keep rings and sectors without any data")
+    add(
+        "--isolated",
+        action="store_true",
+        default=None,
+        help="for data that are not trusted: read them in a process of its own first, with limits of time and memory",
+    )
+
+
+def opening(args: argparse.Namespace) -> dict[str, Any]:
+    """What these flags say, as keywords of ``open_dataset``."""
+    found = {name: getattr(args, name) for name in OPENING}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def units(text: str) -> dict[str, str]:
+    """Read ``"tau=ms,q=1/nm"``; for argparse's ``type=``."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name.strip() and unit.strip() for name, _, unit in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of NAME=UNIT")
+    return {name.strip(): unit.strip() for name, _, unit in pairs}
+>>>>>>> main
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -148,8 +185,8 @@ def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
     dropped: set[str] = set()
     for section, content in initial.items():
         if isinstance(content, dict | list):
-            dropped |= set(content) - known
-            kept = [name for name in content if name in known]
+            kept = [name for name in content if name.partition(".")[0] in known]
+            dropped |= set(content) - set(kept)
             initial[section] = {name: content[name] for name in kept} if isinstance(content, dict) else kept
     if dropped:
         names = ", ".join(sorted(dropped))

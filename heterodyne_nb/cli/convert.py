@@ -7,7 +7,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.cli.arguments import OK, add_command, add_overwrite, numbers, refuse_existing, tell
+from heterodyne_nb.cli.arguments import (
+    OK,
+    OPENING,
+    add_command,
+    add_opening,
+    add_overwrite,
+    numbers,
+    opening,
+    refuse_existing,
+    tell,
+)
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.files import write_text
 from heterodyne_nb.text.escaping import shell_word
@@ -50,6 +60,7 @@ def add_to(commands: Any) -> None:
     add("--start-frame", type=int, metavar="N", help="first frame that a converted result used")
     add("--q", type=numbers, metavar="LIST", help="q in 1/Å to keep; those of plain arrays")
     add("--phi", type=numbers, metavar="LIST", help="angles in degrees to keep; those of plain arrays")
+    add_opening(parser)
     add_overwrite(parser, "replace the output if it exists")
 
 
@@ -63,7 +74,7 @@ def run(args: Namespace) -> int:
     if kinds[1] and is_foreign_result(args.input):
         _convert_result(args)
     elif all(kinds):
-        _refuse(args, "layout", "dt", "q", "phi", "start_frame")
+        _refuse(args, "layout", "dt", "q", "phi", "start_frame", *OPENING)
         _save_valid(ConfigManager(args.input), args.output)
     elif any(kinds):
         raise ConfigurationError(
@@ -81,7 +92,7 @@ def _convert_result(args: Namespace) -> None:
     from heterodyne_nb.config import ConfigManager
     from heterodyne_nb.config.legacy.results import read_foreign_result
 
-    _refuse(args, "layout", "q", "phi")
+    _refuse(args, "layout", "q", "phi", *OPENING)
     result = read_foreign_result(args.input, dt=args.dt, start_frame=args.start_frame)
     _save_valid(ConfigManager.from_dict(result.settings()), args.output)
     tell(args, f"a result of {result.package}, mode {result.mode}")
@@ -122,7 +133,7 @@ def _convert_data(args: Namespace) -> None:
         )
     write = getattr(data, WRITERS[layout] if layout else "write_dataset")
     q, phi = (list(values) if values else None for values in (args.q, args.phi))
-    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt), output)
+    write(data.open_dataset(args.input, q=q, phi=phi, dt=args.dt, **opening(args)), output)
 
 
 def add_config(commands: Any) -> None:

@@ -87,6 +87,7 @@ class Metadata(Section):
 
 #: What a configuration may name as its mode: N components are one mode there, their number beside it.
 CONFIG_MODES: Registry[Any] = Registry("mode", MODES, aliases=KNOWN_MODES.aliases)
+CONFIG_MODES.member = KNOWN_MODES.member
 CONFIG_MODES.more = lambda: [n for n in KNOWN_MODES.names() if not n.startswith(f"{MULTICOMPONENT}_")]
 
 
@@ -149,6 +150,13 @@ class Data(Section):
     layout: OptionalText = setting(
         None, description="Name of the file layout, e.g. aps-u. Null: recognised by itself."
     )
+    analysis: OptionalText = setting(
+        None, description="Which of several analyses in the file. Null: the file's own default."
+    )
+    units: dict[str, Text] = setting(
+        dict, description='Units that the file does not say or says wrong: name and unit, e.g. "tau": "ms".'
+    )
+    keep_empty: Flag = setting(False, description="Keep rings and sectors in which no bin holds any data.")
     q: Annotated[tuple[float, ...] | None, BeforeValidator(_q_list)] = setting(
         None, description="q of each ring, for files that do not say it (plain arrays).", unit="1/Å"
     )
@@ -358,6 +366,16 @@ class InitialParameters(Section):
     priors: dict[str, Pair] = setting(
         dict, description="Parameter to [mean, standard deviation] of a Gaussian prior, in its unit."
     )
+    scopes: dict[str, Text] = setting(
+        dict,
+        description="One-time modes: parameter to how it differs over bins: shared (the default), q, phi, each, or a law, "
+        "power, diffusive, flow, linear. The numbers of a law are called Gamma.mid, Gamma.n … and may stand in the other settings.",
+    )
+    calibration: dict[str, Any] = setting(
+        dict,
+        description="Contrast (or offset) as measured on a static sample: rows [q in 1/Å, phi in degrees or null for "
+        "all, value, error]. Listed in fixed, it is held there; otherwise a prior.",
+    )
     use_priors: Flag = setting(
         True, description="Whether the priors take part in the fit; false keeps them on record only."
     )
@@ -433,9 +451,12 @@ class Optimization(CommonOptions):
     robust: Robust = setting(Robust, description="Robust methods.")
     multistart: Multistart = setting(Multistart, description="The search for start values.")
     via: str = FitOptions.same("via")
+    integral: str = FitOptions.same("integral")
 
 
-OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
+OutputFormat = Annotated[
+    str, one_of("format", "netcdf", "zarr", "json", "csv", "text", "html", "nexus", nc="netcdf")
+]
 
 
 class Output(Section):
@@ -499,6 +520,7 @@ class Settings(Section):
             seed=chosen.multistart.seed,
             method=method,
             via=chosen.via,
+            integral=chosen.integral,
             options=method_settings(method, chosen.classical.options(method)),
         )
 
@@ -528,6 +550,7 @@ def settings_by_path(options: FitOptions) -> dict[str, Any]:
         "optimization.multistart.n": options.multistart,
         "optimization.multistart.seed": options.seed,
         "optimization.via": options.via,
+        "optimization.integral": options.integral,
         "geometry.gap": options.gap,
     }
 

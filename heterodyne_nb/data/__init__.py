@@ -14,6 +14,7 @@ from heterodyne_nb.data.memory import monitor_memory_usage
 from heterodyne_nb.data.open import LazyDataLoader, list_analyses, open_dataset
 from heterodyne_nb.data.quality import check_maps
 from heterodyne_nb.data.runs import average_runs
+from heterodyne_nb.data.scan import scan_folder
 
 __all__ = [
     "write_nxxpcs",
@@ -29,6 +30,7 @@ __all__ = [
     "list_analyses",
     "open_dataset",
     "prepare",
+    "scan_folder",
     "stack_bins",
     "unstack_bins",
     "write_apsu",

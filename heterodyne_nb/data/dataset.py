@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.units import METADATA, check_q, number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
@@ -44,6 +45,7 @@ ATTRS: dict[str, dict[str, str]] = {
 _PIXELS = ("pixel_y", "pixel_x")
 IMAGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("saxs_2d", "dynamic_roi_map", "static_roi_map", "pixel_mask"), _PIXELS),
+    "saxs_2d_segments": ("segment_2d", *_PIXELS),
     "saxs_1d": ("static_bin",),
     "saxs_1d_segments": ("segment", "static_bin"),
     "static_index_mapping": ("static_label",),
@@ -281,6 +283,7 @@ def _frames(mask: Any, n: int) -> np.ndarray:
 SAME = 1e-6
 
 
+@over_runs
 def stack_bins(ds: xr.Dataset, *, drop_dead: bool = True) -> xr.Dataset:
     """Put the bins of a dataset along one dimension.
 
@@ -346,6 +349,7 @@ def _stack_variable(variable: xr.Variable) -> xr.Variable:
     return stack_lazily(variable)
 
 
+@over_runs
 def unstack_bins(ds: xr.Dataset) -> xr.Dataset:
     """Put bins back on a (q, phi) grid where they fill most of one.
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.cuts import g2_cuts
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.errors import ConfigurationError
 
 __all__ = ["fringe_spectrum", "fringe_velocity"]
@@ -20,6 +21,7 @@ _LOWEST_FRINGES = 1.5
 _RIGHT_ANGLE = 0.01
 
 
+@over_runs
 def fringe_spectrum(
     ds: xr.Dataset,
     *,
@@ -178,7 +180,7 @@ def _result(
 
 
 def fringe_velocity(spectrum: xr.Dataset, phi0: float) -> xr.DataArray:
-    """Turn fringe frequencies into a velocity, v = 2π f / (q |cos(φ0 − φ)|).
+    """Turn fringe frequencies into a velocity, ``v = 2π f / (q |cos(φ0 − φ)|)``.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ def fringe_velocity(spectrum: xr.Dataset, phi0: float) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        ``v(…, age)`` in Å/s; NaN where |cos(φ0 − φ)| < 0.01, which no flow along φ0 can move.
+        ``v(…, age)`` in Å/s; NaN where ``|cos(φ0 − φ)|`` < 0.01, which no flow along φ0 can move.
 
     Raises
     ------

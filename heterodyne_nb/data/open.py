@@ -16,13 +16,15 @@ import xarray as xr
 
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
-from heterodyne_nb.data.units import reading
+from heterodyne_nb.data.isolated import probe
+from heterodyne_nb.data.units import number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
+from heterodyne_nb.guard import guarded
 
 
 def open_dataset(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     q: Any = None,
     phi: Any = None,
@@ -33,13 +35,15 @@ def open_dataset(
     analysis: str | None = None,
     units: Mapping[str, str] | None = None,
     keep_empty: bool = False,
+    isolated: bool | Mapping[str, float] = False,
 ) -> xr.Dataset:
-    """Open a result file of any known layout.
+    """Open a result file of any known layout, or many.
 
     Parameters
     ----------
-    path : str or path
-        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr.
+    path : str, path, or list of them
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr. Many runs:
+        a list, a pattern such as ``"run_*.hdf"``, or a folder.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -58,12 +62,19 @@ def open_dataset(
         Units of q, phi, dt, tau, … where the file does not say or says them wrong: ``{"tau": "ms", "q": "1/nm"}``.
     keep_empty : bool, optional
         Keep rings and sectors in which no bin holds any data.
+    isolated : bool or mapping, optional
+        For a file that is not trusted: read all of it in a process of its own first, which may take ``seconds`` and
+        ``memory`` (bytes; both have defaults by the size of the file). HDF5 itself dies of some damaged files.
 
     Returns
     -------
     Dataset
         The data model of the package. Two-time maps stay on disk until they are looked at; where
-        the file has no measured g2 it is computed from them, also only then.
+        the file has no measured g2 it is computed from them, also only then. Many runs with the same bins, frames and
+        delays are one dataset with the dimension ``run``.
+    DataTree
+        Many runs of which some have other bins, frames or delays than the first: one dataset has one axis for all,
+        and would have to fill with NaN what a run does not have. Attribute ``runs_differ`` says which and why.
 
     Raises
     ------
@@ -75,11 +86,35 @@ def open_dataset(
     Warns
     -----
     DataWarning
-        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed.
+        Bins that cannot be used (their map is NaN, constant or empty) and whatever had to be assumed; of a pattern or
+        a folder, the files that cannot be read, which are left out.
+
+    Examples
+    --------
+    >>> runs = open_dataset("run_*.hdf", q=0.012)  # doctest: +SKIP
+    >>> table = hn.fit_batch(runs, "heterodyne", over="run")  # doctest: +SKIP
     """
-    path = Path(path)
+    from heterodyne_nb.data.runs import open_runs, run_files
+
+    _check_arguments(dt, layout, analysis)
+
+    if run_files(path) is not None:
+        named = {
+            "analysis": analysis,
+            "units": units,
+            "keep_empty": keep_empty,
+            "layout": layout,
+            "mask": mask,
+            "isolated": isolated,
+        }
+        return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)  # type: ignore[return-value]
+    path = _checked_path(path)
     recover(path)
-    with reading(units) as read:
+    if isolated:
+        options = {"q": q, "phi": phi, "frames": frames, "dt": dt, "layout": layout, "mask": mask}
+        options |= {"analysis": analysis, "units": units, "keep_empty": keep_empty}
+        probe(path, options, isolated)
+    with guarded(path, "a complete file of a known layout"), reading(units) as read:
         if path.suffix.lower() in arrays.ENDINGS:
             _no_analysis(analysis, path)
             ds, q, phi = arrays.read_plain(path, q=q, phi=phi, dt=dt)
@@ -95,11 +130,35 @@ def open_dataset(
         ds.attrs["opened_with"] = json.dumps(given)  # a script that repeats a fit says the same
     else:
         ds.attrs.pop("opened_with", None)
-    chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    with guarded(path, "q, phi, frames and mask as they are described", error=ConfigurationError, hint=None):
+        chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
     chosen.encoding["source"] = str(path.absolute())
     if chosen is not ds:
         chosen.set_close(ds.close)
     return chosen
+
+
+def _checked_path(path: Any) -> Path:
+    try:
+        place = Path(path)
+        place.exists()
+    except (TypeError, ValueError) as error:  # no text, or one with NUL in it
+        raise ConfigurationError(
+            f"{path!r} is no path ({error})", expected="the path of a data file"
+        ) from None
+    return place
+
+
+def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:
+    """Refuse arguments of another kind than they should be, by name."""
+    for name, value in (("layout", layout), ("analysis", analysis)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{value!r} is no name", where=name, expected="a text")
+    if dt is not None:
+        with guarded("dt", "a positive time in s", error=ConfigurationError, hint=None):
+            step = np.asarray(number(dt, "dt"))
+            if step.dtype.kind not in "iuf" or step.size != 1 or not (np.isfinite(step).all() and step > 0):
+                raise ConfigurationError(f"{dt!r} is no time", where="dt", expected="a positive time in s")
 
 
 def read_h5(
@@ -115,6 +174,7 @@ def read_h5(
         if layout in (None, native.NAME) and native.is_own(h5file):
             _no_analysis(analysis, Path(path))
             return native.open_own(Path(path), dt=dt)
+        hdf.tell_links(h5file)
         reader = find_layout(h5file, layout)
         names = reader.analyses(h5file)
         if not names:
@@ -148,7 +208,7 @@ def list_analyses(path: str | os.PathLike[str], *, layout: str | None = None) ->
     MissingFileError, DataFormatError
         As for :func:`open_dataset`.
     """
-    with hdf.open_h5(path) as h5file:
+    with guarded(path, "a complete file of a known layout"), hdf.open_h5(path) as h5file:
         return [] if native.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
 
 

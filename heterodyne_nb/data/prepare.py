@@ -16,6 +16,7 @@ from xarray.core import indexing
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
 from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
 from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
@@ -41,6 +42,7 @@ _SINGLE_PHI_TOLERANCE = 10.0
 """How far (degrees) a wanted φ may be from the only φ there is."""
 
 
+@over_runs
 def select(ds: xr.Dataset, *, q: Choice = None, phi: Choice = None) -> xr.Dataset:
     """Keep some q and φ, reading nothing.
 
@@ -183,6 +185,7 @@ def _offer(name: str, values: np.ndarray) -> str:
 _EXPECTED = "frame numbers, (first, last) ranges, or one bool a frame (True: used)"
 
 
+@over_runs
 def crop_frames(ds: xr.Dataset, start: int | None = None, end: int | None = None) -> xr.Dataset:
     """Keep the frames from ``start`` to ``end``, both included.
 
@@ -230,6 +233,7 @@ def _frame_number(value: Any, frame: np.ndarray, where: str) -> int:
     return int(value)
 
 
+@over_runs
 def mask_frames(ds: xr.Dataset, frames: Any) -> xr.Dataset:
     """Leave frames out of everything computed from now on; masks add up.
 
@@ -257,6 +261,7 @@ def mask_frames(ds: xr.Dataset, frames: Any) -> xr.Dataset:
     return _with_mask(ds, used)
 
 
+@over_runs
 def unmask(ds: xr.Dataset, frames: Any = None) -> xr.Dataset:
     """Use frames again: those named (a bool array: where it is False), or all.
 
@@ -546,6 +551,7 @@ def _sectors(phi: np.ndarray, width: float) -> list[np.ndarray]:
     return _same(sector)
 
 
+@over_runs
 def merge_bins(
     ds: xr.Dataset,
     groups: Sequence[Sequence[int]] | None = None,

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import ATTRS
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.errors import DataWarning, warn
 
@@ -77,6 +78,7 @@ def label_of(q: float, phi: float) -> str:
     return f"q = {q:.5g} 1/Å, phi = {phi:.5g}°"
 
 
+@over_runs
 def check_maps(ds: xr.Dataset) -> xr.Dataset:
     """Load each map once, warn about dead bins and NaN pixels, and mark what cannot be used.
 

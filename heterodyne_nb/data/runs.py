@@ -1,10 +1,11 @@
-"""Repeats of one measurement averaged, outliers left out by a stated rule and named."""
+"""Many runs as one dataset or a tree of them; repeats of one measurement averaged, outliers left out and named."""
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,158 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
-from heterodyne_nb.data.open import open_dataset
+from heterodyne_nb.data.dataset import IMAGES
+from heterodyne_nb.data.door import RUN, runs_of
+from heterodyne_nb.data.formats import native
+from heterodyne_nb.data.lazyarray import BinArray, as_slices, with_lazy_g2
 from heterodyne_nb.data.units import METADATA, converted
-from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
+from heterodyne_nb.errors import (
+    ConfigurationError,
+    DataFormatError,
+    DataWarning,
+    HeterodyneError,
+    MissingFileError,
+    warn,
+)
 
-__all__ = ["average_runs"]
+__all__ = ["average_runs", "join_runs", "open_runs", "run_files"]
+
+_ENDINGS = (".h5", ".hdf", ".hdf5", ".nxs", ".nx5", ".cxi", ".nc", ".npz", ".npy", ".mat", ".zarr")
+_PER_RUN = {
+    "c2",
+    "g2",
+    "g2_err",
+    "mask",
+    "usable",
+    "sigma",
+    "intensity",
+    "saxs_2d",
+    "saxs_1d",
+    "saxs_1d_segments",
+}
+
+
+def run_files(path: Any) -> list[Any] | None:
+    """The files that a list, a pattern or a folder stands for, in the order of their names; None for a single file.
+
+    Raises
+    ------
+    MissingFileError
+        A pattern matches nothing, or a folder holds no result file.
+    """
+    if isinstance(path, list | tuple):
+        return list(path)
+    if not isinstance(path, str | os.PathLike) or "://" in os.fspath(path):
+        return None
+    text = os.path.expanduser(os.fspath(path))
+    if os.path.isdir(text) and not native.is_zarr(Path(text)):
+        names = sorted(n for n in os.listdir(text) if n.lower().endswith(_ENDINGS) and n[0] != ".")
+        files = [os.path.join(text, name) for name in names]
+    elif glob.has_magic(text) and not os.path.exists(text):
+        files = sorted(glob.glob(text, recursive=True))
+    else:
+        return None
+    if not files:
+        what = "the folder holds no result file" if os.path.isdir(text) else "no file has such a name"
+        raise MissingFileError(what, where=text, expected=f"files ending in {', '.join(_ENDINGS)}")
+    return files
+
+
+def open_runs(path: Any, **opening: Any) -> xr.Dataset | xr.DataTree:
+    """What :func:`heterodyne_nb.open_dataset` makes of a list, a pattern or a folder."""
+    from heterodyne_nb.data.open import open_dataset
+
+    listed = isinstance(path, list | tuple)
+    files = run_files(path) or []
+    opened: dict[str, xr.Dataset] = {}
+    names = _labels(files)
+    for name, file in zip(names, files, strict=True):
+        try:
+            opened[name] = file if isinstance(file, xr.Dataset) else open_dataset(file, **opening)
+        except ConfigurationError:
+            raise
+        except HeterodyneError as error:
+            if listed:
+                raise
+            warn(f"{name} is left out: {error}", DataWarning)
+    if not opened:
+        raise DataFormatError(
+            "none of the files can be read" if files else "no run is given", where=str(path)
+        )
+    data, given = list(opened.values()), list(opened)
+    different = [text for name, ds in opened.items() if (text := _unlike(ds, data[0], name))]
+    if not different:
+        return join_runs(data, given)
+    tree = xr.DataTree.from_dict({name.replace("/", "_"): ds for name, ds in opened.items()})
+    tree.attrs["runs_differ"] = "; ".join(different)
+    return tree
+
+
+def _labels(files: Sequence[Any]) -> list[str]:
+    """A name for each run: its file's, with the folder where several have the same."""
+    names = [_name(one, k) for k, one in enumerate(files)]
+    if len(set(names)) < len(names):
+        names = [n if isinstance(f, xr.Dataset) else str(f) for n, f in zip(names, files, strict=True)]
+    return names if len(set(names)) == len(names) else [f"{k + 1}: {name}" for k, name in enumerate(names)]
+
+
+def join_runs(data: Sequence[xr.Dataset], names: Sequence[str]) -> xr.Dataset:
+    """Runs that share their bins and frames as one dataset with the dimension ``run``; maps stay lazy.
+
+    Parameters
+    ----------
+    data : sequence of Dataset
+    names : sequence of str
+        Coordinate ``run``.
+
+    Returns
+    -------
+    Dataset
+        ``c2(run, q, phi, t1, t2)``, ``mask(run, t)`` and so on; what is the same in all runs has no such dimension.
+        Coordinate ``file(run)``, and each quantity of :func:`~heterodyne_nb.data.dataset.metadata` that differs.
+    """
+    first = data[0]
+    attrs = {k: v for k, v in first.attrs.items() if all(_same(ds.attrs.get(k), v) for ds in data)}
+    files = [str(ds.encoding.get("source") or ds.attrs.get("source", "")) for ds in data]
+    coords: dict[str, Any] = {RUN: (RUN, list(names)), "file": (RUN, files)}
+    for name, unit in METADATA.items():
+        if name not in attrs and any(name in ds.attrs for ds in data):
+            values = [ds.attrs.get(name, np.nan if unit else "") for ds in data]
+            coords[name] = (RUN, values, {"units": unit} if unit else {})
+    out = xr.Dataset(coords=first.coords, attrs=attrs).assign_coords(coords)
+    for key in [n for n in first.data_vars if all(n in ds for ds in data)]:
+        parts = [ds[key].variable for ds in data]
+        alike = key not in _PER_RUN and (key in IMAGES or all(parts[0].identical(p) for p in parts[1:]))
+        out[key] = parts[0] if alike else _stacked(parts)
+    out.set_close(functools.partial(_close, list(data)))
+    return out
+
+
+def _close(data: list[xr.Dataset]) -> None:
+    for ds in data:
+        ds.close()
+
+
+def _stacked(parts: list[xr.Variable]) -> xr.Variable:
+    parts = [one.transpose(*parts[0].dims) for one in parts]
+    if any(hasattr(one._data, "dask") for one in parts):
+        return xr.Variable.concat(parts, RUN)
+    if all(isinstance(one._data, np.ndarray) for one in parts):
+        data: Any = np.stack([one.values for one in parts])
+    else:
+        data = indexing.LazilyIndexedArray(_RunsArray(parts))
+    return xr.Variable((RUN, *parts[0].dims), data, parts[0].attrs)
+
+
+class _RunsArray(BinArray):
+    """A variable of many runs as one lazy array (run, ...)."""
+
+    def __init__(self, parts: list[xr.Variable]) -> None:
+        self.parts, self.inner, self.dtype = parts, parts[0].ndim, parts[0].dtype
+        self.shape = (len(parts), *parts[0].shape)
+
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        return self.parts[place[0]][tuple(as_slices(wanted))].values
 
 
 def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dataset:
@@ -25,7 +172,7 @@ def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dat
 
     Parameters
     ----------
-    runs : list of path or Dataset, or a pattern such as ``"rep*.hdf"``
+    runs : list of path or Dataset, a folder, a pattern such as ``"rep*.hdf"``, or what ``open_dataset`` makes of these
         At least two, with the same bins and the same delays or frames.
     threshold : float
         A run is left out where the root mean square of its distance from the median of all runs is more than
@@ -54,14 +201,19 @@ def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dat
     """
     if not threshold > 0:
         raise ConfigurationError(f"{threshold!r}", where="threshold", expected="a positive number")
-    if isinstance(runs, str | os.PathLike):
-        runs = sorted(glob.glob(os.fspath(runs)))
-    if not isinstance(runs, Iterable) or len(runs := list(runs)) < 2:
+    if isinstance(runs, xr.Dataset | xr.DataTree):
+        names, runs = list(found := runs_of(runs)), list(found.values())
+    elif runs is not None:
+        runs = run_files(runs) or [runs]
+        names = _labels(runs)
+    if not runs or len(runs) < 2:
         raise ConfigurationError("an average needs at least two runs", where="runs")
+    from heterodyne_nb.data.open import open_dataset
+
     data = [converted(r) if isinstance(r, xr.Dataset) else open_dataset(r, **opening) for r in runs]
-    names = [_name(run, i) for i, run in enumerate(runs)]
     for ds, name in zip(data[1:], names[1:], strict=True):
-        _check_alike(ds, data[0], name)
+        if different := _unlike(ds, data[0]):
+            raise DataFormatError(different, where=name)
     kept = _kept(data, threshold)
     left_out = [name for name, keep in zip(names, kept, strict=True) if not keep]
     if left_out:
@@ -77,13 +229,22 @@ def _name(run: Any, number: int) -> str:
     return Path(run).name
 
 
-def _check_alike(ds: xr.Dataset, first: xr.Dataset, name: str) -> None:
+def _unlike(ds: xr.Dataset, first: xr.Dataset, name: str = "") -> str:
+    """In words, where a run does not have the bins, frames and delays of the first; empty where it does."""
+    where = f"{name}: " if name else ""
+    if ("c2" in ds) != ("c2" in first) or ("g2" in ds) != ("g2" in first):
+        return f"{where}it does not hold what the first run holds, c2 or g2"
+    if ("bin" in ds.dims) != ("bin" in first.dims):
+        return f"{where}its bins differ from those of the first run"
     for axis in ("q", "phi", "t", "tau"):
         mine, others = (d[axis].values if axis in d.coords else np.empty(0) for d in (ds, first))
         if mine.shape != others.shape or not np.allclose(mine, others, rtol=1e-4, atol=1e-9):
-            raise DataFormatError(f"its {axis} differs from that of the first run", where=name)
-    if ("c2" in ds) != ("c2" in first) or ("g2" in ds) != ("g2" in first):
-        raise DataFormatError("it does not hold what the first run holds, c2 or g2", where=name)
+            return f"{where}its {axis} differs from that of the first run"
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(np.all(np.asarray(one == other)))
 
 
 def _kept(data: list[xr.Dataset], threshold: float) -> np.ndarray:

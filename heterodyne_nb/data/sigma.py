@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import bin_dims, each_map, need_c2, used_frames
+from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.noise import fit_noise
 from heterodyne_nb.errors import ConfigurationError
 
@@ -19,6 +20,7 @@ _PIXELS = 4096
 _ENOUGH_BINS = 5
 
 
+@over_runs
 def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
     """Estimate the standard deviation of one c2 pixel off the diagonal, for each bin.
 
@@ -126,6 +128,7 @@ def _places(n: int) -> tuple[np.ndarray, np.ndarray]:
     return frames[i], frames[j] - frames[i]
 
 
+@over_runs
 def detect_bad_frames(ds: xr.Dataset, *, threshold: float = 6.0) -> xr.DataArray:
     """Offer a mask that leaves out frames unlike their neighbours; nothing is applied.
 

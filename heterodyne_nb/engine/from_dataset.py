@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
+<<<<<<< HEAD
 from heterodyne_nb.data.sigma import noise_parts, sigma_of
+=======
+from heterodyne_nb.data.door import checked, one_run
+from heterodyne_nb.data.prepare import estimate_sigma
+>>>>>>> main
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.problem import Problem
@@ -56,11 +61,12 @@ def problem_from_dataset(
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
-    if not isinstance(ds, xr.Dataset):
+    if not isinstance(ds, xr.Dataset | xr.DataTree):
         raise DataFormatError(
             f"a {type(ds).__name__} has no two-time maps",
             hint="correlate(frames, twotime=True) makes them of frames",
         )
+    ds = checked(one_run(ds, "dataset"))
     if "c2" not in ds:
         raise DataFormatError(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"

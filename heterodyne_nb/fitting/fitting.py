@@ -8,7 +8,8 @@ from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config import ParameterTable, asked_of, resolve_parameters
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
 from heterodyne_nb.errors import ConfigurationError
@@ -39,6 +40,7 @@ def fit(
     seed: int = 0,
     gap: float | None = None,
     via: str = "auto",
+    integral: str = "exact",
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
@@ -63,9 +65,10 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+        :func:`heterodyne_nb.calibrate_contrast` makes such an entry from a static sample, a value a bin or q.
         In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
         ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
-        (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
+        (D q²), ``"flow"`` (``q v |cos(phi0 - phi)|``), ``"linear"``; ``value`` may then be one a group. See
         :mod:`heterodyne_nb.models.one_time_scopes`.
     method : str or OptimizationStrategy
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or
@@ -88,6 +91,10 @@ def fit(
     via : {"auto", "map", "frames"}
         For detector frames: through a two-time map or without one. ``"auto"`` takes what costs less, and the
         provenance of the result says which.
+    integral : {"exact", "trapezoid", "rectangle"}
+        How a two-time model integrates its curves over time. The last two are sums over frames, only to reproduce
+        figures of packages that integrate so: a step from frame to frame counts with the mean of its ends, or with
+        its later frame.
     options : mapping, optional
         Settings of the strategy.
     on_progress : callable, optional
@@ -130,18 +137,17 @@ def fit(
     """
     on_progress = careful(on_progress)
     model = ModelFactory.create_model(mode)
-    if not isinstance(dataset, xr.Dataset | FrameSet):
-        raise ConfigurationError(
-            f"fit needs a Dataset or a FrameSet, got {type(dataset).__name__}",
-            hint="open the file with open_dataset or open_frames first",
-        )
+    if not isinstance(dataset, FrameSet):
+        dataset = standard_units(checked(one_run(dataset, "fit")))
     if via != "auto" and not isinstance(dataset, FrameSet):
         raise ConfigurationError(f"via = {via!r} is for detector frames", where="via", expected="'auto'")
     if not model.one_time:
         model.checked_gap(gap)
         table = parameter_table(model, parameters)
-    if isinstance(dataset, xr.Dataset):
-        dataset = standard_units(dataset)
+    elif integral != "exact":
+        raise ConfigurationError(
+            f"{mode} is a one-time mode and integrates nothing", where="integral", expected="'exact'"
+        )
     settings = FitRun.read(
         {
             "mode": mode,
@@ -154,6 +160,7 @@ def fit(
             "seed": seed,
             "gap": gap,
             "via": via,
+            "integral": integral,
             "options": dict(options or {}),
             "on_progress": on_progress,
             "stop": stop_token(stop, time_limit),
@@ -219,7 +226,9 @@ def parameter_table(model: Any, parameters: Mapping[str, Any] | ParameterTable |
 
 def asked_parameters(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
     """What the user states of the parameters, as a mapping that a record can hold."""
-    return parameters.to_dict() if isinstance(parameters, ParameterTable) else parameters
+    if isinstance(parameters, ParameterTable):
+        return asked_of(parameters) if parameters.scopes else parameters.to_dict()
+    return parameters
 
 
 def stop_token(stop: StopToken | None, time_limit: float | None) -> StopToken:

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.prepare import estimate_sigma
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.old_paths import formerly
@@ -24,7 +25,7 @@ from heterodyne_nb.plots.maps import (
     reduction_note,
 )
 from heterodyne_nb.plots.one_time import g2_comparison
-from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, not_a, one_bin, used_frames
+from heterodyne_nb.plots.select import Bin, Choice, fit_result, frame_times, need, one_bin, used_frames
 
 #: Frames along the side of the middle of a map that its noise is estimated from.
 _MIDDLE = 1000
@@ -70,8 +71,7 @@ def comparison(
     ConfigurationError
         If there is no such bin, or more than one.
     """
-    if not isinstance(dataset, xr.Dataset):
-        raise not_a("dataset", dataset, where="dataset", expected="a Dataset, as open_dataset returns it")
+    dataset = checked(one_run(dataset, "comparison"))
     if "t" not in fit_result(result).dataset and "g2" in dataset:  # one-time
         return g2_comparison(dataset, result, q=q, phi=phi, bin=bin, theme=theme)
     need(dataset, "c2", "data against model")

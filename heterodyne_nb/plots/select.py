@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.door import one_run
 from heterodyne_nb.data.prepare import select
 from heterodyne_nb.errors import ConfigurationError
 
@@ -62,6 +63,7 @@ def all_bins(dataset: xr.Dataset) -> list[Bin]:
     ConfigurationError
         If `dataset` has neither.
     """
+    dataset = one_run(dataset, "a figure")
     if "bin" in dataset.dims:
         pairs = zip(np.atleast_1d(dataset["q"].values), np.atleast_1d(dataset["phi"].values), strict=True)
         return [Bin(k, {"bin": k}, float(q), float(phi)) for k, (q, phi) in enumerate(pairs)]
@@ -138,8 +140,7 @@ def listing(bins: list[Bin]) -> str:
 
 def need(dataset: xr.Dataset, variable: str, what: str) -> xr.DataArray:
     """Return a variable of `dataset`, or raise ConfigurationError saying what it is needed for."""
-    if not isinstance(dataset, xr.Dataset):
-        raise not_a("dataset", dataset, where="dataset", expected="a Dataset, as open_dataset returns it")
+    one_run(dataset, "a figure")
     if variable not in dataset.variables:
         raise ConfigurationError(
             f"the dataset has no {variable!r}, needed for {what}",

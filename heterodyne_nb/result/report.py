@@ -116,7 +116,8 @@ def facts(record: xr.Dataset) -> list[str]:
             held = one.get("vary") is False
             value = one.get("value")
             at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
-            found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
+            told = f"{level} held at {at}" if held else f"{level} limited as asked"
+            found.append(told.replace("stated values", "calibration") if "calibration" in one else told)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
     seconds = elapsed(record)
@@ -132,10 +133,24 @@ def parameter_table(record: xr.Dataset) -> Table:
     """Published parameters with errors, units, bounds and status; undetermined ones without digits."""
     rows: list[tuple[str, ...]] = []
     marks: list[str] = []
-    conventions = _conventions(record)
+    conventions, parts = _conventions(record), model_of(record).parts()
     for i, name in enumerate(record["parameter"].values.tolist()):
         one = record.isel(parameter=i)
         status = str(one["status"].values)
+        if parts[name].part == "coefficient":  # of a spline: its curve is told below
+            if name.endswith("_1"):
+                count = sum(other.curve == parts[name].curve for other in parts.values())
+                rows.append(
+                    (
+                        f"{name} …",
+                        f"{count} coefficients",
+                        unit_shown(one["unit"].values),
+                        "",
+                        "see the curve",
+                    )
+                )
+                marks.append("dim")
+            continue
         words = conventions.get(name) or _words(one, status)
         rows.append((name, _value(one, status), unit_shown(one["unit"].values), _bounds(one), words))
         marks.append(

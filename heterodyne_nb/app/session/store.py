@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import asked_of, resolved
-from heterodyne_nb.app.session.settings import FitSettings
+from heterodyne_nb.app.session.entries import FitEntry, FitSettings, asked_of, resolved
 from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 from heterodyne_nb.files import new_folder, recover, write_text
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.result.provenance import sha256, versions
 
 if TYPE_CHECKING:
     from heterodyne_nb.app.session.session import AnalysisSession
 
-_INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 1
+_INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 2
 #: Names of the files of a session.
 _FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
 
-def write_session(session: AnalysisSession, path: Path) -> Opened | None:
+#: What was written of a session: the result or dataset by its id, and its file.
+Written = dict[int, tuple[object, Path]]
+
+
+def write_session(
+    session: AnalysisSession,
+    path: Path,
+    *,
+    written: Written | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Opened | None:
     """Write the folder; return the data as they are to be known from now on (see :func:`moved`).
+
+    Parameters
+    ----------
+    written : mapping, optional
+        What earlier calls wrote to the same place, which is linked instead of written again; filled here.
+    about : mapping, optional
+        Further entries of the index.
 
     Warns
     -----
@@ -40,23 +59,41 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
     opened = session._opened
     copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())
     home = str(path.resolve() / _DATA)
+    written = {} if written is None else written
+    made: Written = {}
+
+    def put(thing: object, name: str, write: Callable[[Path], object]) -> None:
+        earlier = written.get(id(thing))
+        try:
+            if earlier is None:
+                raise FileNotFoundError
+            os.link(earlier[1], folder / name)
+        except OSError:  # a first time, or a file system without links
+            write(folder / name)
+        made[id(thing)] = (thing, path / name)
+
     with new_folder(path, _FILES, _INDEX, "a saved session") as folder:
         folder.mkdir()
         if opened is not None and copy:
             if opened.in_memory:
                 warn(f"the data were made in memory; the session keeps a copy, {_DATA}", DataWarning)
-            write_dataset(opened.dataset, folder / _DATA)
+            put(opened.dataset, _DATA, partial(write_dataset, opened.dataset))
         sources = {opened.source: home} if opened is not None and copy else {}
-        history = [_entry_record(entry, k, folder, sources) for k, entry in enumerate(session.history)]
+        history = [_entry_record(entry, k, put, sources) for k, entry in enumerate(session.history)]
         record = {
+            **(about or {}),
             "format": _FORMAT,
             "version": _VERSION,
             "versions": versions(),
             "data": _data_record(opened, copy, path, folder),
             "choices": _choices_record(session),
             "history": history,
+            "files": {one.name: sha256(one) for one in sorted(folder.iterdir())},
         }
+        record["sha256"] = _seal(record)
         write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    written.clear()
+    written.update(made)
     return replace(opened, source=home, options=()) if opened is not None and copy else opened
 
 
@@ -95,11 +132,11 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
     }
 
 
-def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[str, str]) -> dict[str, Any]:
+def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     files = {}
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
-        result.save(folder / files[method])
+        put(result, files[method], result.save)
     plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
@@ -128,10 +165,8 @@ def read_session(path: Path) -> dict[str, Any]:
         raise MissingFileError(
             "there is no saved session here", where=str(path), expected=f"a folder with {_INDEX}"
         )
-    try:
+    with guarded(index, "the index of a session, in JSON"):
         record = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataFormatError(f"the file is damaged: {error}", where=str(index)) from error
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise DataFormatError("this is not the index of a session", where=str(index))
     if record["version"] > _VERSION:
@@ -140,7 +175,46 @@ def read_session(path: Path) -> dict[str, Any]:
             where=str(index),
             expected=f"{_VERSION} or older",
         )
+    if record["version"] > 1 or "sha256" in record:
+        _check_sealed(record, path)
+    for name in _names(record):
+        if not _FILES.fullmatch(name):
+            raise DataFormatError(
+                f"it names {name!r}", where=str(index), expected="names of files in the folder of the session"
+            )
     return record
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    told = json.dumps({k: v for k, v in record.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _check_sealed(record: Mapping[str, Any], path: Path) -> None:
+    """Raise where the index, or a file of the folder, is not what was written."""
+    wrong = [] if record.get("sha256") == _seal(record) else [_INDEX]
+    if not wrong:
+        wrong = [
+            n for n, told in record["files"].items() if not (path / n).is_file() or sha256(path / n) != told
+        ]
+    if wrong:
+        raise DataFormatError(
+            f"{', '.join(wrong)}: missing, or the contents do not fit the checksum",
+            where=str(path),
+            expected="what AnalysisSession.save wrote, unchanged",
+            hint="it was damaged or changed after it was written: take another copy",
+        )
+
+
+def _names(record: Mapping[str, Any]) -> Iterator[str]:
+    """Names of files that the index gives for its own folder."""
+    if (data := record["data"]) is not None and data.get("inside"):
+        yield str(data["path"])
+    yield from map(str, record.get("files", ()))
+    for entry in record["history"]:
+        yield from map(str, entry["results"].values())
+        if entry["source_inside"]:
+            yield str(entry["source"])
 
 
 def data_place(
@@ -167,6 +241,7 @@ def data_place(
         places = [path / data["path"]]
     else:
         beside = [path.parent / data["beside"]] if data.get("beside") else []
+        beside = [one for one in beside if one.resolve().is_relative_to(path.parent.resolve())]
         places = [Path(data["path"]), *beside, path.parent / Path(data["path"]).name]
     found = next((place for place in places if place.exists()), None)
     if found is None:

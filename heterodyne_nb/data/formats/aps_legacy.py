@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     BinTable,
     Ingredients,
@@ -21,10 +21,10 @@ from heterodyne_nb.data.formats.base import (
     delays_in_frames,
     has_measured_g2,
     lacking,
-    new_h5,
     upper_triangle,
 )
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_h5
 
 _MAPS = "C2T_all"
 _DETECTOR = "measurement/instrument/detector"
@@ -44,7 +44,10 @@ _METADATA = {
     "beam_center_y": "measurement/instrument/acquisition/beam_center_y",
 }
 #: Pictures and curves of the run: those of the partition, and those of a group of results.
-_PARTITION = {"dynamic_roi_map": "dqmap", "static_roi_map": "sqmap", "pixel_mask": "mask"}
+_PARTITION = {
+    **{"dynamic_roi_map": "dqmap", "static_roi_map": "sqmap", "pixel_mask": "mask"},
+    "static_v_list_dim0": "sqlist",
+}
 _IMAGES = {
     "saxs_2d": "pixelSum",
     "saxs_1d": "partition-mean-total",
@@ -74,18 +77,18 @@ class ApsLegacy(Layout):
         results = hdf.follow(xpcs, "output_data", h5file.get("exchange", xpcs))
         q = hdf.quantity(xpcs, "dqlist", "q", "q of each bin, 1/Å")
         phi = None
-        if "dphilist" in xpcs:
+        if hdf.has(xpcs, "dphilist"):
             phi = hdf.quantity(xpcs, "dphilist", "phi", "phi of each bin, degrees", length=q.size)
         found = Ingredients(
             bins=bins_of_lists(q, phi),
             dt=_frame_time(h5file, xpcs),
             maps=_maps(results, xpcs, q.size),
-            n_pixels=hdf.label_counts(xpcs, "dqmap", q.size),
-            images=hdf.present(xpcs, _PARTITION) | hdf.present(results, _IMAGES),
-            notes=hdf.metadata(h5file, _METADATA),
+            n_pixels=travel.label_counts(xpcs, "dqmap", q.size),
+            images=travel.present(xpcs, _PARTITION) | travel.present(results, _IMAGES),
+            notes=travel.metadata(h5file, _METADATA),
         )
         _read_g2(results, found)
-        if "frame_mask" in xpcs:
+        if hdf.has(xpcs, "frame_mask"):
             found.mask = hdf.vector(xpcs, "frame_mask", "1 for each frame in use") > 0
         if hdf.has(results, "frameSum"):
             counts = hdf.array(results, "frameSum", "(2, frames): frame, mean")
@@ -115,7 +118,7 @@ def _labels(results: h5py.Group, xpcs: h5py.Group, numbers: list[int], n_bin: in
     """Label of each map number: the number-th processed bin, or the number itself where it names one."""
     key = "qphi_bin_to_process"
     processed = np.arange(1, n_bin + 1)
-    if key in xpcs:
+    if hdf.has(xpcs, key):
         processed = hdf.vector(xpcs, key, "labels of the processed bins").astype(int)
     if numbers and numbers[-1] > processed.size and set(numbers) <= set(processed.tolist()):
         labels = dict(zip(numbers, numbers, strict=True))
@@ -168,27 +171,37 @@ def write_aps_legacy(
     A g2 that was computed from the maps is not written: the reader computes it again.
     """
     table = bin_table(ds)
-    with new_h5(path) as h5file:
+    with new_h5(path, ds.nbytes) as h5file:
         h5file[_PERIOD] = np.array([[float(ds.attrs["dt"])]])
         h5file[_PERIOD].attrs["units"] = "s"
-        hdf.fill_metadata(h5file, _METADATA, ds.attrs)
+        travel.fill_metadata(h5file, _METADATA, ds.attrs)
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), "measurement/")
         exchange = h5file.create_group("exchange")
-        _write_bins(h5file.create_group("xpcs"), table)
+        _write_bins(h5file.create_group("xpcs"), ds, table)
         for name, key in _IMAGES.items():
             if name in ds:
                 exchange.create_dataset(key, data=ds[name].values)
         if "c2" in table.bins:
             _write_maps(h5file, table, compression)
+        if "intensity" in ds and ds["intensity"].dims == ("t",):
+            exchange["frameSum"] = np.stack([ds["frame"].values, ds["intensity"].values])
         if has_measured_g2(ds):
             _write_g2(exchange, table, float(ds.attrs["dt"]))
 
 
-def _write_bins(group: h5py.Group, table: BinTable) -> None:
+def _write_bins(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> None:
     group["dqlist"] = table.bins["q"].values[np.newaxis]
     group["dqlist"].attrs["units"] = "1/A"
     group["dphilist"] = table.bins["phi"].values[np.newaxis]
     group["dphilist"].attrs["units"] = "degree"
-    hdf.write_partition(group, *table.roi_map(), ("dqmap", "sqmap"))
+    image, why = table.roi_map()
+    travel.write_partition(
+        group, "dqmap", image, why, ds["pixel_mask"].values if "pixel_mask" in ds else None
+    )
+    for name, key in _PARTITION.items():
+        if name in ds and key not in group:
+            group.create_dataset(key, data=ds[name].values, compression="gzip")
+    travel.stand_in(group, "sqmap", image, "the dynamic partition, no other is known")
 
 
 def _write_maps(h5file: h5py.File, table: BinTable, compression: str | None) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import grid_of, levels, live_bins, stack_bins
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.door import checked, one_run
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.units import QUANTITIES, Bins
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.files import new_file
 
 Index = tuple[int, ...]
 
@@ -272,13 +270,6 @@ def nearest_bin(centres: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where((at >= 0) & (at < centres.size), at, -1)
 
 
-@contextlib.contextmanager
-def new_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An HDF5 file that takes its name only when it is complete."""
-    with new_file(path) as made, h5py.File(made, "w") as h5file:
-        yield h5file
-
-
 @dataclass(frozen=True)
 class BinTable:
     """The bins that a file will hold, and their places in a (q, phi) grid.
@@ -309,15 +300,17 @@ class BinTable:
         """The (N, N) map of one bin, NaN and all, read when asked for."""
         return np.asarray(self.bins["c2"].isel(bin=number).values, dtype=np.float32)
 
-    def roi_map(self) -> tuple[np.ndarray | None, bool]:
-        """Label image with the labels that the bins have now, None where nothing is known; whether it is real."""
+    def roi_map(self) -> tuple[np.ndarray, str]:
+        """Label image with the labels that the bins have now, and what is not known of it where it is made up."""
         if self.partition is not None and "label" in self.bins:
             labels = self.bins["label"].values.astype(int)
             new = np.zeros(int(max(self.partition.max(initial=0), labels.max(initial=0))) + 1, np.uint32)
             new[labels] = np.arange(1, self.n_bin + 1)
             new[0] = 0
-            return new[self.partition.astype(int)], True
-        return (roi_map(self.bins["n_pixels"].values) if pixels_known(self.bins) else None), False
+            return new[self.partition.astype(int)], ""
+        if pixels_known(self.bins):
+            return roi_map(self.bins["n_pixels"].values), travel.ONLY_COUNTS
+        return roi_map(np.ones(self.n_bin)), "nothing is known of the detector"
 
     @property
     def with_map(self) -> np.ndarray:
@@ -329,6 +322,7 @@ class BinTable:
 
 def bin_table(ds: xr.Dataset) -> BinTable:
     """Give each bin that holds anything a label and a place."""
+    ds = checked(one_run(ds, "writing this layout"))
     stacked = stack_bins(ds, drop_dead=False)
     exists = np.zeros(stacked.sizes["bin"], dtype=bool)
     if "c2" in stacked:

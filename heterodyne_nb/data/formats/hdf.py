@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,7 @@ import numpy as np
 
 from heterodyne_nb.data import units
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
-
-NOT_THE_DETECTOR = "made up: only the number of pixels of each bin is known"
-"""Comment of a label image that a writer had to make up."""
-
-
-_FEW = 64
-"""Numbers that a value of the metadata may have."""
+from heterodyne_nb.guard import guarded, need_room
 
 
 @contextlib.contextmanager
@@ -123,7 +115,8 @@ def place(node: h5py.File | h5py.Group | h5py.Dataset, key: str = "") -> str:
 
 def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
     """The dataset under `key`; DataFormatError naming it when it is absent or a group."""
-    found = group.get(key)
+    with guarded(place(group, key), expected):
+        found = group.get(key)
     if isinstance(found, h5py.Dataset):
         return found
     parent = key.rpartition("/")[0]
@@ -136,16 +129,16 @@ def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
 def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
     """All values of a dataset of numbers, as float64 of the shape in the file."""
     node = dataset(group, key, expected)
-    try:
+    with guarded(place(node), expected):
+        if node.shape is None or node.dtype.kind not in "iufb":
+            kind = (
+                "there are no values"
+                if node.shape is None
+                else f"values of type {node.dtype} are not numbers"
+            )
+            raise DataFormatError(kind, where=place(node), expected=expected)
+        need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
-    except (ValueError, TypeError) as error:
-        raise DataFormatError(
-            f"values of type {node.dtype} are not numbers", where=place(node), expected=expected
-        ) from error
-    except OSError as error:
-        raise DataFormatError(
-            f"the values cannot be read ({error})", where=place(node), expected=expected
-        ) from error
 
 
 def vector(group: h5py.Group, key: str, expected: str, length: int | None = None) -> np.ndarray:
@@ -164,7 +157,7 @@ def vector(group: h5py.Group, key: str, expected: str, length: int | None = None
 
 def scalar(group: h5py.Group, key: str, expected: str, default: float | None = None) -> float:
     """One number, whether stored as (), (1,) or (1, 1); `default` when the key is absent."""
-    if default is not None and key not in group:
+    if default is not None and not has(group, key):
         return default
     values = array(group, key, expected)
     if values.size != 1:
@@ -215,6 +208,8 @@ def quantity(
 def delays(group: h5py.Group, key: str, assumed: str = units.FRAMES) -> tuple[np.ndarray, bool]:
     """Delays, and whether they count frames; they are in s otherwise."""
     values, unit = vector(group, key, f"delays in {assumed}"), unit_of(group[key])
+    if unit == "" and assumed == units.FRAMES:
+        unit = assumed  # as NeXus writes the unit of a count
     values, in_frames = units.convert_delays(values, unit, place(group, key), assumed)
     if in_frames and unit is None and not np.allclose(values, np.rint(values), atol=1e-3):
         warn(
@@ -245,25 +240,40 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
     return values
 
 
-def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None:
-    """Detector pixels of each label (1, 2, ...) of a label image; None where there is none."""
-    if not has(group, key):
-        return None
-    labels = array(group, key, "a label image").ravel()
-    labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
-    return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
-
-
 def has(group: h5py.Group, key: str) -> bool:
     """Whether there is such a key; one that is only a link to nothing is named in a warning."""
     if key in group:
         with contextlib.suppress(KeyError, OSError, RuntimeError):
             group[key]
             return True
-    lost = lost_link(group, key)
-    if lost:
+    above = ["/".join(key.split("/")[: k + 1]) for k in range(key.count("/"))]
+    if lost := lost_link(group, key):
         warn(f"{place(group, key)} is left out: {lost}", DataWarning)
+    elif wrong := [name for name in above if name and isinstance(group.get(name), h5py.Dataset)]:
+        raise DataFormatError(
+            "this is a dataset",
+            where=place(group, wrong[0]),
+            expected=f"a group with {key.rpartition('/')[2]}",
+        )
     return False
+
+
+def tell_links(h5file: h5py.File) -> None:
+    """Warn of links that lead to files outside of the folder of this one; they are followed."""
+    links: list[str] = []
+
+    def keep(name: bytes, info: Any) -> None:
+        if info.type == h5py.h5l.TYPE_EXTERNAL:
+            links.append(name.decode("utf-8", "surrogateescape"))
+
+    h5file.id.links.visit(keep, info=True)
+    folder = Path(h5file.filename).resolve().parent
+    named = {name: h5file.get(name, getlink=True).filename for name in links}
+    outside = {n: file for n, file in named.items() if not (folder / file).resolve().is_relative_to(folder)}
+    if outside:
+        name, file = next(iter(outside.items()))
+        more = f", and {len(outside) - 1} more links" if outside.keys() - {name} else ""
+        warn(f"{place(h5file, name)} is read from another folder, {file}{more}", DataWarning)
 
 
 def lost_link(group: h5py.Group, key: str) -> str:
@@ -329,18 +339,6 @@ def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
     return found
 
 
-def present(group: h5py.Group, paths: Mapping[str, str]) -> dict[str, str]:
-    """Those of the named datasets of numbers that are there: name -> absolute path."""
-    found = {}
-    for name, key in paths.items():
-        node = group.get(key) if has(group, key) else None
-        if not isinstance(node, h5py.Dataset) or not node.size or node.dtype.kind not in "iufb":
-            continue
-        if text(node.attrs.get("comment", "")) != NOT_THE_DETECTOR:
-            found[name] = str(node.name)
-    return found
-
-
 def frame_time(instrument: Any) -> float | None:
     """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
     for key in ("frame_time", "frame_period", "acquire_period"):
@@ -352,89 +350,3 @@ def frame_time(instrument: Any) -> float | None:
             if detector and has(group, key):
                 return seconds(group, key)
     return None
-
-
-def metadata(group: h5py.Group, places: Mapping[str, str]) -> dict[str, Any]:
-    """What a file says of its run, in the package's units: name -> number or text.
-
-    Parameters
-    ----------
-    group : Group
-    places : mapping
-        Name -> ``"path | other path@unit"``: the first that is there, with the unit that it has where none is
-        written. A number with a unit that is not known is left out, and named.
-    """
-    out: dict[str, Any] = {}
-    for name, paths in places.items():
-        for path in paths.split("|"):
-            key, _, assumed = path.strip().partition("@")
-            node = group.get(key) if has(group, key) else None
-            if not isinstance(node, h5py.Dataset) or node.shape is None or not node.size:
-                continue
-            if name not in units.METADATA_NUMBERS:
-                out[name] = ", ".join(strings(group, key))
-                break
-            try:
-                out[name] = units.metadatum(
-                    scalar(group, key, name), unit_of(node), name, place(node), assumed
-                )
-            except DataFormatError as error:
-                warn(f"{name} is left out: {error}", DataWarning)
-                continue
-            break
-    return out
-
-
-def write_partition(
-    group: h5py.Group, image: np.ndarray | None, real: bool, names: Sequence[str], mask: str = "mask"
-) -> None:
-    """Write a label image under each name, and its mask; one that is made up says so."""
-    if image is None:
-        return
-    for name, data in [*((name, image) for name in names), (mask, (image > 0).astype(np.uint8))]:
-        node = group.create_dataset(name, data=data, compression="gzip")
-        if not real:
-            node.attrs["comment"] = NOT_THE_DETECTOR
-
-
-def fill_metadata(group: h5py.Group, places: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Write what is known of a run to the first place of each name."""
-    for name, paths in places.items():
-        key = paths.split("|")[0].strip().partition("@")[0]
-        if name in values and key not in group:
-            group[key] = values[name]
-            if unit := units.METADATA[name]:
-                group[key].attrs["units"] = unit
-
-
-def small_values(group: h5py.Group, skip: str) -> str:
-    """Texts and few numbers anywhere below a group, as JSON: path -> (value, unit); names matching `skip` are not."""
-    found: dict[str, tuple[Any, str | None]] = {}
-
-    def keep(path: str, node: h5py.Group | h5py.Dataset) -> None:
-        if (
-            not isinstance(node, h5py.Dataset)
-            or re.search(skip, path)
-            or node.shape is None
-            or node.size > _FEW
-        ):
-            return
-        if h5py.check_string_dtype(node.dtype) is not None:
-            value = np.vectorize(text, otypes=[object])(node[()]) if node.shape else text(node)
-        elif node.dtype.kind in "iufb":
-            value = node[()]
-        else:
-            return
-        found[f"{group.name}/{path}"] = (np.asarray(value).tolist(), unit_of(node))
-
-    group.visititems(keep)
-    return json.dumps(found) if found else ""
-
-
-def fill_small_values(h5file: h5py.File, held: str) -> None:
-    """Write what :func:`small_values` found, where nothing has been written."""
-    for path, (value, unit) in json.loads(held or "{}").items():
-        if path not in h5file:
-            h5file[path] = value
-            if unit:
-                h5file[path].attrs["units"] = unit

@@ -1,4 +1,4 @@
-"""Saved results: netCDF and Zarr hold all of one and are read back exactly; CSV, JSON and NeXus are for others."""
+"""Saved results: netCDF and Zarr hold all of one and are read back exactly; CSV, JSON, NeXus and text are for others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from typing import Any
 
 import xarray as xr
 
+from heterodyne_nb.data.formats.native import write_netcdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
-from heterodyne_nb.files import new_file, new_zarr, recover, write_text
+from heterodyne_nb.files import new_file, new_h5, new_zarr, recover, write_text
+from heterodyne_nb.guard import guarded, sealed
 from heterodyne_nb.result.files.nexus import write_nexus
+from heterodyne_nb.result.files.text import write_table
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import csv_text
 
@@ -75,28 +78,25 @@ def read_result(path: str | Path) -> xr.Dataset:
             raise DataFormatError(
                 "is not a Zarr store", where=source.name, expected=f"a folder with one of {_MARKS}"
             )
-    try:
-        with xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened:
-            return opened.load()
-    except Exception as problem:  # h5py, h5netcdf, zarr and its codecs raise many kinds for what is damaged
-        raise DataFormatError(
-            f"cannot be read as {kind} ({problem})",
-            where=source.name,
-            expected=f"a {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete",
-        ) from problem
+    whole = f"a {kind} {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete"
+    with (
+        guarded(source.name, whole),
+        xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened,
+    ):
+        return opened.load()
 
 
 def _write_netcdf(dataset: xr.Dataset, target: Path) -> None:
     encoding = {name: {"_FillValue": None} for name, v in dataset.variables.items() if v.dtype.kind == "f"}
-    with new_file(target) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    with new_h5(target, dataset.nbytes, track_order=True) as h5file:
+        write_netcdf(sealed(dataset), h5file, encoding)
 
 
 def _write_zarr(dataset: xr.Dataset, target: Path) -> None:
     """In format 2, whose string arrays every reader knows."""
     _need_zarr()
     with new_zarr(target) as fresh:
-        dataset.to_zarr(fresh, mode="w", zarr_format=2, consolidated=True)
+        sealed(dataset).to_zarr(fresh, mode="w", zarr_format=2, consolidated=True)
 
 
 def _need_zarr() -> None:
@@ -177,6 +177,7 @@ _FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
     ".csv": (_write_csv, "CSV", ""),
     ".json": (_write_json, "JSON", ""),
     ".nxs": (write_nexus, "NeXus", ""),
+    ".txt": (write_table, "text", ""),
 }
 
 

@@ -43,8 +43,9 @@ def test_an_empty_file_and_a_folder_are_said(tmp_path: Path):
     (tmp_path / "a.h5").touch()
     with pytest.raises(DataFormatError, match=r"the file is empty \(0 bytes\)"):
         open_dataset(tmp_path / "a.h5")
-    with pytest.raises(DataFormatError, match="this is a folder"):
-        open_dataset(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataFormatError, match="the folder holds no result file"):
+        open_dataset(tmp_path / "folder")
 
 
 def test_a_file_that_is_still_being_written_is_said(tmp_path: Path):
