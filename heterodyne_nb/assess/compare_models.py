@@ -29,11 +29,8 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
-<<<<<<< HEAD
 from heterodyne_nb.engine.executors import ordered, team
-=======
 from heterodyne_nb.engine.one_time_noise import lag_noise, noise_taken
->>>>>>> main
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
@@ -136,56 +133,43 @@ def compare_models(
     """
     names = _checked(modes, parameters, folds)
     stop = stop or StopToken()
-<<<<<<< HEAD
     settings = {"contrast": contrast, "multistart": multistart, "seed": seed}
-    asked = [
-        {**settings, "mode": mode, "parameters": dict((parameters or {}).get(mode, {})),
-         "gap": gap if _needs_gap(mode) else None}
-        for mode in names
-    ]  # fmt: skip
-=======
-    judged, results = [], []
-    for k, mode in enumerate(names):
->>>>>>> main
-
-    def tell(event: ProgressEvent) -> None:
-        part = len(judged) / len(names)
-        on_progress(ProgressEvent("compare", part, event.chi2, event.parameters, names[len(judged)]))
-
-<<<<<<< HEAD
-    judged: list[Judged] = []
-    with team(executor, workers) as who:
-        own = None if who.apart else stop
-        work = partial(_fitted, dataset, folds, own, ignore_progress if who.slots > 1 else tell)
-        for one in ordered(who, work, asked, stop):
-            judged.append(one)
-            done, fitted = len(judged) / len(names), one.result
-            on_progress(ProgressEvent("compare", done, fitted.chi2_reduced, message=fitted.mode))
-    if len(judged) < len(names):
-        _go_on(stop)
-    return ModelComparison.of(judged)
-=======
+    asked = []
+    for mode in names:
         model = ModelFactory.create_model(mode)
         apart = {name: {"scope": "each"} for name in model.parameter_names} if model.one_time else {}
-        asked = dict((parameters or {}).get(mode, apart))
-        result = fit(
-            dataset, mode, parameters=asked, contrast=contrast, gap=gap if _needs_gap(mode) else None,
-            multistart=multistart, seed=seed, on_progress=tell, stop=stop,
-        )  # fmt: skip
-        results.append(result)
-        if not model.one_time:
-            judged.append(_judge(result, dataset, folds, stop))
-        on_progress(ProgressEvent("compare", (k + 1) / len(names), result.chi2_reduced, message=mode))
+        own = {
+            "parameters": dict((parameters or {}).get(mode, apart)),
+            "gap": gap if _needs_gap(mode) else None,
+        }
+        asked.append({**settings, "mode": mode, **own})
+
+    def tell(event: ProgressEvent) -> None:
+        part = len(results) / len(names)
+        on_progress(ProgressEvent("compare", part, event.chi2, event.parameters, names[len(results)]))
+
+    results: list[FitResult] = []
+    judged: list[Judged] = []
+    with team(executor, workers) as who:
+        token = None if who.apart else stop
+        work = partial(_fitted, dataset, folds, token, ignore_progress if who.slots > 1 else tell)
+        for result, one in ordered(who, work, asked, stop):
+            results.append(result)
+            judged += [] if one is None else [one]
+            done = len(results) / len(names)
+            on_progress(ProgressEvent("compare", done, result.chi2_reduced, message=result.mode))
     _go_on(stop)
     return ModelComparison.of(judged or _judged_one_time(results, dataset))
->>>>>>> main
 
 
 def _fitted(
     dataset: xr.Dataset, folds: int, stop: StopToken | None, tell: OnProgress, asked: dict[str, Any]
-) -> Judged:
+) -> tuple[FitResult, Judged | None]:
+    """The fit of one mode, and what the judges need of it where it is a two-time one."""
     stop = stop or StopToken()
-    return _judge(fit(dataset, on_progress=tell, stop=stop, **asked), dataset, folds, stop)
+    result = fit(dataset, on_progress=tell, stop=stop, **asked)
+    one_time = ModelFactory.create_model(result.mode).one_time
+    return result, None if one_time else _judge(result, dataset, folds, stop)
 
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:

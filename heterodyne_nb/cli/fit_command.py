@@ -6,19 +6,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-from heterodyne_nb.cli.arguments import FAMILIES, KEPT, add_command, add_overwrite, add_workers, configured
-=======
 from heterodyne_nb.cli.arguments import (
     FAMILIES,
     KEPT,
     add_command,
     add_opening,
     add_overwrite,
+    add_workers,
     configured,
     opening,
 )
->>>>>>> main
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
 
@@ -53,16 +50,13 @@ def add_to(commands: Any) -> None:
     )
     add("--multistart", type=int, metavar="N", help="number of further starts")
     add("--seed", type=int, metavar="N", help="seed of the further starts")
-<<<<<<< HEAD
     add_workers(parser)
     add(
         "--memory",
         metavar="SIZE",
         help="what maps may take, '3 GB' or '50 %%' of what is free (default: configured)",
     )
-=======
     add_opening(parser)
->>>>>>> main
 
 
 def run(args: Namespace) -> int:
@@ -75,13 +69,10 @@ def run(args: Namespace) -> int:
         "optimization.time_limit": args.time_limit,
         "optimization.multistart.n": args.multistart,
         "optimization.multistart.seed": args.seed,
-<<<<<<< HEAD
         "execution.executor": args.dask,
         "execution.workers": args.workers,
         "execution.memory": args.memory,
-=======
         **{f"data.{name}": value for name, value in opening(args).items()},
->>>>>>> main
     }
     config = configured(args.config, changes, data=args.data)
     return conclude(args, fit_and_save(args, config, family, args.output))

@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
-<<<<<<< HEAD
-from heterodyne_nb.data.sigma import noise_parts, sigma_of
-=======
 from heterodyne_nb.data.door import checked, one_run
-from heterodyne_nb.data.prepare import estimate_sigma
->>>>>>> main
+from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.problem import Problem

@@ -184,7 +184,7 @@ def _of_bins(
 ) -> Any:
     """``function(problem, theta, *more, levels)``, where the maps are."""
     if isinstance(problem.data, Spread):
-        return problem.data.of_bins(function, theta, *more, by_bin=levels)
+        return problem.data.of_bins(problem.model, function, theta, *more, by_bin=levels)
     return function(problem, theta, *more, levels)
 
 

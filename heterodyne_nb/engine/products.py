@@ -63,7 +63,7 @@ def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) 
     """
     kernels.require_threads()
     if isinstance(problem.data, Spread):
-        return np.asarray(problem.data.of_bins(products_at, theta, wanted))
+        return np.asarray(problem.data.of_bins(problem.model, products_at, theta, wanted))
     if isinstance(problem.model, SeparableModel):
         out = _separable(problem, theta, wanted)
     else:
@@ -104,7 +104,9 @@ def tile_products_at(
     noise = problem.sigma * weighting.scale
     if isinstance(problem.data, Spread):
         scaled = _Scaled(weighting, noise)
-        products, rho = problem.data.of_bins(_scaled_tiles, theta, wanted, clusters, by_bin=scaled)
+        products, rho = problem.data.of_bins(
+            problem.model, _scaled_tiles, theta, wanted, clusters, by_bin=scaled
+        )
     else:
         products, rho = _scaled_tiles(problem, theta, wanted, clusters, _Scaled(weighting, noise))
     return products, rho * weighting.scale**2

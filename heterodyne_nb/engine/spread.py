@@ -7,6 +7,7 @@ says so and is sent the dataset again, which names the file that it reads them f
 
 from __future__ import annotations
 
+import pickle
 import secrets
 import threading
 from collections import OrderedDict
@@ -28,6 +29,8 @@ from heterodyne_nb.models.parameters import ParameterTable
 FloatArray = NDArray[np.float64]
 #: Parts of fits that a worker holds at most: of one fit that has ended the next one makes it let go.
 _MOST_FITS = 2
+#: Where the layouts of a part keep the model that they are of.
+_MODEL = (-1,)
 _held: OrderedDict[str, dict[int, Problem]] = OrderedDict()
 _lock = threading.RLock()
 
@@ -59,16 +62,17 @@ class Spread:
         self.team, self.parts, self.key = team, parts, secrets.token_hex(8)
         self.bins: list[slice] = []
 
-    def of_bins(self, function: Callable[..., Any], *args: Any, by_bin: Any = None) -> Any:
+    def of_bins(self, model: Any, function: Callable[..., Any], *args: Any, by_bin: Any = None) -> Any:
         """``function(problem, *args)`` of the bins of every part, joined along the first axis.
 
-        ``by_bin`` is a further argument that has ``subset(bins)``, each part getting its own.
+        The model may be another than the one that the parts were read with. ``by_bin`` is a further argument that has ``subset(bins)``, each part getting its own.
         """
         jobs: dict[Any, Callable[..., Any]] = {}
+        as_bytes = pickle.dumps(model)
         for k, some in enumerate(self.bins):
             own = () if by_bin is None else (by_bin.subset(some),)
             if some.stop > some.start:
-                jobs[k] = partial(_of_part, self.key, k, None, function, *args, *own)
+                jobs[k] = partial(_of_part, self.key, k, None, as_bytes, function, *args, *own)
         found = self._done(jobs)
         missing = [k for k, answer in found.items() if answer is None]
         again: dict[Any, Callable[..., Any]] = {
@@ -110,7 +114,7 @@ class SpreadProblem(Problem):
 
     def every(self, stride: int) -> Problem:
         """See :meth:`Problem.every`; the few frames come to this process."""
-        return self.thinned(stride, self.data.of_bins(_every, stride))
+        return self.thinned(stride, self.data.of_bins(self.model, _every, stride))
 
     def subset(self, keep: NDArray[np.bool_]) -> SpreadProblem:
         """All bins only: parts of a fit need the maps in this process."""
@@ -174,7 +178,9 @@ def _read(key: str, number: int, part: Part) -> dict[str, Any]:
     return found | {"moments": problem._moments()}
 
 
-def _of_part(key: str, number: int, part: Part | None, function: Callable[..., Any], *args: Any) -> Any:
+def _of_part(
+    key: str, number: int, part: Part | None, model: bytes, function: Callable[..., Any], *args: Any
+) -> Any:
     """The function of a part, or None where its bins are not held here and cannot be read."""
     problem = _held.get(key, {}).get(number)
     if problem is None:
@@ -182,6 +188,12 @@ def _of_part(key: str, number: int, part: Part | None, function: Callable[..., A
             return None
         _read(key, number, part)
         problem = _held[key][number]
+    if problem.layouts.get(_MODEL) != model:
+        problem.layouts.clear()
+        problem.layouts[_MODEL] = model
+        object.__setattr__(
+            problem, "model", pickle.loads(model)
+        )  # frozen, as everywhere else nothing changes it
     return function(problem, *args)
 
 

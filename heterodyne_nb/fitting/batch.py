@@ -12,13 +12,9 @@ from typing import Any
 
 import xarray as xr
 
-<<<<<<< HEAD
 from heterodyne_nb.data import open_dataset, prepare
-from heterodyne_nb.engine.executors import answers, team
-=======
-from heterodyne_nb.data import prepare
 from heterodyne_nb.data.door import RUN, runs_of
->>>>>>> main
+from heterodyne_nb.engine.executors import answers, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
@@ -31,11 +27,7 @@ from heterodyne_nb.result import FitResult, batch_table
 
 
 def fit_batch(
-<<<<<<< HEAD
     data: Any,
-=======
-    data: xr.Dataset | xr.DataTree | Mapping[Any, xr.Dataset],
->>>>>>> main
     mode: str = "heterodyne",
     *,
     over: str = "q",
@@ -51,17 +43,11 @@ def fit_batch(
 
     Parameters
     ----------
-<<<<<<< HEAD
-    data : Dataset, mapping of label to Dataset, or paths
-        A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping is
-        fitted entry by entry, for instance one per file or per age window. A list of files, or a pattern such as
-        ``"runs/*.hdf"``, is fitted file by file along ``run``, each opened where it is fitted; see also
-        ``heterodyne-nb batch``, which goes on after it was killed.
-=======
-    data : Dataset, DataTree, or mapping of label to Dataset
+    data : Dataset, DataTree, mapping of label to Dataset, or paths
         A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping or tree is
-        fitted entry by entry, for instance one per file or per age window, and so is a dataset of many runs.
->>>>>>> main
+        fitted entry by entry, for instance one per file or per age window, and so is a dataset of many runs. A list of
+        files, or a pattern such as ``"runs/*.hdf"``, is fitted file by file along ``run``, each opened where it is fitted;
+        see also ``heterodyne-nb batch``, which goes on after it was killed.
     mode : str
         Analysis mode.
     over : str
@@ -103,35 +89,23 @@ def fit_batch(
     Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
     stop, on_progress = stop or StopToken(), careful(on_progress)
-<<<<<<< HEAD
     where = ExecutionOptions.read({"executor": executor, "workers": workers})
     alone = where.executor in (None, "serial") and where.workers in (None, 1)
     if isinstance(data, str | os.PathLike | list | tuple):
-        data, over = files_of(data), "run" if over == "q" else over
-=======
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
+        data, over = files_of(data), RUN if over == "q" else over
     if isinstance(data, xr.DataTree) or (
         isinstance(data, xr.Dataset) and RUN in data.dims and over in (RUN, "q")
     ):
         over = over if isinstance(data, xr.DataTree) and over != "q" else RUN
         data = runs_of(data)
->>>>>>> main
     sets = arguments.get("parameters")
     known = data[over].attrs if isinstance(data, xr.Dataset) and over in data.coords else {}
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-<<<<<<< HEAD
     paths = not isinstance(data, xr.Dataset) and any(isinstance(one, Path) for one in data.values())
-    # without measured errors some curves end short of their optimum when all are fitted at once (the real map shows it)
-    measured = isinstance(data, xr.Dataset) and "g2_err" in data
-    if alone and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
-        asked = parameter_table(model, arguments.get("parameters"))
-=======
-    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+    if alone and not paths and not isinstance(sets, list | tuple) and at_once(model, arguments):
         asked = parameter_table(model, sets)
->>>>>>> main
         whole = (
             data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None
         )

@@ -74,11 +74,8 @@ class FitRun(FitOptions, ExecutionOptions):
     def record(self) -> dict[str, Any]:
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
-<<<<<<< HEAD
-        silent |= {*ExecutionOptions.model_fields, *({"via"} if self.via == "auto" else ())}
-=======
         silent |= {name for name in ("via", "integral") if getattr(self, name) == self.default(name)}
->>>>>>> main
+        silent |= set(ExecutionOptions.model_fields)
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -165,17 +162,13 @@ def solve_two_time(
         robust = options.loss != "linear"
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
-<<<<<<< HEAD
         who = options.executor if isinstance(options.executor, Team) else None
         problem = problem_from_dataset(
             dataset, model, table, gap=options.gap, executor=who, memory=options.memory
         )
-=======
-        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
     problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
     if isinstance(model, SplineModel):
         problem = replace(problem, table=with_ends(table, *problem.ends))
->>>>>>> main
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
