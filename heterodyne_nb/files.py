@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from os import replace
 from pathlib import Path
 
+from heterodyne_nb import remote
 from heterodyne_nb.errors import HeterodyneError, OutputError
 
 _HOST = re.sub(r"[^A-Za-z0-9.]+", "_", platform.node()) or "host"
@@ -33,7 +34,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), errn
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_file(path: str | os.PathLike[str] | remote.Remote) -> Iterator[Path]:
     """Yield a temporary path of the same name; move it onto `path` on success.
 
     A symbolic link stays one: the file that it leads to is replaced. So do the permissions of an older file.
@@ -44,6 +45,10 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder does not exist or cannot be written, the disk is full, or there is no file at `path` but
         something else.
     """
+    if isinstance(path, remote.Remote):
+        with path.made() as made:
+            yield made
+        return
     target = _place(path)
     if target.exists() and not target.is_file():
         kind = "a folder" if target.is_dir() else "a device or the like"
@@ -63,7 +68,9 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, kind: str) -> Iterator[Path]:
+def new_folder(
+    path: str | os.PathLike[str] | remote.Remote, ours: re.Pattern[str], mark: str, kind: str
+) -> Iterator[Path]:
     """Yield a temporary path for a folder; exchange it for what is at `path` on success.
 
     Parameters
@@ -82,6 +89,12 @@ def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, k
     OutputError
         Something else is at `path`, the parent folder does not exist or cannot be written, or the disk is full.
     """
+    if isinstance(path, remote.Remote):
+        if path.exists() and not any(re.fullmatch(mark, name) for name in path.names()):
+            raise OutputError(f"exists and is not {kind}; it is left alone", where=str(path))
+        with path.made() as made:
+            yield made
+        return
     target = _place(path)
     recover(target)
     _refuse_foreign(target, ours, mark, kind)
@@ -100,12 +113,12 @@ def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, k
             _flush(target.parent)
 
 
-def new_zarr(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+def new_zarr(path: str | os.PathLike[str] | remote.Remote) -> AbstractContextManager[Path]:
     """As :func:`new_folder`, for a Zarr store of format 2 or 3."""
     return new_folder(path, _ZARR, r"\.zgroup|zarr\.json", "a Zarr store")
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: str | os.PathLike[str] | remote.Remote, text: str) -> None:
     """Write a text file; what no UTF-8 can hold (bytes of a file name) is written as an escape."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -118,8 +131,10 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def recover(path: str | os.PathLike[str]) -> None:
+def recover(path: str | os.PathLike[str] | remote.Remote) -> None:
     """Put back the folder `path` where a writer was killed between moving it aside and putting the new one there."""
+    if not isinstance(path, str | os.PathLike):
+        return
     target = Path(os.path.realpath(path))
     if not target.exists() and target.parent.is_dir():
         with suppress(OSError):  # a reader without the right to write finds what is there

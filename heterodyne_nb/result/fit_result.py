@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.remote import Place, place
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
 from heterodyne_nb.result.report import html_report, text_report
@@ -424,7 +425,7 @@ class FitResult:
         """
         return maps.residual_map(self._dataset, maps.choose_bin(self._dataset, q, phi, bin), dataset)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Place) -> Place:
         """Write the result in the format the suffix names, and return the path.
 
         Parameters
@@ -432,7 +433,8 @@ class FitResult:
         path : str or Path
             ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
             (summary) and ``.csv`` (parameters) are for others to read. The file appears complete or
-            not at all, and replaces an older one.
+            not at all, and replaces an older one. An address that fsspec can write to, such as
+            ``s3://bucket/results.nc``, is a path, too.
 
         Raises
         ------
@@ -457,7 +459,7 @@ class FitResult:
         return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> FitResult:
+    def load(cls, path: str | Place) -> FitResult:
         """Read a saved result, of this schema version or an older one.
 
         Raises
@@ -467,7 +469,7 @@ class FitResult:
         DataFormatError
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
-        return cls(schema.current(read_result(path), Path(path).name))
+        return cls(schema.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

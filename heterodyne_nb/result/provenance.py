@@ -17,6 +17,7 @@ import xarray as xr
 
 import heterodyne_nb
 from heterodyne_nb.data.units import METADATA
+from heterodyne_nb.remote import is_url
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
 
@@ -53,7 +54,7 @@ def collect_provenance(
     path = source_path or dataset.encoding.get("source")
     name = dataset.attrs.get("source") or (Path(path).name if path else None)
     told = {
-        "source": None if name is None else Path(str(name)).name,
+        "source": str(path) if is_url(path) else None if name is None else Path(str(name)).name,
         "source_sha256": dataset.attrs.get("source_sha256")
         or (sha256(path) if path and Path(path).is_file() else None),
         "layout": dataset.attrs.get("layout"),

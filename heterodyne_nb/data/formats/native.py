@@ -14,6 +14,7 @@ import xarray as xr
 from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file, new_zarr
+from heterodyne_nb.remote import Remote, RemoteFile, place
 from heterodyne_nb.text.escaping import storable
 
 NAME = "heterodyne_nb"
@@ -26,12 +27,23 @@ def is_own(h5file: h5py.File) -> bool:
     return ATTRIBUTE in h5file.attrs
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a path is a Zarr store."""
+def is_zarr_object(path: Any) -> bool:
+    """Whether it is a group or a store of the zarr package."""
+    return type(path).__module__.partition(".")[0] == "zarr"
+
+
+def is_zarr(path: Any) -> bool:
+    """Whether a path is a Zarr store, here or elsewhere."""
+    if is_zarr_object(path):
+        return True
+    if isinstance(path, Remote):
+        return path.suffix in ("", ".zarr") and any(
+            (path / name).exists() for name in ("zarr.json", ".zgroup")
+        )
     return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup"))
 
 
-def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
+def open_own(path: Any, dt: float | None = None) -> xr.Dataset:
     """Open a file of :func:`write_dataset`; everything stays on disk until it is looked at.
 
     Raises
@@ -39,13 +51,20 @@ def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
     DataFormatError
         It is some other netCDF or Zarr, a newer version, or unreadable.
     """
-    engine = "zarr" if path.is_dir() else "h5netcdf"
-    options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-    if engine == "zarr":
+    zarr = is_zarr(path)
+    engine, opened = "zarr" if zarr else "h5netcdf", path
+    options: dict[str, Any] = {"consolidated": False} if zarr else {}
+    if zarr:
         _need_zarr(path)
+    if isinstance(path, Remote):
+        opened = path.url if zarr else path.open()
+    elif zarr and not isinstance(path, Path) and hasattr(path, "store"):
+        opened, options["group"] = path.store, path.path
     try:
-        ds = xr.open_dataset(path, engine=engine, decode_times=False, **options)
-    except (OSError, ValueError, KeyError) as error:
+        ds = xr.open_dataset(opened, engine=engine, decode_times=False, **options)
+    except Exception as error:  # of fsspec's services, too
+        if isinstance(opened, RemoteFile) and opened.failure is not None:
+            raise opened.failure from None
         raise DataFormatError(f"the {engine} file cannot be read ({error})", where=str(path)) from error
     version = ds.attrs.pop(ATTRIBUTE, None)
     if version is None:
@@ -72,7 +91,7 @@ def _retimed(ds: xr.Dataset, dt: float) -> xr.Dataset:
     return ds.assign_coords({n: (v.dims, v.values, v.attrs) for n, v in times.items()}).assign_attrs(dt=dt)
 
 
-def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str] | Remote) -> None:
     """Save a dataset as it is, exactly, to ``.nc`` (netCDF) or ``.zarr``.
 
     Parameters
@@ -80,7 +99,8 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ds : Dataset
         Of the package's data model. Maps on disk are copied one bin at a time.
     path : str or path
-        Ending in ``.nc`` or ``.zarr``; what is there is replaced once the new file is complete.
+        Ending in ``.nc`` or ``.zarr``; what is there is replaced once the new file is complete. Also an address
+        that fsspec can write to, such as ``s3://bucket/run.nc``.
 
     Raises
     ------
@@ -89,7 +109,7 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     OutputError
         There is no such folder, it has no room, or something else than a Zarr store is at ``.zarr``.
     """
-    target = Path(path)
+    target = place(path)
     if target.suffix not in (".nc", ".zarr"):
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
     if target.suffix == ".zarr":
@@ -98,7 +118,7 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
         _write(ds, made)
 
 
-def _need_zarr(path: Path) -> None:
+def _need_zarr(path: Any) -> None:
     if importlib.util.find_spec("zarr") is None:
         raise DataFormatError(
             "zarr is not installed", where=str(path), hint="pip install 'heterodyne_nb[dask]', or use .nc"

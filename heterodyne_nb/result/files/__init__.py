@@ -14,6 +14,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
 from heterodyne_nb.files import new_file, new_zarr, recover, write_text
+from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result.files.nexus import write_nexus
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import csv_text
@@ -31,7 +32,7 @@ _PARAMETER = {
 _MARKS = (".zgroup", "zarr.json")
 
 
-def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
+def write_result(dataset: xr.Dataset, path: str | Place) -> Place:
     """Write the record of a fit in the format its suffix names; return the path.
 
     Raises
@@ -41,12 +42,12 @@ def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
     OutputError
         It cannot be written there.
     """
-    target = Path(path)
+    target = place(path)
     _format(target)[0](dataset, target)
     return target
 
 
-def read_result(path: str | Path) -> xr.Dataset:
+def read_result(path: str | Place) -> xr.Dataset:
     """Read the record of a fit, as it was written (any schema version).
 
     Raises
@@ -58,10 +59,14 @@ def read_result(path: str | Path) -> xr.Dataset:
     ConfigurationError
         Unknown suffix, or a format that holds only part of a result.
     """
-    source = Path(path)
+    source = place(path)
     recover(source)
     if not source.exists():
         raise MissingFileError("no such file", where=str(source))
+    if isinstance(source, Remote):
+        _format(source)
+        with source.copied() as here:
+            return read_result(here)
     _, kind, engine = _format(source)
     if not engine:
         raise ConfigurationError(
@@ -180,7 +185,7 @@ _FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
 }
 
 
-def _format(path: Path) -> tuple[Callable[[xr.Dataset, Path], None], str, str]:
+def _format(path: Place) -> tuple[Callable[[xr.Dataset, Path], None], str, str]:
     known = _FORMATS.get(path.suffix.lower())
     if known is None:
         raise ConfigurationError(
