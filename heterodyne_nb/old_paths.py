@@ -22,8 +22,7 @@ _FILES: dict[tuple[str, str], str] = {
     ("analysis.", "robust."): "bad_bins robust_fit robust_parts",
     ("analysis.", "fitting."): "batch fitting fringe_reading one_time_fit two_time_fit",
     ("analysis.session.", "app.session."): (
-        "actions configuration entries origin parameters preview running script selection session "
-        "settings state store tasks undo view work"
+        "actions configuration entries running script selection session state store tasks work"
     ),
     ("data.writers.", "data.formats."): "aps_legacy apsu nxxpcs",
     ("engine.", "robust."): "instrument",
@@ -39,11 +38,9 @@ _FILES: dict[tuple[str, str], str] = {
     ("results.", "text."): "html numbers",
     ("results.", "fitting."): "same_fit",
     ("widgets.", "app."): (
-        "app background bin_picker chi2_trace colour_bar config_editor config_fields config_form "
-        "cut_panel data_explorer export_bar file_bar fit_panel frame_tools frames fringe_tool frontend "
-        "history_list latest live_figure map_view number_field overlay page_theme panel "
-        "parameter_editor parameter_row result_panel result_views robust_form robust_panel run_bar "
-        "settings_form trace_strip value_slider"
+        "app bin_picker config_editor config_form cut_panel data_explorer export_bar file_bar fit_panel frame_tools "
+        "fringe_tool latest live_figure map_view number_field overlay panel parameter_editor result_panel "
+        "robust_form robust_panel run_bar settings_form"
     ),
 }
 #: Files that have another name now.
@@ -71,6 +68,21 @@ _NAMES: dict[str, dict[str, str]] = {
 }
 #: New file: old files that became part of it.
 _MERGED: dict[str, str] = {
+    "app.config_form": "widgets.config_fields",
+    "app.data_explorer": "widgets.colour_bar",
+    "app.fit_panel": "widgets.history_list",
+    "app.latest": "widgets.background",
+    "app.live_figure": "widgets.frontend widgets.page_theme",
+    "app.map_view": "widgets.frames widgets.trace_strip",
+    "app.number_field": "widgets.value_slider",
+    "app.overlay": "widgets.chi2_trace",
+    "app.parameter_editor": "widgets.parameter_row",
+    "app.result_panel": "widgets.result_views",
+    "app.session.entries": "analysis.session.parameters analysis.session.settings",
+    "app.session.selection": "analysis.session.origin",
+    "app.session.session": "analysis.session.view",
+    "app.session.state": "analysis.session.undo",
+    "app.session.tasks": "analysis.session.preview",
     "assess.goodness_of_fit": "assess.criticism results.criticism",
     "assess.bootstrap": "results.draws",
     "config.files": "config.annotated config.paths config.reading config.templates config.writing",

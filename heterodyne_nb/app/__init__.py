@@ -18,7 +18,7 @@ _HOME: dict[str, str] = {
     "MapCanvas": "map_view",
     "ResultPanel": "result_panel",
     "RobustPanel": "robust_panel",
-    "TraceStrip": "trace_strip",
+    "TraceStrip": "map_view",
 }
 
 __all__ = sorted(_HOME)

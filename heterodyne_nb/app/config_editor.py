@@ -10,8 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.config_fields import FieldSpec, Section, sections, write_text
-from heterodyne_nb.app.config_form import FieldRow, section_box
+from heterodyne_nb.app.config_form import FieldRow, FieldSpec, Section, section_box, sections, write_text
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ConfigManager

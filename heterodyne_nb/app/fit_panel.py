@@ -4,16 +4,108 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.chi2_trace import Chi2Trace
-from heterodyne_nb.app.history_list import HistoryList
-from heterodyne_nb.app.overlay import Overlay
-from heterodyne_nb.app.panel import Panel, heading
+from heterodyne_nb import plots
+from heterodyne_nb.app.live_figure import LiveFigure
+from heterodyne_nb.app.overlay import Chi2Trace, Overlay
+from heterodyne_nb.app.panel import Panel, heading, row
 from heterodyne_nb.app.parameter_editor import ParameterEditor
 from heterodyne_nb.app.run_bar import RunBar
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.settings_form import SettingsForm
+from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.result import FitResult
 
-__all__ = ["FitPanel"]
+__all__ = ["FitPanel", "HistoryList"]
+
+
+class HistoryList(Panel):
+    """A list of the fits made, newest first.
+
+    Attributes
+    ----------
+    entries : ipywidgets.SelectMultiple
+        Values are places in ``session.history``.
+    show, revert, compare : ipywidgets.Button
+    figure : LiveFigure
+        Curves of the fits compared.
+    """
+
+    def __init__(self, session: AnalysisSession) -> None:
+        super().__init__(session)
+        self.entries = widgets.SelectMultiple(rows=5, layout={"width": "auto"})
+        self.show = _button("Show", "Show this fit in every panel", 80)
+        self.revert = _button("Revert to it", "Its settings, and its values as start values", 110)
+        self.compare = _button(
+            "Compare", "Draw the curves of all fits chosen (Ctrl or Shift to choose several)", 100
+        )
+        self.figure = LiveFigure(460)
+        self.figure.hide()
+        self.widget = widgets.VBox(
+            [
+                self.entries,
+                row(self.show, self.revert, self.compare),
+                self.message,
+                self.figure.widget,
+                self.page,
+            ]
+        )
+        self._compared: tuple[int, ...] = ()
+        self.on_press(self.show, lambda: session.show(self._one()))
+        self.on_press(self.revert, lambda: session.revert(self._one()))
+        self.on_press(self.compare, self._compare)
+        self.watch(session, ["history", "shown"], self._show)
+        self.watch(self.page, "theme", self._redraw)
+        self._show()
+
+    def _show(self) -> None:
+        session = self.session
+        mark = {k: "● " if k == session.shown else "   " for k in range(len(session.history))}
+        options = [(f"{mark[k]}{e.label}", k) for k, e in enumerate(session.history)][::-1]
+        if list(self.entries.options) != options:
+            chosen = self.entries.value
+            self.entries.options = options
+            kept = tuple(k for k in chosen if k < len(options))
+            self.entries.value = kept or (() if session.shown is None else (session.shown,))
+        for button in (self.show, self.revert, self.compare):
+            button.disabled = not options
+
+    def _one(self) -> int:
+        if len(self.entries.value) != 1:
+            raise ConfigurationError(
+                f"{len(self.entries.value)} fits are chosen", where="history", expected="one fit"
+            )
+        return int(self.entries.value[0])
+
+    def _compare(self) -> None:
+        self._compared = tuple(sorted(self.entries.value))
+        self._redraw()
+
+    def _redraw(self) -> None:
+        if self._compared:
+            self.figure.draw(plots.compare_results(self._results(), theme=self.page.theme))
+
+    def _results(self) -> dict[str, FitResult]:
+        """Results by a name of their own; every method of a robust set."""
+        found: dict[str, FitResult] = {}
+        for k in self._compared:
+            entry = self.session.history[k]
+            for method, result in entry.results.items():
+                found[entry.name if len(entry.results) == 1 else f"{entry.name}: {method}"] = result
+        if len(found) < 2:
+            raise ConfigurationError(
+                "one fit alone cannot be compared", where="history", expected="two or more"
+            )
+        return found
+
+    def close(self) -> None:
+        """Also take the figure away."""
+        self.figure.close()
+        super().close()
+
+
+def _button(label: str, tip: str, width: int) -> widgets.Button:
+    return widgets.Button(description=label, tooltip=tip, layout={"width": f"{width}px"})
+
 
 _HALF = {"flex": "1 1 420px", "min_width": "320px", "overflow": "hidden"}
 

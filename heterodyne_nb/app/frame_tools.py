@@ -9,12 +9,10 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 
-from heterodyne_nb.app.background import Background
-from heterodyne_nb.app.frames import Run, frame_axis, in_words, masked_runs, runs_of
-from heterodyne_nb.app.map_view import MapCanvas
+from heterodyne_nb.app.latest import Background
+from heterodyne_nb.app.map_view import MapCanvas, Run, TraceStrip, frame_axis, in_words, masked_runs, runs_of
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.app.trace_strip import TraceStrip
 from heterodyne_nb.data.prepare import detect_bad_frames
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.select import used_frames

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
-from heterodyne_nb.app.background import Background
+from heterodyne_nb.app.latest import Background
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.panel import Panel, heading, row
 from heterodyne_nb.app.session import AnalysisSession

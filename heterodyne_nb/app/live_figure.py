@@ -1,10 +1,11 @@
-"""A plotly figure in the page that is redrawn in place."""
+"""Files of the page, its colours, and a plotly figure that is redrawn in place."""
 
 from __future__ import annotations
 
 import json
 import zlib
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import anywidget
@@ -13,9 +14,49 @@ import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from heterodyne_nb.app.frontend import script
+from heterodyne_nb.plots.canvas import THEMES
 
-__all__ = ["LiveFigure"]
+_STATIC = files("heterodyne_nb.app").joinpath("static")
+
+
+@cache
+def script(*names: str) -> str:
+    """One ES module of several files, in the order given; only the last one exports.
+
+    Front ends load a widget's script from a text without an address, so its parts cannot import each other.
+    """
+    return "\n".join(_STATIC.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+@cache
+def style(name: str) -> str:
+    """One style sheet."""
+    return _STATIC.joinpath(f"{name}.css").read_text(encoding="utf-8")
+
+
+__all__ = ["LiveFigure", "PageTheme"]
+
+
+class PageTheme(anywidget.AnyWidget):
+    """An invisible widget that knows the look of its page.
+
+    Attributes
+    ----------
+    theme : {"light", "dark"}
+        That of the latest page of this kernel until its own page says otherwise; observe it to draw figures anew.
+    """
+
+    _esm = script("page_theme")
+    _latest = "light"
+
+    theme = traitlets.Enum(THEMES, default_value="light").tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__(theme=PageTheme._latest)
+
+    @traitlets.observe("theme")
+    def _remember(self, change: dict[str, Any]) -> None:
+        PageTheme._latest = change["new"]
 
 
 class LiveFigure:

@@ -13,7 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 from traitlets import HasTraits
 
-from heterodyne_nb.app.page_theme import PageTheme
+from heterodyne_nb.app.live_figure import PageTheme
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.errors import HeterodyneError, heard_by
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.config_fields import FieldSpec, section_of
-from heterodyne_nb.app.config_form import FieldRow, section_box
+from heterodyne_nb.app.config_form import FieldRow, FieldSpec, section_box, section_of
 from heterodyne_nb.app.panel import Panel
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config.schema import Robust

@@ -439,6 +439,7 @@ class Optimization(CommonOptions):
     robust: Robust = setting(Robust, description="Robust methods.")
     multistart: Multistart = setting(Multistart, description="The search for start values.")
     via: str = FitOptions.same("via")
+    integral: str = FitOptions.same("integral")
 
 
 OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
@@ -502,6 +503,7 @@ class Settings(Section):
             seed=chosen.multistart.seed,
             method=method,
             via=chosen.via,
+            integral=chosen.integral,
             options=method_settings(method, chosen.classical.options(method)),
         )
 
@@ -531,6 +533,7 @@ def settings_by_path(options: FitOptions) -> dict[str, Any]:
         "optimization.multistart.n": options.multistart,
         "optimization.multistart.seed": options.seed,
         "optimization.via": options.via,
+        "optimization.integral": options.integral,
         "geometry.gap": options.gap,
     }
 

@@ -43,14 +43,20 @@ def g2_from_c2(c2: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarr
     n = len(used)
     if n < 2:
         return np.empty(0), np.empty(0)
-    g2, count = np.full(n - 1, np.nan), np.zeros((1, n - 1))
-    for lag in range(1, n):
+    g2, count = lag_means(c2, used)
+    err = MapNoise(c2, used).errors(lambda lag: np.array([[0, n - lag]]), count[None])[0]
+    return g2, err
+
+
+def lag_means(c2: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the map at each lag of 1 .. N−1 frames (NaN where no pixel is left), and of how many pixels."""
+    g2, count = np.full(len(used) - 1, np.nan), np.zeros(len(used) - 1)
+    for lag in range(1, len(used)):
         pixels = diagonal(c2, used, lag)
         good = np.isfinite(pixels)
         if good.any():
-            g2[lag - 1], count[0, lag - 1] = pixels[good].mean(), good.sum()
-    err = MapNoise(c2, used).errors(lambda lag: np.array([[0, n - lag]]), count)[0]
-    return g2, err
+            g2[lag - 1], count[lag - 1] = pixels[good].mean(), good.sum()
+    return g2, count
 
 
 def checked_mask(c2: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

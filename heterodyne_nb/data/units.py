@@ -319,7 +319,7 @@ _AXIS_NAMES = {
     **dict.fromkeys(("alpha", "alphaf", "alpha_f", "α"), "alpha"),
     **dict.fromkeys(("", "none", "null", "na", "n/a"), ""),
 }
-_KEV_ANGSTROM = 12.398419843320026
+KEV_ANGSTROM = 12.398419843320026
 """hc: energy in keV × wavelength in Å."""
 
 
@@ -416,4 +416,4 @@ def _two_theta(column: Mapping[str, np.ndarray], geometry: Mapping[str, Any]) ->
 
 def _q_of_angle(two_theta: np.ndarray, geometry: Mapping[str, Any]) -> np.ndarray:
     energy = float(geometry.get("energy", np.nan))
-    return 4 * np.pi * energy / _KEV_ANGSTROM * np.sin(two_theta / 2)
+    return 4 * np.pi * energy / KEV_ANGSTROM * np.sin(two_theta / 2)

@@ -197,15 +197,17 @@ def _laminar_curves(
     falls, moves, way = list(transport.parameters), list(shear.parameters), shear.direction
     angle = np.radians(theta[way] - problem.phi)
     kappa = 0.5 * q * problem.gap
-    strain = power_cumulative(t, *theta[moves])
+    strain = power_cumulative(t, *theta[moves], rule=problem.model.rule)
     gradient = np.zeros((len(q), len(theta), len(t)))
-    gradient[:, falls] = q[:, None, None] ** 2 * power_cumulative_gradient(t, *theta[falls[:2]])
+    gradient[:, falls] = q[:, None, None] ** 2 * power_cumulative_gradient(
+        t, *theta[falls[:2]], rule=problem.model.rule
+    )
     gradient[:, moves] = (kappa * np.cos(angle))[:, None, None] * power_cumulative_gradient(
-        t, *theta[moves[:2]]
+        t, *theta[moves[:2]], rule=problem.model.rule
     )
     gradient[:, way] = (-kappa * np.sin(angle) * np.pi / 180.0)[:, None] * strain
     x = (kappa * np.cos(angle))[:, None] * strain
-    f = (q[:, None] ** 2 * power_cumulative(t, *theta[falls]))[:, None]
+    f = (q[:, None] ** 2 * power_cumulative(t, *theta[falls], rule=problem.model.rule))[:, None]
     curves = np.stack([np.sin(x), np.cos(x), x], axis=1)
     return np.concatenate([gradient[:, wanted], curves], axis=1), f, ~np.isin(wanted, falls)
 

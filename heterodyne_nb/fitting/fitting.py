@@ -40,6 +40,7 @@ def fit(
     seed: int = 0,
     gap: float | None = None,
     via: str = "auto",
+    integral: str = "exact",
     options: Mapping[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
@@ -86,6 +87,10 @@ def fit(
     via : {"auto", "map", "frames"}
         For detector frames: through a two-time map or without one. ``"auto"`` takes what costs less, and the
         provenance of the result says which.
+    integral : {"exact", "trapezoid", "rectangle"}
+        How a two-time model integrates its curves over time. The last two are sums over frames, only to reproduce
+        figures of packages that integrate so: a step from frame to frame counts with the mean of its ends, or with
+        its later frame.
     options : mapping, optional
         Settings of the strategy.
     on_progress : callable, optional
@@ -125,6 +130,10 @@ def fit(
     if not model.one_time:
         model.checked_gap(gap)
         table = parameter_table(model, parameters)
+    elif integral != "exact":
+        raise ConfigurationError(
+            f"{mode} is a one-time mode and integrates nothing", where="integral", expected="'exact'"
+        )
     settings = FitRun.read(
         {
             "mode": mode,
@@ -137,6 +146,7 @@ def fit(
             "seed": seed,
             "gap": gap,
             "via": via,
+            "integral": integral,
             "options": dict(options or {}),
             "on_progress": on_progress,
             "stop": stop_token(stop, time_limit),

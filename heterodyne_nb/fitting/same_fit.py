@@ -103,6 +103,9 @@ def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> 
         problem = problem_from_frames(data, model, table_of(result), gap=result.gap, via=via)
     else:
         problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
+    problem = replace(
+        problem, model=problem.model.integrating(result.extra.get("integral", "exact"), problem.t)
+    )
     contrast = str(settings.get("contrast", "per_bin"))
     loss = str(settings.get("loss", "linear"))
     objective = Objective(problem, contrast=contrast)

@@ -70,7 +70,7 @@ class FitRun(FitOptions):
     def record(self) -> dict[str, Any]:
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
-        silent |= {"via"} if self.via == "auto" else set()
+        silent |= {name for name in ("via", "integral") if getattr(self, name) == self.default(name)}
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -140,6 +140,7 @@ def solve_two_time(
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
         problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+    problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
@@ -262,6 +263,7 @@ def result_of(
         path=solved.path,
         bounds=problem.table.bounds,
         gap=problem.gap,
+        extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.data.dataset import wrap_degrees
-from heterodyne_nb.data.formats import apsu, hdf
+from heterodyne_nb.data.formats import apsu, hdf, travel
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
 FloatArray = NDArray[np.float64]
@@ -209,7 +209,7 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
         labels = hdf.array(holder, "dynamic_roi_map", "label of each pixel").astype(np.int64)
         bins = apsu.bins_of_qmap(holder)
         static = None
-        if "static_roi_map" in holder:
+        if "static_roi_map" in holder and not travel.made_up(holder["static_roi_map"]):
             static = hdf.array(holder, "static_roi_map", "static label of each pixel").astype(np.int64)
         if "mask" in holder:
             labels = np.where(hdf.array(holder, "mask", "1 for a used pixel") > 0, labels, 0)

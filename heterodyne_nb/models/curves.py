@@ -7,11 +7,14 @@ fraction ``x(t) = f0 exp(f1 (t - f2)) + f3``; He et al., PNAS 121 (2024) e240116
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from heterodyne_nb.errors import ConfigurationError
 
 FloatArray = NDArray[np.float64]
 
@@ -176,49 +179,91 @@ def _logs(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return np.log(t1), np.log1p((np.asarray(t2, float) - t1) / t1)
 
 
-def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
-    """Exact integral of ``t**exponent`` over [t1, t2], smooth through exponent = -1."""
+#: How curves may be integrated over time.
+INTEGRALS = ("exact", "trapezoid", "rectangle")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSum:
+    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures.
+
+    Attributes
+    ----------
+    rule : {"trapezoid", "rectangle"}
+        What a step from frame to frame counts with: the mean of its two ends, as of ``numpy.trapezoid``, or the value
+        at its later frame, as of ``numpy.cumsum``.
+    t : (N,)
+        Times of all frames in s; sums to times between them are interpolated.
+    """
+
+    rule: str
+    t: FloatArray
+
+    def __call__(self, value: Callable[[FloatArray], FloatArray], t1: ArrayLike, t2: ArrayLike) -> Any:
+        """The sum of a function of time from t1 to t2 (s).
+
+        Raises
+        ------
+        ConfigurationError
+            A time lies outside the frames.
+        """
+        t1, t2, t = np.asarray(t1, float), np.asarray(t2, float), self.t
+        slack = 1e-6 * (t[1] - t[0])
+        low, high = min(np.min(t1), np.min(t2)), max(np.max(t1), np.max(t2))
+        if low < t[0] - slack or high > t[-1] + slack:
+            raise ConfigurationError(
+                f"times {low:g} to {high:g} s, where integrals are {self.rule} sums over frames",
+                where="integral", expected=f"times of the frames, {t[0]:g} to {t[-1]:g} s",
+            )  # fmt: skip
+        values = value(t)
+        each = values[1:] if self.rule == "rectangle" else 0.5 * (values[1:] + values[:-1])
+        sums = np.concatenate([[0.0], np.cumsum(each * np.diff(t))])
+        return np.interp(t2, t, sums) - np.interp(t1, t, sums)
+
+
+#: How integrals are taken: exactly (None), or as a sum over frames.
+Rule = FrameSum | None
+
+
+def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule = None) -> Any:
+    """Integral of ``t**exponent`` over [t1, t2], exact and smooth through exponent = -1 unless a rule is given."""
+    if rule is not None:
+        return rule(lambda t: t**exponent, t1, t2)
     s = exponent + 1.0
     log1, span = _logs(t1, t2)
     return np.exp(s * log1) * span * _phi1(s * span)
 
 
-def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float) -> Any:
-    """Exact integral of ``t**exponent * ln t`` over [t1, t2]: the moment's derivative by the exponent."""
+def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule = None) -> Any:
+    """Integral of ``t**exponent * ln t`` over [t1, t2]: the moment's derivative by the exponent."""
+    if rule is not None:
+        return rule(lambda t: t**exponent * np.log(t), t1, t2)
     s = exponent + 1.0
     log1, span = _logs(t1, t2)
     return np.exp(s * log1) * span * (log1 * _phi1(s * span) + span * _phi1_derivative(s * span))
 
 
-def power_integral(t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float) -> Any:
-    """Exact integral of the power law over [t1, t2]."""
-    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
-    return amplitude * power_moment(t1, t2, exponent) + offset * (t2 - t1)
-
-
-def power_integral_trapezoid(
-    t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float, *, dt: float
+def power_integral(
+    t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float, rule: Rule = None
 ) -> Any:
-    """Trapezoid sum of the power law on the frame grid of step ``dt``.
-
-    Only to reproduce the results of packages that integrate this way; t1 and t2 must lie on the grid.
-    """
-    first, last = np.asarray(t1, float) / dt, np.asarray(t2, float) / dt
-    grid = np.arange(1, round(float(np.max(last))) + 1) * dt
-    value = power_law(grid, amplitude, exponent, offset)
-    cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (value[1:] + value[:-1]) * dt)])
-    return cumulative[np.rint(last).astype(int) - 1] - cumulative[np.rint(first).astype(int) - 1]
+    """Integral of the power law over [t1, t2], exact unless a rule is given."""
+    t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
+    return amplitude * power_moment(t1, t2, exponent, rule) + offset * (t2 - t1)
 
 
-def power_cumulative(t: FloatArray, amplitude: float, exponent: float, offset: float) -> FloatArray:
+def power_cumulative(
+    t: FloatArray, amplitude: float, exponent: float, offset: float, rule: Rule = None
+) -> FloatArray:
     """Integral from the first time of ``t`` to each time, shape of ``t``."""
-    return power_integral(t[0], t, amplitude, exponent, offset)
+    return power_integral(t[0], t, amplitude, exponent, offset, rule)
 
 
-def power_cumulative_gradient(t: FloatArray, amplitude: float, exponent: float) -> FloatArray:
+def power_cumulative_gradient(
+    t: FloatArray, amplitude: float, exponent: float, rule: Rule = None
+) -> FloatArray:
     """Derivatives of :func:`power_cumulative` by (amplitude, exponent, offset), shape (3, len(t))."""
-    moment = power_moment(t[0], t, exponent)
-    return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent), t - t[0]])
+    moment = power_moment(t[0], t, exponent, rule)
+    return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent, rule), t - t[0]])
 
 
 #: Limit of the exponent of a fraction: a model takes fractions to the fourth power, which must not overflow.

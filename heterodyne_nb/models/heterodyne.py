@@ -26,6 +26,7 @@ class HeterodyneModel(SeparableModel):
     """A reference at rest and a moving sample, each with its own transport coefficient."""
 
     name = "heterodyne"
+    takes_rules = True
     parameters = PARAMETERS["heterodyne"]
     curve_specs = (
         Curve(
@@ -58,10 +59,10 @@ class HeterodyneModel(SeparableModel):
         self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
     ) -> Any:
         """See :meth:`SeparableModel.between`."""
-        decay_r = q**2 * power_integral(early, late, *theta[_REF])
-        decay_s = q**2 * power_integral(early, late, *theta[_SAMPLE])
+        decay_r = q**2 * power_integral(early, late, *theta[_REF], rule=self.rule)
+        decay_s = q**2 * power_integral(early, late, *theta[_SAMPLE], rule=self.rule)
         kappa = q * np.cos((theta[_PHI0] - phi) * _DEGREE)
-        phase = kappa * power_integral(early, late, *theta[_VELOCITY])
+        phase = kappa * power_integral(early, late, *theta[_VELOCITY], rule=self.rule)
         s1, s2 = fraction(early, *theta[_FRACTION]), fraction(late, *theta[_FRACTION])
         r1, r2 = 1.0 - s1, 1.0 - s2
         total = (
@@ -76,17 +77,17 @@ class HeterodyneModel(SeparableModel):
         p = self.unpack(params)
         out = Terms.zeros(3, 1, 14, len(t), len(phi))
         self._amplitudes(out, t, p[_FRACTION], derivatives)
-        out.decay[0] = power_cumulative(t, *p[_REF])
-        out.decay[1] = power_cumulative(t, *p[_SAMPLE])
+        out.decay[0] = power_cumulative(t, *p[_REF], rule=self.rule)
+        out.decay[1] = power_cumulative(t, *p[_SAMPLE], rule=self.rule)
         out.decay[2] = 0.5 * (out.decay[0] + out.decay[1])
-        out.displacement[0] = power_cumulative(t, *p[_VELOCITY])
+        out.displacement[0] = power_cumulative(t, *p[_VELOCITY], rule=self.rule)
         angle = (p[_PHI0] - np.asarray(phi, float)) * _DEGREE
         out.weight[2, 0] = np.cos(angle)
         if derivatives:
-            out.d_decay[0, _REF] = power_cumulative_gradient(t, *p[0:2])
-            out.d_decay[1, _SAMPLE] = power_cumulative_gradient(t, *p[3:5])
+            out.d_decay[0, _REF] = power_cumulative_gradient(t, *p[0:2], rule=self.rule)
+            out.d_decay[1, _SAMPLE] = power_cumulative_gradient(t, *p[3:5], rule=self.rule)
             out.d_decay[2] = 0.5 * (out.d_decay[0] + out.d_decay[1])
-            out.d_displacement[0, _VELOCITY] = power_cumulative_gradient(t, *p[6:8])
+            out.d_displacement[0, _VELOCITY] = power_cumulative_gradient(t, *p[6:8], rule=self.rule)
             out.d_weight[2, 0, _PHI0] = -np.sin(angle) * _DEGREE
         return out
 

@@ -33,6 +33,7 @@ _TRANSPORT = Curve("J", "Å²/s", "transport", (0, 1, 2), "power_law", label="tr
 class StaticModel(SeparableModel):
     """M = exp(-q² |∫J|), J(t) = D0 t^alpha + D_offset. Isotropic pools azimuths, anisotropic keeps them."""
 
+    takes_rules = True
     curve_specs = (_TRANSPORT,)
     field_components = ("",)
 
@@ -44,16 +45,16 @@ class StaticModel(SeparableModel):
         self, theta: FloatArray, early: FloatArray, late: FloatArray, q: FloatArray, phi: FloatArray
     ) -> Any:
         """See :meth:`SeparableModel.between`; ``phi`` only broadcasts."""
-        return np.exp(-np.abs(power_integral(early, late, *theta)) * q**2 + 0.0 * phi)
+        return np.exp(-np.abs(power_integral(early, late, *theta, rule=self.rule)) * q**2 + 0.0 * phi)
 
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: one term of amplitude 1 and no fringes."""
         values = self.unpack(params)
         out = Terms.zeros(1, 1, 3, len(t), len(phi))
         out.amplitude[0] = 1.0
-        out.decay[0] = power_cumulative(t, *values)
+        out.decay[0] = power_cumulative(t, *values, rule=self.rule)
         if derivatives:
-            out.d_decay[0] = power_cumulative_gradient(t, *values[:2])
+            out.d_decay[0] = power_cumulative_gradient(t, *values[:2], rule=self.rule)
         return out
 
 
@@ -63,6 +64,7 @@ class LaminarFlowModel(TwoTimeModel):
     name = "laminar_flow"
     parameters = PARAMETERS["laminar_flow"]
     needs_gap = True
+    takes_rules = True
     curve_specs = (
         _TRANSPORT,
         Curve("gamma_dot", "1/s", "shear_rate", (3, 4, 5), "power_law", direction=6, label="shear rate"),
@@ -86,6 +88,6 @@ class LaminarFlowModel(TwoTimeModel):
         assert gap is not None
         early, late = ordered_times(t1, t2)
         q, angle = np.asarray(q, float), np.radians(values[6] - np.asarray(phi, float))
-        decay = q**2 * np.abs(power_integral(early, late, *values[:3]))
-        x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6])
+        decay = q**2 * np.abs(power_integral(early, late, *values[:3], rule=self.rule))
+        x = 0.5 * q * gap * np.cos(angle) * power_integral(early, late, *values[3:6], rule=self.rule)
         return np.exp(-decay) * np.sinc(x / np.pi) ** 2

@@ -10,18 +10,19 @@ with V_k(t) = q * sum_m w_km(phi) X_m(t). Every two-time model without a shear f
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
-from heterodyne_nb.models.curves import Curve
+from heterodyne_nb.models.curves import INTEGRALS, Curve, FrameSum, Rule
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
@@ -246,7 +247,59 @@ class Terms:
 
 
 class TwoTimeModel(Model):
-    """A model of the two-time correlation."""
+    """A model of the two-time correlation.
+
+    Attributes
+    ----------
+    rule : FrameSum or None
+        How it integrates its curves over time; None: exactly.
+    takes_rules : bool
+        Whether it can integrate otherwise than exactly.
+    """
+
+    rule: Rule = None
+    takes_rules: bool = False
+
+    def integrating(self, integral: str, t: ArrayLike) -> Self:
+        """The same model with its integrals taken ``"exact"``, by ``"trapezoid"`` or ``"rectangle"`` over frames.
+
+        Parameters
+        ----------
+        integral : str
+            See :class:`heterodyne_nb.models.curves.FrameSum`.
+        t : (N,)
+            Times of all frames in s, increasing.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such way to integrate, or the model has a way of its own.
+
+        Examples
+        --------
+        >>> from heterodyne_nb.models import ModelFactory
+        >>> t = np.arange(1.0, 6.0)
+        >>> model = ModelFactory.create_model("static_isotropic").integrating("trapezoid", t)
+        >>> law = 40.0 * t**-0.5 + 3.0
+        >>> same = np.exp(-(0.1**2) * np.trapezoid(law[1:4], t[1:4]))
+        >>> bool(np.isclose(model.correlation([40.0, -0.5, 3.0], 2.0, 4.0, q=0.1), same))
+        True
+        """
+        if integral not in INTEGRALS:
+            raise ConfigurationError(
+                f"integral = {integral!r}", where="integral", expected=f"one of {', '.join(INTEGRALS)}"
+            )
+        if integral == "exact":
+            return self
+        if not self.takes_rules:
+            raise ConfigurationError(
+                f"model {self.name!r} integrates in a way of its own",
+                where="integral",
+                expected="'exact'; the others are for static_*, laminar_flow, heterodyne, multicomponent_*",
+            )
+        changed = copy.copy(self)
+        changed.rule = FrameSum(integral, np.asarray(t, float))
+        return changed
 
     def checked_gap(self, gap: float | None) -> float | None:
         """The gap of the shear cell in Å, or a ConfigurationError where the model needs one and has none."""

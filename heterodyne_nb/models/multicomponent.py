@@ -53,6 +53,8 @@ class _Places:
 class MulticomponentModel(SeparableModel):
     """N components: the first at rest, the others moving; x_1 = 1 - sum of the others."""
 
+    takes_rules = True
+
     def __init__(self, n_components: int) -> None:
         if n_components not in range(2, 7):
             raise ConfigurationError(f"n_components is {n_components!r}", expected="an integer, 2 to 6")
@@ -111,11 +113,11 @@ class MulticomponentModel(SeparableModel):
     ) -> Any:
         """See :meth:`SeparableModel.between`."""
         x1, x2 = self._fractions(theta, early), self._fractions(theta, late)
-        decay = [power_integral(early, late, *theta[c.transport]) for c in self.places]
+        decay = [power_integral(early, late, *theta[c.transport], rule=self.rule) for c in self.places]
         path: list[Any] = [0.0]
         for c in self.places[1:]:
             direction = np.cos((theta[c.phi0] - phi) * _DEGREE)
-            path.append(direction * power_integral(early, late, *theta[c.velocity]))
+            path.append(direction * power_integral(early, late, *theta[c.velocity], rule=self.rule))
         total = 0.0
         for n in range(self.n):
             for m in range(self.n):
@@ -150,8 +152,8 @@ class MulticomponentModel(SeparableModel):
             out.d_amplitude[row] -= out.amplitude[row] * d_log_norm
 
     def _decays(self, out: Terms, p: FloatArray, t: FloatArray, pairs: list[tuple[int, int]]) -> None:
-        decay = [power_cumulative(t, *p[c.transport]) for c in self.places]
-        gradient = [power_cumulative_gradient(t, *p[c.transport][:2]) for c in self.places]
+        decay = [power_cumulative(t, *p[c.transport], rule=self.rule) for c in self.places]
+        gradient = [power_cumulative_gradient(t, *p[c.transport][:2], rule=self.rule) for c in self.places]
         for row, pair in enumerate(pairs):
             for k in pair:
                 out.decay[row] += 0.5 * decay[k]
@@ -161,8 +163,10 @@ class MulticomponentModel(SeparableModel):
         self, out: Terms, p: FloatArray, t: FloatArray, phi: FloatArray, pairs: list[tuple[int, int]]
     ) -> None:
         for c in self.places[1:]:
-            out.displacement[c.k - 1] = power_cumulative(t, *p[c.velocity])
-            out.d_displacement[c.k - 1, c.velocity] = power_cumulative_gradient(t, *p[c.velocity][:2])
+            out.displacement[c.k - 1] = power_cumulative(t, *p[c.velocity], rule=self.rule)
+            out.d_displacement[c.k - 1, c.velocity] = power_cumulative_gradient(
+                t, *p[c.velocity][:2], rule=self.rule
+            )
             angle = (p[c.phi0] - phi) * _DEGREE
             for row, (n, m) in enumerate(pairs):
                 if n == m or c.k not in (n, m):

@@ -230,6 +230,11 @@ class FitOptions(CallOptions):
         "auto",
         description="For detector frames: through a two-time map or without one. Auto: what costs less.",
     )
+    integral: Annotated[str, one_of("integral", "exact", "trapezoid", "rectangle")] = setting(
+        "exact",
+        description="How two-time models integrate curves over time; the last two are sums over frames, to reproduce "
+        "figures of packages that integrate so.",
+    )
     options: dict[str, Any] = setting(dict, description="Settings of the method.")
 
     @model_validator(mode="after")

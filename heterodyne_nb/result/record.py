@@ -12,7 +12,7 @@ import xarray as xr
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.models import Model, ModelFactory
-from heterodyne_nb.models.model import OneTimeModel
+from heterodyne_nb.models.model import OneTimeModel, TwoTimeModel
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.result.schema import SCHEMA_VERSION
 from heterodyne_nb.text.escaping import storable
@@ -50,9 +50,12 @@ def model_of(record: xr.Dataset) -> Model:
         found: Model = ModelFactory.create_model(str(record.attrs["mode"]))
     except ConfigurationError:
         return _Unregistered(record)
-    scopes = json.loads(record.attrs.get("extra", "{}")).get("scopes")
+    extra = json.loads(record.attrs.get("extra", "{}"))
+    scopes = extra.get("scopes")
     if scopes is not None and isinstance(found, OneTimeModel):
         return ScopedModel(found, scopes, record["q"].values, record["phi"].values)
+    if "integral" in extra and isinstance(found, TwoTimeModel):
+        return found.integrating(extra["integral"], record["t"].values)
     return found
 
 

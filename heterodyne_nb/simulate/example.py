@@ -8,11 +8,14 @@ has, four frames fell into a beam dump and one sector lies in the shadow of the 
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from heterodyne_nb.data.units import KEV_ANGSTROM
 from heterodyne_nb.simulate.experiment import speckle
 
 if TYPE_CHECKING:
@@ -52,6 +55,18 @@ EXPERIMENT: dict[str, Any] = {
     "seed": 20250,
 }
 
+#: What the beamline says of the run, in the package's units, and the shape of its detector.
+RUN: dict[str, Any] = {
+    "sample": "simulated: colloidal suspension in a network, after a step in shear",
+    "energy": 7.35,
+    "exposure": 0.5,
+    "detector_distance": 6.984,
+    "pixel_size": 75e-6,
+    "beam_center_x": 70.0,
+    "beam_center_y": 320.0,
+}
+DETECTOR = (640, 400)
+
 _FILE = Path(__file__).parent / "example" / "heterodyne_example.h5"
 
 
@@ -68,6 +83,21 @@ def simulate_example(only: tuple[int, int] | None = None) -> xr.Dataset:
         shape = (len(settings["q"]), len(settings["phi"]))
         settings["dead_bins"] = [place for place in np.ndindex(shape) if place != only]
     return speckle(MODE, TRUTH, **settings)
+
+
+def example_partition() -> NDArray[np.uint32]:
+    """Label of each detector pixel, q slowest: in each sector the pixels nearest to the ring, as many as simulated."""
+    y, x = np.indices(DETECTOR)
+    x, y = x - RUN["beam_center_x"], y - RUN["beam_center_y"]
+    two_theta = np.arctan(np.hypot(x, y) * RUN["pixel_size"] / RUN["detector_distance"])
+    q, phi = 4 * np.pi * RUN["energy"] / KEV_ANGSTROM * np.sin(two_theta / 2), np.rad2deg(np.arctan2(-y, x))
+    labels = np.zeros(DETECTOR, np.uint32)
+    counts = np.broadcast_to(EXPERIMENT["n_pixels"], len(EXPERIMENT["q"]))
+    bins = itertools.product(zip(EXPERIMENT["q"], counts, strict=True), EXPERIMENT["phi"])
+    for label, ((ring, n_pixels), azimuth) in enumerate(bins, start=1):
+        off = np.where(np.abs((phi - azimuth + 180) % 360 - 180) < 11.25, np.abs(q - ring), np.inf)
+        labels.ravel()[np.argsort(off, axis=None, kind="stable")[:n_pixels]] = label
+    return labels
 
 
 def example_path() -> Path:

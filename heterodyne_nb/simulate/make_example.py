@@ -12,7 +12,7 @@ import xarray as xr
 
 from heterodyne_nb.data import write_apsu
 from heterodyne_nb.files import new_file
-from heterodyne_nb.simulate.example import EXPERIMENT, example_path, simulate_example
+from heterodyne_nb.simulate.example import EXPERIMENT, RUN, example_partition, example_path, simulate_example
 
 
 def main(arguments: Sequence[str] | None = None) -> Path:
@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     )
     path: Path = parser.parse_args(arguments).file
     path.parent.mkdir(parents=True, exist_ok=True)
-    ds = simulate_example()
+    ds = simulate_example().assign_attrs(RUN)
+    labels = np.arange(1, ds["n_pixels"].size + 1).reshape(ds["n_pixels"].shape)
+    ds = ds.assign(
+        dynamic_roi_map=(("pixel_y", "pixel_x"), example_partition()), label=(("q", "phi"), labels)
+    )
     with new_file(path) as draft:
         write_apsu(ds, draft, compression="gzip")
         _as_a_correlator_leaves_it(draft, ds)
@@ -34,13 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> Path:
 
 
 def _as_a_correlator_leaves_it(path: Path, ds: xr.Dataset) -> None:
-    """Add what a beamline's file has and a dataset has not: the dead bins' NaN maps, the beam's trace."""
+    """Add what a beamline's file has and a dataset has not: the dead bins' NaN maps."""
     n_phi, n_frames = ds.sizes["phi"], ds.sizes["t"]
     dead = [i * n_phi + j + 1 for i, j in EXPERIMENT["dead_bins"]]
     nothing = np.triu(np.full((n_frames, n_frames), np.nan, dtype=np.float32))
     nothing[np.tril_indices(n_frames, -1)] = 0
-    weights = ds["n_pixels"] / ds["n_pixels"].sum()
-    trace = (ds["intensity"] * weights).sum(("q", "phi"))
     with h5py.File(path, "a") as h5file:
         twotime = h5file["xpcs/twotime"]
         labels = np.concatenate([twotime["processed_bins"][()], dead])
@@ -49,7 +51,12 @@ def _as_a_correlator_leaves_it(path: Path, ds: xr.Dataset) -> None:
         for number in range(labels.size - len(dead) + 1, labels.size + 1):
             name = f"correlation_map/c2_{number:05d}"
             twotime.create_dataset(name, data=nothing, compression="gzip")
-        h5file["xpcs/spatial_mean/intensity_vs_time"] = np.stack([ds["frame"].values, trace.values])
+        for name in ("normalized_g2", "normalized_g2_segments"):
+            means = twotime[name][()]
+            del twotime[name]
+            twotime[name] = np.pad(
+                means, [*[(0, 0)] * (means.ndim - 1), (0, len(dead))], constant_values=np.nan
+            )
         h5file.attrs["simulation"] = ds.attrs["simulation"]
 
 

@@ -36,6 +36,7 @@ def model_maps(
     noise: ArrayLike = 0.0,
     dyadic: float = 0.0,
     gap: float | None = None,
+    integral: str = "exact",
     seed: int = 0,
 ) -> xr.Dataset:
     """Two-time maps c2 = offset + contrast·M of a model, with Gaussian noise.
@@ -60,6 +61,8 @@ def model_maps(
         every pixel of the same row or column: noise = σ[√(d/2)(u₁+u₂) + √(1−d) w₁₂].
     gap : float, optional
         Gap of the shear cell, Å; laminar_flow only.
+    integral : {"exact", "trapezoid", "rectangle"}
+        How curves are integrated over time; see :func:`heterodyne_nb.fit`.
     seed : int
         Same seed, same data.
 
@@ -85,6 +88,7 @@ def model_maps(
 
     axes = check_axes(q, phi, n_frames, dt)
     model, values = _model(mode, params)
+    model = model.integrating(integral, axes.t)
     scale, base, sigma = (
         per_bin(value, axes, name)
         for value, name in ((contrast, "contrast"), (offset, "offset"), (noise, "noise"))
@@ -99,7 +103,7 @@ def model_maps(
         )
         c2[i, j] = base[i, j] + scale[i, j] * exact + _noise(axes.t.size, float(sigma[i, j]), dyadic, rng)
     ds = make_dataset(c2, q=axes.q, phi=axes.phi, dt=axes.dt, sigma=sigma if sigma.any() else None)
-    ds.attrs["simulation"] = _record(mode, model, values, seed, gap, axes)
+    ds.attrs["simulation"] = _record(mode, model, values, axes, seed=seed, gap=gap, integral=integral)
     return ds
 
 
@@ -123,7 +127,7 @@ def _noise(n_frames: int, sigma: float, dyadic: float, rng: np.random.Generator)
     return sigma * (np.sqrt(dyadic) * shared + np.sqrt(1 - dyadic) * own)
 
 
-def _record(mode: str, model: Any, values: Array, seed: int, gap: float | None, axes: Axes) -> str:
+def _record(mode: str, model: Any, values: Array, axes: Axes, **how: Any) -> str:
     parameters = dict(zip(model.parameter_names, values.tolist(), strict=True))
-    about = {"kind": "model", "mode": mode, "parameters": parameters, "seed": seed, "gap": gap}
-    return json.dumps({**about, "n_frames": axes.t.size})
+    about = {"kind": "model", "mode": mode, "parameters": parameters}
+    return json.dumps({**about, **how, "n_frames": axes.t.size})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heterodyne_nb.app.session import parameters as tables
+from heterodyne_nb.app.session.entries import default_table, edited, with_values
 from heterodyne_nb.app.session.running import Running
 from heterodyne_nb.app.session.selection import places, without
 from heterodyne_nb.app.session.state import action
@@ -77,19 +77,19 @@ class Actions(Running):
         """
         given = {"value": value, "min": min, "max": max, "vary": vary, "tie": tie, "prior": prior}
         changes = {field: x for field, x in given.items() if x is not _KEEP}
-        table = tables.edited(self.parameters, name, changes)
+        table = edited(self.parameters, name, changes)
         if table != self.parameters:
             self._change(f"{' and '.join(changes)} of {name}", merge=True, parameters=table)
 
     @action
     def set_parameters(self, values: Mapping[str, float]) -> None:
         """Take several start values at once, as one step of undo; they are moved into their bounds."""
-        self._change("start values", parameters=tables.with_values(self.parameters, values))
+        self._change("start values", parameters=with_values(self.parameters, values))
 
     @action
     def reset_parameters(self) -> None:
         """Ask nothing of any parameter: defaults of the mode, all free."""
-        self._change("reset parameters", parameters=tables.default_table(self.settings.mode))
+        self._change("reset parameters", parameters=default_table(self.settings.mode))
 
     @action
     def change_settings(self, **changes: Any) -> None:
@@ -116,7 +116,7 @@ class Actions(Running):
         if place is None:
             raise ConfigurationError("there is no fit to go back to", hint="run a fit first")
         entry = self.history[place]
-        table = tables.with_values(entry.parameters, entry.result.values)
+        table = with_values(entry.parameters, entry.result.values)
         self._change(f"revert to {entry.name}", settings=entry.settings, parameters=table, shown=place)
 
     def _checked_index(self, index: int | None) -> int | None:

@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.analysis.loading import opening, prepare_for_fit
-from heterodyne_nb.app.session.parameters import asked_of
+from heterodyne_nb.app.session.entries import FitSettings, asked_of
 from heterodyne_nb.app.session.selection import in_order, places, prepared, same_bin
-from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager

@@ -11,8 +11,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.app.session import tasks
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import with_values
+from heterodyne_nb.app.session.entries import FitEntry, with_values
 from heterodyne_nb.app.session.selection import in_order, prepared
 from heterodyne_nb.app.session.state import SessionState, action
 from heterodyne_nb.app.session.work import Mailbox, Task, Work, in_our_words
@@ -164,7 +163,7 @@ class Running(SessionState):
         FitResult
             Of the one bin, without errors, for the functions of :mod:`heterodyne_nb.plots`.
         """
-        from heterodyne_nb.app.session.preview import preview_of
+        from heterodyne_nb.app.session.tasks import preview_of
 
         return preview_of(self, parameters)
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import asked_of
+from heterodyne_nb.app.session.entries import FitEntry, asked_of
 from heterodyne_nb.app.session.tasks import robust_arguments
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result.script import call_lines, literal

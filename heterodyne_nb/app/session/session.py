@@ -1,26 +1,57 @@
-"""AnalysisSession: one observable place for data, choices, fits and their history."""
+"""AnalysisSession: one observable place for data, choices, fits and their history; how it shows itself."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from heterodyne_nb.analysis.loading import describe
 from heterodyne_nb.app.session import store
 from heterodyne_nb.app.session.actions import Actions
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import default_table, with_values
+from heterodyne_nb.app.session.entries import FitEntry, FitSettings, default_table, with_values
 from heterodyne_nb.app.session.script import entry_script
 from heterodyne_nb.app.session.selection import same_bin
-from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.app.session.state import Opened, action
-from heterodyne_nb.app.session.view import summary_html, summary_of
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result import FitResult
+from heterodyne_nb.text.html import bullets, heading, page, table
+
+
+def summary_of(session: AnalysisSession) -> Iterator[tuple[str, str]]:
+    """What is open, what would be fitted and how, and what has been done: pairs of a word and a statement."""
+    source = session.source
+    data = "no data" if session.dataset is None else source if source.startswith("<") else Path(source).name
+    yield "data", data
+    yield "mode", session.settings.mode
+    table = session.parameters
+    yield "parameters", f"{int(table.vary.sum())} free of {len(table)}"
+    if session.bins is not None:
+        yield "bins fitted", str(len(session.bins))
+    count = len(session.history)
+    yield "fits", f"{count} fit{'' if count == 1 else 's'}"
+    if session.result is not None and session.shown is not None:
+        yield "shown", session.history[session.shown].label
+    if session.status != "idle":
+        yield "now", f"{session.activity} {session.status}"
+
+
+def summary_html(session: AnalysisSession) -> str:
+    """The same as a table, with the data's frames and bins and the history."""
+    rows = [[word, said] for word, said in summary_of(session)]
+    parts = [heading("AnalysisSession"), table(("", ""), rows)]
+    if session.dataset is not None:
+        parts.append(bullets(describe(session.dataset)))
+    if session.history:
+        parts += [f"<p>{escape('History')}</p>", bullets(entry.label for entry in session.history)]
+    if session.error is not None:
+        parts.append(f"<p>{escape(str(session.error))}</p>")
+    return page("".join(parts))
 
 
 class AnalysisSession(Actions):
@@ -217,7 +248,7 @@ class AnalysisSession(Actions):
 
 
 def _open(data: str | os.PathLike[str] | xr.Dataset, options: Mapping[str, Any]) -> Opened:
-    from heterodyne_nb.app.session.origin import source_of
+    from heterodyne_nb.app.session.selection import source_of
     from heterodyne_nb.data import open_dataset
     from heterodyne_nb.data.door import checked, one_run
 

@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import asked_of, resolved
-from heterodyne_nb.app.session.settings import FitSettings
+from heterodyne_nb.app.session.entries import FitEntry, FitSettings, asked_of, resolved
 from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn

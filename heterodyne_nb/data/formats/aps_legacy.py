@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     BinTable,
     Ingredients,
@@ -80,9 +80,9 @@ class ApsLegacy(Layout):
             bins=bins_of_lists(q, phi),
             dt=_frame_time(h5file, xpcs),
             maps=_maps(results, xpcs, q.size),
-            n_pixels=hdf.label_counts(xpcs, "dqmap", q.size),
-            images=hdf.present(xpcs, _PARTITION) | hdf.present(results, _IMAGES),
-            notes=hdf.metadata(h5file, _METADATA),
+            n_pixels=travel.label_counts(xpcs, "dqmap", q.size),
+            images=travel.present(xpcs, _PARTITION) | travel.present(results, _IMAGES),
+            notes=travel.metadata(h5file, _METADATA),
         )
         _read_g2(results, found)
         if "frame_mask" in xpcs:
@@ -171,9 +171,9 @@ def write_aps_legacy(
     with new_h5(path) as h5file:
         h5file[_PERIOD] = np.array([[float(ds.attrs["dt"])]])
         h5file[_PERIOD].attrs["units"] = "s"
-        hdf.fill_metadata(h5file, _METADATA, ds.attrs)
+        travel.fill_metadata(h5file, _METADATA, ds.attrs)
         exchange = h5file.create_group("exchange")
-        _write_bins(h5file.create_group("xpcs"), table)
+        _write_bins(h5file.create_group("xpcs"), ds, table)
         for name, key in _IMAGES.items():
             if name in ds:
                 exchange.create_dataset(key, data=ds[name].values)
@@ -183,12 +183,18 @@ def write_aps_legacy(
             _write_g2(exchange, table, float(ds.attrs["dt"]))
 
 
-def _write_bins(group: h5py.Group, table: BinTable) -> None:
+def _write_bins(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> None:
     group["dqlist"] = table.bins["q"].values[np.newaxis]
     group["dqlist"].attrs["units"] = "1/A"
     group["dphilist"] = table.bins["phi"].values[np.newaxis]
     group["dphilist"].attrs["units"] = "degree"
-    hdf.write_partition(group, *table.roi_map(), ("dqmap", "sqmap"))
+    image, why = table.roi_map()
+    travel.write_partition(
+        group, "dqmap", image, why, ds["pixel_mask"].values if "pixel_mask" in ds else None
+    )
+    if "static_roi_map" in ds:
+        group.create_dataset("sqmap", data=ds["static_roi_map"].values, compression="gzip")
+    travel.stand_in(group, "sqmap", image, "the dynamic partition, no other is known")
 
 
 def _write_maps(h5file: h5py.File, table: BinTable, compression: str | None) -> None:

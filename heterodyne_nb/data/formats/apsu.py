@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import Any
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.cuts import lag_means
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     BinTable,
     Ingredients,
@@ -38,6 +40,16 @@ _STALE = (
     ("dynamic_v_list_dim1", "entry/instrument/masks/dynamic_phi_list"),
 )
 _DETECTOR = "entry/instrument/detector_1"
+#: What pyXpcsViewer and its like ask for, whether it is known or not.
+_NEEDED = {
+    "start_time": "entry/start_time",
+    "exposure": f"{_DETECTOR}/count_time",
+    "energy": "entry/instrument/incident_beam/incident_energy",
+    **{
+        name: f"xpcs/qmap/{name}"
+        for name in ("detector_distance", "pixel_size", "beam_center_x", "beam_center_y")
+    },
+}
 #: Where the metadata are; the q map is believed where it and the instrument both say something.
 _METADATA = {
     "start_time": "entry/start_time",
@@ -55,6 +67,11 @@ _METADATA = {
     "beam_center_y": f"xpcs/qmap/beam_center_y | {_DETECTOR}/beam_center_y",
     "averaged_files": "xpcs/average/file_list",
 }
+#: What does not travel as it is: what the bins and frames of a dataset say anew, and other analyses.
+_NOT_KEPT = (
+    r"^/entry/instrument/masks|frame_time|acquire_period|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
+    r"|^/xpcs/(output_data$|multitau/(?!config)|twotime/(?!config)|spatial_mean|temporal_mean)|^/(?!entry|xpcs/)"
+)
 #: Pictures and curves of the run, below ``/xpcs``.
 _IMAGES = {
     "saxs_2d": "temporal_mean/scattering_2d",
@@ -92,20 +109,19 @@ class ApsU(Layout):
         root = h5file[name]
         results, qmap = hdf.follow(root, "output_data", root), root["qmap"]
         places = {key: path.replace("xpcs/", f"{name}/") for key, path in _METADATA.items()}
-        known = hdf.metadata(h5file, places)
+        known = travel.metadata(h5file, places)
         bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
             dt=_frame_time(h5file, results, "twotime" if _MAPS in results else "multitau"),
             tau_frame=_frame_time(h5file, results, "multitau"),
             maps=_maps(results, bins.q.size),
-            n_pixels=hdf.label_counts(qmap, "dynamic_roi_map", bins.q.size),
-            images=hdf.present(root, _IMAGES) | hdf.present(results, _IMAGES),
+            n_pixels=travel.label_counts(qmap, "dynamic_roi_map", bins.q.size),
+            images=travel.present(root, _IMAGES) | travel.present(results, _IMAGES),
             notes=known | _compare_with_instrument(h5file, qmap),
         )
-        if isinstance(h5file.get("entry"), h5py.Group):
-            held = hdf.small_values(h5file["entry"], r"^instrument/masks|frame_time|acquire_period")
-            found.notes |= {"file_metadata": held} if held else {}
+        if held := travel.small_values(h5file, _NOT_KEPT):
+            found.notes["file_metadata"] = held
         _read_g2(results, found, np.prod([axis.values.size for axis in _axes(qmap)], dtype=int), qmap)
         if "twotime/frame_mask" in results:
             found.mask = hdf.vector(results, "twotime/frame_mask", "1 for each frame in use") > 0
@@ -127,7 +143,7 @@ def _is_analysis(h5file: h5py.File, name: str) -> bool:
 
 def _intensity(results: h5py.Group) -> np.ndarray | None:
     """Mean counts of each recorded frame, in the order of their numbers."""
-    if not hdf.has(results, _TRACE):
+    if not hdf.has(results, _TRACE) or travel.made_up(results[_TRACE]):
         return None
     trace = hdf.array(results, _TRACE, "(2, frames): frame, mean")
     if trace.ndim != 2 or trace.shape[0] != 2:
@@ -243,7 +259,7 @@ def _compare_with_instrument(h5file: h5py.File, qmap: h5py.Group) -> dict[str, s
     """/entry/instrument can be left over from another run: the q map is believed, and it is said."""
     differing = []
     for key, other in _STALE:
-        if key in qmap and other in h5file:
+        if key in qmap and other in h5file and not travel.made_up(h5file[other]):
             mine, theirs = np.ravel(qmap[key][()]), np.ravel(h5file[other][()])
             same_unit = hdf.unit_of(qmap[key]) == hdf.unit_of(h5file[other])
             if mine.shape != theirs.shape or (
@@ -277,34 +293,39 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
     -----
     Maps are stored as float32 upper triangles with their diagonal; empty (q, phi) cells and dead
     bins have none. A frame mask goes to ``/xpcs/twotime/frame_mask``, which other programs ignore.
-    An ``intensity(t)`` goes to ``/xpcs/spatial_mean/intensity_vs_time``; one a bin has no place there.
+    An ``intensity(t)`` goes to ``/xpcs/spatial_mean/intensity_vs_time``, of one a bin the mean over the pixels.
     Metadata, the partition and the mean scattering go where the beamline keeps them, with every other text and
-    number that an APS-U file had below ``/entry``.
-    A g2 that was computed from the maps is not written: the reader computes it again.
+    number that an APS-U file had. What viewers of this layout need and the dataset has not is made up (NaN where
+    a number will do) with a ``comment`` that says so, and is not read back.
+    A g2 that was computed from the maps is not written: the reader computes it again; its means over the whole
+    run and over fifths of it are in ``/xpcs/twotime/normalized_g2`` and ``normalized_g2_segments``.
     """
     table = bin_table(ds)
     with new_h5(path) as h5file:
-        h5file["entry/instrument/detector_1/frame_time"] = float(ds.attrs["dt"])
-        h5file["entry/instrument/detector_1/frame_time"].attrs["units"] = "s"
-        hdf.fill_metadata(h5file, _METADATA, ds.attrs)
-        hdf.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
-        xpcs = h5file.require_group("xpcs")
-        _write_qmap(xpcs.require_group("qmap"), table)
+        h5file[f"{_DETECTOR}/frame_time"] = float(ds.attrs["dt"])
+        h5file[f"{_DETECTOR}/frame_time"].attrs["units"] = "s"
+        h5file.create_group("entry/instrument/bluesky/metadata")  # by which viewers know the layout
+        xpcs = h5file.create_group("xpcs")
+        travel.fill_metadata(h5file, _METADATA, ds.attrs)
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
+        travel.fill_metadata(h5file, {}, ds.attrs, _NEEDED)
+        image = _write_qmap(xpcs.require_group("qmap"), ds, table)
         for name, key in _IMAGES.items():
             if name in ds and key not in xpcs:
                 xpcs.create_dataset(key, data=ds[name].values, compression="gzip" if ds[name].ndim else None)
                 if unit := ds[name].attrs.get("file_units"):
                     xpcs[key].attrs["units"] = unit
+        _write_static_partition(xpcs["qmap"], ds, table, image)
+        _write_means(xpcs, ds, table, image)
         if "c2" in table.bins:
-            _write_maps(h5file.create_group("xpcs/twotime"), table, compression)
-        if "intensity" in ds and ds["intensity"].dims == ("t",):
-            trace = np.stack([ds["frame"].values, ds["intensity"].values])
-            h5file["xpcs/spatial_mean/intensity_vs_time"] = trace
+            _write_maps(xpcs.require_group("twotime"), table, compression)
         if has_measured_g2(ds):
-            _write_multitau(h5file.create_group("xpcs/multitau"), table, float(ds.attrs["dt"]))
+            _write_multitau(xpcs.require_group("multitau"), table, float(ds.attrs["dt"]))
+        xpcs["qmap"].attrs["hash"] = _digest(xpcs["qmap"])
 
 
-def _write_qmap(group: h5py.Group, table: BinTable) -> None:
+def _write_qmap(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> np.ndarray:
+    """The dynamic partition; returns its label image."""
     for i, (name, values, unit) in enumerate(table.axes):
         node = group.create_dataset(f"dynamic_v_list_dim{i}", data=values)
         node.attrs["units"] = {"1/Å": "1/A", "degrees": "degree"}.get(unit, unit)
@@ -314,7 +335,59 @@ def _write_qmap(group: h5py.Group, table: BinTable) -> None:
     group["map_names"] = np.array([name.encode() for name, _, _ in table.axes])
     ascii_units = {QUANTITIES["q"].unit: "1/A", QUANTITIES["phi"].unit: "deg"}
     group["map_units"] = np.array([ascii_units.get(u, u).encode() for _, _, u in table.axes])
-    hdf.write_partition(group, *table.roi_map(), ("dynamic_roi_map",))
+    image, why = table.roi_map()
+    mask = ds["pixel_mask"].values if "pixel_mask" in ds else None
+    travel.write_partition(group, "dynamic_roi_map", image, why, mask)
+    return image
+
+
+def _write_static_partition(qmap: h5py.Group, ds: xr.Dataset, table: BinTable, image: np.ndarray) -> None:
+    """What is not known of the static partition: the dynamic one where nothing is, else labels in a row."""
+    n = ds.sizes.get("static_bin") or int(
+        ds["static_roi_map"].max() if "static_roi_map" in ds else table.n_bin
+    )
+    if "static_roi_map" not in ds and n == table.n_bin:
+        why, axes, cells = (
+            "the dynamic partition, no other is known",
+            [v for _, v, _ in table.axes],
+            table.cells,
+        )
+    else:
+        first = ds["static_v_list_dim0"].values if "static_v_list_dim0" in ds else np.arange(1.0, n + 1)
+        axes, cells = [first, np.arange(float(-(-n // first.size)))], np.arange(n)
+        why = "the dataset has none, the labels are counted"
+    travel.stand_in(qmap, "static_roi_map", image, why)
+    for i, values in enumerate(axes):
+        travel.stand_in(qmap, f"static_v_list_dim{i}", values, why)
+    travel.stand_in(qmap, "static_index_mapping", cells.astype(np.int64), why)
+    qmap["static_num_pts"] = np.array([qmap[f"static_v_list_dim{i}"].size for i in range(2)])
+
+
+def _write_means(xpcs: h5py.Group, ds: xr.Dataset, table: BinTable, image: np.ndarray) -> None:
+    """Intensity of the frames and mean scattering, as far as it can be told; zeros, marked so, where it cannot."""
+    trace = table.bins.get("intensity", table.bins.get("recorded_intensity"))
+    of_bins = np.zeros(table.n_bin)
+    if trace is not None:
+        of_bins = np.broadcast_to(trace.mean(str(trace.dims[-1])).values, table.n_bin)
+        trace = trace.weighted(table.bins["n_pixels"]).mean("bin") if trace.ndim == 2 else trace
+        frame = ds["frame"].values if trace.dims == ("t",) else np.arange(1, trace.size + 1)
+        xpcs[_TRACE] = np.stack([frame, trace.values])
+    n_frames = ds.sizes.get("t") or 1 + int(np.ceil(ds["tau"].values.max() / ds.attrs["dt"]))
+    nothing = np.stack([np.arange(1.0, n_frames + 1), np.zeros(n_frames)])
+    travel.stand_in(xpcs, _TRACE, nothing, "no intensity is known")
+    mean = xpcs.require_group("temporal_mean")
+    travel.stand_in(
+        mean, "scattering_2d", np.r_[0.0, of_bins][image], "the mean of each bin, 0 where unknown"
+    )
+    static, n = xpcs["qmap/static_roi_map"][()].astype(int), xpcs["qmap/static_index_mapping"].size
+    curve, scattering = np.zeros((1, n)), mean["scattering_2d"][()]
+    if scattering.shape == static.shape:
+        good = np.isfinite(scattering) & (xpcs["qmap/mask"][()] > 0)
+        total, pixels = (np.bincount(static[good], w, n + 1) for w in (scattering[good], None))
+        curve[0] = (total / np.maximum(pixels, 1))[1 : n + 1]
+    travel.stand_in(mean, "scattering_1d", curve, "mean of scattering_2d over the static partition, or 0")
+    whole = np.reshape(mean["scattering_1d"][()], (1, -1))
+    travel.stand_in(mean, "scattering_1d_segments", whole, "one segment, the whole run")
 
 
 def _write_maps(group: h5py.Group, table: BinTable, compression: str | None) -> None:
@@ -323,10 +396,27 @@ def _write_maps(group: h5py.Group, table: BinTable, compression: str | None) -> 
     mask = table.bins["mask"].values
     if not mask.all():
         group["frame_mask"] = mask.astype(np.uint8)
-    maps = group.create_group("correlation_map")
-    for count, number in enumerate(table.with_map, start=1):
-        values = upper_triangle(table.map_of(number))
-        maps.create_dataset(f"c2_{count:05d}", data=values, compression=compression)
+    maps, n = group.create_group("correlation_map"), mask.size
+    g2, fifths = (
+        np.full((n, table.with_map.size), np.nan),
+        np.full((max(n // 5, 1), 5, table.with_map.size), np.nan),
+    )
+    for count, number in enumerate(table.with_map):
+        values = table.map_of(number)
+        maps.create_dataset(f"c2_{count + 1:05d}", data=upper_triangle(values), compression=compression)
+        g2[1:, count] = lag_means(values, mask)[0]
+        for i, start in enumerate(range(0, 5 * (n // 5), n // 5) if n >= 5 else ()):
+            part = slice(start, start + n // 5)
+            fifths[1:, i, count] = lag_means(values[part, part], mask[part])[0]
+    group["normalized_g2"], group["normalized_g2_segments"] = g2, fifths
+
+
+def _digest(qmap: h5py.Group) -> str:
+    """By which viewers tell whether two files have the same partition."""
+    digest = hashlib.sha256()
+    for name in sorted(qmap):
+        digest.update(name.encode() + np.asarray(qmap[name][()]).tobytes())
+    return digest.hexdigest()
 
 
 def _write_multitau(group: h5py.Group, table: BinTable, dt: float) -> None:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from heterodyne_nb.data.dataset import grid_of, levels, live_bins, stack_bins
 from heterodyne_nb.data.door import checked, one_run
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.units import QUANTITIES, Bins
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.files import new_file
@@ -310,15 +310,17 @@ class BinTable:
         """The (N, N) map of one bin, NaN and all, read when asked for."""
         return np.asarray(self.bins["c2"].isel(bin=number).values, dtype=np.float32)
 
-    def roi_map(self) -> tuple[np.ndarray | None, bool]:
-        """Label image with the labels that the bins have now, None where nothing is known; whether it is real."""
+    def roi_map(self) -> tuple[np.ndarray, str]:
+        """Label image with the labels that the bins have now, and what is not known of it where it is made up."""
         if self.partition is not None and "label" in self.bins:
             labels = self.bins["label"].values.astype(int)
             new = np.zeros(int(max(self.partition.max(initial=0), labels.max(initial=0))) + 1, np.uint32)
             new[labels] = np.arange(1, self.n_bin + 1)
             new[0] = 0
-            return new[self.partition.astype(int)], True
-        return (roi_map(self.bins["n_pixels"].values) if pixels_known(self.bins) else None), False
+            return new[self.partition.astype(int)], ""
+        if pixels_known(self.bins):
+            return roi_map(self.bins["n_pixels"].values), travel.ONLY_COUNTS
+        return roi_map(np.ones(self.n_bin)), "nothing is known of the detector"
 
     @property
     def with_map(self) -> np.ndarray:

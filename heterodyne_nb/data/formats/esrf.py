@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     Ingredients,
     LagAgeMap,
@@ -62,7 +62,7 @@ class EsrfId02(Layout):
             )
         group = root[chosen(names, analysis, hdf.place(root))]
         q = hdf.quantity(group, "parameters/q", "q", "q of each region", assumed="1/nm")
-        notes = hdf.metadata(h5file, _METADATA)
+        notes = travel.metadata(h5file, _METADATA)
         if hdf.unit_of(group["parameters/q"]) is None:
             notes["q_unit"] = "not in the file: 1/nm assumed, as the beamline writes"
         phi = None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,6 @@ from heterodyne_nb import remote
 from heterodyne_nb.data import units
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 from heterodyne_nb.remote import Place, Remote
-
-NOT_THE_DETECTOR = "made up: only the number of pixels of each bin is known"
-"""Comment of a label image that a writer had to make up."""
-
-
-_FEW = 64
-"""Numbers that a value of the metadata may have."""
 
 
 @contextlib.contextmanager
@@ -260,15 +251,6 @@ def table(group: h5py.Group, key: str, shape: tuple[int, int], expected: str) ->
     return values
 
 
-def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None:
-    """Detector pixels of each label (1, 2, ...) of a label image; None where there is none."""
-    if not has(group, key):
-        return None
-    labels = array(group, key, "a label image").ravel()
-    labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
-    return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
-
-
 def has(group: h5py.Group, key: str) -> bool:
     """Whether there is such a key; one that is only a link to nothing is named in a warning."""
     if key in group:
@@ -344,18 +326,6 @@ def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
     return found
 
 
-def present(group: h5py.Group, paths: Mapping[str, str]) -> dict[str, str]:
-    """Those of the named datasets of numbers that are there: name -> absolute path."""
-    found = {}
-    for name, key in paths.items():
-        node = group.get(key) if has(group, key) else None
-        if not isinstance(node, h5py.Dataset) or not node.size or node.dtype.kind not in "iufb":
-            continue
-        if text(node.attrs.get("comment", "")) != NOT_THE_DETECTOR:
-            found[name] = str(node.name)
-    return found
-
-
 def frame_time(instrument: Any) -> float | None:
     """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
     for key in ("frame_time", "frame_period", "acquire_period"):
@@ -367,89 +337,3 @@ def frame_time(instrument: Any) -> float | None:
             if detector and has(group, key):
                 return seconds(group, key)
     return None
-
-
-def metadata(group: h5py.Group, places: Mapping[str, str]) -> dict[str, Any]:
-    """What a file says of its run, in the package's units: name -> number or text.
-
-    Parameters
-    ----------
-    group : Group
-    places : mapping
-        Name -> ``"path | other path@unit"``: the first that is there, with the unit that it has where none is
-        written. A number with a unit that is not known is left out, and named.
-    """
-    out: dict[str, Any] = {}
-    for name, paths in places.items():
-        for path in paths.split("|"):
-            key, _, assumed = path.strip().partition("@")
-            node = group.get(key) if has(group, key) else None
-            if not isinstance(node, h5py.Dataset) or node.shape is None or not node.size:
-                continue
-            if name not in units.METADATA_NUMBERS:
-                out[name] = ", ".join(strings(group, key))
-                break
-            try:
-                out[name] = units.metadatum(
-                    scalar(group, key, name), unit_of(node), name, place(node), assumed
-                )
-            except DataFormatError as error:
-                warn(f"{name} is left out: {error}", DataWarning)
-                continue
-            break
-    return out
-
-
-def write_partition(
-    group: h5py.Group, image: np.ndarray | None, real: bool, names: Sequence[str], mask: str = "mask"
-) -> None:
-    """Write a label image under each name, and its mask; one that is made up says so."""
-    if image is None:
-        return
-    for name, data in [*((name, image) for name in names), (mask, (image > 0).astype(np.uint8))]:
-        node = group.create_dataset(name, data=data, compression="gzip")
-        if not real:
-            node.attrs["comment"] = NOT_THE_DETECTOR
-
-
-def fill_metadata(group: h5py.Group, places: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Write what is known of a run to the first place of each name."""
-    for name, paths in places.items():
-        key = paths.split("|")[0].strip().partition("@")[0]
-        if name in values and key not in group:
-            group[key] = values[name]
-            if unit := units.METADATA[name]:
-                group[key].attrs["units"] = unit
-
-
-def small_values(group: h5py.Group, skip: str) -> str:
-    """Texts and few numbers anywhere below a group, as JSON: path -> (value, unit); names matching `skip` are not."""
-    found: dict[str, tuple[Any, str | None]] = {}
-
-    def keep(path: str, node: h5py.Group | h5py.Dataset) -> None:
-        if (
-            not isinstance(node, h5py.Dataset)
-            or re.search(skip, path)
-            or node.shape is None
-            or node.size > _FEW
-        ):
-            return
-        if h5py.check_string_dtype(node.dtype) is not None:
-            value = np.vectorize(text, otypes=[object])(node[()]) if node.shape else text(node)
-        elif node.dtype.kind in "iufb":
-            value = node[()]
-        else:
-            return
-        found[f"{group.name}/{path}"] = (np.asarray(value).tolist(), unit_of(node))
-
-    group.visititems(keep)
-    return json.dumps(found) if found else ""
-
-
-def fill_small_values(h5file: h5py.File, held: str) -> None:
-    """Write what :func:`small_values` found, where nothing has been written."""
-    for path, (value, unit) in json.loads(held or "{}").items():
-        if path not in h5file:
-            h5file[path] = value
-            if unit:
-                h5file[path].attrs["units"] = unit

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     BinTable,
     FlippedMap,
@@ -85,9 +85,9 @@ class NXxpcs(Layout):
         found = Ingredients(
             bins=bins,
             dt=hdf.frame_time(entry.get("instrument", {})),
-            n_pixels=hdf.label_counts(masks, "dynamic_roi_map", bins.q.size),
-            images=hdf.present(entry, _IMAGES),
-            notes=hdf.metadata(entry.parent, _METADATA) | hdf.metadata(entry, _METADATA),
+            n_pixels=travel.label_counts(masks, "dynamic_roi_map", bins.q.size),
+            images=travel.present(entry, _IMAGES),
+            notes=travel.metadata(entry.parent, _METADATA) | travel.metadata(entry, _METADATA),
         )
         if hdf.has(entry, _C2):
             _read_maps(entry["twotime"], found)
@@ -264,7 +264,7 @@ class NXxpcsOld(Layout):
             g2_err=None
             if err_key is None
             else hdf.table(data, err_key, (tau.size, q.size), "(delays, bins)"),
-            notes=hdf.metadata(entry, _METADATA) | notes,
+            notes=travel.metadata(entry, _METADATA) | notes,
         )
 
     @staticmethod
@@ -322,13 +322,13 @@ def write_nxxpcs(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: s
         detector = _group(instrument, "detector_1", "NXdetector")
         detector["frame_time"] = dt
         detector["frame_time"].attrs["units"] = "s"
-        hdf.fill_metadata(entry, _METADATA, ds.attrs)
+        travel.fill_metadata(entry, _METADATA, ds.attrs)
         for name in ("saxs_2d", "saxs_1d", "saxs_1d_segments"):
             if name in ds:
                 group, _, key = _IMAGES[name].partition("/")
                 holder = entry[group] if group in entry else _group(entry, group, "NXdata")
                 holder.create_dataset(key, data=ds[name].values)
-        _write_masks(_group(instrument, "masks", "NXnote"), table)
+        _write_masks(_group(instrument, "masks", "NXnote"), ds, table)
         if table.with_map.size:
             _write_c2(_group(entry, "twotime", "NXdata"), table, compression)
         if has_measured_g2(ds):
@@ -341,12 +341,13 @@ def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
     return group
 
 
-def _write_masks(group: h5py.Group, table: BinTable) -> None:
+def _write_masks(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> None:
     group["dynamic_q_list"] = table.bins["q"].values
     group["dynamic_q_list"].attrs["units"] = "1/angstrom"
     group["dynamic_phi_list"] = table.bins["phi"].values
     group["dynamic_phi_list"].attrs["units"] = "degree"
-    hdf.write_partition(group, *table.roi_map(), ("dynamic_roi_map",))
+    mask = ds["pixel_mask"].values if "pixel_mask" in ds else None
+    travel.write_partition(group, "dynamic_roi_map", *table.roi_map(), mask)
 
 
 def _write_c2(group: h5py.Group, table: BinTable, compression: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import Ingredients, Layout, bins_of_lists, lacking, stacked_maps
 from heterodyne_nb.data.units import METADATA_NUMBERS, Bins, convert, metadatum, warn_if_radians
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
@@ -47,8 +47,8 @@ class PyChx(Layout):
         found = Ingredients(
             bins=bins,
             dt=_period(h5file),
-            n_pixels=hdf.label_counts(h5file, "roi_mask", bins.q.size),
-            images=hdf.present(h5file, _IMAGES),
+            n_pixels=travel.label_counts(h5file, "roi_mask", bins.q.size),
+            images=travel.present(h5file, _IMAGES),
             notes=_metadata(h5file),
         )
         if hdf.has(h5file, "g12b"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from heterodyne_nb.data.formats import hdf
+from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import Ingredients, Layout, TrainMean, bins_of_lists, lacking
 from heterodyne_nb.errors import DataFormatError
 
@@ -36,7 +36,7 @@ class XfelMid(Layout):
         group = h5file[_GROUP]
         q = hdf.quantity(group, "q", "q", "q of each ring, 1/nm", assumed="1/nm")
         t = hdf.quantity(group, "t", "tau", "delay times, s")
-        notes = hdf.metadata(h5file, _METADATA)
+        notes = travel.metadata(h5file, _METADATA)
         if hdf.unit_of(group["q"]) is None:
             notes["q_unit"] = "not in the file: 1/nm, as the beamline writes"
         steps = np.diff(np.unique(t))

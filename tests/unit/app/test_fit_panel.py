@@ -11,9 +11,8 @@ from held import Held
 
 from heterodyne_nb import AnalysisSession, simulate
 from heterodyne_nb.app import FitPanel
-from heterodyne_nb.app.number_field import NumberField, number_text
+from heterodyne_nb.app.number_field import NumberField, ValueSlider, number_text
 from heterodyne_nb.app.session import running, tasks
-from heterodyne_nb.app.value_slider import ValueSlider
 from heterodyne_nb.errors import OptimizationError
 
 THE_FIT = tasks.fit

@@ -12,7 +12,7 @@ import heterodyne_nb as hnb
 from heterodyne_nb.app.config_editor import ConfigEditor
 from heterodyne_nb.app.robust_form import RobustForm
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.app.session.settings import FitSettings
+from heterodyne_nb.app.session.entries import FitSettings
 from heterodyne_nb.app.session.tasks import robust_arguments
 from heterodyne_nb.app.settings_form import SettingsForm
 from heterodyne_nb.config import ConfigManager

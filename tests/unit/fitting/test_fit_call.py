@@ -335,3 +335,59 @@ for _ in range(2):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "0"]
+
+
+def summed_by_hand(rule: str, t: np.ndarray, q: float, phi: float) -> np.ndarray:
+    """The heterodyne map with its integrals as sums over frames, pixel by pixel."""
+    law = {
+        name: HETERODYNE[f"D0_{name}"] * t ** HETERODYNE[f"alpha_{name}"] + HETERODYNE[f"D_offset_{name}"]
+        for name in ("ref", "sample")
+    }
+    law["v"] = HETERODYNE["v0"] * t ** HETERODYNE["beta"] + HETERODYNE["v_offset"]
+    x = HETERODYNE["f0"] * np.exp(HETERODYNE["f1"] * t) + HETERODYNE["f3"]
+    out = np.ones((len(t), len(t)))
+    for i, j in zip(*np.triu_indices(len(t), 1), strict=True):
+        steps = np.diff(t[i : j + 1])
+        ref, sample, path = (
+            np.trapezoid(value[i : j + 1], t[i : j + 1])
+            if rule == "trapezoid"
+            else np.sum(value[i + 1 : j + 1] * steps)
+            for value in law.values()
+        )
+        fringe = np.cos(q * np.cos(np.radians(HETERODYNE["phi0"] - phi)) * path)
+        s1, s2, r1, r2 = x[i], x[j], 1 - x[i], 1 - x[j]
+        parts = (r1 * r2) ** 2 * np.exp(-(q**2) * ref), (s1 * s2) ** 2 * np.exp(-(q**2) * sample)
+        cross = 2 * r1 * r2 * s1 * s2 * np.exp(-(q**2) * (ref + sample) / 2) * fringe
+        out[i, j] = out[j, i] = (sum(parts) + cross) / ((s1**2 + r1**2) * (s2**2 + r2**2))
+    return out
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "rectangle"])
+def test_figures_of_packages_that_sum_over_frames_are_reproduced(rule: str, tmp_path: Any) -> None:
+    t, phi, rng = 0.5 * np.arange(1, 41), [0.0, 60.0], np.random.default_rng(3)
+    maps = np.array([[summed_by_hand(rule, t, 0.009, angle) for angle in phi]])
+    simulated = model_maps("heterodyne", HETERODYNE, q=[0.009], phi=phi, n_frames=40, dt=0.5, integral=rule)
+    np.testing.assert_allclose(simulated["c2"].values - 1.0, maps, atol=2e-7)
+    noise = np.triu(rng.standard_normal((2, 40, 40)), 1)
+    noisy = make_dataset(
+        (1 + 0.3 * maps + 1e-4 * (noise + noise.swapaxes(1, 2))).astype(np.float32), q=[0.009], phi=phi, dt=0.5,
+        sigma=np.full((1, 2), 1e-4),
+    )  # fmt: skip
+    start = {name: {"value": value, "vary": name == "v0"} for name, value in HETERODYNE.items()}
+    summed, exact = (fit(noisy, parameters=start, integral=how, multistart=0) for how in (rule, "exact"))
+    assert summed.chi2_reduced < 1.1
+    assert exact.chi2_reduced > 2.0
+    assert summed.provenance["config"]["integral"] == rule
+    assert "integral" not in exact.provenance["config"]
+    summed.save(tmp_path / "fit.nc")
+    again = FitResult.load(tmp_path / "fit.nc")
+    left = noisy["c2"].values[0, 1] - again.model_map(phi=60.0).values
+    assert np.std(left[np.triu_indices(40, 1)]) < 1.1e-4
+    assert f"integral={rule!r}" in again.to_script("maps.nc")
+
+
+def test_a_model_that_integrates_in_its_own_way_refuses_sums_over_frames() -> None:
+    with pytest.raises(ConfigurationError, match="integrates nothing"):
+        fit(static_maps(), "kww", integral="trapezoid")
+    with pytest.raises(ConfigurationError, match=r"(?s)simpson.*trapezoid"):
+        fit(static_maps(), "static_isotropic", integral="simpson")

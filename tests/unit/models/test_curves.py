@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory, curves
 
 DIGITS = 90
 EXPONENTS = (-2.0, -1.5, -1.001, -1 - 1e-9, -1 - 1e-15, -1.0, -1 + 1e-12, -1 + 1e-5, -0.5, 0.0, 0.3, 1.0, 2.0)
+SUMS = ("trapezoid", "rectangle")
 #: From a whole run down to microsecond lags a day after the start.
 SPANS = ((1e-3, 1e4), (0.5, 0.5 + 1e-7), (1.0, 200.0), (1e4, 1e4 + 1e-3), (1e5, 1e5 + 1e-6), (7.0, 7.0))
 
@@ -84,34 +86,37 @@ def test_the_gradient_of_the_cumulative_integral_is_its_derivative(exponent: flo
         np.testing.assert_allclose(row, (high - low) / 2e-5, rtol=2e-7, atol=1e-7 * np.abs(row).max())
 
 
-@pytest.mark.parametrize("exponent", [0.0, 1.0])
-def test_the_trapezoid_sum_is_exact_for_straight_lines(exponent: float) -> None:
-    t1, t2 = np.array([0.5, 1.0, 3.0]), np.array([0.5, 4.0, 50.0])
-    summed = curves.power_integral_trapezoid(t1, t2, 3.0, exponent, 0.5, dt=0.5)
-    np.testing.assert_allclose(summed, curves.power_integral(t1, t2, 3.0, exponent, 0.5), rtol=1e-12)
+def test_sums_over_frames_are_those_of_numpy_and_interpolated_between_frames() -> None:
+    t, law = 0.1 * np.arange(3, 21), (100.0, -0.7, 5.0)
+    value = curves.power_law(t, *law)
+    sums = {rule: curves.power_integral(t[2], t[9], *law, rule=curves.FrameSum(rule, t)) for rule in SUMS}
+    assert sums["trapezoid"] == pytest.approx(np.trapezoid(value[2:10], t[2:10]), rel=1e-12)
+    assert sums["rectangle"] == pytest.approx(0.1 * value[3:10].sum(), rel=1e-12)
+    assert sums["trapezoid"] > curves.power_integral(t[2], t[9], *law) * 1.0001  # a convex law lies below
+    assert sums["rectangle"] < curves.power_integral(
+        t[2], t[9], *law
+    )  # of one that falls the later value is less
+    between = curves.power_integral(t[2], 0.5 * (t[9] + t[10]), *law, rule=curves.FrameSum("trapezoid", t))
+    assert between == pytest.approx(sums["trapezoid"] + 0.025 * (value[9] + value[10]), rel=1e-12)
 
 
-def test_the_trapezoid_sum_is_the_sum_over_the_frames() -> None:
-    dt, law = 0.1, (100.0, -0.7, 5.0)
-    grid = dt * np.arange(3, 21)
-    summed = curves.power_integral_trapezoid(grid[0], grid[-1], *law, dt=dt)
-    assert summed == pytest.approx(np.trapezoid(curves.power_law(grid, *law), grid), rel=1e-13)
-    assert (
-        summed > curves.power_integral(grid[0], grid[-1], *law) * 1.0001
-    )  # a convex law: the sum lies above
-
-
-def test_the_trapezoid_sum_broadcasts_and_changes_sign_with_the_order() -> None:
+@pytest.mark.parametrize("rule", SUMS)
+def test_sums_over_frames_have_their_derivatives_and_change_sign_with_the_order(rule: str) -> None:
     t = 0.2 * np.arange(1, 6)
-    square = curves.power_integral_trapezoid(t[:, None], t[None, :], 10.0, -0.5, 0.0, dt=0.2)
-    assert square.shape == (5, 5)
+    how = curves.FrameSum(rule, t)
+    square = curves.power_integral(t[:, None], t[None, :], 10.0, -0.5, 0.0, rule=how)
     np.testing.assert_allclose(square, -square.T)
+    up, down = (curves.power_cumulative(t, 10.0, -0.5 + step, 2.0, rule=how) for step in (1e-6, -1e-6))
+    gradient = curves.power_cumulative_gradient(t, 10.0, -0.5, rule=how)
+    np.testing.assert_allclose(gradient[1], (up - down) / 2e-6, rtol=1e-7)
+    np.testing.assert_allclose(
+        10.0 * gradient[0] + 2.0 * gradient[2], curves.power_cumulative(t, 10.0, -0.5, 2.0, rule=how)
+    )
 
 
-def test_the_trapezoid_sum_approaches_the_integral_as_the_square_of_the_step() -> None:
-    law, exact = (50.0, 0.5, 1.0), curves.power_integral(1.0, 9.0, 50.0, 0.5, 1.0)
-    coarse, fine = (curves.power_integral_trapezoid(1.0, 9.0, *law, dt=dt) - exact for dt in (0.5, 0.25))
-    assert coarse / fine == pytest.approx(4.0, rel=0.02)
+def test_a_sum_over_frames_ends_at_them() -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)times 1 to 9 s.*times of the frames, 1 to 4 s"):
+        curves.power_integral(1.0, 9.0, 1.0, 0.0, 0.0, rule=curves.FrameSum("rectangle", np.arange(1.0, 5.0)))
 
 
 def test_a_fraction_and_its_gradient() -> None:

@@ -17,10 +17,8 @@ from plot_samples import make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.app.session import AnalysisSession
-from heterodyne_nb.app.session.entries import FitEntry
-from heterodyne_nb.app.session.parameters import default_table
+from heterodyne_nb.app.session.entries import FitEntry, FitSettings, default_table
 from heterodyne_nb.app.session.script import entry_script
-from heterodyne_nb.app.session.settings import FitSettings
 from heterodyne_nb.cli import main
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.data import open_dataset, write_dataset

@@ -10,7 +10,7 @@ import xarray as xr
 from held import stopped_clock
 
 from heterodyne_nb import AnalysisSession, ConfigManager, ConfigurationError, simulate
-from heterodyne_nb.app.session import FitSettings, undo
+from heterodyne_nb.app.session import FitSettings, state
 from heterodyne_nb.data.formats.native import write_dataset
 
 
@@ -79,7 +79,7 @@ def test_assigning_a_choice_is_one_step_of_undo_as_well(session: AnalysisSession
 def test_a_moving_slider_is_one_step_of_undo_until_it_rests(
     session: AnalysisSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, before = stopped_clock(monkeypatch, undo), session.parameters
+    clock, before = stopped_clock(monkeypatch, state), session.parameters
     for value in np.linspace(100.0, 900.0, 30):
         session.set_parameter("D0", value=float(value))
     rested = session.parameters
