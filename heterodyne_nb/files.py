@@ -34,7 +34,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), errn
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str] | remote.Remote) -> Iterator[Path]:
+def new_file(path: remote.AnyPath) -> Iterator[Path]:
     """Yield a temporary path of the same name; move it onto `path` on success.
 
     A symbolic link stays one: the file that it leads to is replaced. So do the permissions of an older file.
@@ -45,6 +45,7 @@ def new_file(path: str | os.PathLike[str] | remote.Remote) -> Iterator[Path]:
         The folder does not exist or cannot be written, the disk is full, or there is no file at `path` but
         something else.
     """
+    path = remote.place(path)
     if isinstance(path, remote.Remote):
         with path.made() as made:
             yield made
@@ -68,9 +69,7 @@ def new_file(path: str | os.PathLike[str] | remote.Remote) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(
-    path: str | os.PathLike[str] | remote.Remote, ours: re.Pattern[str], mark: str, kind: str
-) -> Iterator[Path]:
+def new_folder(path: remote.AnyPath, ours: re.Pattern[str], mark: str, kind: str) -> Iterator[Path]:
     """Yield a temporary path for a folder; exchange it for what is at `path` on success.
 
     Parameters
@@ -89,6 +88,7 @@ def new_folder(
     OutputError
         Something else is at `path`, the parent folder does not exist or cannot be written, or the disk is full.
     """
+    path = remote.place(path)
     if isinstance(path, remote.Remote):
         if path.exists() and not any(re.fullmatch(mark, name) for name in path.names()):
             raise OutputError(f"exists and is not {kind}; it is left alone", where=str(path))
@@ -113,12 +113,12 @@ def new_folder(
             _flush(target.parent)
 
 
-def new_zarr(path: str | os.PathLike[str] | remote.Remote) -> AbstractContextManager[Path]:
+def new_zarr(path: remote.AnyPath) -> AbstractContextManager[Path]:
     """As :func:`new_folder`, for a Zarr store of format 2 or 3."""
     return new_folder(path, _ZARR, r"\.zgroup|zarr\.json", "a Zarr store")
 
 
-def write_text(path: str | os.PathLike[str] | remote.Remote, text: str) -> None:
+def write_text(path: remote.AnyPath, text: str) -> None:
     """Write a text file; what no UTF-8 can hold (bytes of a file name) is written as an escape."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -131,7 +131,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def recover(path: str | os.PathLike[str] | remote.Remote) -> None:
+def recover(path: remote.AnyPath) -> None:
     """Put back the folder `path` where a writer was killed between moving it aside and putting the new one there."""
     if not isinstance(path, str | os.PathLike):
         return

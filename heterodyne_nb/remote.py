@@ -31,10 +31,10 @@ from heterodyne_nb.errors import (
     OutputError,
 )
 
-__all__ = ["Place", "Remote", "RemoteFile", "is_url", "place", "public"]
+__all__ = ["AnyPath", "Place", "Remote", "RemoteFile", "is_url", "place", "public"]
 
-#: Bytes of a block, blocks kept, and the most that is read ahead where reads follow each other.
-BLOCK, KEPT, AHEAD = 1 << 16, 512, 1 << 20
+#: Bytes of a block, blocks kept, and the most that is read ahead where reads follow each other; longer reads go alone.
+BLOCK, KEPT, AHEAD = 1 << 16, 512, 1 << 18
 #: Seconds before each further attempt after a connection was lost.
 WAITS = (0.2, 0.5, 1.0)
 _GONE = (FileNotFoundError, IsADirectoryError, PermissionError, NotImplementedError, TypeError)
@@ -61,9 +61,9 @@ def place(path: Any) -> Place:
 
 
 def absolute(path: Any) -> Place:
-    """The place, whole where it is on this machine."""
+    """The place, whole where it is on this machine; ``~`` is the home of the user."""
     found = place(path)
-    return found.absolute() if isinstance(found, Path) else found
+    return found.expanduser().absolute() if isinstance(found, Path) else found
 
 
 def told(path: Any) -> str:
@@ -108,6 +108,12 @@ class Remote:
     def name(self) -> str:
         """Last part of the path, or the host or bucket where that is all."""
         return str(self).rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> Remote:
+        """The folder."""
+        parts = urllib.parse.urlsplit(self.url)
+        return Remote(parts._replace(path=parts.path.rstrip("/").rpartition("/")[0]).geturl())
 
     @property
     def suffix(self) -> str:
@@ -185,6 +191,8 @@ class Remote:
         """Whether it is there."""
         return self.source is not None or self._tried(lambda system, path: bool(system.exists(path)))
 
+    is_file = exists
+
     def is_dir(self) -> bool:
         """Whether it is a folder; a plain web server has none."""
         if self.source is not None or self.url.startswith("http"):
@@ -212,6 +220,10 @@ class Remote:
             return data
 
         return self._tried(fetch)
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """All of it as text."""
+        return self.bytes(0, self.size).decode(encoding)
 
     def open(self) -> RemoteFile:
         """A file object that reads blocks when they are wanted."""
@@ -270,6 +282,7 @@ def _send(system: Any, local: Path, path: str) -> None:
 
 
 Place = Path | Remote
+AnyPath = str | os.PathLike[str] | Remote
 
 
 class RemoteFile(io.RawIOBase):

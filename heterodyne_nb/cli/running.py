@@ -21,6 +21,7 @@ from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.files import alone_in, check_folder, make_folder
 from heterodyne_nb.progress import StopToken, stopped_by_signals
+from heterodyne_nb.remote import Place
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Finished:
     core: HeterodyneAnalysisCore
     best: FitResult
     others: dict[str, FitResult] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     kept: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -280,7 +281,7 @@ def kept_result(folder: Path) -> FitResult | None:
     return None
 
 
-def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Path]:
+def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Place]:
     """Write a fit in every format asked for.
 
     Parameters
@@ -294,7 +295,7 @@ def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequ
 
     Returns
     -------
-    list of pathlib.Path
+    list of Path
         The files written.
     """
     written = [result.save(folder / FILES[name]) for name in formats if name != "html"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from heterodyne_nb.remote import Place, Remote
 
 
 @contextlib.contextmanager
-def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def open_h5(path: Any) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading, or say in our own words why it cannot be read.
 
     Raises

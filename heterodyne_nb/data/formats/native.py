@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import xarray as xr
 from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file, new_zarr
-from heterodyne_nb.remote import Remote, RemoteFile, place
+from heterodyne_nb.remote import AnyPath, Remote, RemoteFile, place
 from heterodyne_nb.text.escaping import storable
 
 NAME = "heterodyne_nb"
@@ -91,7 +90,7 @@ def _retimed(ds: xr.Dataset, dt: float) -> xr.Dataset:
     return ds.assign_coords({n: (v.dims, v.values, v.attrs) for n, v in times.items()}).assign_attrs(dt=dt)
 
 
-def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str] | Remote) -> None:
+def write_dataset(ds: xr.Dataset, path: AnyPath) -> None:
     """Save a dataset as it is, exactly, to ``.nc`` (netCDF) or ``.zarr``.
 
     Parameters

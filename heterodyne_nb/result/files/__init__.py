@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
 
 
 #: Writer of each suffix; kind, and engine of xarray, where it can be read again.
-_FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
+_FORMATS: dict[str, tuple[Callable[[xr.Dataset, Any], None], str, str]] = {
     ".nc": (_write_netcdf, "netCDF-4", "h5netcdf"),
     ".zarr": (_write_zarr, "Zarr", "zarr"),
     ".csv": (_write_csv, "CSV", ""),
@@ -185,7 +185,7 @@ _FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
 }
 
 
-def _format(path: Place) -> tuple[Callable[[xr.Dataset, Path], None], str, str]:
+def _format(path: Place) -> tuple[Callable[[xr.Dataset, Any], None], str, str]:
     known = _FORMATS.get(path.suffix.lower())
     if known is None:
         raise ConfigurationError(
