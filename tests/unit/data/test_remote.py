@@ -152,7 +152,7 @@ def test_a_long_run_opens_with_less_than_a_hundredth_of_it_and_a_bin_is_fetched_
     "filters", [{}, {"compression": "lzf", "chunks": (128, 128)}], ids=["plain", "chunks"]
 )
 def test_a_fit_of_one_bin_fetches_that_bin_once(server: Counting, tmp_path: Path, filters: dict):
-    n, bins = 800, 3
+    n, bins = 500, 3
     with h5py.File(tmp_path / "run.hdf", "w") as f:
         f["entry/instrument/detector_1/frame_time"] = 1.0
         f["xpcs/qmap/dynamic_v_list_dim0"] = 0.001 * (1 + np.arange(bins))
