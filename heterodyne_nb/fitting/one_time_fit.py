@@ -396,7 +396,7 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
             break
         rows = design.shared[:, k]
         m = rows.shape[1]
-        prior[len(columns) - m :, len(columns) - m :] += strength * rows.T @ rows
+        prior[len(columns) - m :, len(columns) - m :] += (rows.T * strength) @ rows
     known = objective.problem.errors_known
     noise = lag_noise(design, known=known)
     found = fit_errors(design, noise, prior=prior, floor=1.0 if known else 0.0)
