@@ -69,12 +69,13 @@ _METADATA = {
 }
 #: What does not travel as it is: what the bins and frames of a dataset say anew, and other analyses.
 _NOT_KEPT = (
-    r"^/entry/instrument/masks|frame_time|acquire_period|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
+    r"^/entry/instrument/masks|frame_time|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
     r"|^/xpcs/(output_data$|multitau/(?!config)|twotime/(?!config)|spatial_mean|temporal_mean)|^/(?!entry|xpcs/)"
 )
 #: Pictures and curves of the run, below ``/xpcs``.
 _IMAGES = {
     "saxs_2d": "temporal_mean/scattering_2d",
+    "saxs_2d_segments": "temporal_mean/scattering_2d_segments",
     "saxs_1d": "temporal_mean/scattering_1d",
     "saxs_1d_segments": "temporal_mean/scattering_1d_segments",
     **{
@@ -307,7 +308,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
         h5file.create_group("entry/instrument/bluesky/metadata")  # by which viewers know the layout
         xpcs = h5file.create_group("xpcs")
         travel.fill_metadata(h5file, _METADATA, ds.attrs)
-        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), ("/entry/", "/xpcs/"))
         travel.fill_metadata(h5file, {}, ds.attrs, _NEEDED)
         image = _write_qmap(xpcs.require_group("qmap"), ds, table)
         for name, key in _IMAGES.items():

@@ -51,7 +51,7 @@ _NEEDED = {
     name: _METADATA[name] for name in ("start_time", "exposure", "energy", "beam_center_x", "beam_center_y")
 }
 #: What does not travel as it is: what bins and frames of a dataset say anew, and what the writer says of itself.
-_NOT_KEPT = r"^/entry/(definition$|data/|twotime/|saxs_[12]d/|instrument/masks/)|frame_time|acquire_period"
+_NOT_KEPT = r"^/entry/(definition$|data/|twotime/|saxs_[12]d/|instrument/masks/)|frame_time"
 #: Classes of the groups in which metadata lie; of any other that nobody named: a collection.
 _CLASSES = {
     **{"instrument": "NXinstrument", "incident_beam": "NXbeam", "sample": "NXsample", "masks": "NXnote"},

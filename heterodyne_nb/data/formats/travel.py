@@ -162,8 +162,8 @@ def small_values(group: h5py.Group, skip: str, root: str = "") -> str:
     return json.dumps(found) if found else ""
 
 
-def fill_small_values(h5file: h5py.File, held: str, below: str = "/") -> None:
-    """Write what :func:`small_values` found below a group, where nothing has been written."""
+def fill_small_values(h5file: h5py.File, held: str, below: str | tuple[str, ...]) -> None:
+    """Write what :func:`small_values` found below some group, where nothing has been written."""
     known = {place: said for place, said in json.loads(held or "{}").items() if place.startswith(below)}
     for place, (value, unit) in known.items():
         if "@" not in place and place not in h5file:
