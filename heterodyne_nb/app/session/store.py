@@ -248,7 +248,9 @@ def data_place(
         places = [path / data["path"]]
     else:
         beside = [_whole(path.parent / data["beside"])] if data.get("beside") else []
-        beside = [one for one in beside if isinstance(one, Path) and one.is_relative_to(_whole(path.parent))]
+        beside = [
+            one for one in beside if isinstance(one, Path) and one.is_relative_to(str(_whole(path.parent)))
+        ]
         places = [place(data["path"]), *beside, path.parent / place(data["path"]).name]
     found = next((one for one in places if one.exists()), None)
     if found is None:
