@@ -137,6 +137,8 @@ def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
                 else f"values of type {node.dtype} are not numbers"
             )
             raise DataFormatError(kind, where=place(node), expected=expected)
+        if node.size and not node.is_virtual and not node.external and node.id.get_storage_size() == 0:
+            raise DataFormatError("nothing has been written to it", where=place(node), expected=expected)
         need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
 
