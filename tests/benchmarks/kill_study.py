@@ -116,7 +116,9 @@ class Campaign:
 
     def fit(self, *more: str) -> int:
         """The command, into a folder with earlier results."""
-        return main(["fit", str(self.home / "config.json"), "--output", str(self.case / "out"), "--quiet", *more])
+        return main(
+            ["fit", str(self.home / "config.json"), "--output", str(self.case / "out"), "--quiet", *more]
+        )
 
     def fit_batch(self) -> None:
         """Two parts, each with a journal."""
@@ -135,7 +137,9 @@ class Campaign:
 
     def convert(self) -> int:
         """The command, over an earlier file."""
-        return main(["convert", str(self.home / "data.nc"), str(self.case / "converted.nc"), "--overwrite", "--quiet"])
+        return main(
+            ["convert", str(self.home / "data.nc"), str(self.case / "converted.nc"), "--overwrite", "--quiet"]
+        )
 
     def lost(self, name: str) -> str:
         """What of the earlier files is not whole, or of a fit does not go on; empty where all is well."""

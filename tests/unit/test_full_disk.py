@@ -98,9 +98,10 @@ def test_on_a_full_disk_every_writer_says_so_and_leaves_what_was_there(
     repository: Path, tmp_path: Path
 ) -> None:
     tests, mount = repository / "tests", f"mount -t tmpfs -o size=400k tmpfs {tmp_path}"
-    if shutil.which("unshare") is None or subprocess.run(
-        ["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False
-    ).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no small disk can be mounted: needs unshare and the rights of root")
     inner = ["sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", WRITERS]
     _check(["unshare", "-m", *inner, str(tmp_path), "disk", str(tests)], tests)

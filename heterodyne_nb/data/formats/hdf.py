@@ -255,6 +255,10 @@ def has(group: h5py.Group, key: str) -> bool:
             where=place(group, wrong[0]),
             expected=f"a group with {key.rpartition('/')[2]}",
         )
+    elif empty := [
+        name for name in above if name and isinstance(group.get(name), h5py.Group) and not len(group[name])
+    ]:
+        warn(f"{place(group, empty[0])} is empty: there is no {key.rpartition('/')[2]}", DataWarning)
     return False
 
 
@@ -341,6 +345,8 @@ def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
 
 def frame_time(instrument: Any) -> float | None:
     """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
+    if isinstance(instrument, h5py.Dataset):
+        raise DataFormatError("this is a dataset", where=place(instrument), expected="a group of detectors")
     for key in ("frame_time", "frame_period", "acquire_period"):
         for name in sorted(instrument):
             group = instrument.get(name)
