@@ -25,6 +25,7 @@ FORMATS = (
     ("netCDF, everything", ".nc"),
     ("NeXus", ".nxs"),
     ("CSV, parameters", ".csv"),
+    ("Text, one page", ".txt"),
     ("JSON, summary", ".json"),
     ("HTML report", ".html"),
     ("Python script", ".py"),

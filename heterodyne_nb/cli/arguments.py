@@ -177,8 +177,8 @@ def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
     dropped: set[str] = set()
     for section, content in initial.items():
         if isinstance(content, dict | list):
-            dropped |= set(content) - known
-            kept = [name for name in content if name in known]
+            kept = [name for name in content if name.partition(".")[0] in known]
+            dropped |= set(content) - set(kept)
             initial[section] = {name: content[name] for name in kept} if isinstance(content, dict) else kept
     if dropped:
         names = ", ".join(sorted(dropped))

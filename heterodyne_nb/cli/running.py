@@ -37,6 +37,7 @@ FILES = {
     "nexus": "results.nxs",
     "json": "summary.json",
     "csv": "parameters.csv",
+    "text": "results.txt",
     "html": "report.html",
 }
 #: Bytes that a run needs at most: the report with its figures takes 10 MB, results of 10⁴ frames 5 MB.

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS, law_numbers
 from heterodyne_nb.models.parameters import (
     LEVELS,
     PARAMETER_ALIASES,
@@ -31,7 +32,9 @@ __all__ = [
     "MULTICOMPONENT",
     "PARAMETERS",
     "ParameterSpec",
+    "asked_of",
     "build_table",
+    "default_table",
     "mode_parameters",
     "multicomponent_parameters",
     "published_name",
@@ -60,8 +63,12 @@ class Request:
     @property
     def says_anything(self) -> bool:
         """Whether the user stated any of the fields."""
-        told = (self.value, self.lower, self.upper, self.vary, self.tie, self.prior, self.calibration)
-        return any(x is not None for x in told)
+        return bool(self.stated())
+
+    def stated(self) -> dict[str, Any]:
+        """What was said, in the form that it is read from."""
+        values = (self.value, self.lower, self.upper, self.vary, self.tie, self.prior, self.calibration)
+        return {field: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
 
 
 def published_name(name: str, known: tuple[str, ...]) -> str | None:
@@ -278,7 +285,7 @@ def mode_parameters(mode: str, n_components: int | None = None) -> tuple[Paramet
                 [Problem(path, f"{found}, and mode 'multicomponent' needs it", "an integer, 2 to 6")]
             )
         return multicomponent_parameters(int(n_components))  # type: ignore[arg-type]
-    if mode not in KNOWN_MODES.names():
+    if KNOWN_MODES.spelt(mode) is None:
         raise_if_any([unknown_name("analysis_settings.mode", mode, MODES, kind="mode")])
     if n_components is not None:
         message = f"{shown(n_components)} is given, but mode {mode!r} has a fixed number of components"
@@ -300,8 +307,8 @@ def resolve_parameters(
     settings : Settings, ParameterTable or str
         A configuration, or the name of a mode. A table is returned as it is.
     parameters : mapping, optional
-        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``.
-        What is not said keeps the defaults of the mode.
+        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``, in one-time
+        modes also ``scope=``. What is not said keeps the defaults of the mode.
     n_components : int, optional
         For mode ``"multicomponent"``.
     specs : sequence of ParameterSpec, optional
@@ -329,14 +336,71 @@ def resolve_parameters(
     if not isinstance(settings, str):
         mode = settings.mode
         specs = mode_parameters(mode, settings.analysis_settings.n_components)
-        requests = settings_requests(settings.initial_parameters, specs, problems)
-        return build_table(mode, specs, requests, problems)
+        asked = settings.initial_parameters.scopes
+        scopes, numbers = _checked_scopes(mode, asked, specs, f"{_PATH}.scopes", problems)
+        requests = settings_requests(settings.initial_parameters, (*specs, *numbers), problems)
+        return _scoped_table(mode, specs, requests, scopes, numbers, problems)
     specs = tuple(specs) if specs is not None else mode_parameters(settings, n_components)
-    requests = read_requests(parameters or {}, tuple(s.name for s in specs), problems)
-    table = build_table(settings, specs, requests, problems)
+    given = dict(parameters or {})
+    asked = {name: one["scope"] for name, one in given.items() if isinstance(one, Mapping) and "scope" in one}
+    given |= {name: {k: v for k, v in given[name].items() if k != "scope"} for name in asked}
+    scopes, numbers = _checked_scopes(settings, asked, specs, "parameters", problems)
+    requests = read_requests(given, tuple(s.name for s in (*specs, *numbers)), problems)
+    table = _scoped_table(settings, specs, requests, scopes, numbers, problems)
     for note in table.notes:
         warn(note, ConfigurationWarning)
     return table
+
+
+def _checked_scopes(
+    mode: str, asked: Mapping[str, Any], specs: Sequence[ParameterSpec], path: str, problems: list[Problem]
+) -> tuple[dict[str, str], tuple[ParameterSpec, ...]]:
+    """Scopes by published name, and the numbers of the laws among them."""
+    by_name, scopes, numbers = {spec.name: spec for spec in specs}, {}, []
+    if asked and mode in KNOWN_MODES.names() and not ModelFactory.create_model(mode).one_time:
+        problems.append(Problem(path, f"{mode} has one set of parameters for all bins", "a one-time mode"))
+    for name, scope in asked.items():
+        known = published_name(str(name), (*by_name, *LEVELS))
+        allowed = GROUPINGS if known in LEVELS and known not in by_name else (*GROUPINGS, *LAWS)
+        if known is None:
+            problems.append(unknown_name(f"{path}.{name}", name, (*by_name, *LEVELS), kind="parameter"))
+        elif scope not in allowed:
+            problems.append(unknown_name(f"{path}.{name}", scope, allowed, kind="scope"))
+        else:
+            scopes[known] = str(scope)
+            if scope in LAWS:
+                numbers += law_numbers(scope, by_name[known])
+    return scopes, tuple(numbers)
+
+
+def _scoped_table(
+    mode: str,
+    specs: Sequence[ParameterSpec],
+    requests: Mapping[str, Request],
+    scopes: dict[str, str],
+    numbers: Sequence[ParameterSpec],
+    problems: list[Problem],
+) -> ParameterTable:
+    """The table of the model's own parameters, with scopes and what is asked of the numbers of laws beside it."""
+    for spec in specs:
+        said = requests.get(spec.name)
+        if said is None or scopes.get(spec.name) not in LAWS:
+            continue
+        bounds = (said.lower in (None, spec.lower)) and (said.upper in (None, spec.upper))
+        if not bounds or any(x is not None for x in (said.value, said.vary, said.tie, said.prior)):
+            own = ", ".join(n.name for n in numbers if n.name.startswith(f"{spec.name}."))
+            text = f"{spec.name} follows the law {scopes[spec.name]!r} and has no value, bounds or role of its own"
+            problems.append(Problem(said.path, text, f"these of {own}"))
+    table = build_table(mode, specs, requests, problems)
+    if numbers:
+        build_table(
+            mode, numbers, {n.name: requests[n.name] for n in numbers if n.name in requests}, problems
+        )
+    asked = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
+    laws = {
+        name: {k: v for k, v in one.items() if v is not True} for name, one in asked.items()
+    }  # free by default
+    return replace(table, scopes=scopes, laws=laws)
 
 
 def build_table(
@@ -413,7 +477,7 @@ class _Row:
 
     @property
     def fixed(self) -> bool:
-        return self.request.vary is False
+        return self.request.vary is False or self.spec.held
 
     def check_bounds(self, problems: list[Problem]) -> None:
         if self.lower < self.upper:
@@ -429,7 +493,7 @@ class _Row:
     def settle_value(self, problems: list[Problem], notes: list[str]) -> None:
         if self.value is not None:
             self._check_value(problems)
-        elif self.fixed:
+        elif self.request.vary is False:
             problems.append(Problem(self.request.path, "is fixed but has no value", "a value to hold it at"))
         else:
             self._default_value()
@@ -617,3 +681,36 @@ def _published(path: str, name: str, known: tuple[str, ...], problems: list[Prob
     if published is None:
         problems.append(unknown_name(path, name, known, kind="parameter"))
     return published
+
+
+def default_table(mode: str) -> ParameterTable:
+    """The table of a mode of which nothing is asked."""
+    return resolve_parameters(mode, {}, specs=ModelFactory.create_model(mode).parameters)
+
+
+def asked_of(table: ParameterTable) -> dict[str, dict[str, Any]]:
+    """What was asked of each parameter, as ``fit(parameters=...)`` takes it; defaults are left out."""
+    plain = default_table(table.mode)
+    asked: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(table.names):
+        entry: dict[str, Any] = {}
+        if table.tie[i]:
+            entry["tie"] = table.tie[i]
+        else:
+            if table.given[i]:
+                entry["value"] = float(table.values[i])
+            entry |= _changed_bounds(table, plain, i)
+            if not table.vary[i]:
+                entry |= {"value": float(table.values[i]), "vary": False}
+        if (prior := table.prior[i]) is not None:
+            entry["prior"] = prior
+        if entry:
+            asked[name] = entry
+    return table.with_scopes(
+        asked | {name: told for name in LEVELS if (told := getattr(table, name).to_dict())}
+    )
+
+
+def _changed_bounds(table: ParameterTable, plain: ParameterTable, i: int) -> dict[str, float]:
+    sides = {"min": (table.lower[i], plain.lower[i]), "max": (table.upper[i], plain.upper[i])}
+    return {side: float(here) for side, (here, usual) in sides.items() if here != usual}

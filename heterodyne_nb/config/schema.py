@@ -86,6 +86,7 @@ class Metadata(Section):
 
 #: What a configuration may name as its mode: N components are one mode there, their number beside it.
 CONFIG_MODES: Registry[Any] = Registry("mode", MODES, aliases=KNOWN_MODES.aliases)
+CONFIG_MODES.member = KNOWN_MODES.member
 CONFIG_MODES.more = lambda: [n for n in KNOWN_MODES.names() if not n.startswith(f"{MULTICOMPONENT}_")]
 
 
@@ -364,6 +365,11 @@ class InitialParameters(Section):
     priors: dict[str, Pair] = setting(
         dict, description="Parameter to [mean, standard deviation] of a Gaussian prior, in its unit."
     )
+    scopes: dict[str, Text] = setting(
+        dict,
+        description="One-time modes: parameter to how it differs over bins: shared (the default), q, phi, each, or a law, "
+        "power, diffusive, flow, linear. The numbers of a law are called Gamma.mid, Gamma.n … and may stand in the other settings.",
+    )
     calibration: dict[str, Any] = setting(
         dict,
         description="Contrast (or offset) as measured on a static sample: rows [q in 1/Å, phi in degrees or null for "
@@ -447,7 +453,9 @@ class Optimization(CommonOptions):
     integral: str = FitOptions.same("integral")
 
 
-OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
+OutputFormat = Annotated[
+    str, one_of("format", "netcdf", "zarr", "json", "csv", "text", "html", "nexus", nc="netcdf")
+]
 
 
 class Output(Section):

@@ -8,7 +8,7 @@ PNAS 121 (2024) e2401162121 (static, laminar flow).
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ _J, _V, _RATE = "Å²/s", "Å/s", "1/s"
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A published parameter: its name, unit, default start value and default bounds."""
+    """A published parameter: its name, unit, default start value and default bounds; ``held`` ones are never fitted."""
 
     name: str
     unit: str
@@ -29,6 +29,7 @@ class ParameterSpec:
     lower: float
     upper: float
     description: str
+    held: bool = False
 
 
 def _transport(suffix: str, d0: float, what: str) -> tuple[ParameterSpec, ...]:
@@ -287,6 +288,10 @@ class ParameterTable:
     contrast, offset : Level
         Limits of contrast and offset; default ones follow the data where their baseline is 0 or they are not
         normalised.
+    scopes : mapping of str to str
+        One-time modes: how parameters, contrast and offset differ over bins, where they do.
+    laws : mapping of str to mapping
+        What is asked of the numbers of laws among these, as ``{"Gamma.n": {"value": 2.0, "vary": False}}``.
     """
 
     mode: str
@@ -302,6 +307,8 @@ class ParameterTable:
     notes: tuple[str, ...] = field(default=())
     contrast: Level = Level(0.0, 1.0)
     offset: Level = Level(0.8, 2.0)
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    laws: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("values", "lower", "upper"):
@@ -315,7 +322,7 @@ class ParameterTable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParameterTable):
             return NotImplemented
-        plain = ("mode", "names", "tie", "prior", "units", *LEVELS)
+        plain = ("mode", "names", "tie", "prior", "units", "scopes", "laws", *LEVELS)
         arrays = ("values", "lower", "upper", "vary", "given")
         return all(getattr(self, n) == getattr(other, n) for n in plain) and all(
             np.array_equal(getattr(self, n), getattr(other, n)) for n in arrays
@@ -336,7 +343,9 @@ class ParameterTable:
     def role(self) -> tuple[str, ...]:
         """``"free"``, ``"fixed"`` or ``"tied to NAME"`` of each parameter."""
         pairs = zip(self.tie, self.vary, strict=True)
-        return tuple(f"tied to {t}" if t else "free" if v else "fixed" for t, v in pairs)
+        roles = (f"tied to {t}" if t else "free" if v else "fixed" for t, v in pairs)
+        over = (self.scopes.get(name, "") for name in self.names)
+        return tuple(f"{role}, {scope}" if scope else role for role, scope in zip(roles, over, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, object]]:
         """Return the form that ``heterodyne_nb.fit(parameters=...)`` accepts."""
@@ -350,7 +359,17 @@ class ParameterTable:
             if self.prior[i]:
                 entry["prior"] = self.prior[i]
             entries[name] = entry
-        return entries | {name: told for name in LEVELS if (told := getattr(self, name).to_dict())}
+        return self.with_scopes(
+            entries | {name: told for name in LEVELS if (told := getattr(self, name).to_dict())}
+        )
+
+    def with_scopes(self, entries: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+        """Entries as :meth:`to_dict` gives them, with the scopes; what follows a law has its numbers instead."""
+        followed = {name.rpartition(".")[0] for name in self.laws}
+        out = {name: dict(entry) for name, entry in entries.items() if name not in followed}
+        for name, scope in self.scopes.items():
+            out.setdefault(name, {})["scope"] = scope
+        return out | {name: dict(entry) for name, entry in self.laws.items() if entry}
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Yield one row of text a parameter: name, value, lower, upper, unit, role, prior."""

@@ -69,12 +69,13 @@ _METADATA = {
 }
 #: What does not travel as it is: what the bins and frames of a dataset say anew, and other analyses.
 _NOT_KEPT = (
-    r"^/entry/instrument/masks|frame_time|acquire_period|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
+    r"^/entry/instrument/masks|frame_time|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
     r"|^/xpcs/(output_data$|multitau/(?!config)|twotime/(?!config)|spatial_mean|temporal_mean)|^/(?!entry|xpcs/)"
 )
 #: Pictures and curves of the run, below ``/xpcs``.
 _IMAGES = {
     "saxs_2d": "temporal_mean/scattering_2d",
+    "saxs_2d_segments": "temporal_mean/scattering_2d_segments",
     "saxs_1d": "temporal_mean/scattering_1d",
     "saxs_1d_segments": "temporal_mean/scattering_1d_segments",
     **{
@@ -307,7 +308,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
         h5file.create_group("entry/instrument/bluesky/metadata")  # by which viewers know the layout
         xpcs = h5file.create_group("xpcs")
         travel.fill_metadata(h5file, _METADATA, ds.attrs)
-        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), ("/entry/", "/xpcs/"))
         travel.fill_metadata(h5file, {}, ds.attrs, _NEEDED)
         image = _write_qmap(xpcs.require_group("qmap"), ds, table)
         for name, key in _IMAGES.items():
@@ -396,19 +397,27 @@ def _write_maps(group: h5py.Group, table: BinTable, compression: str | None) -> 
     mask = table.bins["mask"].values
     if not mask.all():
         group["frame_mask"] = mask.astype(np.uint8)
-    maps, n = group.create_group("correlation_map"), mask.size
-    g2, fifths = (
-        np.full((n, table.with_map.size), np.nan),
-        np.full((max(n // 5, 1), 5, table.with_map.size), np.nan),
-    )
-    for count, number in enumerate(table.with_map):
+    maps = group.create_group("correlation_map")
+    means = []
+    for count, number in enumerate(table.with_map, start=1):
         values = table.map_of(number)
-        maps.create_dataset(f"c2_{count + 1:05d}", data=upper_triangle(values), compression=compression)
-        g2[1:, count] = lag_means(values, mask)[0]
-        for i, start in enumerate(range(0, 5 * (n // 5), n // 5) if n >= 5 else ()):
-            part = slice(start, start + n // 5)
-            fifths[1:, i, count] = lag_means(values[part, part], mask[part])[0]
-    group["normalized_g2"], group["normalized_g2_segments"] = g2, fifths
+        maps.create_dataset(f"c2_{count:05d}", data=upper_triangle(values), compression=compression)
+        means.append(_means(values, mask))
+    for key, of_bins in zip(
+        ("normalized_g2", "normalized_g2_segments"), zip(*means, strict=True), strict=False
+    ):
+        group[key] = np.stack(of_bins, axis=-1)
+
+
+def _means(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """g2 of a map by lag in frames, over the whole run (N,) and over five parts of it (N // 5, 5); NaN at lag 0."""
+    n, short = mask.size, mask.size // 5
+    whole, parts = np.full(n, np.nan), np.full((max(short, 1), 5), np.nan)
+    whole[1:] = lag_means(values, mask)[0]
+    for i in range(5 if short else 0):
+        part = slice(i * short, (i + 1) * short)
+        parts[1:, i] = lag_means(values[part, part], mask[part])[0]
+    return whole, parts
 
 
 def _digest(qmap: h5py.Group) -> str:

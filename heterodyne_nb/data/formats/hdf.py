@@ -210,6 +210,8 @@ def quantity(
 def delays(group: h5py.Group, key: str, assumed: str = units.FRAMES) -> tuple[np.ndarray, bool]:
     """Delays, and whether they count frames; they are in s otherwise."""
     values, unit = vector(group, key, f"delays in {assumed}"), unit_of(group[key])
+    if unit == "" and assumed == units.FRAMES:
+        unit = assumed  # as NeXus writes the unit of a count
     values, in_frames = units.convert_delays(values, unit, place(group, key), assumed)
     if in_frames and unit is None and not np.allclose(values, np.rint(values), atol=1e-3):
         warn(
