@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError, warn
+from heterodyne_nb.remote import Place, Remote
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def tell(args: argparse.Namespace, text: str) -> None:
 
 
 def configured(
-    path: Path, changes: Mapping[str, Any], *, data: Path | None = None, mode: str | None = None
+    path: Path, changes: Mapping[str, Any], *, data: Place | None = None, mode: str | None = None
 ) -> ConfigManager:
     """Load a configuration and replace some of its settings.
 
@@ -165,7 +166,10 @@ def configured(
         raise ConfigurationError(error.message, where=error.where, hint=error.hint) from None
     wanted = {place: value for place, value in changes.items() if value is not None}
     if data is not None:
-        wanted |= {"data.file": str(data.resolve()), "data.folder": None}
+        wanted |= {
+            "data.file": data.url if isinstance(data, Remote) else str(data.resolve()),
+            "data.folder": None,
+        }
     if mode is not None and mode != config.settings.mode:
         wanted |= _mode_changes(config, mode)
     return config.updated(wanted) if wanted else config

@@ -18,6 +18,7 @@ from heterodyne_nb.cli.arguments import (
 )
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.remote import place
 
 
 def add_to(commands: Any) -> None:
@@ -41,7 +42,7 @@ def add_to(commands: Any) -> None:
     add("--radius", type=float, help="size of the set that the robust methods guard against")
     add("--output", type=Path, metavar="DIR", help="folder for the results (default: configured)")
     add_overwrite(parser, KEPT)
-    add("--data", type=Path, metavar="FILE", help="data file, instead of the configured one")
+    add("--data", type=place, metavar="FILE", help="data file, instead of the configured one")
     add("--time-limit", type=float, metavar="SECONDS", help="stop with the best so far after this")
     add(
         "--resume",
