@@ -81,7 +81,7 @@ def strongest_step(objective: Objective, theta: FloatArray) -> ChangePoint | Non
         with_model(replace(problem, table=replace(table, values=start)), wide), contrast=objective.contrast
     )
     sums = Tiles.at(free, np.concatenate([start, np.zeros(len(wide.shapes))]), ERROR_CLUSTERS)
-    return _Steps(sums, fine, wide).strongest(chosen)
+    return _Steps(sums, fine, wide).strongest(chosen, theta)
 
 
 class _Steps:
@@ -121,44 +121,37 @@ class _Steps:
         )
         return out
 
-    def strongest(self, chosen: SplineModel) -> ChangePoint | None:
+    def strongest(self, chosen: SplineModel, theta: FloatArray) -> ChangePoint | None:
         """See :func:`strongest_step`."""
-        smooth = self._worth(*self._solved(self._into(chosen)))
+        smooth = _Way(self, self._into(chosen), np.zeros(len(self.matrix))).worth
         best, most = None, smooth
+        scale = self.sums.objective.coordinates.scale
         for name, pieces in product(chosen.pieces, COARSE):
-            into = self._into(chosen.with_pieces(chosen.pieces | {name: pieces}))
-            places = [self.first + i for i, (curve, _) in enumerate(self.wide.shapes) if curve == name]
-            for place in places:
-                ways = np.concatenate([into, np.eye(len(self.matrix))[:, [place]]], axis=1)
-                solved = self._solved(ways)
-                worth = self._worth(*solved)
-                if worth > most:
-                    best, most = (place, ways, solved), worth
+            coarse = chosen.with_pieces(chosen.pieces | {name: pieces})
+            into, leave = self._into(coarse), np.zeros(len(self.matrix))
+            there = coarse.refinement(self.fine) @ (chosen.refinement(coarse) @ theta)
+            leave[: self.n] = (np.append(there, np.zeros(self.shapes)) - self.sums.theta)[self.order] / scale
+            for i, (curve, _) in enumerate(self.wide.shapes):
+                if curve == name:
+                    step = np.eye(len(self.matrix))[:, [self.first + i]]
+                    way = _Way(self, np.concatenate([into, step], axis=1), leave)
+                    if way.worth > most:
+                        best, most = (i, way), way.worth
         return None if best is None else self._told(*best)
 
-    def _solved(self, ways: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return ways, pseudo_inverse(ways.T @ self.matrix @ ways), ways.T @ self.score
-
-    def _worth(self, ways: FloatArray, back: FloatArray, score: FloatArray) -> float:
-        return float(score @ back @ score - PRICE * np.trace(back @ (ways.T @ self.noise @ ways)))
-
-    def _told(
-        self, place: int, ways: FloatArray, solved: tuple[FloatArray, FloatArray, FloatArray]
-    ) -> ChangePoint | None:
-        _, back, score = solved
+    def _told(self, shape: int, way: _Way) -> ChangePoint | None:
         objective = self.sums.objective
         unit = objective.reduced(objective.equations(self.sums.theta, derivatives=False).chi2)
-        pull = ways @ back[:, -1]  # of the step, per unit of score
-        variance = max(float(pull @ self.noise @ pull), LEAST_DYADIC * unit * float(back[-1, -1]))
+        pull = way.ways @ way.back[:, -1]  # of the step, per unit of score
+        variance = max(float(pull @ self.noise @ pull), LEAST_DYADIC * unit * float(way.back[-1, -1]))
         shares = np.stack([self._shares(b, pull) for b in range(len(self.sums.products))])[:, :, None]
-        moved = -back @ score
-        chance = 2 * float(student.sf(abs(moved[-1]) / np.sqrt(variance), degrees_of_freedom(shares)[0]))
-        chance = min(1.0, chance * self.shapes)
+        size = float(way.moved[-1]) / np.sqrt(variance)
+        chance = min(1.0, 2 * self.shapes * float(student.sf(abs(size), degrees_of_freedom(shares)[0])))
         if chance > CHANCE:
             return None
-        curve, form = self.wide.shapes[place - self.first]
+        curve, form = self.wide.shapes[shape]
         params = self.sums.theta.copy()
-        params[self.order] += objective.coordinates.scale * (ways @ moved)[: self.n]
+        params[self.order] += objective.coordinates.scale * (way.leave + way.ways @ way.moved)[: self.n]
         t = objective.problem.t
         after = int(np.searchsorted(t, form.at, side="right"))
         before, behind = self.wide.curves(params, t[after - 1 : after + 1])[curve]
@@ -169,3 +162,17 @@ class _Steps:
     def _shares(self, b: int, pull: FloatArray) -> FloatArray:
         acting, matrices = self.sums.of_bin(b)
         return np.einsum("i,tij,j->t", pull[acting], matrices, pull[acting])
+
+
+class _Way:
+    """The optimum of coordinates ``leave + ways @ moved``, to first order, and what it would gain in other pixels."""
+
+    def __init__(self, steps: _Steps, ways: FloatArray, leave: FloatArray) -> None:
+        self.ways, self.leave = ways, leave
+        score = ways.T @ (steps.score + steps.matrix @ leave)
+        self.back = pseudo_inverse(ways.T @ steps.matrix @ ways)
+        self.moved = -self.back @ score
+        gain = -float(2 * steps.score @ leave + leave @ steps.matrix @ leave) + float(
+            score @ self.back @ score
+        )
+        self.worth = gain - PRICE * float(np.trace(self.back @ (ways.T @ steps.noise @ ways)))
