@@ -176,9 +176,14 @@ def lag_noise(design: FitDesign, *, known: bool = False) -> LagNoise:
     ratio = neighbours / size
     order = np.maximum.accumulate(seen) + 1e-12 * np.arange(len(seen))
     rho = float(np.interp(ratio, order, _RHO))
+    plain = LagNoise(rho, size / max(float(np.interp(rho, _RHO, variance)), 1e-300))
     by_chance = 2.0 * np.sqrt(2.0 / max(counts[0], 1.0))
-    if not known or size > variance[0] * (1 + by_chance):  # more than any correlation of the stated errors explains
-        return LagNoise(rho, size / max(float(np.interp(rho, _RHO, variance)), 1e-300))
+    if not known or size > variance[0] * (
+        1 + by_chance
+    ):  # more than any correlation of the stated errors explains
+        return plain
+    if abs(np.log(plain.scale)) < by_chance:
+        return LagNoise(rho, max(plain.scale, 1.0))
     # a part of the stated variance correlated, the rest not: what makes both the size and the neighbours most as seen
     part = _SHARES[:, None]
     expected = (1 - part) * variance[0] + part * variance, (1 - part) * after[0] + part * after

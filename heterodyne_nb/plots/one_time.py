@@ -84,7 +84,10 @@ def g2_grid(
         below = {**place, "row": place["row"] + stacked - 1}
         last = k + columns >= len(chosen)
         tau, g2, error = _curve(dataset, one)
-        figure.add_trace(_points(tau, g2, error, canvas.line_colour(0, theme)), **place)
+        figure.add_trace(
+            _points(tau, g2, error, canvas.line_colour(0, theme), meta=[one.q, one.phi], name=one.label),
+            **place,
+        )
         figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=stacked == 1, **place)
         if place["col"] == 1:
             figure.update_yaxes(title_text="g₂(τ)", **place)

@@ -89,6 +89,7 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
         "bins": session.bins,
         "masked": session.masked,
         "crop": session.crop,
+        "excluded": session.excluded,
         "parameters": asked_of(session.parameters),
         "settings": session.settings.model_dump(),
         "shown": session.shown,
@@ -102,7 +103,9 @@ def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[s
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
         result.save(folder / files[method])
-    plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
+    plain = {
+        name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "excluded", "bins", "time")
+    }
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
     return {
@@ -261,5 +264,6 @@ def _frames(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "masked": tuple((int(a), int(b)) for a, b in saved["masked"]),
         "crop": None if saved["crop"] is None else (int(saved["crop"][0]), int(saved["crop"][1])),
+        "excluded": tuple((float(a), float(b), float(c)) for a, b, c in saved.get("excluded", ())),
         "bins": None if saved["bins"] is None else tuple(saved["bins"]),
     }

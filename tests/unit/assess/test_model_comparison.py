@@ -153,7 +153,7 @@ def test_it_prints_a_table_a_verdict_and_what_the_pixels_count() -> None:
     [
         ({"modes": ["heterodyne"]}, "two or more"),
         ({"modes": ["heterodyne", "heterodyne"]}, "two or more"),
-        ({"modes": ["heterodyne", "kww"]}, "two-time modes"),
+        ({"modes": ["heterodyne", "kww"]}, "modes of one kind"),
         ({"modes": ["heterodyne", "hetrodyne"]}, "heterodyne"),
         ({"parameters": {"laminar_flow": {}}}, "parameters are given for laminar_flow"),
         ({"folds": -1}, "folds"),
