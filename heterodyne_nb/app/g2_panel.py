@@ -137,7 +137,7 @@ class G2Panel(Panel):
         self.fit = widgets.Button(
             description="Fit g₂", icon="play", button_style="primary", layout={"width": "96px"}
         )
-        self.all_points = widgets.Button(description="Use all points", layout={"width": "130px"})
+        self.all_points = widgets.Button(description="Use all points", layout={"width": "190px"})
         self.view, self.drag = (
             widgets.ToggleButtons(options=options, style={"button_width": "auto"})
             for options in (_VIEWS, list(_DRAG))
@@ -242,13 +242,9 @@ class G2Panel(Panel):
     def draw(self) -> None:
         """Draw g2 with the fit shown, or its parameters against q, and the table."""
         ds, result, theme = self.session.dataset, self._result(), self.page.theme
-        self.all_points.disabled = not self.session.excluded
-        self.all_points.description = (
-            f"Use all points ({len(self.session.excluded)} out)"
-            if self.session.excluded
-            else "Use all points"
-        )
-        self.all_points.layout.width = "190px" if self.session.excluded else "130px"
+        out = len(self.session.excluded)
+        self.all_points.disabled = not out
+        self.all_points.description = f"Use all points ({out} out)" if out else "Use all points"
         self.view.disabled = result is None
         if ds is None or "g2" not in ds or "age" in ds["g2"].dims:
             self.figure.clear()
@@ -261,9 +257,7 @@ class G2Panel(Panel):
             else plots.g2_grid(ds, result, theme=theme)
         )
         if not against:
-            figure.update_layout(
-                dragmode=_DRAG[self.drag.value], selectionrevision=len(self.session.excluded)
-            )
+            figure.update_layout(dragmode=_DRAG[self.drag.value], selectionrevision=out)
         self.figure.draw(figure, of=(self.session.source, self.view.value), height=figure.layout.height)
         self.table.value = "" if result is None else _table(result)
 

@@ -40,15 +40,17 @@ def test_a_file_of_g2_alone_is_fitted_by_mouse(page: Any, tmp_path: Path) -> Non
         page.screenshot(path=tmp_path / "g2_small.png")
 
         press(page, "leave out")
-        box = figure.locator(".subplot.x5y5, .subplot.x3y3 .plot").first.bounding_box()
-        assert box is not None
+        plot = figure.locator(".js-plotly-plot").element_handle()
+        page.wait_for_function("plot => plot._fullLayout.dragmode === 'select'", arg=plot)
+        settled(page)
         bad = figure.evaluate(
-            """place => { const plot = place.querySelector(".js-plotly-plot");
-            const k = plot.data.findIndex((one) => one.meta && Math.max(...one.y) > 1.1 && one.y[20] > 1.15);
-            const axes = [plot._fullData[k].xaxis, plot._fullData[k].yaxis].map((n) => plot._fullLayout[n.replace(/^(.)/, "$1axis")]);
-            const where = plot.getBoundingClientRect();
-            return [where.x + axes[0]._offset + axes[0].d2p(plot.data[k].x[20]),
-                    where.y + axes[1]._offset + axes[1].d2p(plot.data[k].y[20])]; }"""
+            """place => {
+              const { _fullData, _fullLayout } = place.querySelector(".js-plotly-plot");
+              const one = _fullData.find((trace) => trace.meta && trace.y[20] > 1.15);
+              const [x, y] = [one.xaxis, one.yaxis].map((name) => _fullLayout[name[0] + "axis" + name.slice(1)]);
+              const box = place.querySelector(".js-plotly-plot").getBoundingClientRect();
+              return [box.x + x._offset + x.d2p(one.x[20]), box.y + y._offset + y.d2p(one.y[20])];
+            }"""
         )
         mouse = page.mouse
         mouse.move(bad[0] - 7, bad[1] - 9)
