@@ -111,7 +111,8 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "c2": (*_BINS, "t1", "t2"),
     **dict.fromkeys(("g2", "g2_err"), (*_BINS, "tau", "age")),
     **dict.fromkeys(("n_pixels", "sigma", "usable"), _BINS),
-    **dict.fromkeys(("mask", "intensity"), ("t",)),
+    "mask": ("t",),
+    "intensity": (*_BINS, "t"),  # of the detector, or one a bin
 }
 """Dimensions that a variable may have, beside ``run``."""
 

@@ -242,11 +242,15 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
         flags.append(Flag("at_bound", f"At a bound: {', '.join(bound)}. Widen it, or fix the parameter."))
     if limited:
         text = (
-            f"A J at 0, or a fraction at 0 or 1, holds {', '.join(limited)}: that is as far as the curve can go, and "
+            f"A J at 0, or a fraction at 0 or 1, holds {_shortened(limited)}: that is as far as the curve can go, and "
             "bands end there."
         )
         flags.append(Flag("at_limit", text, serious=False))
     return flags
+
+
+def _shortened(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _on_published_bound(record: xr.Dataset, name: str) -> bool:
@@ -255,6 +259,10 @@ def _on_published_bound(record: xr.Dataset, name: str) -> bool:
     value, low, high = (float(one[key]) for key in ("parameters", "bound_lower", "bound_upper"))
     near = 1e-6 * (high - low)
     part = model_of(record).parts()[name]
+    if (
+        part.part == "coefficient"
+    ):  # of a spline: its bounds are those of the curve, or of what frames can show
+        return False
     ends_of_curve = low == 0.0 and "t" in record and (part.role, part.part) == ("transport", "amplitude")
     return bool(value - low <= near and not ends_of_curve) or bool(high - value <= near)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,25 @@ _INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb ses
 _FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
 
-def write_session(session: AnalysisSession, path: Path) -> Opened | None:
+#: What was written of a session: the result or dataset by its id, and its file.
+Written = dict[int, tuple[object, Path]]
+
+
+def write_session(
+    session: AnalysisSession,
+    path: Path,
+    *,
+    written: Written | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Opened | None:
     """Write the folder; return the data as they are to be known from now on (see :func:`moved`).
+
+    Parameters
+    ----------
+    written : mapping, optional
+        What earlier calls wrote to the same place, which is linked instead of written again; filled here.
+    about : mapping, optional
+        Further entries of the index.
 
     Warns
     -----
@@ -40,15 +59,29 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
     opened = session._opened
     copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())
     home = str(path.resolve() / _DATA)
+    written = {} if written is None else written
+    made: Written = {}
+
+    def put(thing: object, name: str, write: Callable[[Path], object]) -> None:
+        earlier = written.get(id(thing))
+        try:
+            if earlier is None:
+                raise FileNotFoundError
+            os.link(earlier[1], folder / name)
+        except OSError:  # a first time, or a file system without links
+            write(folder / name)
+        made[id(thing)] = (thing, path / name)
+
     with new_folder(path, _FILES, _INDEX, "a saved session") as folder:
         folder.mkdir()
         if opened is not None and copy:
             if opened.in_memory:
                 warn(f"the data were made in memory; the session keeps a copy, {_DATA}", DataWarning)
-            write_dataset(opened.dataset, folder / _DATA)
+            put(opened.dataset, _DATA, partial(write_dataset, opened.dataset))
         sources = {opened.source: home} if opened is not None and copy else {}
-        history = [_entry_record(entry, k, folder, sources) for k, entry in enumerate(session.history)]
+        history = [_entry_record(entry, k, put, sources) for k, entry in enumerate(session.history)]
         record = {
+            **(about or {}),
             "format": _FORMAT,
             "version": _VERSION,
             "versions": versions(),
@@ -59,6 +92,8 @@ def write_session(session: AnalysisSession, path: Path) -> Opened | None:
         }
         record["sha256"] = _seal(record)
         write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    written.clear()
+    written.update(made)
     return replace(opened, source=home, options=()) if opened is not None and copy else opened
 
 
@@ -98,14 +133,13 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
     }
 
 
-def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[str, str]) -> dict[str, Any]:
+def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     files = {}
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
-        result.save(folder / files[method])
-    plain = {
-        name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "excluded", "bins", "time")
-    }
+        put(result, files[method], result.save)
+    names = ("name", "kind", "masked", "crop", "excluded", "bins", "time")
+    plain = {name: getattr(entry, name) for name in names}
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
     return {
