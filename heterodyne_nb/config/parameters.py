@@ -396,9 +396,9 @@ def _scoped_table(
         build_table(
             mode, numbers, {n.name: requests[n.name] for n in numbers if n.name in requests}, problems
         )
-    said = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
+    asked = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
     laws = {
-        name: {k: v for k, v in one.items() if v is not True} for name, one in said.items()
+        name: {k: v for k, v in one.items() if v is not True} for name, one in asked.items()
     }  # free by default
     return replace(table, scopes=scopes, laws=laws)
 
