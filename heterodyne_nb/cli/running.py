@@ -21,6 +21,7 @@ from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.files import alone_in, check_folder, make_folder
 from heterodyne_nb.progress import StopToken, stopped_by_signals
+from heterodyne_nb.remote import Place
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FILES = {
     "nexus": "results.nxs",
     "json": "summary.json",
     "csv": "parameters.csv",
+    "text": "results.txt",
     "html": "report.html",
 }
 #: Bytes that a run needs at most: the report with its figures takes 10 MB, results of 10⁴ frames 5 MB.
@@ -67,7 +69,7 @@ class Finished:
     core: HeterodyneAnalysisCore
     best: FitResult
     others: dict[str, FitResult] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     kept: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -90,8 +92,8 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 
     stop = StopToken()
-    with _observers(args) as observers, _collected_warnings() as told:
-        core = HeterodyneAnalysisCore(config, observers=observers, stop=stop)
+    with observers(args) as watching, _collected_warnings() as told:
+        core = HeterodyneAnalysisCore(config, observers=watching, stop=stop)
         output = core.config.settings.output
         if not output.formats:
             raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
@@ -202,7 +204,7 @@ def _collected_warnings() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
+def observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """Give the observers a command's flags ask for; close them when the work is over.
 
     A bar on a terminal; with ``--verbose`` lines of text instead; nothing under ``--quiet`` or when
@@ -210,19 +212,19 @@ def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """
     from heterodyne_nb.analysis.observers import LoggingProgressObserver, TqdmProgressObserver
 
-    observers: list[ProgressObserver] = []
+    watching: list[ProgressObserver] = []
     if args.verbose:
         logger = logging.getLogger("heterodyne_nb.cli")
         logger.handlers = [logging.StreamHandler(sys.stderr)]
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-        observers.append(LoggingProgressObserver(logger))
+        watching.append(LoggingProgressObserver(logger))
     elif not args.quiet and sys.stderr.isatty():
-        observers.append(TqdmProgressObserver())
+        watching.append(TqdmProgressObserver())
     try:
-        yield observers
+        yield watching
     finally:
-        for observer in observers:
+        for observer in watching:
             observer.close()
 
 
@@ -245,18 +247,20 @@ def chosen_folder(
     reason : str
         Told beside what was kept.
     """
-    if overwrite:
+    if foreign := [one.name for one in _results(folder) if overwrite and not _is_ours(one)]:
+        overwrite, reason = False, f"{foreign[0]} is no file of this program"
+    elif overwrite:
         earlier = None if result.success else kept_result(folder)
         if result.success or (earlier is not None and not earlier.success):
             yield make_folder(folder), ""
             return
-    reason = "it did not succeed" if overwrite else reason
+        reason = "it did not succeed"
     for place in chain([folder], (folder / f"run-{number:03d}" for number in count(2))):
         if place.exists() and not place.is_dir():
             continue
         try:
             with alone_in(make_folder(place)) as alone:
-                if alone and not _holds_results(place):
+                if alone and not _results(place):
                     told = f"the earlier results in {folder} are kept, this fit is in {place} ({reason})"
                     yield place, "" if place == folder else told
                     return
@@ -266,8 +270,20 @@ def chosen_folder(
                     place.rmdir()
 
 
-def _holds_results(place: Path) -> bool:
-    return any(one.name in FILES.values() or _OTHERS.fullmatch(one.name) for one in place.iterdir())
+def _results(place: Path) -> list[Path]:
+    """The files in a folder that have names of results."""
+    found = place.iterdir() if place.is_dir() else ()
+    return [one for one in found if one.name in FILES.values() or _OTHERS.fullmatch(one.name)]
+
+
+#: What a file of ours holds, by its ending.
+_MARKS = {".json": b'"schema_version"', ".csv": b"name,value,stderr,unit", ".html": b"heterodyne_nb"}
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that has the name of a result was written by this program."""
+    file = path / ".zattrs" if path.suffix == ".zarr" else path
+    return file.is_file() and _MARKS.get(path.suffix, b"schema_version") in file.read_bytes()
 
 
 def kept_result(folder: Path) -> FitResult | None:
@@ -280,7 +296,7 @@ def kept_result(folder: Path) -> FitResult | None:
     return None
 
 
-def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Path]:
+def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Place]:
     """Write a fit in every format asked for.
 
     Parameters
@@ -294,7 +310,7 @@ def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequ
 
     Returns
     -------
-    list of pathlib.Path
+    list of Path
         The files written.
     """
     written = [result.save(folder / FILES[name]) for name in formats if name != "html"]

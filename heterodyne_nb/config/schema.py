@@ -25,6 +25,7 @@ from heterodyne_nb.options import (
     METHOD_OPTIONS,
     METHODS,
     EllipsoidalOptions,
+    ExecutionOptions,
     FitOptions,
     GaussNewtonOptions,
     GurobiOptions,
@@ -40,6 +41,7 @@ from heterodyne_nb.options import (
 )
 from heterodyne_nb.options import MODES as KNOWN_MODES
 from heterodyne_nb.options import Options as Section
+from heterodyne_nb.options.execution import a_size, an_executor
 from heterodyne_nb.options.fields import (
     Choice,
     Flag,
@@ -86,6 +88,7 @@ class Metadata(Section):
 
 #: What a configuration may name as its mode: N components are one mode there, their number beside it.
 CONFIG_MODES: Registry[Any] = Registry("mode", MODES, aliases=KNOWN_MODES.aliases)
+CONFIG_MODES.member = KNOWN_MODES.member
 CONFIG_MODES.more = lambda: [n for n in KNOWN_MODES.names() if not n.startswith(f"{MULTICOMPONENT}_")]
 
 
@@ -452,7 +455,9 @@ class Optimization(CommonOptions):
     integral: str = FitOptions.same("integral")
 
 
-OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
+OutputFormat = Annotated[
+    str, one_of("format", "netcdf", "zarr", "json", "csv", "text", "html", "nexus", nc="netcdf")
+]
 
 
 class Output(Section):
@@ -465,6 +470,13 @@ class Output(Section):
         ("netcdf", "json", "csv", "html"), description="Files written."
     )
     plots: Flag = setting(True, description="Whether figures are written.")
+
+
+class Execution(ExecutionOptions):
+    """Where the work is done, and in how much memory; no number depends on it."""
+
+    executor: Annotated[str | None, BeforeValidator(an_executor)] = ExecutionOptions.same("executor")
+    memory: Annotated[str, BeforeValidator(a_size)] = ExecutionOptions.same("memory")
 
 
 class Settings(Section):
@@ -486,6 +498,7 @@ class Settings(Section):
     angle_filtering: AngleFiltering = setting(AngleFiltering, description="Which azimuths are fitted.")
     masks: Masks = setting(Masks, description="Frames that are left out.")
     output: Output = setting(Output, description="What is written, and where.")
+    execution: Execution = setting(Execution, description="Where the work is done, and in how much memory.")
 
     @property
     def mode(self) -> str:

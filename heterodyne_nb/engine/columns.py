@@ -218,13 +218,14 @@ def column_chunks(
     key = tuple(int(i) for i in wanted)
     if key not in problem.layouts:
         generic = np.array([0.5 + 0.01 * i for i in range(len(theta))])  # no derivative vanishes by chance
+        held = [spec.held for spec in problem.model.parameters]
+        generic[held] = theta[held]
         problem.layouts[key] = make_layout(problem.model.terms(generic, problem.t, problem.phi), wanted)
     layout, terms = (
         problem.layouts[key],
         problem.model.terms(theta, problem.t, problem.phi, derivatives=len(key) > 0),
     )
     few = bins or max(1, HELD // (len(layout.column_part) * len(problem.t)))
-    for first in range(0, problem.n_bins, few):
-        some = slice(first, min(first + few, problem.n_bins))
+    for some in problem.windows(few):
         part = replace(terms, weight=terms.weight[..., some], d_weight=terms.d_weight[..., some])
         yield some, make_columns(part, problem.q[some], problem.mask[some], wanted, layout)

@@ -23,14 +23,18 @@ from heterodyne_nb.engine import (
     residual_record,
     residual_scale,
 )
+from heterodyne_nb.engine.executors import Team, team
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import FitWarning, warn
+from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.models.splines import SplineModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
 from heterodyne_nb.optimize.strategies.own import made_strategy
-from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
+from heterodyne_nb.options import METHODS, ExecutionOptions, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.trust import left_over, united
@@ -44,7 +48,7 @@ _SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
-class FitRun(FitOptions):
+class FitRun(FitOptions, ExecutionOptions):
     """Settings of a fit, who is told of its progress, and what ends it.
 
     ``warm``: from the start values to the optimum next to them, no more.
@@ -71,6 +75,7 @@ class FitRun(FitOptions):
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
         silent |= {name for name in ("via", "integral") if getattr(self, name) == self.default(name)}
+        silent |= set(ExecutionOptions.model_fields)
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -93,7 +98,19 @@ def fit_two_time(
     asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
-    solved = solve_two_time(dataset, model, table, options)
+    with team(options.executor, options.workers) as who:
+        run = options.model_copy(update={"executor": who})
+        solved = solve_two_time(dataset, model, table, run)
+        try:
+            return _concluded(solved, dataset, options, asked)
+        finally:
+            if isinstance(solved.objective.problem.data, Spread):
+                solved.objective.problem.data.close()
+
+
+def _concluded(
+    solved: Solved, dataset: xr.Dataset | FrameSet, options: FitRun, asked: dict[str, Any]
+) -> FitResult:
     if isinstance(dataset, FrameSet):
         about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
         return result_of(solved, options, about | described(solved.objective.problem, dataset))
@@ -134,17 +151,33 @@ def solve_two_time(
     """Read the maps or frames, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
+    wanted, asked = model, table
+    if isinstance(model, SplineModel) and not states_curves(model, table):  # begins with the power laws
+        model.integrating(options.integral, np.ones(1))  # or says that it cannot
+        model, table = model.base, carried(model.base, table, {})
+        if options.multistart == 0 and not table.given.any():  # else it would begin at the defaults
+            options = options.model_copy(update={"multistart": None})
     options.on_progress(ProgressEvent("load", 0.0, message="reading the data"))
     if isinstance(dataset, FrameSet):
         robust = options.loss != "linear"
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
-        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+        who = options.executor if isinstance(options.executor, Team) else None
+        problem = problem_from_dataset(
+            dataset, model, table, gap=options.gap, executor=who, memory=options.memory
+        )
     problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
+    if isinstance(model, SplineModel):
+        problem = replace(problem, table=with_ends(table, *problem.ends))
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
     best, path, others = _search(objective, strategy, options)
+    if model is not wanted:
+        free = FreeForm(objective, wanted, asked, strategy, options)
+        objective, best, found = free.run([best.x, *(x for x, _ in others)])
+        model, table, problem = objective.model(), objective.problem.table, objective.problem
+        path, others = path + free.path, [(fit.point, fit.chi2) for fit in found]
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
         path, others = path + more, []
@@ -160,6 +193,8 @@ def _search(
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search()
+    if isinstance(objective.problem.model, SplineModel):  # no search knows how to draw splines
+        settings = SearchOptions(samples=0, hops=0)
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
     search = Multistart(
         objective,
@@ -168,6 +203,7 @@ def _search(
         extra_starts=[objective.from_internal(objective.to_internal(x)) for x in extra],
         on_progress=options.on_progress,
         stop=options.stop,
+        team=options.executor if isinstance(options.executor, Team) else None,
     )
     best = search.run()
     return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]

@@ -14,8 +14,10 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
+from heterodyne_nb.remote import Place, place
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
+from heterodyne_nb.result.files.text import page_of
 from heterodyne_nb.result.report import html_report, text_report
 from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.tables import derived_quantities
@@ -433,15 +435,16 @@ class FitResult:
         """
         return maps.residual_map(self._dataset, maps.choose_bin(self._dataset, q, phi, bin), dataset)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Place) -> Place:
         """Write the result in the format the suffix names, and return the path.
 
         Parameters
         ----------
         path : str or Path
             ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
-            (summary) and ``.csv`` (parameters) are for others to read. The file appears complete or
-            not at all, and replaces an older one.
+            (summary), ``.csv`` (parameters) and ``.txt`` (one page) are for others to read. The file appears complete or
+            not at all, and replaces an older one. An address that fsspec can write to, such as
+            ``s3://bucket/results.nc``, is a path, too.
 
         Raises
         ------
@@ -449,6 +452,28 @@ class FitResult:
             Unknown suffix or missing folder.
         """
         return write_result(self._dataset, path)
+
+    def to_text(self, path: str | Path | None = None) -> str:
+        """One page of text: χ², light, provenance, versions, then a table with errors.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A ``.txt`` file to write it to as well; ``pandas.read_csv(path, comment="#")`` reads the table.
+
+        Returns
+        -------
+        str
+            Lines of ``#``, then columns quantity, t (s), q (1/Å), phi (degrees), value, error, lower, upper, unit, status.
+
+        Raises
+        ------
+        ConfigurationError
+            Another suffix, or a missing folder.
+        """
+        if path is not None:
+            self.save(path if Path(path).suffix else Path(path).with_suffix(".txt"))
+        return page_of(self._dataset)
 
     def to_script(self, path: str | Path | None = None) -> str:
         """Write the Python that does this fit again with the public functions.
@@ -466,7 +491,7 @@ class FitResult:
         return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> FitResult:
+    def load(cls, path: str | Place) -> FitResult:
         """Read a saved result, of this schema version or an older one.
 
         Raises
@@ -477,7 +502,7 @@ class FitResult:
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
         with guarded(path, "a result written by FitResult.save, complete"):
-            return cls(schema.current(read_result(path), Path(path).name))
+            return cls(schema.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

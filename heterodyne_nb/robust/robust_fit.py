@@ -43,6 +43,8 @@ def fit_robust(
     seed: int = 0,
     gap: float | None = None,
     time_limit: float | None = None,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> dict[str, FitResult]:
@@ -88,6 +90,8 @@ def fit_robust(
         Relative decrease of the worst case at which it has converged.
     max_iterations : int, optional
         Most linearisations, default 100.
+    executor, workers
+        Who runs the methods side by side; see :func:`heterodyne_nb.fit_batch`.
 
     Returns
     -------
@@ -139,7 +143,9 @@ def fit_robust(
     settings = run.optimiser_settings(names)
     for name, (value, _) in chosen.items():
         settings[name] = {"radius": value, "allowance": allowance(run, name, price)}
-    found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
+    found = RobustHeterodyneOptimizer(names, **settings).optimize(
+        run.nominal.objective, run.nominal.theta, executor, workers
+    )
     return {name: run.result(name, answer, *chosen[name]) for name, answer in found.items()}
 
 

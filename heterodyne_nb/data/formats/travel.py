@@ -53,6 +53,8 @@ def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None
     ):
         return None
     labels = hdf.array(group, key, "a label image").ravel()
+    if not labels.size:
+        raise DataFormatError("the image has no pixel", where=hdf.place(group, key), expected="a label image")
     labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
     return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
 
