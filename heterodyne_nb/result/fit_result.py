@@ -6,6 +6,7 @@ import importlib
 import json
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ _REFEREES: weakref.WeakKeyDictionary[FitResult, str] = weakref.WeakKeyDictionary
 
 def remember(result: FitResult, dataset: Any) -> FitResult:
     """The result, which now knows its data for :meth:`FitResult.referee`; they are not kept alive for that."""
-    _FITTED[result] = weakref.ref(dataset)
+    with suppress(TypeError):  # a list of runs, for one, cannot be remembered so
+        _FITTED[result] = weakref.ref(dataset)
     return result
 
 

@@ -150,6 +150,7 @@ class _Steps:
         if chance > CHANCE:
             return None
         curve, form = self.wide.shapes[shape]
+        assert isinstance(form, Step)
         params = self.sums.theta.copy()
         params[self.order] += objective.coordinates.scale * (way.leave + way.ways @ way.moved)[: self.n]
         t = objective.problem.t
