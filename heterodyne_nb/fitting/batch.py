@@ -54,6 +54,7 @@ def fit_batch(
         As for :func:`heterodyne_nb.fit`.
     journal : path, optional
         A folder with a journal of each part, from which a batch that was killed goes on; see :func:`heterodyne_nb.fit`.
+        One-time modes are then fitted part by part, too, instead of all at once.
     **arguments
         Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
         with each, for instance from several start values.
@@ -90,7 +91,8 @@ def fit_batch(
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+    alone = workers == 1 and journal is None and not isinstance(sets, list | tuple)
+    if alone and at_once(model, arguments):
         asked = parameter_table(model, sets)
         whole = (
             data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None
