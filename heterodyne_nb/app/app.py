@@ -14,6 +14,7 @@ from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.autosave import Autosave, interrupted, recent_sessions, remember, remembered
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.remote import Place, absolute, place
 
 __all__ = ["App", "from_environment"]
 
@@ -84,7 +85,7 @@ class App(Panel):
             self.on_press(button, action)
         if session is not None and not isinstance(session, AnalysisSession):
             with self.said():
-                self._open(Path(session))
+                self._open(place(session))
         self._observe()
         self._open_tab()
 
@@ -103,9 +104,9 @@ class App(Panel):
         self.bar = row(self.status, self.cancel, self.undo, self.redo, self.folder, self.save, self.load)
 
     def __getattr__(self, name: str) -> Any:
-        for place, (_, panel, _) in enumerate(TABS):
+        for number, (_, panel, _) in enumerate(TABS):
             if name == panel:
-                return self._panel(place)
+                return self._panel(number)
         raise AttributeError(f"the app has no {name!r}")
 
     def _panel(self, place: int) -> Panel:
@@ -162,7 +163,7 @@ class App(Panel):
 
     def _save(self) -> None:
         written = self.session.save(self._named_folder())
-        self.folder.value = short_path(written)
+        self.folder.value = short_path(str(written))
 
     def _load(self) -> None:
         if self.session.status != "idle":
@@ -171,10 +172,10 @@ class App(Panel):
             )
         self._adopt(AnalysisSession.load(self._named_folder()))
 
-    def _open(self, path: Path) -> None:
-        path = path.expanduser()
+    def _open(self, path: Place) -> None:
+        path = absolute(path)
         if (path / "session.json").is_file():
-            self.folder.value = short_path(path.absolute())
+            self.folder.value = short_path(str(path))
             self._adopt(AnalysisSession.load(path))
         else:
             self.session.open(path)

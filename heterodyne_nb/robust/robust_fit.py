@@ -45,6 +45,8 @@ def fit_robust(
     seed: int = 0,
     gap: float | None = None,
     time_limit: float | None = None,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     journal: str | os.PathLike[str] | None = None,
@@ -93,6 +95,8 @@ def fit_robust(
         Most linearisations, default 100.
     journal : path, optional
         Keeps the nominal fit, whose search takes most of the time; see :func:`heterodyne_nb.fit`.
+    executor, workers
+        Who runs the methods side by side; see :func:`heterodyne_nb.fit_batch`.
 
     Returns
     -------
@@ -145,7 +149,9 @@ def fit_robust(
     settings = run.optimiser_settings(names)
     for name, (value, _) in chosen.items():
         settings[name] = {"radius": value, "allowance": allowance(run, name, price)}
-    found = RobustHeterodyneOptimizer(names, **settings).optimize(run.nominal.objective, run.nominal.theta)
+    found = RobustHeterodyneOptimizer(names, **settings).optimize(
+        run.nominal.objective, run.nominal.theta, executor, workers
+    )
     return {name: run.result(name, answer, *chosen[name]) for name, answer in found.items()}
 
 

@@ -29,7 +29,8 @@ from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, bins_of_axes
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.files import new_h5
 
-_MAPS = "twotime/correlation_map"
+#: Groups of the maps, below the results: of boost_corr, and of its early versions.
+_MAPS = ("twotime/correlation_map", "twotime/c2_half")
 _TRACE = "spatial_mean/intensity_vs_time"
 _STALE = (
     ("energy", "entry/instrument/incident_beam/incident_energy"),
@@ -114,7 +115,9 @@ class ApsU(Layout):
         bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
-            dt=_frame_time(h5file, results, "twotime" if hdf.has(results, _MAPS) else "multitau"),
+            dt=_frame_time(
+                h5file, results, "twotime" if any(hdf.has(results, key) for key in _MAPS) else "multitau"
+            ),
             tau_frame=_frame_time(h5file, results, "multitau"),
             maps=_maps(results, bins.q.size),
             n_pixels=travel.label_counts(qmap, "dynamic_roi_map", bins.q.size),
@@ -209,13 +212,14 @@ def _frame_time(h5file: h5py.File, results: h5py.Group, kind: str) -> float | No
 
 def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
     """The map of each label: map n belongs to label processed_bins[n - 1]."""
-    if not hdf.has(results, _MAPS):
+    key = next((key for key in _MAPS if hdf.has(results, key)), None)
+    if key is None:
         return []
-    names = {int(m[1]): m[0] for m in map(re.compile(r"c2_(\d+)$").match, results[_MAPS]) if m}
+    names = {int(m[1]): m[0] for m in map(re.compile(r"[cg]2_(\d+)$").match, results[key]) if m}
     labels = _processed(results, sorted(names), n_label)
     maps: list[MapRef | None] = [None] * n_label
     for number, name in names.items():
-        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{_MAPS}/{name}")
+        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{key}/{name}")
     return maps
 
 
