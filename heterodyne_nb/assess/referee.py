@@ -51,7 +51,7 @@ class Departure:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Referee:
-    """A fit and its free form; made by :meth:`heterodyne_nb.FitResult.referee`.
+    """A fit and its free form; made by :meth:`heterodyne_nb.FitResult.referee`, drawn by ``hnb.plots.referee``.
 
     Attributes
     ----------
@@ -103,12 +103,6 @@ class Referee:
         if not self.fails and not self.change_points:
             return "The free form agrees with the fitted curves."
         return f"The fitted form fails for {', '.join(self.fails) or self.change_points[0].curve}."  # type: ignore[index]
-
-    def plot(self, *, theme: str = "light") -> Any:
-        """The curves of both with their bands; see :func:`heterodyne_nb.plots.referee`."""
-        from heterodyne_nb.plots.curves import referee
-
-        return referee(self, theme=theme)
 
     def __repr__(self) -> str:
         return "\n".join([self.verdict(), *(f"  - {text}" for text in self.findings)])

@@ -70,7 +70,7 @@ def test_the_referee_tells_a_J_that_rises_and_falls_from_a_power_law() -> None:
     assert found.departures["J"].first < 15.0 + 6.0
     assert "J(t) fails from" in str(found)
     assert "referee: The fitted form fails" in result.summary()
-    assert len(found.plot().data) >= 2
+    assert len(hnb.plots.referee(found).data) >= 2
 
 
 def test_without_its_data_a_result_asks_for_them() -> None:
