@@ -20,6 +20,7 @@ from os import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heterodyne_nb import remote
 from heterodyne_nb.errors import HeterodyneError, OutputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), errn
 
 
 @contextmanager
-def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def new_file(path: remote.AnyPath) -> Iterator[Path]:
     """Yield a temporary path of the same name; move it onto `path` on success.
 
     A symbolic link stays one: the file that it leads to is replaced. So do the permissions of an older file.
@@ -50,6 +51,11 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder does not exist or cannot be written, the disk is full, or there is no file at `path` but
         something else.
     """
+    path = remote.place(path)
+    if isinstance(path, remote.Remote):
+        with path.made() as made:
+            yield made
+        return
     target = _place(path)
     if target.exists() and not target.is_file():
         kind = "a folder" if target.is_dir() else "a device or the like"
@@ -69,7 +75,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def new_h5(path: str | os.PathLike[str], room: int = 0, **options: Any) -> Iterator[h5py.File]:
+def new_h5(path: remote.AnyPath, room: int = 0, **options: Any) -> Iterator[h5py.File]:
     """An HDF5 file that takes its name only when it is complete; HDF5 itself never meets a full disk, of which it dies.
 
     Parameters
@@ -109,7 +115,7 @@ def _grant(handle: int, n_bytes: int) -> None:
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, kind: str) -> Iterator[Path]:
+def new_folder(path: remote.AnyPath, ours: re.Pattern[str], mark: str, kind: str) -> Iterator[Path]:
     """Yield a temporary path for a folder; exchange it for what is at `path` on success.
 
     Parameters
@@ -128,6 +134,13 @@ def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, k
     OutputError
         Something else is at `path`, the parent folder does not exist or cannot be written, or the disk is full.
     """
+    path = remote.place(path)
+    if isinstance(path, remote.Remote):
+        if path.exists() and not any(re.fullmatch(mark, name) for name in path.names()):
+            raise OutputError(f"exists and is not {kind}; it is left alone", where=str(path))
+        with path.made() as made:
+            yield made
+        return
     target = _place(path)
     recover(target)
     _refuse_foreign(target, ours, mark, kind)
@@ -146,12 +159,12 @@ def new_folder(path: str | os.PathLike[str], ours: re.Pattern[str], mark: str, k
             _flush(target.parent)
 
 
-def new_zarr(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+def new_zarr(path: remote.AnyPath) -> AbstractContextManager[Path]:
     """As :func:`new_folder`, for a Zarr store of format 2 or 3."""
     return new_folder(path, _ZARR, r"\.zgroup|zarr\.json", "a Zarr store")
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
+def write_text(path: remote.AnyPath, text: str) -> None:
     """Write a text file; what no UTF-8 can hold (bytes of a file name) is written as an escape."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -164,8 +177,10 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def recover(path: str | os.PathLike[str]) -> None:
+def recover(path: remote.AnyPath) -> None:
     """Put back the folder `path` where a writer was killed between moving it aside and putting the new one there."""
+    if not isinstance(path, str | os.PathLike):
+        return
     target = Path(os.path.realpath(path))
     if not target.exists() and target.parent.is_dir():
         with suppress(OSError):  # a reader without the right to write finds what is there

@@ -25,7 +25,7 @@ _LONGEST = 300
 
 @contextmanager
 def guarded(
-    where: str | os.PathLike[str],
+    where: Any,
     expected: str = "a complete file of this kind",
     *,
     error: type[HeterodyneError] = DataFormatError,
@@ -35,7 +35,7 @@ def guarded(
 
     Parameters
     ----------
-    where : path
+    where : path, Remote, or Zarr group or store
         The file, for the message.
     expected : str, optional
         What would have been right.
@@ -49,11 +49,9 @@ def guarded(
     except (HeterodyneError, Warning):  # a warning where the user has made them errors
         raise
     except FileNotFoundError as problem:
-        if os.path.lexists(where):
+        if isinstance(where, str | os.PathLike) and os.path.lexists(where):
             raise _ours(error, problem, where, expected, hint) from problem
-        raise MissingFileError(
-            "there is no such file", where=os.fspath(where), expected=expected
-        ) from problem
+        raise MissingFileError("there is no such file", where=_place(where), expected=expected) from problem
     except Exception as problem:
         raise _ours(error, problem, where, expected, hint) from problem
 
@@ -61,13 +59,18 @@ def guarded(
 def _ours(
     error: type[HeterodyneError], problem: Exception, where: Any, expected: str, hint: str | None
 ) -> HeterodyneError:
-    told = " ".join(str(problem).split()) or "no more is known"
+    text = where.said(problem) if hasattr(where, "said") else str(problem)
+    told = " ".join(text.split()) or "no more is known"
     if isinstance(problem, MemoryError):
         told = f"it asks for more memory than there is: {told}"
     if len(told) > _LONGEST:
         told = f"{told[:_LONGEST]} …"
     text = f"cannot be read ({type(problem).__name__}: {told})"
-    return error(text, where=os.fsdecode(os.fspath(where)), expected=expected, hint=hint)
+    return error(text, where=_place(where), expected=expected, hint=hint)
+
+
+def _place(where: Any) -> str:
+    return os.fsdecode(where) if isinstance(where, str | bytes | os.PathLike) else str(where)
 
 
 def need_room(n_bytes: float, where: str, what: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,7 @@ def opening(config: ConfigManager) -> dict[str, Any]:
     data = config.settings.data
     found: dict[str, Any] = {"dt": config.settings.temporal.dt}
     found |= {name: getattr(data, name) for name in ("layout", "analysis", "units", "keep_empty")}
-    if Path(config.data_path).suffix in ENDINGS:
+    if config.data_path.suffix in ENDINGS:
         found |= {n: None if v is None else list(v) for n, v in (("q", data.q), ("phi", config.angles))}
     return {name: value for name, value in found.items() if value not in (None, False, {})}
 

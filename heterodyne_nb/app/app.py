@@ -14,12 +14,14 @@ from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.autosave import Autosave, interrupted, recent_sessions, remember, remembered
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.remote import Place, absolute, place
 
 __all__ = ["App", "from_environment"]
 
 #: Title of a tab, the name of its panel as an attribute of the app, and the class.
 TABS = (
     ("Data", "data", "DataExplorer"),
+    ("g₂", "g2", "G2Panel"),
     ("Config", "config", "ConfigEditor"),
     ("Fit", "fit", "FitPanel"),
     ("Robust", "robust", "RobustPanel"),
@@ -47,7 +49,7 @@ class App(Panel):
     session : AnalysisSession
         Another one after a saved session was loaded.
     tabs : ipywidgets.Tab
-    data, config, fit, robust, result : Panel
+    data, g2, config, fit, robust, result : Panel
     undo, redo, cancel, save, load : ipywidgets.Button
     folder : ipywidgets.Combobox
         Where `save` writes the session and `load` reads one; offers the sessions that saved themselves.
@@ -84,7 +86,7 @@ class App(Panel):
             self.on_press(button, action)
         if session is not None and not isinstance(session, AnalysisSession):
             with self.said():
-                self._open(Path(session))
+                self._open(place(session))
         self._observe()
         self._open_tab()
 
@@ -103,9 +105,9 @@ class App(Panel):
         self.bar = row(self.status, self.cancel, self.undo, self.redo, self.folder, self.save, self.load)
 
     def __getattr__(self, name: str) -> Any:
-        for place, (_, panel, _) in enumerate(TABS):
+        for number, (_, panel, _) in enumerate(TABS):
             if name == panel:
-                return self._panel(place)
+                return self._panel(number)
         raise AttributeError(f"the app has no {name!r}")
 
     def _panel(self, place: int) -> Panel:
@@ -125,8 +127,16 @@ class App(Panel):
         session = self.session
         self.watch(session, ["dataset", "source", "settings", "status", "progress", "shown"], self._tell)
         self.watch(session, ["undo_name", "redo_name"], self._tell_undo)
+        self.watch(session, "source", self._open_g2)
         self._tell()
         self._tell_undo()
+        self._open_g2()
+
+    def _open_g2(self) -> None:
+        """A run of g2 alone opens where g2 is fitted."""
+        ds = self.session.dataset
+        if ds is not None and "c2" not in ds and "g2" in ds:
+            self.tabs.selected_index = [name for _, name, _ in TABS].index("g2")
 
     def _tell(self) -> None:
         session = self.session
@@ -162,7 +172,7 @@ class App(Panel):
 
     def _save(self) -> None:
         written = self.session.save(self._named_folder())
-        self.folder.value = short_path(written)
+        self.folder.value = short_path(str(written))
 
     def _load(self) -> None:
         if self.session.status != "idle":
@@ -171,10 +181,10 @@ class App(Panel):
             )
         self._adopt(AnalysisSession.load(self._named_folder()))
 
-    def _open(self, path: Path) -> None:
-        path = path.expanduser()
+    def _open(self, path: Place) -> None:
+        path = absolute(path)
         if (path / "session.json").is_file():
-            self.folder.value = short_path(path.absolute())
+            self.folder.value = short_path(str(path))
             self._adopt(AnalysisSession.load(path))
         else:
             self.session.open(path)

@@ -24,6 +24,7 @@ from typing import Any
 
 from heterodyne_nb.cli.arguments import FAILED, OK, add_command, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, MissingFileError
+from heterodyne_nb.remote import absolute
 
 _HOST = "127.0.0.1"
 _ENTRY = "heterodyne_nb.ipynb"
@@ -34,7 +35,7 @@ _PATIENCE = 60.0
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
     add = add_command(commands, "app", run, "open the notebook toolkit as a local web page").add_argument
-    add("file", type=Path, nargs="?", metavar="FILE", help="data file, or the folder of a saved session")
+    add("file", type=absolute, nargs="?", metavar="FILE", help="data file, or the folder of a saved session")
     add("--port", type=int, metavar="N", help="port of the page (default: a free one)")
     add("--theme", choices=("light", "dark"), default="light", help="look of the page")
     add("--no-browser", action="store_true", help="print the address and open no browser")
@@ -49,7 +50,7 @@ def run(args: Namespace) -> int:
             where="heterodyne-nb app",
             hint='pip install "heterodyne_nb[app]"',
         )
-    if args.file is not None and not args.file.expanduser().exists():
+    if args.file is not None and not args.file.exists():
         raise MissingFileError("there is no such file", where=str(args.file))
     port = _free_port(args.port)
     token = secrets.token_urlsafe(24)
@@ -106,7 +107,7 @@ def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen
         command = [sys.executable, "-m", "voila", str(Path(folder) / _ENTRY), "--no-browser"]
         command += [f"--Voila.ip={_HOST}", f"--Voila.port={port}", "--Voila.port_retries=0"]
         command += ["--Voila.auto_token=True", f"--theme={args.theme}"]
-        file = str(args.file.expanduser().absolute()) if args.file is not None else ""
+        file = getattr(args.file, "url", str(args.file or ""))
         environment = {**os.environ, "JUPYTER_TOKEN": token, FILE: file, FOLDER: str(Path.cwd())}
         environment[PAGE] = str(Path(folder) / "page")
         output = None if args.verbose else subprocess.DEVNULL

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, MissingFileError, warn
+from heterodyne_nb.remote import Place, Remote
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def add_talk(parser: argparse.ArgumentParser) -> None:
 def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the flag without which nothing that is there is replaced."""
     parser.add_argument("--overwrite", "--force", action="store_true", help=what)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say who does the work."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--workers", type=int, metavar="N", help="processes that work side by side")
+    add("--dask", metavar="ADDRESS", help="scheduler of a dask cluster that works, tcp://host:8786")
 
 
 def add_opening(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +138,7 @@ def tell(args: argparse.Namespace, text: str) -> None:
 
 
 def configured(
-    path: Path, changes: Mapping[str, Any], *, data: Path | None = None, mode: str | None = None
+    path: Path, changes: Mapping[str, Any], *, data: Place | None = None, mode: str | None = None
 ) -> ConfigManager:
     """Load a configuration and replace some of its settings.
 
@@ -158,7 +166,10 @@ def configured(
         raise ConfigurationError(error.message, where=error.where, hint=error.hint) from None
     wanted = {place: value for place, value in changes.items() if value is not None}
     if data is not None:
-        wanted |= {"data.file": str(data.resolve()), "data.folder": None}
+        wanted |= {
+            "data.file": data.url if isinstance(data, Remote) else str(data.resolve()),
+            "data.folder": None,
+        }
     if mode is not None and mode != config.settings.mode:
         wanted |= _mode_changes(config, mode)
     return config.updated(wanted) if wanted else config

@@ -23,6 +23,7 @@ from heterodyne_nb.cli.arguments import (
 from heterodyne_nb.cli.running import ROOM, conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.files import check_folder, make_folder
+from heterodyne_nb.remote import place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +53,7 @@ def build_parser() -> Parser:
     add("--method", choices=FAMILIES, default="classical", help="default: %(default)s")
     add("--output-dir", type=Path, default=Path("heterodyne_results"), help="default: %(default)s")
     add_overwrite(parser, KEPT)
-    add("--data", type=Path, help="data file, instead of the configured one")
+    add("--data", type=place, help="data file, instead of the configured one")
     group = parser.add_argument_group("model, instead of the configured one").add_mutually_exclusive_group()
     for flag, mode in MODE_FLAGS.items():
         group.add_argument(flag, dest="mode", action="store_const", const=mode)

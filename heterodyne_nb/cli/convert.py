@@ -20,6 +20,7 @@ from heterodyne_nb.cli.arguments import (
 )
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.files import write_text
+from heterodyne_nb.remote import place
 from heterodyne_nb.text.escaping import shell_word
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ def add_to(commands: Any) -> None:
     add = parser.add_argument
     add(
         "input",
-        type=Path,
+        type=place,
         metavar="IN",
         help="data file of any known layout; a configuration of this package, heterodyne-analysis, heterodyne 2 "
         "or xpcsjax; or a result (.json, .npz) of those",
     )
-    add("output", type=Path, metavar="OUT", help="file to write")
+    add("output", type=place, metavar="OUT", help="file to write")
     add(
         "--layout",
         choices=tuple(WRITERS),

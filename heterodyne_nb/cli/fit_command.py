@@ -12,11 +12,13 @@ from heterodyne_nb.cli.arguments import (
     add_command,
     add_opening,
     add_overwrite,
+    add_workers,
     configured,
     opening,
 )
 from heterodyne_nb.cli.running import conclude, fit_and_save
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.remote import place
 
 
 def add_to(commands: Any) -> None:
@@ -40,7 +42,7 @@ def add_to(commands: Any) -> None:
     add("--radius", type=float, help="size of the set that the robust methods guard against")
     add("--output", type=Path, metavar="DIR", help="folder for the results (default: configured)")
     add_overwrite(parser, KEPT)
-    add("--data", type=Path, metavar="FILE", help="data file, instead of the configured one")
+    add("--data", type=place, metavar="FILE", help="data file, instead of the configured one")
     add("--time-limit", type=float, metavar="SECONDS", help="stop with the best so far after this")
     add(
         "--resume",
@@ -49,6 +51,12 @@ def add_to(commands: Any) -> None:
     )
     add("--multistart", type=int, metavar="N", help="number of further starts")
     add("--seed", type=int, metavar="N", help="seed of the further starts")
+    add_workers(parser)
+    add(
+        "--memory",
+        metavar="SIZE",
+        help="what maps may take, '3 GB' or '50 %%' of what is free (default: configured)",
+    )
     add_opening(parser)
 
 
@@ -62,6 +70,9 @@ def run(args: Namespace) -> int:
         "optimization.time_limit": args.time_limit,
         "optimization.multistart.n": args.multistart,
         "optimization.multistart.seed": args.seed,
+        "execution.executor": args.dask,
+        "execution.workers": args.workers,
+        "execution.memory": args.memory,
         **{f"data.{name}": value for name, value in opening(args).items()},
     }
     config = configured(args.config, changes, data=args.data)

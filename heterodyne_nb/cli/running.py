@@ -21,6 +21,7 @@ from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.files import alone_in, check_folder, make_folder
 from heterodyne_nb.progress import StopToken, stopped_by_signals
+from heterodyne_nb.remote import Place
 from heterodyne_nb.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Finished:
     core: HeterodyneAnalysisCore
     best: FitResult
     others: dict[str, FitResult] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     kept: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -91,8 +92,8 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 
     stop = StopToken()
-    with _observers(args) as observers, _collected_warnings() as told:
-        core = HeterodyneAnalysisCore(config, observers=observers, stop=stop)
+    with observers(args) as watching, _collected_warnings() as told:
+        core = HeterodyneAnalysisCore(config, observers=watching, stop=stop)
         output = core.config.settings.output
         if not output.formats:
             raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
@@ -102,6 +103,9 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
             raise ConfigurationError(
                 "there is no journal of an unfinished fit", where=str(folder), hint="leave out --resume"
             )
+        limit = core.config.settings.optimization.time_limit
+        if limit is not None:  # reading and compiling count, too
+            core.stop = stop.within(limit)
         with stopped_by_signals(stop), _journals(core, folder, getattr(args, "resume", False)):
             made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
             if "optimize" not in made:
@@ -203,7 +207,7 @@ def _collected_warnings() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
+def observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """Give the observers a command's flags ask for; close them when the work is over.
 
     A bar on a terminal; with ``--verbose`` lines of text instead; nothing under ``--quiet`` or when
@@ -211,19 +215,19 @@ def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """
     from heterodyne_nb.analysis.observers import LoggingProgressObserver, TqdmProgressObserver
 
-    observers: list[ProgressObserver] = []
+    watching: list[ProgressObserver] = []
     if args.verbose:
         logger = logging.getLogger("heterodyne_nb.cli")
         logger.handlers = [logging.StreamHandler(sys.stderr)]
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-        observers.append(LoggingProgressObserver(logger))
+        watching.append(LoggingProgressObserver(logger))
     elif not args.quiet and sys.stderr.isatty():
-        observers.append(TqdmProgressObserver())
+        watching.append(TqdmProgressObserver())
     try:
-        yield observers
+        yield watching
     finally:
-        for observer in observers:
+        for observer in watching:
             observer.close()
 
 
@@ -295,7 +299,7 @@ def kept_result(folder: Path) -> FitResult | None:
     return None
 
 
-def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Path]:
+def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Place]:
     """Write a fit in every format asked for.
 
     Parameters
@@ -309,7 +313,7 @@ def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequ
 
     Returns
     -------
-    list of pathlib.Path
+    list of Path
         The files written.
     """
     written = [result.save(folder / FILES[name]) for name in formats if name != "html"]

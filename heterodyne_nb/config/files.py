@@ -21,6 +21,7 @@ from heterodyne_nb.errors import ConfigurationError, MissingConfigurationError, 
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.options.fields import choices_of, limits, unit_of
 from heterodyne_nb.options.problems import nearest, section_at
+from heterodyne_nb.remote import Place, is_url, place
 from heterodyne_nb.text.escaping import printable
 
 #: File format by extension.
@@ -415,8 +416,8 @@ def template_values(mode: str, n_components: int | None = None) -> dict[str, Any
     return values
 
 
-def resolve_data_path(data: Data, config: Path | None) -> Path:
-    """Return the absolute path of the data file.
+def resolve_data_path(data: Data, config: Path | None) -> Place:
+    """Return the absolute path of the data file, or its address.
 
     Parameters
     ----------
@@ -436,6 +437,8 @@ def resolve_data_path(data: Data, config: Path | None) -> Path:
         raise ConfigurationError(
             "is not given, but data are needed", where="data.file", expected="a data file"
         )
+    if is_url(data.file) or is_url(data.folder or ""):
+        return place(data.file if is_url(data.file) else f"{str(data.folder).rstrip('/')}/{data.file}")
     relative = Path(data.folder or "", data.file).expanduser()
     path = (_base(config) / relative).resolve()
     if not path.exists():
@@ -501,7 +504,7 @@ def relocated(settings: Settings, source: Path | None, target: Path | None) -> S
 
 
 def _moved(path: str, base: Path, target: Path | None) -> str:
-    if Path(path).expanduser().is_absolute():
+    if is_url(path) or Path(path).expanduser().is_absolute():
         return path
     absolute = Path(os.path.normpath(base / path))
     if target is None:

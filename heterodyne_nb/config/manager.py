@@ -28,6 +28,7 @@ from heterodyne_nb.files import make_folder, write_text
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options.problems import ConfigurationProblems, Problem
+from heterodyne_nb.remote import Place
 from heterodyne_nb.text.escaping import printable
 
 
@@ -200,7 +201,7 @@ class ConfigManager:
         }
 
     @property
-    def data_path(self) -> Path:
+    def data_path(self) -> Place:
         """Absolute path of the data file; an error when none is given or it does not exist."""
         return resolve_data_path(self.settings.data, self.path)
 

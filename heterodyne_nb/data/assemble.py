@@ -38,7 +38,13 @@ class _Grid:
 
 
 def assemble(
-    found: Ingredients, h5file: h5py.File, layout: str, dt: float | None = None, *, keep_empty: bool = False
+    found: Ingredients,
+    h5file: h5py.File,
+    layout: str,
+    dt: float | None = None,
+    *,
+    source: Any = None,
+    keep_empty: bool = False,
 ) -> xr.Dataset:
     """The dataset of a file whose reader found `found`.
 
@@ -52,6 +58,8 @@ def assemble(
         Name of the reader.
     dt : float, optional
         Time from frame to frame that the user gives, s; overrides the file's.
+    source : path or Remote, optional
+        Where the maps are read from later; the path of `h5file` by default.
     keep_empty : bool, optional
         Keep rings and sectors in which no bin holds any data.
 
@@ -78,7 +86,7 @@ def assemble(
     array = None
     if refs:
         locking = hdf.uses_locks(h5file)
-        array = TwoTimeArray(h5file.filename, _cells(refs, grid), n_frames, locking=locking)
+        array = TwoTimeArray(source or h5file.filename, _cells(refs, grid), n_frames, locking=locking)
     if found.mask is not None and refs and len(found.mask) != n_frames:
         raise DataFormatError(
             f"the frame mask has {len(found.mask)} entries, the maps have {n_frames} frames",
@@ -104,7 +112,7 @@ def assemble(
     if found.intensity is not None:
         ds = _with_intensity(ds, found.intensity)
     if found.images:
-        ds = _with_images(ds, found, h5file)
+        ds = _with_images(ds, found, h5file, source or h5file.filename)
         label = np.arange(1, found.n_bin + 1) if found.labels is None else found.labels
         if "dynamic_roi_map" in ds:
             ds = ds.assign(label=(ds["n_pixels"].dims, grid.spread(label, 0), ATTRS["label"]))
@@ -127,7 +135,7 @@ def _with_intensity(ds: xr.Dataset, counts: np.ndarray) -> xr.Dataset:
     return ds.assign(intensity=("t", counts.reshape(n_frames, together).mean(1), ATTRS["intensity"]))
 
 
-def _with_images(ds: xr.Dataset, found: Ingredients, h5file: h5py.File) -> xr.Dataset:
+def _with_images(ds: xr.Dataset, found: Ingredients, h5file: h5py.File, source: Any) -> xr.Dataset:
     """Add the pictures and curves of the whole run; they stay on disk. One of another shape is named and left out."""
     sizes: dict[str, int] = {}
     for name, key in found.images.items():
@@ -140,7 +148,7 @@ def _with_images(ds: xr.Dataset, found: Ingredients, h5file: h5py.File) -> xr.Da
             ds = ds.assign_attrs({f"{name}_left_out": f"its shape {node.shape} does not fit"})
             continue
         sizes |= here
-        array = DatasetArray(h5file.filename, key, tuple(here.values()), node.dtype)
+        array = DatasetArray(source, key, tuple(here.values()), node.dtype)
         attrs = {"long_name": name.replace("_", " "), "units": "1"}
         if unit := hdf.unit_of(node):
             attrs["file_units"] = unit
@@ -194,7 +202,7 @@ def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
     others = {name: (values[named], unit) for name, (values, unit) in bins.others.items()}
     return replace(
         found,
-        bins=bins._replace(q=bins.q[named], phi=bins.phi[named], others=others),
+        bins=bins._replace(q=bins.q[named], phi=bins.phi[named], others=others, cells=None),
         maps=[ref for ref, keep in zip(found.maps, named, strict=True) if keep] if found.maps else (),
         g2=kept(found.g2, 1),
         g2_err=kept(found.g2_err, 1),

@@ -19,12 +19,13 @@ import numpy as np
 
 from heterodyne_nb import errors
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, HeterodyneError
+from heterodyne_nb.remote import Remote
 
 _HINT = "the file is damaged, or made to do harm; isolated={'seconds': …, 'memory': …} allows more"
 
 
 def probe(
-    path: Path,
+    path: Any,
     options: Mapping[str, Any],
     limits: bool | Mapping[str, float],
     reader: str = "heterodyne_nb.data.open:open_dataset",
@@ -48,13 +49,16 @@ def probe(
     ConfigurationError
         The limits are something else.
     """
-    size = path.stat().st_size if path.is_file() else 0
+    if not isinstance(path, Path | Remote) or getattr(path, "source", None) is not None:
+        raise ConfigurationError(f"a {type(path).__name__} is no file", where="isolated", expected="a path")
+    size = path.size if isinstance(path, Remote) else path.stat().st_size if path.is_file() else 0
     known = {"seconds": 30 + size / 1e7, "memory": 2e9 + 4.0 * size}
     said = {} if limits is True else limits
     if not isinstance(said, Mapping) or set(said) - set(known):
         raise ConfigurationError(f"{limits!r}", where="isolated", expected="True, or seconds and memory")
     seconds, memory = ({**known, **said}[name] for name in known)
-    given = pickle.dumps((reader, str(path), dict(options), seconds, memory))
+    where = path.url if isinstance(path, Remote) else str(path)
+    given = pickle.dumps((reader, where, dict(options), seconds, memory))
     command = [sys.executable, "-m", "heterodyne_nb.data.isolated"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -74,7 +78,7 @@ def probe(
         raise getattr(errors, told.pop("kind"))(told.pop("message"), **told)
 
 
-def _died(path: Path, what: str) -> DataFormatError:
+def _died(path: Any, what: str) -> DataFormatError:
     return DataFormatError(what, where=str(path), expected="a file that can be read", hint=_HINT)
 
 

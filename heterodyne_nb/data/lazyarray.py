@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,11 +14,13 @@ from xarray.backends import BackendArray, CachingFileManager
 from xarray.backends.locks import HDF5_LOCK
 from xarray.core import indexing
 
+from heterodyne_nb import remote
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.data.quality import inspect_map, report_map
 from heterodyne_nb.errors import DataFormatError, HeterodyneError
 from heterodyne_nb.guard import guarded
+from heterodyne_nb.remote import Place
 
 _GAP = 64  # frames that are read along rather than split a read in two
 _TILE = 256  # frames along a side of the tiles that are mirrored in memory
@@ -72,10 +72,10 @@ class TwoTimeArray(BinArray):
     Reads hold xarray's HDF5 lock one bin at a time, so the array may be used from several threads.
     """
 
-    def __init__(self, path: str | Path, cells: np.ndarray, n_frames: int, *, locking: bool = True) -> None:
-        self.path, self.cells = os.path.abspath(path), cells
+    def __init__(self, path: str | Place, cells: np.ndarray, n_frames: int, *, locking: bool = True) -> None:
+        self.path, self.cells = remote.absolute(path), cells
         options = {} if locking else {"locking": False}
-        self.manager = CachingFileManager(h5py.File, self.path, mode="r", kwargs=options)
+        self.manager = CachingFileManager(hdf.opened_h5, self.path, mode="r", kwargs=options)
         self.shape = (*cells.shape, n_frames, n_frames)
         self.dtype = np.dtype(np.float32)
 
@@ -83,7 +83,7 @@ class TwoTimeArray(BinArray):
         ref, (rows, cols) = self.cells[place], wanted
         if ref is None or not rows.size or not cols.size:
             return np.full((rows.size, cols.size), np.nan, self.dtype)
-        where = f"{Path(self.path).name}:/{ref.path.strip('/')}"
+        where = f"{self.path.name}:/{ref.path.strip('/')}"
         try:
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
@@ -93,7 +93,7 @@ class TwoTimeArray(BinArray):
             raise hdf.unreadable(error, where) from error
         if block.shape == self.shape[-2:]:
             verdict = inspect_map(block)
-            report_map(verdict, ref.label, Path(self.path).name)
+            report_map(verdict, ref.label, self.path.name)
             if verdict.dead:
                 block[...] = np.nan
         return block
@@ -106,8 +106,8 @@ class TwoTimeArray(BinArray):
 class DatasetArray(BackendArray):
     """One dataset of a file as a lazy array; leading axes of length 1 are left out or added."""
 
-    def __init__(self, path: str | Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.path, self.key, self.shape, self.dtype = os.path.abspath(path), key, shape, dtype
+    def __init__(self, path: str | Place, key: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.path, self.key, self.shape, self.dtype = remote.absolute(path), key, shape, dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         return indexing.explicit_indexing_adapter(
@@ -115,7 +115,7 @@ class DatasetArray(BackendArray):
         )
 
     def _block(self, key: tuple[Any, ...]) -> np.ndarray:
-        where = f"{Path(self.path).name}:/{self.key.strip('/')}"
+        where = f"{self.path.name}:/{self.key.strip('/')}"
         with guarded(where, f"values of shape {self.shape}"), hdf.open_h5(self.path) as h5file:
             node = h5file[self.key]
             lead = node.ndim - len(self.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb import remote
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
 from heterodyne_nb.data.isolated import probe
@@ -41,8 +43,9 @@ def open_dataset(
 
     Parameters
     ----------
-    path : str, path, or list of them
-        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr. Many runs:
+    path : str, path, file object, Zarr group or store, or list of them
+        An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr; also an
+        address (``https://…``, ``s3://…``, all that fsspec knows), of which only what is read travels. Many runs:
         a list, a pattern such as ``"run_*.hdf"``, or a folder.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
@@ -117,12 +120,13 @@ def open_dataset(
         options |= {"analysis": analysis, "units": units, "keep_empty": keep_empty}
         probe(path, options, isolated)
     with guarded(path, "a complete file of a known layout"), reading(units) as read:
-        if path.suffix.lower() in arrays.ENDINGS:
-            _no_analysis(analysis, path)
-            ds, q, phi = arrays.read_plain(path, q=q, phi=phi, dt=dt)
-        elif native.is_zarr(path):
+        if native.is_zarr(path):
             _no_analysis(analysis, path)
             ds = native.open_own(path, dt=dt)
+        elif path.suffix.lower() in arrays.ENDINGS:
+            _no_analysis(analysis, path)
+            with contextlib.nullcontext(path) if isinstance(path, Path) else path.copied(".json") as here:
+                ds, q, phi = arrays.read_plain(here, q=q, phi=phi, dt=dt)
         else:
             ds = read_h5(path, layout=layout, dt=dt, analysis=analysis, keep_empty=keep_empty)
     if read.assumed:
@@ -134,21 +138,24 @@ def open_dataset(
         ds.attrs.pop("opened_with", None)
     with guarded(path, "q, phi, frames and mask as they are described", error=ConfigurationError, hint=None):
         chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
-    chosen.encoding["source"] = str(path.absolute())
+    chosen.encoding["source"] = remote.told(path)
     if chosen is not ds:
         chosen.set_close(ds.close)
     return chosen
 
 
-def _checked_path(path: Any) -> Path:
+def _checked_path(path: Any) -> Any:
+    """Where the data are: a Path, a Remote, or Zarr's own group or store as it is."""
+    if native.is_zarr_object(path):
+        return path
+    if isinstance(path, str | os.PathLike) and "\0" in os.fsdecode(path):
+        raise ConfigurationError(f"{path!r} is no path", expected="the path of a data file")
     try:
-        place = Path(path)
-        place.exists()
-    except (TypeError, ValueError) as error:  # no text, or one with NUL in it
+        return remote.place(path)
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{path!r} is no path ({error})", expected="the path of a data file"
         ) from None
-    return place
 
 
 def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:
@@ -164,7 +171,7 @@ def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:
 
 
 def read_h5(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     layout: str | None = None,
     dt: float | None = None,
@@ -174,13 +181,13 @@ def read_h5(
     """Read one HDF5 file of any layout; the maps stay on disk."""
     with hdf.open_h5(path) as h5file:
         if layout in (None, native.NAME) and native.is_own(h5file):
-            _no_analysis(analysis, Path(path))
-            return native.open_own(Path(path), dt=dt)
+            _no_analysis(analysis, remote.place(path))
+            return native.open_own(remote.place(path), dt=dt)
         hdf.tell_links(h5file)
         reader = find_layout(h5file, layout)
         names = reader.analyses(h5file)
         if not names:
-            _no_analysis(analysis, Path(path))
+            _no_analysis(analysis, remote.place(path))
         found = reader.read(h5file, analysis)
         if len(names) > 1:
             found.notes |= {"analysis": analysis or names[0], "analyses": ", ".join(names)}
@@ -192,13 +199,14 @@ def read_h5(
                 )
         elif reader.name == "esrf-id02":
             found.notes["analysis"] = names[0]
-        return assemble(found, h5file, reader.name, dt, keep_empty=keep_empty)
+        return assemble(found, h5file, reader.name, dt, source=path, keep_empty=keep_empty)
 
 
-def _no_analysis(analysis: str | None, path: Path) -> None:
+def _no_analysis(analysis: str | None, path: Any) -> None:
     if analysis is not None:
         raise ConfigurationError(
-            f"there is no analysis {analysis!r}: this layout holds a single one", where=path.name
+            f"there is no analysis {analysis!r}: this layout holds a single one",
+            where=str(getattr(path, "name", path)),
         )
 
 

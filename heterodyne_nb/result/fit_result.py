@@ -14,6 +14,7 @@ import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
+from heterodyne_nb.remote import Place, place
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
 from heterodyne_nb.result.files.text import page_of
@@ -434,7 +435,7 @@ class FitResult:
         """
         return maps.residual_map(self._dataset, maps.choose_bin(self._dataset, q, phi, bin), dataset)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Place) -> Place:
         """Write the result in the format the suffix names, and return the path.
 
         Parameters
@@ -442,7 +443,8 @@ class FitResult:
         path : str or Path
             ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
             (summary), ``.csv`` (parameters) and ``.txt`` (one page) are for others to read. The file appears complete or
-            not at all, and replaces an older one.
+            not at all, and replaces an older one. An address that fsspec can write to, such as
+            ``s3://bucket/results.nc``, is a path, too.
 
         Raises
         ------
@@ -489,7 +491,7 @@ class FitResult:
         return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> FitResult:
+    def load(cls, path: str | Place) -> FitResult:
         """Read a saved result, of this schema version or an older one.
 
         Raises
@@ -500,7 +502,7 @@ class FitResult:
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
         with guarded(path, "a result written by FitResult.save, complete"):
-            return cls(schema.current(read_result(path), Path(path).name))
+            return cls(schema.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

@@ -17,6 +17,7 @@ import xarray as xr
 
 import heterodyne_nb
 from heterodyne_nb.data.units import METADATA
+from heterodyne_nb.remote import Place, Remote, is_url
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
 
@@ -53,7 +54,7 @@ def collect_provenance(
     path = source_path or dataset.encoding.get("source")
     name = dataset.attrs.get("source") or (Path(path).name if path else None)
     told = {
-        "source": None if name is None else Path(str(name)).name,
+        "source": str(path) if is_url(path) else None if name is None else Path(str(name)).name,
         "source_sha256": dataset.attrs.get("source_sha256")
         or (sha256(path) if path and Path(path).is_file() else None),
         "layout": dataset.attrs.get("layout"),
@@ -85,7 +86,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def sha256(path: str | Path) -> str:
+def sha256(path: str | Place) -> str:
     """Hash a file piece by piece; a file that did not change is hashed once a session.
 
     Parameters
@@ -93,6 +94,8 @@ def sha256(path: str | Path) -> str:
     path : str or Path
         An existing file, of any size.
     """
+    if isinstance(path, Remote):
+        return hashlib.sha256(path.bytes(0, path.size)).hexdigest()
     file = Path(path)
     state = file.stat()
     return _sha256(file.resolve(), state.st_size, state.st_mtime_ns)
@@ -119,10 +122,12 @@ def _selection(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def _masks(dataset: xr.Dataset) -> dict[str, Any]:
+    points = np.ravel(dataset.attrs.get("excluded_points", [])).tolist()
+    found: dict[str, Any] = {"points": points} if points else {}
     if "mask" not in dataset or "frame" not in dataset.coords:
-        return {}
+        return found
     left_out = dataset["frame"].values[~np.asarray(dataset["mask"].values, dtype=bool)]
-    return {"frames": ranges(left_out)} if left_out.size else {}
+    return {**found, "frames": ranges(left_out)} if left_out.size else found
 
 
 def ranges(numbers: np.ndarray) -> list[list[int]]:

@@ -159,7 +159,7 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             where = f"{held.size} of {record.sizes['bin']} bins: {_bin_names(record, held, 3)}"
             text = f"The {name} is at its limit {limits} in {where}."
             loose = bool(np.any(record[f"{name}_error"].values[held] > LOOSE_LEVEL))
-            against = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
+            against = bool(np.any(pull > PULLED)) or _oversized(record)
             if against:
                 text += " The data pull beyond it: the model misses something, or c2 is not of speckle alone."
             elif loose:
@@ -181,6 +181,14 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             text = f"The contrast is 0 in {dark} of {record.sizes['bin']} bins: they say nothing about the curves."
             flags.append(Flag("no_contrast", text, serious=dark == record.sizes["bin"]))
     return flags
+
+
+def _oversized(record: xr.Dataset) -> bool:
+    """Whether the residuals are too large: by their test where there was one, else by the range of chi-square."""
+    chance = _tests(record).get("chance")
+    return bool(
+        float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1] if chance is None else chance < SIZE_CHANCE
+    )
 
 
 def _chi2(record: xr.Dataset) -> list[Flag]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from heterodyne_nb.errors import ConfigurationWarning, warn
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.one_time_scopes import LAWS, law_numbers
 from heterodyne_nb.progress import StopToken, ignore_progress
+from heterodyne_nb.remote import told
 
 if TYPE_CHECKING:
     from heterodyne_nb.app.session.session import AnalysisSession
@@ -91,10 +91,10 @@ def _opened(session: AnalysisSession, manager: ConfigManager) -> Opened | None:
     if data.file is None:
         return None
     path = manager.data_path
-    if session.source and Path(session.source) == Path(path):
+    if session.source == told(path):
         return None
     given = opening(manager)
-    return Opened(open_dataset(path, **given), str(path), tuple(given.items()), ours_to_close=True)
+    return Opened(open_dataset(path, **given), told(path), tuple(given.items()), ours_to_close=True)
 
 
 def config_of(session: AnalysisSession) -> ConfigManager:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import xarray as xr
 from heterodyne_nb.data import prepare, stack_bins
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, heard_by
+from heterodyne_nb.remote import absolute, is_url, place, told
 
 Range = tuple[int, int]
 #: How far a bin of another run may be, and still be the same one: q relative, phi in degrees.
@@ -54,8 +54,13 @@ def without(ranges: Iterable[Range], first: int, last: int) -> tuple[Range, ...]
     return in_order(kept)
 
 
-def prepared(original: xr.Dataset, masked: Sequence[Range], crop: Range | None) -> xr.Dataset:
-    """The dataset with frames masked and cropped; every bin is kept.
+def prepared(
+    original: xr.Dataset,
+    masked: Sequence[Range],
+    crop: Range | None,
+    excluded: Sequence[tuple[float, float, float]] = (),
+) -> xr.Dataset:
+    """The dataset with frames masked and cropped and points of g2 left out; every bin is kept.
 
     Raises
     ------
@@ -63,7 +68,8 @@ def prepared(original: xr.Dataset, masked: Sequence[Range], crop: Range | None) 
         A frame is not in the data, or too few are left.
     """
     done = prepare.mask_frames(original, list(masked)) if masked else original
-    return prepare.crop_frames(done, *crop) if crop else done
+    done = prepare.crop_frames(done, *crop) if crop else done
+    return prepare.exclude_points(done, excluded) if excluded else done
 
 
 def chosen_bins(dataset: xr.Dataset, bins: Sequence[int] | None) -> xr.Dataset:
@@ -115,21 +121,25 @@ def file_of(dataset: xr.Dataset) -> str:
     from heterodyne_nb.data import open_dataset
 
     source = dataset.encoding.get("source")
-    if not source or not Path(source).exists():
+    if not source:
         return ""
     try:
+        if not place(source).exists():
+            return ""
         with heard_by(lambda text, category: None), open_dataset(source) as fresh:
-            return str(Path(source).absolute()) if _same(dataset, fresh) else ""
+            return told(absolute(source)) if _same(dataset, fresh, maps=not is_url(source)) else ""
     except HeterodyneError:
         return ""
 
 
-def _same(one: xr.Dataset, other: xr.Dataset) -> bool:
+def _same(one: xr.Dataset, other: xr.Dataset, maps: bool) -> bool:
     if dict(one.sizes) != dict(other.sizes) or set(one.variables) != set(other.variables):
         return False
     small = [name for name in ("q", "phi", "t", "frame", "mask", "tau") if name in one.variables]
     if not all(np.array_equal(one[name].values, other[name].values) for name in small):
         return False
+    if not maps:
+        return True
     large = "c2" if "c2" in one else "g2"
     lead = {d: slice(0, 2) for d in one[large].dims if d in ("q", "phi", "bin")}
     step = {d: slice(None, None, max(1, one.sizes[d] // _SAMPLE)) for d in one[large].dims if d not in lead}

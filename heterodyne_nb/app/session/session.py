@@ -20,6 +20,7 @@ from heterodyne_nb.app.session.state import Opened, action
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
+from heterodyne_nb.remote import AnyPath, Place, Remote, absolute, told
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.html import bullets, heading, page, table
 
@@ -76,7 +77,7 @@ class AnalysisSession(Actions):
 
     def __init__(
         self,
-        data: str | os.PathLike[str] | xr.Dataset | None = None,
+        data: AnyPath | xr.Dataset | None = None,
         *,
         config: ConfigManager | str | os.PathLike[str] | Mapping[str, Any] | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class AnalysisSession(Actions):
             self.set_config(config)
 
     @action
-    def open(self, data: str | os.PathLike[str] | xr.Dataset, **options: Any) -> None:
+    def open(self, data: AnyPath | xr.Dataset, **options: Any) -> None:
         """Open a run; the bin shown stays the one of the same q and phi, masks and crop do not stay.
 
         Parameters
@@ -106,7 +107,7 @@ class AnalysisSession(Actions):
         opened = _open(data, options)
         fresh: dict[str, Any] = {"bin": same_bin(self._place_shown(), opened.dataset), "bins": None}
         name = Path(opened.source).name or "data"
-        self._change(f"open {name}", opened=opened, masked=(), crop=None, **fresh)
+        self._change(f"open {name}", opened=opened, masked=(), crop=None, excluded=(), **fresh)
 
     def open_example(self) -> None:
         """Open the example that comes with the package."""
@@ -158,7 +159,7 @@ class AnalysisSession(Actions):
         return entry_script(self.history[place], self.history, given)
 
     @action
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: AnyPath) -> Place:
         """Write everything but the data, whose path and hash are kept, to a folder.
 
         Parameters
@@ -175,7 +176,7 @@ class AnalysisSession(Actions):
         DataWarning
             The data were made in memory and are copied into the folder; told in ``warnings``.
         """
-        target = Path(path).expanduser().absolute()
+        target = absolute(path)
         opened = store.write_session(self, target)
         if opened is not self._opened and opened is not None and self._opened is not None:
             entries = store.moved(self.history, self._opened.source, opened.source)
@@ -185,9 +186,7 @@ class AnalysisSession(Actions):
         return target
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], *, data: str | os.PathLike[str] | None = None
-    ) -> AnalysisSession:
+    def load(cls, path: AnyPath, *, data: str | os.PathLike[str] | None = None) -> AnalysisSession:
         """Read a saved session: the same data, choices, history and result shown.
 
         Parameters
@@ -204,7 +203,7 @@ class AnalysisSession(Actions):
         DataFormatError
             It is damaged, or of a newer version.
         """
-        folder = Path(path).expanduser().absolute()
+        folder = absolute(path)
         session = cls()
         with session.acting(), guarded(folder, "a folder written by AnalysisSession.save, complete"):
             record = store.read_session(folder)
@@ -248,16 +247,16 @@ class AnalysisSession(Actions):
         return summary_html(self)
 
 
-def _open(data: str | os.PathLike[str] | xr.Dataset, options: Mapping[str, Any]) -> Opened:
+def _open(data: AnyPath | xr.Dataset, options: Mapping[str, Any]) -> Opened:
     from heterodyne_nb.app.session.selection import source_of
     from heterodyne_nb.data import open_dataset
     from heterodyne_nb.data.door import checked, one_run
 
-    if not isinstance(data, str | os.PathLike):
+    if not isinstance(data, str | os.PathLike | Remote):
         data = checked(one_run(data, "a session"))
         if options:
             raise ConfigurationError("options are for files", where=", ".join(options))
         return Opened(data, source_of(data))
-    path = Path(data).expanduser().absolute()
+    path = absolute(data)
     opened = one_run(open_dataset(path, **options), str(data))
-    return Opened(opened, str(path), tuple(options.items()), ours_to_close=True)
+    return Opened(opened, told(path), tuple(options.items()), ours_to_close=True)

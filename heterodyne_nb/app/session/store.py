@@ -18,6 +18,7 @@ from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 from heterodyne_nb.files import new_folder, recover, write_text
 from heterodyne_nb.guard import guarded
+from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.result.provenance import sha256, versions
 
@@ -30,12 +31,12 @@ _FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
 
 #: What was written of a session: the result or dataset by its id, and its file.
-Written = dict[int, tuple[object, Path]]
+Written = dict[int, tuple[object, Place]]
 
 
 def write_session(
     session: AnalysisSession,
-    path: Path,
+    path: Place,
     *,
     written: Written | None = None,
     about: Mapping[str, str] | None = None,
@@ -57,15 +58,15 @@ def write_session(
     from heterodyne_nb.data.formats.native import write_dataset
 
     opened = session._opened
-    copy = opened is not None and (opened.in_memory or Path(opened.source).parent == path.resolve())
-    home = str(path.resolve() / _DATA)
+    home = str(_whole(path) / _DATA)
+    copy = opened is not None and (opened.in_memory or opened.source == home)
     written = {} if written is None else written
     made: Written = {}
 
     def put(thing: object, name: str, write: Callable[[Path], object]) -> None:
         earlier = written.get(id(thing))
         try:
-            if earlier is None:
+            if earlier is None or isinstance(earlier[1], Remote):
                 raise FileNotFoundError
             os.link(earlier[1], folder / name)
         except OSError:  # a first time, or a file system without links
@@ -102,12 +103,14 @@ def moved(history: tuple[FitEntry, ...], old: str, new: str) -> tuple[FitEntry, 
     return tuple(replace(e, source=new, source_options={}) if e.source == old else e for e in history)
 
 
-def _data_record(opened: Opened | None, copy: bool, path: Path, folder: Path) -> dict[str, Any] | None:
+def _data_record(opened: Opened | None, copy: bool, path: Place, folder: Path) -> dict[str, Any] | None:
     if opened is None:
         return None
     if copy:
         return {"path": _DATA, "inside": True, "options": {}, "sha256": sha256(folder / _DATA)}
-    source = Path(opened.source)
+    source = place(opened.source)
+    if isinstance(source, Remote) or isinstance(path, Remote):
+        return {"path": str(source), "beside": None, "options": dict(opened.options), "sha256": None}
     beside = source.is_relative_to(path.resolve().parent)
     return {
         "path": str(source),
@@ -124,6 +127,7 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
         "bins": session.bins,
         "masked": session.masked,
         "crop": session.crop,
+        "excluded": session.excluded,
         "parameters": asked_of(session.parameters),
         "settings": session.settings.model_dump(),
         "shown": session.shown,
@@ -137,7 +141,8 @@ def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, 
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
         put(result, files[method], result.save)
-    plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
+    names = ("name", "kind", "masked", "crop", "excluded", "bins", "time")
+    plain = {name: getattr(entry, name) for name in names}
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
     return {
@@ -152,7 +157,11 @@ def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, 
     }
 
 
-def read_session(path: Path) -> dict[str, Any]:
+def _whole(path: Place) -> Place:
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def read_session(path: Place) -> dict[str, Any]:
     """The index of a folder, checked.
 
     Raises
@@ -190,7 +199,7 @@ def _seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _check_sealed(record: Mapping[str, Any], path: Path) -> None:
+def _check_sealed(record: Mapping[str, Any], path: Place) -> None:
     """Raise where the index, or a file of the folder, is not what was written."""
     wrong = [] if record.get("sha256") == _seal(record) else [_INDEX]
     if not wrong:
@@ -218,8 +227,8 @@ def _names(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def data_place(
-    record: Mapping[str, Any], path: Path, given: str | Path | None
-) -> tuple[Path, dict[str, Any]] | None:
+    record: Mapping[str, Any], path: Place, given: str | Path | None
+) -> tuple[Place, dict[str, Any]] | None:
     """Where the data of a saved session are now, and how to open them; None where it had none.
 
     Raises
@@ -236,23 +245,25 @@ def data_place(
     if data is None:
         return None
     if given is not None:
-        places = [Path(given)]
+        places = [place(given)]
     elif data.get("inside"):
         places = [path / data["path"]]
     else:
-        beside = [path.parent / data["beside"]] if data.get("beside") else []
-        beside = [one for one in beside if one.resolve().is_relative_to(path.parent.resolve())]
-        places = [Path(data["path"]), *beside, path.parent / Path(data["path"]).name]
-    found = next((place for place in places if place.exists()), None)
+        beside = [_whole(path.parent / data["beside"])] if data.get("beside") else []
+        beside = [
+            one for one in beside if isinstance(one, Path) and one.is_relative_to(str(_whole(path.parent)))
+        ]
+        places = [place(data["path"]), *beside, path.parent / place(data["path"]).name]
+    found = next((one for one in places if one.exists()), None)
     if found is None:
         raise MissingFileError(
             "the data of this session are not there",
             where=str(places[0]),
             hint=f"AnalysisSession.load({str(path)!r}, data=...) says where they are now",
         )
-    if data.get("sha256") and found.is_file() and sha256(found) != data["sha256"]:
+    if data.get("sha256") and isinstance(found, Path) and found.is_file() and sha256(found) != data["sha256"]:
         warn(f"{found.name} is not the file that was fitted: its contents have changed", DataWarning)
-    return found.resolve(), {k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()}
+    return _whole(found), {k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()}
 
 
 def choices_from(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,12 +284,12 @@ def choices_from(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def history_from(record: Mapping[str, Any], path: Path) -> tuple[FitEntry, ...]:
+def history_from(record: Mapping[str, Any], path: Place) -> tuple[FitEntry, ...]:
     """The entries, their results read from the folder."""
     return tuple(_entry(one, path) for one in record["history"])
 
 
-def _entry(saved: Mapping[str, Any], path: Path) -> FitEntry:
+def _entry(saved: Mapping[str, Any], path: Place) -> FitEntry:
     settings = FitSettings.read(saved["settings"])
     names = ("name", "kind", "time", "seconds", "start", "source_options", "robust")
     return FitEntry(
@@ -286,7 +297,7 @@ def _entry(saved: Mapping[str, Any], path: Path) -> FitEntry:
         results={method: FitResult.load(path / file) for method, file in saved["results"].items()},
         settings=settings,
         parameters=resolved(settings.mode, saved["parameters"]),
-        source=str(path.resolve() / saved["source"]) if saved["source_inside"] else saved["source"],
+        source=str(_whole(path) / saved["source"]) if saved["source_inside"] else saved["source"],
         warnings=tuple(saved["warnings"]),
         **_frames(saved),
     )
@@ -296,5 +307,6 @@ def _frames(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "masked": tuple((int(a), int(b)) for a, b in saved["masked"]),
         "crop": None if saved["crop"] is None else (int(saved["crop"][0]), int(saved["crop"][1])),
+        "excluded": tuple((float(a), float(b), float(c)) for a, b, c in saved.get("excluded", ())),
         "bins": None if saved["bins"] is None else tuple(saved["bins"]),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,15 @@ from typing import Any
 import h5py
 import numpy as np
 
+from heterodyne_nb import remote
 from heterodyne_nb.data import units
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 from heterodyne_nb.guard import guarded, need_room
+from heterodyne_nb.remote import Place, Remote
 
 
 @contextlib.contextmanager
-def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def open_h5(path: Any) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading, or say in our own words why it cannot be read.
 
     Raises
@@ -28,27 +29,38 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     DataFormatError
         Not HDF5, empty, truncated, a folder, still being written, or not readable.
     """
-    path = Path(path)
+    path = remote.place(path)
     check_readable(path)
     if importlib.util.find_spec("hdf5plugin"):  # more filters, where the user has them
         importlib.import_module("hdf5plugin")
-    with _open(path) as h5file:
+    with opened_h5(path) as h5file:
         yield h5file
 
 
-def check_readable(path: Path) -> None:
+def check_readable(path: Place) -> None:
     """Raise when `path` is missing, a folder or an empty file."""
     if not path.exists():
         raise MissingFileError("there is no such file", where=str(path), expected="the path of a data file")
     if path.is_dir():
         raise DataFormatError("this is a folder", where=str(path), expected="a file")
-    if path.stat().st_size == 0:
+    if (path.size if isinstance(path, Remote) else path.stat().st_size) == 0:
         raise DataFormatError(
             "the file is empty (0 bytes)", where=str(path), hint="was it copied completely?"
         )
 
 
-def _open(path: Path) -> h5py.File:
+def opened_h5(path: Place, mode: str = "r", **options: Any) -> h5py.File:
+    """An open HDF5 file; one elsewhere travels in the pieces that are read."""
+    if isinstance(path, Remote):
+        stream = path.open()
+        try:
+            return h5py.File(stream, mode=mode)
+        except OSError as error:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise explain(error, path) from error
+    if options:
+        return h5py.File(path, mode=mode, **options)
     try:
         return h5py.File(path, mode="r")
     except OSError as error:
@@ -75,14 +87,14 @@ def unreadable(error: Exception, where: str, what: str = "the two-time map") -> 
     )
 
 
-def explain(error: OSError, path: Path) -> DataFormatError:
+def explain(error: OSError, path: Place) -> DataFormatError:
     """Translate what HDF5 says about an unreadable file."""
     text = str(error)
     if isinstance(error, PermissionError) or "Permission denied" in text:
         return DataFormatError("permission to read the file is denied", where=str(path))
     if "truncated" in text:
         return DataFormatError(
-            f"the file is truncated: it ends at {path.stat().st_size} bytes, before its data does",
+            f"the file is truncated: it ends at {path.size if isinstance(path, Remote) else path.stat().st_size} bytes, before its data does",
             where=str(path),
             expected="a complete HDF5 file",
             hint="copy it again, or wait until it has been written",
@@ -93,7 +105,7 @@ def explain(error: OSError, path: Path) -> DataFormatError:
             where=str(path),
             hint="open it again when the writer has closed it",
         )
-    if "signature not found" in text or not h5py.is_hdf5(path):
+    if "signature not found" in text or (isinstance(path, Path) and not h5py.is_hdf5(path)):
         return DataFormatError(
             f"this is not an HDF5 file (it begins with {_first_bytes(path)!r})",
             where=str(path),
@@ -102,7 +114,9 @@ def explain(error: OSError, path: Path) -> DataFormatError:
     return DataFormatError(f"HDF5 cannot read the file: {text}", where=str(path))
 
 
-def _first_bytes(path: Path) -> bytes:
+def _first_bytes(path: Place) -> bytes:
+    if isinstance(path, Remote):
+        return path.bytes(0, min(8, path.size))
     with path.open("rb") as stream:
         return stream.read(8)
 

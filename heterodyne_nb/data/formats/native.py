@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_h5, new_zarr
 from heterodyne_nb.guard import SEAL, check_seal, guarded, need_room, seal_of
+from heterodyne_nb.remote import AnyPath, Remote, RemoteFile, place
 from heterodyne_nb.text.escaping import storable
 
 NAME = "heterodyne_nb"
@@ -32,12 +32,23 @@ def is_own(h5file: h5py.File) -> bool:
     return ATTRIBUTE in h5file.attrs
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a path is a Zarr store."""
+def is_zarr_object(path: Any) -> bool:
+    """Whether it is a group or a store of the zarr package."""
+    return type(path).__module__.partition(".")[0] == "zarr"
+
+
+def is_zarr(path: Any) -> bool:
+    """Whether a path is a Zarr store, here or elsewhere."""
+    if is_zarr_object(path):
+        return True
+    if isinstance(path, Remote):
+        return path.suffix in ("", ".zarr") and any(
+            (path / name).exists() for name in ("zarr.json", ".zgroup")
+        )
     return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup"))
 
 
-def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
+def open_own(path: Any, dt: float | None = None) -> xr.Dataset:
     """Open a file of :func:`write_dataset`; the maps stay on disk until they are looked at, and are checked then.
 
     Raises
@@ -45,15 +56,27 @@ def open_own(path: Path, dt: float | None = None) -> xr.Dataset:
     DataFormatError
         It is some other netCDF or Zarr, a newer version, or unreadable.
     """
-    engine = "zarr" if path.is_dir() else "h5netcdf"
-    options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-    if engine == "zarr":
+    zarr = is_zarr(path)
+    engine, opened = "zarr" if zarr else "h5netcdf", path
+    options: dict[str, Any] = {"consolidated": False} if zarr else {}
+    if zarr:
         _need_zarr(path)
+    if isinstance(path, Remote):
+        opened = path.url if zarr else path.open()
+    elif zarr and not isinstance(path, Path) and hasattr(path, "store"):
+        opened, options["group"] = path.store, path.path
     with guarded(path, f"a {engine} file written by heterodyne_nb, complete"):
-        return _opened(xr.open_dataset(path, engine=engine, decode_times=False, **options), path, engine, dt)
+        try:
+            return _opened(
+                xr.open_dataset(opened, engine=engine, decode_times=False, **options), path, engine, dt
+            )
+        except Exception:
+            if isinstance(opened, RemoteFile) and opened.failure is not None:
+                raise opened.failure from None
+            raise
 
 
-def _opened(ds: xr.Dataset, path: Path, engine: str, dt: float | None) -> xr.Dataset:
+def _opened(ds: xr.Dataset, path: Any, engine: str, dt: float | None) -> xr.Dataset:
     version = ds.attrs.get(ATTRIBUTE)
     if version is None:
         raise DataFormatError(
@@ -71,7 +94,7 @@ def _opened(ds: xr.Dataset, path: Path, engine: str, dt: float | None) -> xr.Dat
     whole, close = check_seal(ds, str(path), needed=int(version) >= SEALED_FROM, skip=("c2",)), ds.close
     del whole.attrs[ATTRIBUTE]
     if "c2" in whole and _SUMS in whole:
-        maps = SealedMaps(whole["c2"].variable, whole[_SUMS].values, _TILE, path.name)
+        maps = SealedMaps(whole["c2"].variable, whole[_SUMS].values, _TILE, str(getattr(path, "name", path)))
         c2 = xr.Variable(
             whole["c2"].dims, indexing.LazilyIndexedArray(maps), whole["c2"].attrs, whole["c2"].encoding
         )
@@ -91,7 +114,7 @@ def _retimed(ds: xr.Dataset, dt: float) -> xr.Dataset:
     return ds.assign_coords({n: (v.dims, v.values, v.attrs) for n, v in times.items()}).assign_attrs(dt=dt)
 
 
-def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def write_dataset(ds: xr.Dataset, path: AnyPath) -> None:
     """Save a dataset as it is, exactly, to ``.nc`` (netCDF) or ``.zarr``.
 
     Parameters
@@ -99,7 +122,8 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     ds : Dataset
         Of the package's data model. Maps on disk are copied one bin at a time.
     path : str or path
-        Ending in ``.nc`` or ``.zarr``; what is there is replaced once the new file is complete.
+        Ending in ``.nc`` or ``.zarr``; what is there is replaced once the new file is complete. Also an address
+        that fsspec can write to, such as ``s3://bucket/run.nc``.
 
     Raises
     ------
@@ -108,7 +132,7 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     OutputError
         There is no such folder, it has no room, or something else than a Zarr store is at ``.zarr``.
     """
-    target = Path(path)
+    target = place(path)
     if target.suffix not in (".nc", ".zarr"):
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
     if target.suffix == ".zarr":
@@ -130,7 +154,7 @@ def write_dataset(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
             _write_zarr(whole, small, made)
 
 
-def _need_zarr(path: Path) -> None:
+def _need_zarr(path: Any) -> None:
     if importlib.util.find_spec("zarr") is None:
         raise DataFormatError(
             "zarr is not installed", where=str(path), hint="pip install 'heterodyne_nb[dask]', or use .nc"

@@ -16,6 +16,7 @@ from heterodyne_nb.data.formats.native import write_netcdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
 from heterodyne_nb.files import new_file, new_h5, new_zarr, recover, write_text
 from heterodyne_nb.guard import guarded, sealed
+from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result.files.nexus import write_nexus
 from heterodyne_nb.result.files.text import write_table
 from heterodyne_nb.result.record import curve_names
@@ -34,7 +35,7 @@ _PARAMETER = {
 _MARKS = (".zgroup", "zarr.json")
 
 
-def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
+def write_result(dataset: xr.Dataset, path: str | Place) -> Place:
     """Write the record of a fit in the format its suffix names; return the path.
 
     Raises
@@ -44,12 +45,12 @@ def write_result(dataset: xr.Dataset, path: str | Path) -> Path:
     OutputError
         It cannot be written there.
     """
-    target = Path(path)
+    target = place(path)
     _format(target)[0](dataset, target)
     return target
 
 
-def read_result(path: str | Path) -> xr.Dataset:
+def read_result(path: str | Place) -> xr.Dataset:
     """Read the record of a fit, as it was written (any schema version).
 
     Raises
@@ -61,10 +62,14 @@ def read_result(path: str | Path) -> xr.Dataset:
     ConfigurationError
         Unknown suffix, or a format that holds only part of a result.
     """
-    source = Path(path)
+    source = place(path)
     recover(source)
     if not source.exists():
         raise MissingFileError("no such file", where=str(source))
+    if isinstance(source, Remote):
+        _format(source)
+        with source.copied() as here:
+            return read_result(here)
     _, kind, engine = _format(source)
     if not engine:
         raise ConfigurationError(
@@ -171,7 +176,7 @@ def _plain(value: Any) -> Any:
 
 
 #: Writer of each suffix; kind, and engine of xarray, where it can be read again.
-_FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
+_FORMATS: dict[str, tuple[Callable[[xr.Dataset, Any], None], str, str]] = {
     ".nc": (_write_netcdf, "netCDF-4", "h5netcdf"),
     ".zarr": (_write_zarr, "Zarr", "zarr"),
     ".csv": (_write_csv, "CSV", ""),
@@ -181,7 +186,7 @@ _FORMATS: dict[str, tuple[Callable[[xr.Dataset, Path], None], str, str]] = {
 }
 
 
-def _format(path: Path) -> tuple[Callable[[xr.Dataset, Path], None], str, str]:
+def _format(path: Place) -> tuple[Callable[[xr.Dataset, Any], None], str, str]:
     known = _FORMATS.get(path.suffix.lower())
     if known is None:
         raise ConfigurationError(
