@@ -92,7 +92,7 @@ def sample(
     result: FitResult,
     dataset: xr.Dataset | FrameSet | Objective,
     *,
-    n: int = 500,
+    n: int = 600,
     walkers: int = 32,
     burn: int = 100,
     seed: int = 0,

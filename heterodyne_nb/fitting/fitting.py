@@ -103,7 +103,7 @@ def fit(
     stop : StopToken, optional
         To cancel from another thread.
     journal : path, optional
-        A small file in which the best point of a two-time fit is kept while it runs, at most every second. Where it
+        A small file in which the best point of a fit is kept while it runs, at most every second. Where it
         exists, the fit goes on from it, for instance after the process was killed: a search that had ended is not
         made again. It stays after the fit.
     executor : str, Executor or dask.distributed.Client, optional
