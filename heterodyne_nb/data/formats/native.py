@@ -22,8 +22,12 @@ _VERSION = 1
 
 
 def is_own(h5file: h5py.File) -> bool:
-    """Whether an HDF5 file was written by :func:`write_dataset`."""
-    return ATTRIBUTE in h5file.attrs
+    """Whether an HDF5 file was written by :func:`write_dataset`, or by xarray from a dataset of this package."""
+    return ATTRIBUTE in h5file.attrs or ("_NCProperties" in h5file.attrs and _is_ours(h5file))
+
+
+def _is_ours(names: Any) -> bool:
+    return ("c2" in names or "g2" in names) and "q" in names and "phi" in names
 
 
 def is_zarr_object(path: Any) -> bool:
@@ -66,13 +70,13 @@ def open_own(path: Any, dt: float | None = None) -> xr.Dataset:
             raise opened.failure from None
         raise DataFormatError(f"the {engine} file cannot be read ({error})", where=str(path)) from error
     version = ds.attrs.pop(ATTRIBUTE, None)
-    if version is None:
+    if version is None and not _is_ours(ds.variables):
         raise DataFormatError(
             f"this {engine} file was not written by heterodyne_nb",
             where=str(path),
-            expected=f"the attribute {ATTRIBUTE}",
+            expected=f"the attribute {ATTRIBUTE}, or c2 or g2 with q and phi",
         )
-    if int(version) > _VERSION:
+    if int(version or _VERSION) > _VERSION:
         raise DataFormatError(
             f"the file is of version {version}", where=str(path), expected=f"version {_VERSION} or older"
         )
