@@ -57,6 +57,7 @@ _PUBLIC: dict[str, str] = {
     "example_dataset": "simulate",
     "example_truth": "simulate",
     "fit": "fitting",
+    "calibrate_contrast": "fitting",
     "fit_batch": "fitting",
     "compare_models": "assess",
     "fit_robust": "robust",

@@ -18,9 +18,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from os import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb import remote
 from heterodyne_nb.errors import HeterodyneError, OutputError
+
+if TYPE_CHECKING:
+    import h5py
 
 _HOST = re.sub(r"[^A-Za-z0-9.]+", "_", platform.node()) or "host"
 _STEM = ".heterodyne_nb-"
@@ -29,6 +33,8 @@ _WORKPLACE = re.compile(re.escape(_STEM) + r"(?P<host>[\w.]+)-(?P<process>\d+)-[
 _in_use: set[Path] = set()
 #: Names of the files of a Zarr store: what it says of itself, and its pieces by number.
 _ZARR = re.compile(r"zarr\.json|\.z(group|array|attrs|metadata)|c|\d+(\.\d+)*")
+#: Bytes of an HDF5 file that is made in memory at most.
+_IN_MEMORY = 1 << 28
 #: What fails while a file is filled because of its place; other errors may come from what is read meanwhile.
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
 
@@ -66,6 +72,46 @@ def new_file(path: remote.AnyPath) -> Iterator[Path]:
             _flush(made)
             replace(made, target)
             _flush(target.parent)
+
+
+@contextmanager
+def new_h5(path: remote.AnyPath, room: int = 0, **options: Any) -> Iterator[h5py.File]:
+    """An HDF5 file that takes its name only when it is complete; HDF5 itself never meets a full disk, of which it dies.
+
+    Parameters
+    ----------
+    path : path
+    room : int, optional
+        Bytes that the file takes at most. A large one is written to the disk, once that has granted the room for it;
+        others are made in memory.
+    **options
+        For :class:`h5py.File`.
+
+    Raises
+    ------
+    OutputError
+        As for :func:`new_file`.
+    """
+    import h5py
+
+    with new_file(path) as made:
+        if room > _IN_MEMORY:
+            with made.open("wb") as stream:
+                _grant(stream.fileno(), room + room // 8)
+            with h5py.File(made, "w", **options) as h5file:
+                yield h5file
+            return
+        with h5py.File(made.name, "w", driver="core", backing_store=False, **options) as h5file:
+            yield h5file
+            h5file.flush()
+            image = h5file.id.get_file_image()
+        made.write_bytes(image)
+
+
+def _grant(handle: int, n_bytes: int) -> None:
+    """Have the system set the room aside, or raise OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, n_bytes)
 
 
 @contextmanager

@@ -134,9 +134,10 @@ class Remote:
                 f"{missing} is not installed", where=str(self), hint="pip install 'heterodyne_nb[remote]'"
             ) from None
         except ValueError as error:
-            raise DataFormatError(self._said(error), where=str(self), expected="https://, s3://, …") from None
+            raise DataFormatError(self.said(error), where=str(self), expected="https://, s3://, …") from None
 
-    def _said(self, error: Exception) -> str:
+    def said(self, error: Exception) -> str:
+        """What an error says, without secrets of the address."""
         text = str(error) or type(error).__name__
         secret = urllib.parse.urlsplit(self.url)
         for part in (self.url, secret.query, secret.netloc.rpartition("@")[0]):
@@ -159,15 +160,15 @@ class Remote:
             except FileNotFoundError:
                 raise MissingFileError("there is no such file", where=str(self)) from None
             except _GONE as error:
-                raise DataFormatError(f"cannot be read: {self._said(error)}", where=str(self)) from None
+                raise DataFormatError(f"cannot be read: {self.said(error)}", where=str(self)) from None
             except Exception as error:  # each service has errors of its own
                 if 400 <= getattr(error, "status", 500) < 500:
                     raise DataFormatError(
-                        f"the server refuses: {self._said(error)}", where=str(self)
+                        f"the server refuses: {self.said(error)}", where=str(self)
                     ) from None
                 if wait is None:
                     raise DataFormatError(
-                        f"the connection is lost ({type(error).__name__}: {self._said(error)})",
+                        f"the connection is lost ({type(error).__name__}: {self.said(error)})",
                         where=str(self),
                         hint=f"it was tried {len(WAITS) + 1} times; try again later",
                     ) from None

@@ -246,7 +246,9 @@ class HeterodyneAnalysisCore:
             journal=None if self.journal is None else self.journal / f"journal_{method}.json",
             **dict(self.config.settings.fit_options(method)),
         )
-        return with_provenance(result, config=self.config.to_dict(), used=list(self.account))
+        # the sections say what was configured, the arguments of the call what a script or a later question repeats
+        config = {**self.config.to_dict(), **(result.provenance.get("config") or {})}
+        return with_provenance(result, config=config, used=list(self.account))
 
     def _robust(self, nominal: FitResult) -> dict[str, FitResult]:
         from heterodyne_nb.robust.robust_fit import fit_robust

@@ -11,7 +11,8 @@ respects that pixels share frames:
 * **Held-out angles**: fitted without some angles, asked to predict them, with only their own contrast and offset
   free. What it gains or loses per pixel is compared fold by fold, so its error needs no model of the noise.
 
-s² is the reduced χ² of the model that fits best, the same for all.
+s² is the reduced χ² of the model that fits best, the same for all. For one-time modes M comes from the correlation of lags,
+s² from the scatter that it leaves, and nothing is held out: lags of a curve share their noise.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
+from heterodyne_nb.engine.one_time_noise import lag_noise, noise_taken
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
-from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -56,6 +58,8 @@ class Judged:
     result : FitResult
     numbers : int
         Fitted numbers, contrast and offset included.
+    chi2, s2 : float
+        In the same units for all modes; and the variance of the noise in these.
     trace : float
         tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
     held_out : (folds,)
@@ -64,6 +68,8 @@ class Judged:
 
     result: FitResult
     numbers: int
+    chi2: float
+    s2: float
     trace: float
     held_out: FloatArray
 
@@ -81,18 +87,19 @@ def compare_models(
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> ModelComparison:
-    """Fit several modes to the same two-time maps and say which one the data ask for.
+    """Fit several modes to the same two-time maps, or to the same g2, and say which one the data ask for.
 
     Parameters
     ----------
     dataset : Dataset
-        Two-time maps.
+        Two-time maps, or g2.
     modes : sequence of str
-        Two-time modes; see ``ModelFactory.names()``.
+        Two-time modes, or one-time ones; see ``ModelFactory.names()``.
     parameters : mapping, optional
-        Mode -> what :func:`heterodyne_nb.fit` takes as ``parameters``.
+        Mode -> what :func:`heterodyne_nb.fit` takes as ``parameters``. A one-time mode without has its parameters in each
+        bin by itself.
     folds : int
-        The angles are left out in so many groups, at most one a group; 0 leaves none out.
+        Of two-time maps the angles are left out in so many groups, at most one a group; 0 leaves none out.
     contrast, gap, multistart, seed
         As for :func:`heterodyne_nb.fit`.
     on_progress : callable, optional
@@ -108,7 +115,7 @@ def compare_models(
     Raises
     ------
     ConfigurationError
-        Fewer than two modes, one twice, or a one-time mode among them.
+        Fewer than two modes, one twice, or one-time modes among two-time ones.
     OptimizationError
         Stopped.
 
@@ -119,28 +126,51 @@ def compare_models(
     """
     names = _checked(modes, parameters, folds)
     stop = stop or StopToken()
-    judged = []
+    judged, results = [], []
     for k, mode in enumerate(names):
 
         def tell(event: ProgressEvent, at: int = k, which: str = mode) -> None:
             on_progress(ProgressEvent("compare", at / len(names), event.chi2, event.parameters, which))
 
-        asked = dict((parameters or {}).get(mode, {}))
+        model = ModelFactory.create_model(mode)
+        apart = {name: {"scope": "each"} for name in model.parameter_names} if model.one_time else {}
+        asked = dict((parameters or {}).get(mode, apart))
         result = fit(
             dataset, mode, parameters=asked, contrast=contrast, gap=gap if _needs_gap(mode) else None,
             multistart=multistart, seed=seed, on_progress=tell, stop=stop,
         )  # fmt: skip
-        judged.append(_judge(result, dataset, folds, stop))
+        results.append(result)
+        if not model.one_time:
+            judged.append(_judge(result, dataset, folds, stop))
         on_progress(ProgressEvent("compare", (k + 1) / len(names), result.chi2_reduced, message=mode))
-    return ModelComparison.of(judged)
+    _go_on(stop)
+    return ModelComparison.of(judged or _judged_one_time(results, dataset))
 
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:
     _go_on(stop)
     objective, theta = objective_of(result, dataset), optimum(result)
-    return Judged(
-        result, objective.n_free, _trace(objective, theta), _held_out(objective, theta, folds, stop)
-    )
+    trace, held_out = _trace(objective, theta), _held_out(objective, theta, folds, stop)
+    return Judged(result, objective.n_free, result.chi2, result.chi2_reduced, trace, held_out)
+
+
+def _judged_one_time(results: Sequence[FitResult], dataset: xr.Dataset) -> list[Judged]:
+    """All by the noise that the best of them leaves: in units of the measured errors, or of the scatter about it."""
+    objectives = [one_time_objective_of(one, dataset) for one in results]
+    designs = [o.design(optimum(one)) for o, one in zip(objectives, results, strict=True)]
+    known, numbers = objectives[0].problem.errors_known, [o.n_free for o in objectives]
+    weights = np.array(
+        [float(o.problem.weight.max()) for o in objectives]
+    )  # without errors in units of the own scatter
+    chi2 = np.array([float(np.sum(d.residual**2)) for d in designs]) / weights
+    best = int(np.argmin(chi2 / np.maximum(objectives[0].problem.n_data - np.array(numbers), 1)))
+    chi2 *= weights[best]
+    noise = lag_noise(designs[best], known=known)
+    s2 = max(noise.scale, 1.0 if known else 1e-300)
+    return [
+        Judged(result, n, value, s2, noise_taken(design, noise) * s2, np.zeros(0))
+        for result, n, value, design in zip(results, numbers, chi2.tolist(), designs, strict=True)
+    ]
 
 
 def _trace(objective: Objective, theta: FloatArray) -> float:
@@ -186,11 +216,11 @@ def _checked(modes: Sequence[str], parameters: Mapping[str, Any] | None, folds: 
     if len(names) < 2 or len(set(names)) < len(names):
         raise ConfigurationError(f"modes {names}", where="modes", expected="two or more different ones")
     one_time = [model.name for model in models if model.one_time]
-    if one_time:
+    if 0 < len(one_time) < len(models):
         raise ConfigurationError(
-            f"{', '.join(one_time)} describe g2 and not two-time maps",
+            f"{', '.join(one_time)} describe g2 and the others two-time maps",
             where="modes",
-            expected="two-time modes",
+            expected="modes of one kind",
         )
     unknown = sorted(set(parameters or {}) - set(names))
     if unknown:
@@ -224,18 +254,18 @@ class ModelComparison(Tabular):
     def of(cls, judged: Sequence[Judged]) -> ModelComparison:
         """Compare the fits of several modes."""
         judged = sorted(judged, key=lambda one: (one.numbers, one.result.mode))
-        best = min(judged, key=lambda one: one.result.chi2_reduced)
-        s2, n_data = best.result.chi2_reduced, int(best.result.dataset.attrs["n_data"])
+        n_data = int(judged[0].result.dataset.attrs["n_data"])
+        chi2, numbers = (np.array([getattr(one, name) for one in judged]) for name in ("chi2", "numbers"))
+        best = judged[int(np.argmin(chi2 / np.maximum(n_data - numbers, 1)))]
+        s2 = best.s2
         inflation = max(best.trace / (best.numbers * s2), 1.0)
-        chi2 = np.array([one.result.chi2 for one in judged])
-        numbers = np.array([one.numbers for one in judged])
         clic = chi2 / s2 + 2 * np.array([one.trace for one in judged]) / s2
         bic = chi2 / (s2 * inflation) + numbers * np.log(n_data / inflation)
         folds = np.array([one.held_out for one in judged])
         data: dict[str, Any] = {
             "numbers": ("mode", numbers),
             "chi2": ("mode", chi2),
-            "chi2_reduced": ("mode", [one.result.chi2_reduced for one in judged]),
+            "chi2_reduced": ("mode", chi2 / np.maximum(n_data - numbers, 1)),
             "clic": ("mode", clic - clic.min()),
             "bic": ("mode", bic - bic.min()),
         }
@@ -292,7 +322,7 @@ class ModelComparison(Tabular):
                 row += [number(float(one["held_out"]), 4), shown]
             rows.append(row)
         note = (
-            f"{attrs['n_data']} pixels count as {number(float(attrs['n_effective']), 2)} independent ones (a parameter "
+            f"{attrs['n_data']} data count as {number(float(attrs['n_effective']), 2)} independent ones (a parameter "
             f"takes up {number(float(attrs['inflation']), 2)} times the noise it would of independent pixels). "
             "CLIC, BIC: above the best. Gain: effective χ² on angles left out, over the mode kept so far."
         )

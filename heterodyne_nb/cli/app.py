@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, scan
+from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, scan, verify
 from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, USAGE, Parser
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.text.escaping import printable
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (demo, fit_command, app_command, scan, convert):
+    for command in (demo, fit_command, app_command, scan, convert, verify):
         command.add_to(commands)
     convert.add_config(commands)
     return _run(parser, argv)

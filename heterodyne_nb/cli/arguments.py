@@ -25,7 +25,7 @@ EXIT_CODES = (
 FAMILIES = ("classical", "robust", "all")
 
 #: Keywords of ``open_dataset`` that are flags.
-OPENING = ("analysis", "units", "keep_empty")
+OPENING = ("analysis", "units", "keep_empty", "isolated")
 
 #: Help of ``--overwrite`` where fits are saved.
 KEPT = "replace earlier results in the folder (default: keep them, and save this fit in run-002, run-003 … beside them)"
@@ -78,6 +78,12 @@ def add_opening(parser: argparse.ArgumentParser) -> None:
         help="units that a file does not say, such as tau=ms,q=1/nm",
     )
     add("--keep-empty", action="store_true", default=None, help="keep rings and sectors without any data")
+    add(
+        "--isolated",
+        action="store_true",
+        default=None,
+        help="for data that are not trusted: read them in a process of its own first, with limits of time and memory",
+    )
 
 
 def opening(args: argparse.Namespace) -> dict[str, Any]:
@@ -175,8 +181,8 @@ def _mode_changes(config: ConfigManager, mode: str) -> dict[str, Any]:
     dropped: set[str] = set()
     for section, content in initial.items():
         if isinstance(content, dict | list):
-            dropped |= set(content) - known
-            kept = [name for name in content if name in known]
+            kept = [name for name in content if name.partition(".")[0] in known]
+            dropped |= set(content) - set(kept)
             initial[section] = {name: content[name] for name in kept} if isinstance(content, dict) else kept
     if dropped:
         names = ", ".join(sorted(dropped))

@@ -25,6 +25,7 @@ from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.config.schema import Settings, validate_settings
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, warn
 from heterodyne_nb.files import make_folder, write_text
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options.problems import ConfigurationProblems, Problem
 from heterodyne_nb.remote import Place
@@ -60,8 +61,10 @@ class ConfigManager:
                 expected="a path",
                 hint="ConfigManager.from_dict(...) takes a mapping",
             )
-        path = Path(config_path).expanduser()
-        self._set_up(read_file(path), path.resolve())
+        whole = "a configuration in JSON, YAML or TOML"
+        with guarded(config_path, whole, error=ConfigurationError, hint=None):
+            path = Path(config_path).expanduser()
+            self._set_up(read_file(path), path.resolve())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ConfigManager:
@@ -76,7 +79,9 @@ class ConfigManager:
                 hint="ConfigManager(path) reads a file",
             )
         manager = cls.__new__(cls)
-        manager._set_up(values, None)
+        whole = "a mapping with sections such as analysis_settings"
+        with guarded("configuration", whole, error=ConfigurationError, hint=None):
+            manager._set_up(values, None)
         return manager
 
     @classmethod

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS, law_numbers
 from heterodyne_nb.models.parameters import (
     LEVELS,
     PARAMETER_ALIASES,
@@ -31,7 +32,9 @@ __all__ = [
     "MULTICOMPONENT",
     "PARAMETERS",
     "ParameterSpec",
+    "asked_of",
     "build_table",
+    "default_table",
     "mode_parameters",
     "multicomponent_parameters",
     "published_name",
@@ -41,7 +44,7 @@ __all__ = [
 
 _PATH = "initial_parameters"
 #: Fields of ``fit(parameters={name: dict(...)})``.
-FIELDS = ("value", "min", "max", "vary", "tie", "prior")
+FIELDS = ("value", "min", "max", "vary", "tie", "prior", "calibration")
 
 
 @dataclass
@@ -55,13 +58,17 @@ class Request:
     vary: bool | None = None
     tie: str | None = None
     prior: tuple[float, float] | None = None
+    calibration: tuple[tuple[float, float | None, float, float], ...] | None = None
 
     @property
     def says_anything(self) -> bool:
         """Whether the user stated any of the fields."""
-        return any(
-            x is not None for x in (self.value, self.lower, self.upper, self.vary, self.tie, self.prior)
-        )
+        return bool(self.stated())
+
+    def stated(self) -> dict[str, Any]:
+        """What was said, in the form that it is read from."""
+        values = (self.value, self.lower, self.upper, self.vary, self.tie, self.prior, self.calibration)
+        return {field: value for field, value in zip(FIELDS, values, strict=True) if value is not None}
 
 
 def published_name(name: str, known: tuple[str, ...]) -> str | None:
@@ -109,6 +116,8 @@ def read_requests(
             problems.append(Problem(path, f"{published!r} is given twice, by its name and by an alias"))
         else:
             requests[published] = _read_entry(path, entry, known, problems)
+            if requests[published].calibration is not None and published not in LEVELS:
+                problems.append(Problem(path, f"{published} has no calibration", " or ".join(LEVELS)))
     return requests
 
 
@@ -126,7 +135,27 @@ def _read_entry(path: str, entry: Any, known: tuple[str, ...], problems: list[Pr
     request.vary = _flag(f"{path}.vary", entry.get("vary"), problems)
     request.tie = _target(f"{path}.tie", entry.get("tie"), known, problems)
     request.prior = _prior(f"{path}.prior", entry.get("prior"), problems)
+    request.calibration = _calibration(f"{path}.calibration", entry.get("calibration"), problems)
     return request
+
+
+def _calibration(path: str, given: Any, problems: list[Problem]) -> Any:
+    """Rows (q, phi or None, value, error) as :func:`heterodyne_nb.calibrate_contrast` makes them."""
+    if given is None:
+        return None
+    rows = []
+    try:
+        for q, phi, value, error in given:
+            row = (float(q), None if phi is None else float(phi), float(value), float(error))
+            if not (row[0] > 0 and row[3] > 0 and all(math.isfinite(x) for x in row if x is not None)):
+                raise ValueError
+            rows.append(row)
+    except (TypeError, ValueError):
+        rows = []
+    if not rows:
+        expected = "rows [q in 1/Å, phi in degrees or null, value, error], q and error above 0"
+        problems.append(Problem(path, f"{shown(given)} is no calibration", expected))
+    return tuple(rows)
 
 
 def _number(path: str, entry: Mapping[str, Any], field: str, problems: list[Problem]) -> float | None:
@@ -278,8 +307,8 @@ def resolve_parameters(
     settings : Settings, ParameterTable or str
         A configuration, or the name of a mode. A table is returned as it is.
     parameters : mapping, optional
-        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=)``.
-        What is not said keeps the defaults of the mode.
+        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``, in one-time
+        modes also ``scope=``. What is not said keeps the defaults of the mode.
     n_components : int, optional
         For mode ``"multicomponent"``.
     specs : sequence of ParameterSpec, optional
@@ -307,14 +336,71 @@ def resolve_parameters(
     if not isinstance(settings, str):
         mode = settings.mode
         specs = mode_parameters(mode, settings.analysis_settings.n_components)
-        requests = settings_requests(settings.initial_parameters, specs, problems)
-        return build_table(mode, specs, requests, problems)
+        asked = settings.initial_parameters.scopes
+        scopes, numbers = _checked_scopes(mode, asked, specs, f"{_PATH}.scopes", problems)
+        requests = settings_requests(settings.initial_parameters, (*specs, *numbers), problems)
+        return _scoped_table(mode, specs, requests, scopes, numbers, problems)
     specs = tuple(specs) if specs is not None else mode_parameters(settings, n_components)
-    requests = read_requests(parameters or {}, tuple(s.name for s in specs), problems)
-    table = build_table(settings, specs, requests, problems)
+    given = dict(parameters or {})
+    asked = {name: one["scope"] for name, one in given.items() if isinstance(one, Mapping) and "scope" in one}
+    given |= {name: {k: v for k, v in given[name].items() if k != "scope"} for name in asked}
+    scopes, numbers = _checked_scopes(settings, asked, specs, "parameters", problems)
+    requests = read_requests(given, tuple(s.name for s in (*specs, *numbers)), problems)
+    table = _scoped_table(settings, specs, requests, scopes, numbers, problems)
     for note in table.notes:
         warn(note, ConfigurationWarning)
     return table
+
+
+def _checked_scopes(
+    mode: str, asked: Mapping[str, Any], specs: Sequence[ParameterSpec], path: str, problems: list[Problem]
+) -> tuple[dict[str, str], tuple[ParameterSpec, ...]]:
+    """Scopes by published name, and the numbers of the laws among them."""
+    by_name, scopes, numbers = {spec.name: spec for spec in specs}, {}, []
+    if asked and mode in KNOWN_MODES.names() and not ModelFactory.create_model(mode).one_time:
+        problems.append(Problem(path, f"{mode} has one set of parameters for all bins", "a one-time mode"))
+    for name, scope in asked.items():
+        known = published_name(str(name), (*by_name, *LEVELS))
+        allowed = GROUPINGS if known in LEVELS and known not in by_name else (*GROUPINGS, *LAWS)
+        if known is None:
+            problems.append(unknown_name(f"{path}.{name}", name, (*by_name, *LEVELS), kind="parameter"))
+        elif scope not in allowed:
+            problems.append(unknown_name(f"{path}.{name}", scope, allowed, kind="scope"))
+        else:
+            scopes[known] = str(scope)
+            if scope in LAWS:
+                numbers += law_numbers(scope, by_name[known])
+    return scopes, tuple(numbers)
+
+
+def _scoped_table(
+    mode: str,
+    specs: Sequence[ParameterSpec],
+    requests: Mapping[str, Request],
+    scopes: dict[str, str],
+    numbers: Sequence[ParameterSpec],
+    problems: list[Problem],
+) -> ParameterTable:
+    """The table of the model's own parameters, with scopes and what is asked of the numbers of laws beside it."""
+    for spec in specs:
+        said = requests.get(spec.name)
+        if said is None or scopes.get(spec.name) not in LAWS:
+            continue
+        bounds = (said.lower in (None, spec.lower)) and (said.upper in (None, spec.upper))
+        if not bounds or any(x is not None for x in (said.value, said.vary, said.tie, said.prior)):
+            own = ", ".join(n.name for n in numbers if n.name.startswith(f"{spec.name}."))
+            text = f"{spec.name} follows the law {scopes[spec.name]!r} and has no value, bounds or role of its own"
+            problems.append(Problem(said.path, text, f"these of {own}"))
+    table = build_table(mode, specs, requests, problems)
+    if numbers:
+        build_table(
+            mode, numbers, {n.name: requests[n.name] for n in numbers if n.name in requests}, problems
+        )
+    said = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
+    laws = {
+        name: {k: v for k, v in one.items() if v is not True} for name, one in said.items()
+    }  # free by default
+    return replace(table, scopes=scopes, laws=laws)
 
 
 def build_table(
@@ -364,14 +450,20 @@ def _level(spec: ParameterSpec, request: Request | None, problems: list[Problem]
         hint = "contrast='shared' (or 'per_q', 'smooth_phi') ties bins to each other"
         problems.append(Problem(request.path, f"{spec.name} cannot be tied to a parameter", hint))
     row.check_bounds(problems)
-    if request.value is not None or row.fixed:
+    held = row.fixed and bool(request.calibration)
+    if request.calibration and (request.value is not None or request.prior is not None):
+        problems.append(Problem(request.path, "has a value or prior beside its calibration", "one of them"))
+    elif not held and (request.value is not None or row.fixed):
         row.settle_value(problems, notes)
     if request.value is not None and not row.fixed:
         notes.append(
             f"{request.path}: the start value is not used, because {spec.name} is solved for in every step; "
             "to hold it there, fix it"
         )
-    return Level(row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True)
+    return Level(
+        row.lower, row.upper, row.value if row.fixed else None, request.prior, given=True,
+        calibration=request.calibration or (), held=held,
+    )  # fmt: skip
 
 
 class _Row:
@@ -494,6 +586,8 @@ def settings_requests(
             )
         elif initial.use_priors:
             requests[name].prior = (mu, sigma)
+    for name, rows in _by_name(initial.calibration, f"{_PATH}.calibration", LEVELS, problems):
+        requests[name].calibration = _calibration(f"{_PATH}.calibration.{name}", rows, problems)
     return requests
 
 
@@ -587,3 +681,36 @@ def _published(path: str, name: str, known: tuple[str, ...], problems: list[Prob
     if published is None:
         problems.append(unknown_name(path, name, known, kind="parameter"))
     return published
+
+
+def default_table(mode: str) -> ParameterTable:
+    """The table of a mode of which nothing is asked."""
+    return resolve_parameters(mode, {}, specs=ModelFactory.create_model(mode).parameters)
+
+
+def asked_of(table: ParameterTable) -> dict[str, dict[str, Any]]:
+    """What was asked of each parameter, as ``fit(parameters=...)`` takes it; defaults are left out."""
+    plain = default_table(table.mode)
+    asked: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(table.names):
+        entry: dict[str, Any] = {}
+        if table.tie[i]:
+            entry["tie"] = table.tie[i]
+        else:
+            if table.given[i]:
+                entry["value"] = float(table.values[i])
+            entry |= _changed_bounds(table, plain, i)
+            if not table.vary[i]:
+                entry |= {"value": float(table.values[i]), "vary": False}
+        if (prior := table.prior[i]) is not None:
+            entry["prior"] = prior
+        if entry:
+            asked[name] = entry
+    return table.with_scopes(
+        asked | {name: told for name in LEVELS if (told := getattr(table, name).to_dict())}
+    )
+
+
+def _changed_bounds(table: ParameterTable, plain: ParameterTable, i: int) -> dict[str, float]:
+    sides = {"min": (table.lower[i], plain.lower[i]), "max": (table.upper[i], plain.upper[i])}
+    return {side: float(here) for side, (here, usual) in sides.items() if here != usual}

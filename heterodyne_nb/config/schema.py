@@ -364,6 +364,16 @@ class InitialParameters(Section):
     priors: dict[str, Pair] = setting(
         dict, description="Parameter to [mean, standard deviation] of a Gaussian prior, in its unit."
     )
+    scopes: dict[str, Text] = setting(
+        dict,
+        description="One-time modes: parameter to how it differs over bins: shared (the default), q, phi, each, or a law, "
+        "power, diffusive, flow, linear. The numbers of a law are called Gamma.mid, Gamma.n … and may stand in the other settings.",
+    )
+    calibration: dict[str, Any] = setting(
+        dict,
+        description="Contrast (or offset) as measured on a static sample: rows [q in 1/Å, phi in degrees or null for "
+        "all, value, error]. Listed in fixed, it is held there; otherwise a prior.",
+    )
     use_priors: Flag = setting(
         True, description="Whether the priors take part in the fit; false keeps them on record only."
     )

@@ -17,7 +17,7 @@ from heterodyne_nb.data.formats.base import Ingredients, MapRef
 from heterodyne_nb.data.lazyarray import DatasetArray, TwoTimeArray
 from heterodyne_nb.data.quality import label_of, probe_map
 from heterodyne_nb.data.units import check_q
-from heterodyne_nb.errors import DataFormatError, DataWarning, warn
+from heterodyne_nb.errors import DataFormatError, DataWarning, HeterodyneError, warn
 
 
 @dataclass
@@ -178,12 +178,16 @@ def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
     bins = found.bins
     if bins.others and np.isnan(bins.q).all():  # a partition without q, which has been said
         return found
-    named = np.isfinite(bins.q) & np.isfinite(bins.phi)
+    named = np.isfinite(bins.q) & np.isfinite(bins.phi) & (bins.q != 0)
     axes = () if bins.cells is None else bins.cells[:2]
     if not named.any() or not all(np.isfinite(axis).all() for axis in axes):
         raise DataFormatError(
-            "q or phi of the bins is NaN", where=hdf.place(h5file), expected="a finite q and phi a bin"
+            "q or phi of the bins is NaN, or q is 0",
+            where=hdf.place(h5file),
+            expected="a finite q above 0 and a finite phi a bin",
         )
+    if not bins.others and "phi_origin" not in bins.notes:
+        _tell_twins(bins.q[named], wrap_degrees(bins.phi[named]), np.flatnonzero(named) + 1, h5file)
     if named.all():
         return found
     labels = np.flatnonzero(~named) + 1
@@ -205,6 +209,17 @@ def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
         n_pixels=kept(found.n_pixels),
         labels=np.flatnonzero(named) + 1,
     )
+
+
+def _tell_twins(q: np.ndarray, phi: np.ndarray, labels: np.ndarray, h5file: h5py.File) -> None:
+    """Warn where two bins are at the same place."""
+    _, at, n = np.unique(np.stack([q, phi]), axis=1, return_inverse=True, return_counts=True)
+    twins = labels[n[at.ravel()] > 1]
+    if twins.size:
+        warn(
+            f"{Path(h5file.filename).name}: bins {twins.tolist()[:8]} share their q and phi with another bin",
+            DataWarning,
+        )
 
 
 def _grid(found: Ingredients, phi: np.ndarray) -> _Grid:
@@ -301,10 +316,38 @@ def _unlinked(h5file: h5py.File, ref: MapRef) -> str:
     return ""
 
 
+def _unwritten(node: h5py.Dataset, ref: MapRef, n: int) -> str:
+    """In words, if pieces of the part of a map that is populated are not in the file."""
+    chunks, stored = node.chunks, set[tuple[int, ...]]()
+    if (
+        chunks is None
+        or node.is_virtual
+        or node.id.get_num_chunks() == np.prod(-(-np.array(node.shape) // chunks))
+    ):
+        return ""
+    node.id.chunk_iter(lambda info: stored.update([tuple(info.chunk_offset)]))
+    lead, size = len(ref.before), chunks[len(ref.before)]
+    for row in range(0, n, size):
+        for col in range(0, n, chunks[lead + 1]):
+            below, above = row >= col + chunks[lead + 1], row + size <= col
+            if (ref.triangle == "upper" and below) or (ref.triangle == "lower" and above):
+                continue
+            ends = [i // c * c for i, c in zip(ref.before, chunks, strict=False)]
+            tail = [i // c * c for i, c in zip(ref.after, chunks[lead + 2 :], strict=True)]
+            if (*ends, row, col, *tail) not in stored:
+                return f"not complete: its piece at frames {row + 1}, {col + 1} is not in the file"
+    return ""
+
+
 def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
     try:
-        return probe_map(h5file, ref, n_frames)
-    except OSError as error:
+        probed, verdict = probe_map(h5file, ref, n_frames)
+        if not verdict and type(ref) is MapRef:
+            verdict = _unwritten(h5file[ref.path], probed, n_frames)
+        return probed, verdict
+    except (HeterodyneError, Warning):
+        raise
+    except Exception as error:
         raise hdf.unreadable(error, hdf.place(h5file, ref.path)) from error
 
 

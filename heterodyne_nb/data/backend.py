@@ -21,7 +21,7 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
     description = "XPCS two-time and one-time correlation results (APS, NSLS-II, ESRF, European XFEL, NXxpcs)"
     open_dataset_parameters = (
         *("filename_or_obj", "drop_variables", "q", "phi", "frames", "dt", "layout", "mask"),
-        *("analysis", "units", "keep_empty"),
+        *("analysis", "units", "keep_empty", "isolated"),
     )
 
     def open_dataset(
@@ -38,6 +38,7 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
         analysis: str | None = None,
         units: Mapping[str, str] | None = None,
         keep_empty: bool = False,
+        isolated: bool | Mapping[str, float] = False,
     ) -> xr.Dataset:
         """Open a result file; the keywords are those of :func:`heterodyne_nb.open_dataset`."""
         settings: dict[str, Any] = {
@@ -45,6 +46,7 @@ class XpcsBackendEntrypoint(BackendEntrypoint):
             "units": units,
             "keep_empty": keep_empty,
             "layout": layout,
+            "isolated": isolated,
         }
         ds = open_dataset(filename_or_obj, q=q, phi=phi, frames=frames, dt=dt, mask=mask, **settings)
         if drop_variables is None:

@@ -12,7 +12,7 @@ import xarray as xr
 from heterodyne_nb.data.units import METADATA, converted
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
-__all__ = ["RUN", "checked", "of_run", "one_run", "over_runs", "runs_of"]
+__all__ = ["RUN", "checked", "of_run", "one_index", "one_run", "over_runs", "runs_of", "with_bin_dims"]
 
 RUN = "run"
 """Dimension of a dataset that holds several runs."""
@@ -111,7 +111,8 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "c2": (*_BINS, "t1", "t2"),
     **dict.fromkeys(("g2", "g2_err"), (*_BINS, "tau", "age")),
     **dict.fromkeys(("n_pixels", "sigma", "usable"), _BINS),
-    **dict.fromkeys(("mask", "intensity"), ("t",)),
+    "mask": ("t",),
+    "intensity": (*_BINS, "t"),  # of the detector, or one a bin
 }
 """Dimensions that a variable may have, beside ``run``."""
 
@@ -141,6 +142,14 @@ def checked(ds: xr.Dataset) -> xr.Dataset:
     names = [name for name in ("c2", "g2") if name in ds]
     if not names:
         return ds
+    ds = one_index(ds)
+    if lost := [name for name in ("q", "phi") if name not in ds.coords]:
+        raise DataFormatError(
+            f"the {' and '.join(lost)} of the bins is not there",
+            where=lost[0],
+            expected="coordinates q and phi",
+            hint=f"give it: ds.assign_coords({lost[0]}=…)",
+        )
     changes: dict[str, Any] = {}
     for name in [n for n in _DIMS if n in ds]:
         if ds[name].dtype.kind not in "iufb":
@@ -155,6 +164,23 @@ def checked(ds: xr.Dataset) -> xr.Dataset:
         n: ds[n].astype(float) for n in (*_BINS, *_FRAMES, "tau") if n in ds.coords and _is_narrow(ds[n])
     }
     return ds.assign_coords({n: (v.dims, v.values, ds[n].attrs) for n, v in narrow.items()}) if narrow else ds
+
+
+def with_bin_dims(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with dimensions q and phi where a single one was picked with ``isel`` or ``sel``."""
+    if "bin" in ds.dims:
+        return ds
+    picked = [name for name in ("q", "phi") if name in ds.coords and name not in ds.dims]
+    if not picked:
+        return ds
+    by_bin = [name for name in _DIMS if name in ds and set(_BINS) & set(_DIMS[name])]
+    return ds.assign({name: ds[name].expand_dims(picked) for name in by_bin})
+
+
+def one_index(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with q and phi as coordinates of ``bin``, where xarray's ``stack`` made levels of one index of them."""
+    levels = ds.indexes["bin"].names if "bin" in ds.indexes else []
+    return ds.reset_index("bin") if len(levels) > 1 else ds
 
 
 def _is_narrow(values: xr.DataArray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from heterodyne_nb import remote
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import MapRef
 from heterodyne_nb.data.quality import inspect_map, report_map
+from heterodyne_nb.errors import DataFormatError, HeterodyneError
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place
 
 _GAP = 64  # frames that are read along rather than split a read in two
@@ -80,11 +83,13 @@ class TwoTimeArray(BinArray):
         ref, (rows, cols) = self.cells[place], wanted
         if ref is None or not rows.size or not cols.size:
             return np.full((rows.size, cols.size), np.nan, self.dtype)
+        where = f"{self.path.name}:/{ref.path.strip('/')}"
         try:
             with HDF5_LOCK:
                 block = read_outer(self.manager.acquire(), ref, rows, cols)
-        except (OSError, KeyError) as error:
-            where = f"{self.path.name}:/{ref.path.strip('/')}"
+        except (HeterodyneError, Warning):
+            raise
+        except Exception as error:
             raise hdf.unreadable(error, where) from error
         if block.shape == self.shape[-2:]:
             verdict = inspect_map(block)
@@ -110,12 +115,67 @@ class DatasetArray(BackendArray):
         )
 
     def _block(self, key: tuple[Any, ...]) -> np.ndarray:
-        with hdf.open_h5(self.path) as h5file:
+        where = f"{self.path.name}:/{self.key.strip('/')}"
+        with guarded(where, f"values of shape {self.shape}"), hdf.open_h5(self.path) as h5file:
             node = h5file[self.key]
             lead = node.ndim - len(self.shape)
             if lead < 0:
                 return np.reshape(node[()], self.shape)[key]
             return node[(*[0] * lead, *key)]
+
+
+def checksum(tile: np.ndarray) -> int:
+    """CRC-32 of the values of a piece of a map."""
+    return zlib.crc32(np.ascontiguousarray(tile, tile.dtype.newbyteorder("<")).data)
+
+
+class SealedMaps(BinArray):
+    """The maps of a file of ours as a lazy array; each tile that is read is held against its checksum."""
+
+    def __init__(self, variable: xr.Variable, sums: np.ndarray, tile: int, name: str) -> None:
+        self.variable, self.sums, self.tile, self.name = variable, sums, tile, name
+        self.shape, self.dtype = variable.shape, variable.dtype
+        tiles = (*self.shape[:-2], *(-(-n // tile) for n in self.shape[-2:]))
+        if sums.shape != tiles:
+            raise DataFormatError(
+                f"checksums of shape {sums.shape}", where=f"{name}:/c2", expected=f"{tiles}"
+            )
+
+    def read_bin(self, place: tuple[int, ...], *wanted: np.ndarray) -> np.ndarray:
+        rows, cols = wanted
+        out, size = np.empty((rows.size, cols.size), self.dtype), self.tile
+        for i in np.unique(rows // size):
+            for j in np.unique(cols // size):
+                tile = self._tile(place, int(i), int(j))
+                at, inside = zip(*(_part(w, size * k, size) for w, k in ((rows, i), (cols, j))), strict=True)
+                if all(isinstance(one, slice) for one in at):
+                    out[at] = tile[inside]
+                else:
+                    whole = (np.arange(n)[one] for one, n in zip(at, out.shape, strict=True))
+                    out[np.ix_(*whole)] = tile[inside[0]][:, inside[1]]
+        return out
+
+    def _tile(self, place: tuple[int, ...], i: int, j: int) -> np.ndarray:
+        part = (slice(k * self.tile, (k + 1) * self.tile) for k in (i, j))
+        with guarded(f"{self.name}:/c2", "maps written by heterodyne_nb, complete"):
+            tile = self.variable[(*place, *part)].values
+        if checksum(tile) != self.sums[(*place, i, j)]:
+            raise DataFormatError(
+                f"the map of bin {place} does not fit its checksum",
+                where=f"{self.name}:/c2",
+                expected="what heterodyne_nb wrote, unchanged",
+                hint="the file was damaged after it was written: take another copy",
+            )
+        return tile
+
+
+def _part(wanted: np.ndarray, first: int, size: int) -> tuple[Any, Any]:
+    """Which of the wanted indices lie in a tile, and where in it: slices where they follow each other."""
+    at = np.flatnonzero((wanted >= first) & (wanted < first + size))
+    inside = wanted[at] - first
+    if _consecutive(at) and _consecutive(inside):
+        return slice(at[0], at[-1] + 1), slice(inside[0], inside[-1] + 1)
+    return at, inside
 
 
 def read_outer(h5file: h5py.File, ref: MapRef, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -276,12 +336,14 @@ def with_lazy_g2(ds: xr.Dataset) -> xr.Dataset:
     from heterodyne_nb.data.dataset import ATTRS
 
     c2 = ds["c2"]
+    if c2.dims[-2:] != ("t1", "t2"):
+        c2 = c2.transpose(*[d for d in c2.dims if d not in ("t1", "t2")], "t1", "t2")
     lead = c2.dims[:-2]
     if c2.shape[-1] < 2:
         return ds
     ds = ds.drop_vars(["g2", "g2_err", "tau"], errors="ignore")
     mask = ds["mask"].values if "mask" in ds else np.ones(c2.shape[-1], bool)
-    usable = ds["usable"].values if "usable" in ds else np.ones(c2.shape[:-2], bool)
+    usable = ds["usable"].transpose(*lead).values if "usable" in ds else np.ones(c2.shape[:-2], bool)
     source = _G2OfMaps(c2, mask, usable)
     tau = np.arange(1, c2.shape[-1]) * float(ds.attrs["dt"])
     origin = {"origin": "computed from c2"}

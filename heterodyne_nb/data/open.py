@@ -18,9 +18,11 @@ import xarray as xr
 from heterodyne_nb import remote
 from heterodyne_nb.data.assemble import assemble
 from heterodyne_nb.data.formats import LAYOUTS, Layout, arrays, hdf, native
-from heterodyne_nb.data.units import reading
+from heterodyne_nb.data.isolated import probe
+from heterodyne_nb.data.units import number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import recover
+from heterodyne_nb.guard import guarded
 
 
 def open_dataset(
@@ -35,6 +37,7 @@ def open_dataset(
     analysis: str | None = None,
     units: Mapping[str, str] | None = None,
     keep_empty: bool = False,
+    isolated: bool | Mapping[str, float] = False,
 ) -> xr.Dataset:
     """Open a result file of any known layout, or many.
 
@@ -62,6 +65,9 @@ def open_dataset(
         Units of q, phi, dt, tau, … where the file does not say or says them wrong: ``{"tau": "ms", "q": "1/nm"}``.
     keep_empty : bool, optional
         Keep rings and sectors in which no bin holds any data.
+    isolated : bool or mapping, optional
+        For a file that is not trusted: read all of it in a process of its own first, which may take ``seconds`` and
+        ``memory`` (bytes; both have defaults by the size of the file). HDF5 itself dies of some damaged files.
 
     Returns
     -------
@@ -93,6 +99,8 @@ def open_dataset(
     """
     from heterodyne_nb.data.runs import open_runs, run_files
 
+    _check_arguments(dt, layout, analysis)
+
     if run_files(path) is not None:
         named = {
             "analysis": analysis,
@@ -100,11 +108,16 @@ def open_dataset(
             "keep_empty": keep_empty,
             "layout": layout,
             "mask": mask,
+            "isolated": isolated,
         }
         return open_runs(path, q=q, phi=phi, frames=frames, dt=dt, **named)  # type: ignore[return-value]
-    path = _placed(path)
+    path = _checked_path(path)
     recover(path)
-    with reading(units) as read:
+    if isolated:
+        options = {"q": q, "phi": phi, "frames": frames, "dt": dt, "layout": layout, "mask": mask}
+        options |= {"analysis": analysis, "units": units, "keep_empty": keep_empty}
+        probe(path, options, isolated)
+    with guarded(path, "a complete file of a known layout"), reading(units) as read:
         if native.is_zarr(path):
             _no_analysis(analysis, path)
             ds = native.open_own(path, dt=dt)
@@ -121,16 +134,38 @@ def open_dataset(
         ds.attrs["opened_with"] = json.dumps(given)  # a script that repeats a fit says the same
     else:
         ds.attrs.pop("opened_with", None)
-    chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
+    with guarded(path, "q, phi, frames and mask as they are described", error=ConfigurationError, hint=None):
+        chosen = refine(ds, q=q, phi=phi, frames=frames, mask=mask)
     chosen.encoding["source"] = remote.told(path)
     if chosen is not ds:
         chosen.set_close(ds.close)
     return chosen
 
 
-def _placed(path: Any) -> Any:
+def _checked_path(path: Any) -> Any:
     """Where the data are: a Path, a Remote, or Zarr's own group or store as it is."""
-    return path if native.is_zarr_object(path) else remote.place(path)
+    if native.is_zarr_object(path):
+        return path
+    try:
+        found = remote.place(path)
+        _ = isinstance(found, Path) and found.exists()
+    except (TypeError, ValueError) as error:  # no text, or one with NUL in it
+        raise ConfigurationError(
+            f"{path!r} is no path ({error})", expected="the path of a data file"
+        ) from None
+    return found
+
+
+def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:
+    """Refuse arguments of another kind than they should be, by name."""
+    for name, value in (("layout", layout), ("analysis", analysis)):
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{value!r} is no name", where=name, expected="a text")
+    if dt is not None:
+        with guarded("dt", "a positive time in s", error=ConfigurationError, hint=None):
+            step = np.asarray(number(dt, "dt"))
+            if step.dtype.kind not in "iuf" or step.size != 1 or not (np.isfinite(step).all() and step > 0):
+                raise ConfigurationError(f"{dt!r} is no time", where="dt", expected="a positive time in s")
 
 
 def read_h5(
@@ -146,6 +181,7 @@ def read_h5(
         if layout in (None, native.NAME) and native.is_own(h5file):
             _no_analysis(analysis, remote.place(path))
             return native.open_own(remote.place(path), dt=dt)
+        hdf.tell_links(h5file)
         reader = find_layout(h5file, layout)
         names = reader.analyses(h5file)
         if not names:
@@ -180,7 +216,7 @@ def list_analyses(path: str | os.PathLike[str], *, layout: str | None = None) ->
     MissingFileError, DataFormatError
         As for :func:`open_dataset`.
     """
-    with hdf.open_h5(path) as h5file:
+    with guarded(path, "a complete file of a known layout"), hdf.open_h5(path) as h5file:
         return [] if native.is_own(h5file) else find_layout(h5file, layout).analyses(h5file)
 
 

@@ -224,15 +224,15 @@ def check_q(q: np.ndarray, where: str | None = None) -> None:
     Raises
     ------
     DataFormatError
-        Above 10 1/Å, or below 0.
+        Above 10 1/Å, or not above 0.
     """
     q = np.asarray(q, dtype=float)
-    wrong = q[np.isfinite(q) & ((q > _HIGHEST_Q) | (q < 0))]
+    wrong = q[np.isfinite(q) & ((q > _HIGHEST_Q) | (q <= 0))]
     if wrong.size:
         raise DataFormatError(
             f"q = {wrong[0]:g} 1/Å is not possible",
             where=where,
-            expected=f"a modulus from 0 to {_HIGHEST_Q:g} 1/Å",
+            expected=f"a modulus above 0, at most {_HIGHEST_Q:g} 1/Å",
             hint="say its unit: units={'q': '1/nm'}, or an attribute units='1/nm' of the coordinate q",
         )
 

@@ -151,16 +151,34 @@ class ContrastOffset:
     ) -> None:
         design, half = contrast_design(mode, q, phi), _basis(mode, q, phi).shape[1]
         settings = [table.contrast, table.offset]
-        self.free = np.array([s.fixed is None for s in settings])
+        self.free = np.array([s.free for s in settings])
         self.design = design[:, :, np.repeat(self.free, half)]
         self.base = np.tile([0.0 if s.fixed is None else s.fixed for s in settings], (len(q), 1))
+        self._known = [s.known(q, phi) for s in settings]
+        for k, known in enumerate(self._known):
+            if known is not None and settings[k].held:
+                self.base[:, k] = known[0]
         self.lower, self.upper = level_limits(table, scale or Scale())
         self.separate = mode != "smooth_phi"
-        self._priors = [
-            (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / half)))
-            for k, s in enumerate(settings)
-            if s.prior is not None and self.free[k]
-        ]
+        self._priors = self._terms(half, half)
+
+    def _terms(self, *sizes: int) -> list[tuple[int, FloatArray, FloatArray]]:
+        """Means and weights (B,) of priors of contrast and offset, whose bases have so many columns.
+
+        What is known once of several bins with one coefficient counts once.
+        """
+        terms = []
+        for k, known in enumerate(self._known):
+            if known is not None and self.free[k]:
+                mean, width, shared = known
+                terms.append((k, mean, 1.0 / (width**2 * np.clip(len(mean) / max(sizes[k], 1), 1.0, shared))))
+        return terms
+
+    def curvature(self) -> FloatArray:
+        """What priors add to the matrix (n, n) of χ²/2 by the coefficients."""
+        n = self.design.shape[2]
+        parts = [(self.design[:, k].T * weight) @ self.design[:, k] for k, _, weight in self._priors]
+        return sum(parts, np.zeros((n, n)))
 
     @property
     def size(self) -> int:
@@ -179,8 +197,8 @@ class ContrastOffset:
         matrix = np.einsum("bia,bij,bjc->ac", self.design, linear, self.design)
         right = np.einsum("bia,bi->a", self.design, by_data - np.einsum("bij,bj->bi", linear, self.base))
         for k, mean, weight in self._priors:
-            rows = self.design[:, k]
-            matrix, right = matrix + weight * rows.T @ rows, right + weight * mean * rows.sum(axis=0)
+            right = right + (weight * mean) @ self.design[:, k]
+        matrix = matrix + self.curvature() if self._priors else matrix
         n = len(matrix)
         matrix = matrix + _FLOOR * (np.trace(matrix) / max(n, 1)) * np.eye(n)
         best = np.linalg.solve(matrix, right) if n else right
@@ -191,7 +209,7 @@ class ContrastOffset:
         return Solution(contrast, offset, free, free.T @ matrix @ free, self._penalty(contrast, offset))
 
     def _penalty(self, *values: FloatArray) -> float:
-        return float(sum(weight * np.sum((values[k] - mean) ** 2) for k, mean, weight in self._priors))
+        return float(sum(np.sum(weight * (values[k] - mean) ** 2) for k, mean, weight in self._priors))
 
     def _inside(self, coefficients: FloatArray) -> bool:
         values = self.design @ coefficients

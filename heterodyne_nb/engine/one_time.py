@@ -40,17 +40,18 @@ class LevelRequest:
         return self if self.values is None else LevelRequest(self.scope, self.values[keep])
 
 
-def curve_levels(table: ParameterTable, scale: Scale, bins: int) -> Levels:
-    """Limits and priors of contrast and offset of curves that each have their own."""
-    limits = level_limits(table, scale)
+def curve_levels(table: ParameterTable, scale: Scale, q: FloatArray, phi: FloatArray) -> Levels:
+    """Limits and priors of contrast and offset of curves (B,) that each have their own."""
+    limits, bins = level_limits(table, scale), len(q)
     lower, upper = (np.repeat(a[:, None], bins, axis=1) for a in limits)
     prior, weight = np.zeros((2, bins)), np.zeros((2, bins))
     for k, name in enumerate(LEVELS):
         level = getattr(table, name)
-        if level.fixed is not None:
-            lower[k] = upper[k] = level.fixed
-        elif level.prior is not None:
-            prior[k], weight[k] = level.prior[0], level.prior[1] ** -2
+        known = level.known(q, phi)
+        if not level.free:
+            lower[k] = upper[k] = level.fixed if known is None else known[0]
+        elif known is not None:
+            prior[k], weight[k] = known[0], known[1] ** -2.0
     return Levels(lower, upper, prior, weight)
 
 
@@ -79,7 +80,6 @@ class OneTimeLevels(ContrastOffset):
         q, phi, table = problem.q, problem.phi, problem.table
         super().__init__(mode, q, phi, table, problem.scale)
         asked = [problem.levels.get(name, LevelRequest()) for name in LEVELS]
-        settings = [getattr(table, name) for name in LEVELS]
         whole = contrast_design(mode, q, phi)
         half = whole.shape[2] // 2
         bases = []
@@ -97,11 +97,7 @@ class OneTimeLevels(ContrastOffset):
         free = [b for b, f in zip(bases, self.free, strict=True) if f]
         self.separate = mode != "smooth_phi" and (len(free) < 2 or np.array_equal(free[0], free[1]))
         self.single = all(b.shape == (len(q), len(q)) and np.array_equal(b, np.eye(len(q))) for b in free)
-        self._priors = [
-            (k, s.prior[0], 1.0 / (s.prior[1] ** 2 * max(1.0, len(q) / max(bases[k].shape[1], 1))))
-            for k, s in enumerate(settings)
-            if s.prior is not None and self.free[k]
-        ]
+        self._priors = self._terms(*(b.shape[1] for b in bases))
 
     def limits(self, bins: int) -> Levels:
         """The same for curves that are taken one by one."""

@@ -7,6 +7,7 @@ the shape alone; its starts are the best of a grid of shapes that is compared wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +22,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
-_SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 1}
+_SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}
 _MANY_STARTS = 4
 #: Choices of what curves share, and of the rest, that are compared where only some parameters are shared.
 _NESTED = (160, 32)
-#: A fit has converged when a step promises less than this share of χ² (or of one, where χ² is small).
-_TOLERANCE = 1e-9
-_MOST_STEPS = 80
+#: A fit has converged when a step promises less than this share of χ², or of what χ² is where a curve fits to rounding.
+_TOLERANCE, _EXACT = 1e-9, 1e-14
+_MOST_STEPS = 500
 #: Or when so many steps in a row each gained less than this share of the reduced χ²: an error of one sigma is a change by 1.
 _QUIET = (5, 1e-4)
 #: Entries of an array of (curves, parameters, lags) worked on at a time.
@@ -249,26 +250,29 @@ def fit_many(
 
 def _fit_part(curves: Curves, start: FloatArray | None, stop: StopToken | None, starts: int | None) -> Fitted:
     axes = _Axes(curves.table)
-    groups = int(curves.group[-1]) + 1
     if start is not None:
         return _descend(curves, axes, np.clip(axes.internal(start), axes.lower, axes.upper), stop)
     count = starts or _STARTS.get(len(axes.free), _MANY_STARTS)
     candidates = grid_starts(curves, axes, count)  # (count, G, F)
     if len(candidates) == 1:
         return _descend(curves, axes, candidates[0], stop)
-    found = [_descend(curves, axes, z, stop) for z in candidates]
-    best = np.argmin([f.chi2 for f in found], axis=0)
-    of_curve = best[curves.group]
-    place, curve = np.arange(groups), np.arange(len(curves.g2))
-    by_group = {
-        n: np.stack([getattr(f, n) for f in found])[best, place]
-        for n in ("values", "chi2", "converged", "steps")
-    }
-    by_curve = {
-        n: np.stack([getattr(f, n) for f in found])[of_curve, curve]
-        for n in ("contrast", "offset", "chi2_curve")
-    }
-    return Fitted(**by_group, **by_curve)
+    return best_of([_descend(curves, axes, z, stop) for z in candidates], curves.group)
+
+
+def best_of(found: Sequence[Fitted], group: IntArray, margin: FloatArray | float = 0.0) -> Fitted:
+    """The best of several fits, group by group; the first stays, unless without contrast, if no other gains more than the
+    share ``margin`` (G,) of χ².
+    """
+    chi2 = np.array([f.chi2 for f in found])
+    best = np.argmin(chi2, axis=0)
+    seen = np.bincount(group, found[0].contrast != 0.0) > 0
+    best[seen & (chi2.min(axis=0) >= chi2[0] * (1 - margin))] = 0
+
+    def taken(name: str) -> Any:
+        index = best if name in ("values", "chi2", "converged", "steps") else best[group]
+        return np.stack([getattr(f, name) for f in found])[index, np.arange(len(index))]
+
+    return Fitted(**{name: taken(name) for name in Fitted.__dataclass_fields__})
 
 
 def nested_starts(curves: Curves, shared: NDArray[np.bool_], count: int) -> FloatArray:
@@ -441,6 +445,7 @@ def _descend(curves: Curves, axes: _Axes, z: FloatArray, stop: StopToken | None)
     state = _at(curves, axes, z)
     damping, steps, quiet = np.full(groups, 1e-3), np.zeros(groups, np.int64), np.zeros(groups, np.int64)
     freedom = _summed(np.count_nonzero(curves.weight, axis=1) - 2, curves.group, groups) - free
+    exact = _EXACT * _summed(np.einsum("bk,bk->b", curves.weight, curves.g2**2), curves.group, groups)
     done = np.full(groups, free == 0)
     active, part = np.arange(groups), curves
     for _ in range(_MOST_STEPS):
@@ -453,7 +458,8 @@ def _descend(curves: Curves, axes: _Axes, z: FloatArray, stop: StopToken | None)
         step, promised = _step(
             state.hessian[active], state.gradient[active], damping[active], here, axes.lower, axes.upper
         )
-        small = promised <= _TOLERANCE * np.maximum(state.chi2[active], 1.0)
+        # a step that meets a bound may promise a rise: that is no convergence, the damping deals with it
+        small = (promised >= 0) & (promised <= _TOLERANCE * np.maximum(state.chi2[active], exact[active]))
         small |= np.max(np.abs(step) / np.maximum(np.abs(here), 1.0), axis=1) < 1e-10
         trial = _at(part, axes, here + step)
         better = trial.chi2 < state.chi2[active]

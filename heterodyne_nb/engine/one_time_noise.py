@@ -235,6 +235,18 @@ def fit_errors(
     return FitErrors(scale * covariance, np.sqrt(np.maximum(scale * variance, 0.0)))
 
 
+def noise_taken(design: FitDesign, noise: LagNoise) -> float:
+    """tr(H R): the noise that all fitted numbers take up, H the hat matrix and R the correlation of lags.
+
+    It is the number of fitted numbers where lags are independent.
+    """
+    slopes, _, inverse = _eliminated(design)
+    matrix = noise.correlation(slopes.shape[-2])
+    ahead = np.linalg.pinv(np.einsum("bkm,bkn->mn", slopes, slopes), rcond=1e-13, hermitian=True)
+    blurred = [one.swapaxes(-1, -2) @ (matrix @ one) for one in (slopes, design.pairs)]
+    return float(np.sum(ahead * blurred[0].sum(axis=0)) + np.sum(inverse * blurred[1]))
+
+
 #: What the test of the window finds, in the order in which it is told.
 SEEN, NO_DECAY, NOT_DECAYED, DECAYED_EARLY = "", "no decay", "not decayed", "decayed early"
 #: Exponents and number of rates of the decays that the test compares, and how far beyond the window they reach.
@@ -296,11 +308,15 @@ def decay_in_window(
         if errors_known
         else fisher.isf(_CHANCE, _NUMBERS, freedom)
     )
-    first, last = shapes[:, 0], shapes[:, -1]
+    ends = (
+        np.argmax(w > 0, axis=1),
+        len(tau) - 1 - np.argmax(w[:, ::-1] > 0, axis=1),
+    )  # first and last lag used
+    first, last = (shapes.T[end] for end in ends)
     rises = {
         NO_DECAY: constant - best,
-        NOT_DECAYED: every[:, last >= _BEGUN].min(axis=1) - best,
-        DECAYED_EARLY: every[:, first <= _OVER].min(axis=1) - best,
+        NOT_DECAYED: np.where(last >= _BEGUN, every, np.inf).min(axis=1) - best,
+        DECAYED_EARLY: np.where(first <= _OVER, every, np.inf).min(axis=1) - best,
     }
     out = np.full(len(y), SEEN, dtype="<U13")
     for word in (DECAYED_EARLY, NOT_DECAYED, NO_DECAY):

@@ -186,6 +186,14 @@ class Problem(BinData):
         )  # fmt: skip
 
 
+def require_lags(lags: int, parameters: int) -> None:
+    """Refuse a fit of no more lags than parameters."""
+    if lags <= parameters:
+        raise DataFormatError(
+            f"only {lags} lags can be used", where="g2", expected="more than there are parameters"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class OneTimeProblem(BinData):
     """g2 of B bins at K lags.
@@ -220,10 +228,7 @@ class OneTimeProblem(BinData):
     _what, _least = "lags", 2
 
     def __post_init__(self) -> None:
-        if self.n_data <= len(self.table.names):
-            raise DataFormatError(
-                f"only {self.n_data} lags can be used", where="g2", expected="more than there are parameters"
-            )
+        require_lags(self.n_data, len(self.table))
 
     @property
     def times(self) -> FloatArray:

@@ -90,17 +90,10 @@ def fit_batch(
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-    # without measured errors some curves end short of their optimum when all are fitted at once (the real map shows it)
-    measured = isinstance(data, xr.Dataset) and "g2_err" in data
-    if workers == 1 and measured and not isinstance(sets, list | tuple) and at_once(model, arguments):
-        asked = parameter_table(model, arguments.get("parameters"))
+    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+        asked = parameter_table(model, sets)
         whole = (
-            data
-            if isinstance(data, xr.Dataset)
-            and windows is None
-            and "g2" in data
-            and over in ("q", "phi", "bin")
-            else None
+            data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None
         )
         return one_time_batch(model, asked, whole, cut, over, unit=unit, on_progress=on_progress, stop=stop)
     if isinstance(sets, list | tuple):

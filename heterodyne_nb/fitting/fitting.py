@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config import ParameterTable, asked_of, resolve_parameters
 from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import Objective, problem_from_dataset
@@ -62,6 +62,7 @@ def fit(
         Name -> start value, or ``dict(value=, min=, max=, vary=, tie=, prior=(mu, sigma))``. ``contrast`` and
         ``offset`` of the bins take limits, a fixed value (``vary=False``) and a prior in the same way; without, the
         contrast stays in (0, 1], as that of speckle does, and the offset in (0.8, 2), or (−0.2, 1) for c2 − 1.
+        :func:`heterodyne_nb.calibrate_contrast` makes such an entry from a static sample, a value a bin or q.
         In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
         ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
         (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
@@ -209,7 +210,9 @@ def parameter_table(model: Any, parameters: Mapping[str, Any] | ParameterTable |
 
 def asked_parameters(parameters: Mapping[str, Any] | ParameterTable | None) -> Mapping[str, Any] | None:
     """What the user states of the parameters, as a mapping that a record can hold."""
-    return parameters.to_dict() if isinstance(parameters, ParameterTable) else parameters
+    if isinstance(parameters, ParameterTable):
+        return asked_of(parameters) if parameters.scopes else parameters.to_dict()
+    return parameters
 
 
 def stop_token(stop: StopToken | None, time_limit: float | None) -> StopToken:

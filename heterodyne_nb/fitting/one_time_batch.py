@@ -12,10 +12,17 @@ import xarray as xr
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import curve_levels, level_pulls
-from heterodyne_nb.engine.one_time_many import Curves, Fitted, fit_many
+from heterodyne_nb.engine.one_time_many import Curves, Fitted, best_of, fit_many
 from heterodyne_nb.engine.one_time_noise import FitDesign, decay_in_window, fit_errors, lag_noise
-from heterodyne_nb.engine.problem import scale_of
-from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
+from heterodyne_nb.engine.problem import require_lags, scale_of
+from heterodyne_nb.errors import (
+    ConfigurationError,
+    DataFormatError,
+    FitWarning,
+    HeterodyneError,
+    OptimizationError,
+    warn,
+)
 from heterodyne_nb.fitting.one_time_fit import OneTimeData, read_one_time
 from heterodyne_nb.fitting.one_time_parameters import scoped
 from heterodyne_nb.models.symmetries import canonical
@@ -27,6 +34,8 @@ from heterodyne_nb.text.numbers import number
 #: Settings of a fit that fits all at once can be asked for.
 _KNOWN = {"parameters", "seed", "method", "contrast", "loss", "multistart"}
 _PLAIN = {"method": "gauss_newton", "contrast": "per_bin", "loss": "linear", "multistart": None}
+#: What a start of the grid must gain over a stated one, in units of the reduced χ²: an error of one sigma is a change by 1.
+_BETTER = 1.0
 _CONVERGED = "converged: the objective no longer changes"
 
 
@@ -91,6 +100,8 @@ def one_time_batch(
     rows: list[dict[str, np.ndarray]] = []
     batches = _alike([one for one in read if len(one[1])])
     for k, (one, of_part) in enumerate(batches):
+        order = np.argsort(of_part, kind="stable")
+        one, of_part = _picked(one, order), of_part[order]
         if stop.reason:
             for part_ in np.unique(of_part):
                 failed[str(labels[part_])] = stop.reason
@@ -103,6 +114,7 @@ def one_time_batch(
     order = np.argsort(joined["part"], kind="stable")
     joined = {name: values[order] for name, values in joined.items()}
     out = _table(model, joined, over, [labels[k] for k in joined.pop("part")], unit)
+    failed = {str(k): failed[str(k)] for k in labels if str(k) in failed}
     return out.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 
 
@@ -119,14 +131,15 @@ def _enough(
     labels: list[Any],
     failed: dict[str, str],
 ) -> tuple[OneTimeData, np.ndarray]:
-    """Only the parts with at least as many lags as numbers to fit; the others are named."""
+    """Only the parts with lags enough; the others are named."""
     keep = np.ones(len(of_part), bool)
     for part in np.unique(of_part):
         mine = of_part == part
-        lags, numbers = np.count_nonzero(data.weight[mine]), int(np.sum(table.vary)) + 2 * int(mine.sum())
-        if lags < numbers:
+        try:
+            require_lags(np.count_nonzero(data.weight[mine]), len(table))
+        except DataFormatError as error:
             keep[mine] = False
-            _left_out(over, labels[part], f"{lags} lags are too few for {numbers} numbers", failed)
+            _left_out(over, labels[part], str(error), failed)
     return (data, of_part) if keep.all() else (_picked(data, np.flatnonzero(keep)), of_part[keep])
 
 
@@ -135,19 +148,30 @@ def _picked(data: OneTimeData, order: np.ndarray) -> OneTimeData:
 
 
 def _alike(read: list[tuple[OneTimeData, np.ndarray]]) -> list[tuple[OneTimeData, np.ndarray]]:
-    """Parts with the same lags joined."""
-    kinds: dict[tuple[bytes, bool], list[tuple[OneTimeData, np.ndarray]]] = {}
-    for data, of_part in read:
-        kinds.setdefault((data.tau.tobytes(), data.errors_known), []).append((data, of_part))
-    out = []
-    for same in kinds.values():
-        first = same[0][0]
-        g2, weight, q, phi = (
-            np.concatenate([getattr(d, name) for d, _ in same]) for name in ("g2", "weight", "q", "phi")
-        )
-        whole = replace(first, g2=g2, weight=weight, q=q, phi=phi)
-        out.append((whole, np.concatenate([part for _, part in same])))
-    return out
+    """Parts whose lags are those of one list, or some of them, joined."""
+    kinds: list[list[tuple[OneTimeData, np.ndarray]]] = []
+    for one in sorted(read, key=lambda one: -len(one[0].tau)):
+        for same in kinds:
+            first = same[0][0]
+            if first.errors_known == one[0].errors_known and np.isin(one[0].tau, first.tau).all():
+                same.append(one)
+                break
+        else:
+            kinds.append([one])
+    return [
+        (_joined([data for data, _ in same]), np.concatenate([part for _, part in same])) for same in kinds
+    ]
+
+
+def _joined(parts: list[OneTimeData]) -> OneTimeData:
+    """One set of curves on the lags of the first; a curve has no weight where it has no such lag."""
+    tau, rows = parts[0].tau, np.cumsum([0, *(len(part.g2) for part in parts)])
+    g2, weight = np.ones((rows[-1], len(tau))), np.zeros((rows[-1], len(tau)))
+    for part, first, end in zip(parts, rows, rows[1:], strict=False):
+        here = np.ix_(np.arange(first, end), np.searchsorted(tau, part.tau))
+        g2[here], weight[here] = part.g2, part.weight
+    q, phi = (np.concatenate([getattr(part, name) for part in parts]) for name in ("q", "phi"))
+    return replace(parts[0], g2=g2, weight=weight, q=q, phi=phi)
 
 
 def _fit(
@@ -157,23 +181,22 @@ def _fit(
     parts, group = np.unique(of_part, return_inverse=True)
     scale = scale_of(float(np.sum(data.weight * data.g2) / np.sum(data.weight)))
     warn_if_not_normalised(scale.unit, table, "g2")
-    levels = curve_levels(table, scale, len(data.g2))
+    levels = curve_levels(table, scale, data.q, data.phi)
     curves = Curves(model, table, data.tau, data.g2, data.weight, data.q, data.phi, group, levels)
-    complete = bool(np.all(table.given[table.vary]))
-    start = np.repeat(np.array(table.values)[None], len(parts), axis=0) if complete else None
-    fitted = fit_many(curves, start=start, stop=stop)
-    dark = np.bincount(group, fitted.contrast != 0.0) == 0
-    if (
-        complete and dark.any()
-    ):  # a stated start without any contrast there tells nothing: as if none were stated
-        fitted = fit_many(replace(curves, table=replace(table, given=np.zeros(len(table), bool))), stop=stop)
-    values = fitted.values
-    if model.symmetries:
-        values = np.array([canonical(model, one, data.tau, table) for one in values])
     counts = np.bincount(group, np.count_nonzero(data.weight, axis=1)).astype(int)
     lines = np.bincount(group)
     free_levels = int(np.sum(levels.upper[:, 0] > levels.lower[:, 0]))
     freedom = np.maximum(counts - int(table.vary.sum()) - free_levels * lines, 1)
+    nothing = np.zeros(len(table), bool)
+    complete = bool(np.all(table.given[table.vary]))
+    free = replace(curves, table=replace(table, given=nothing)) if complete else curves
+    fitted = fit_many(free, stop=stop)
+    if complete:
+        start = np.repeat(np.array(table.values)[None], len(parts), axis=0)
+        fitted = best_of([fit_many(curves, start=start, stop=stop), fitted], group, _BETTER / freedom)
+    values = fitted.values
+    if model.symmetries:
+        values = np.array([canonical(model, one, data.tau, table) for one in values])
     reduced = fitted.chi2 / freedom
     unit = np.ones(len(parts)) if data.errors_known else np.maximum(reduced, 1e-300)
     shown = replace(curves, weight=data.weight / unit[group][:, None])

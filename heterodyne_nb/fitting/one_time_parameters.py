@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config import ParameterTable, asked_of, resolve_parameters
 from heterodyne_nb.engine.one_time import LevelRequest
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS, ScopedModel, bin_groups, known_scopes
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 def scoped(parameters: Any) -> bool:
     """Whether any parameter is asked for bin by bin, or with a scope."""
     if not isinstance(parameters, Mapping):
-        return False
+        return bool(parameters is not None and parameters.scopes)
     return any(
         isinstance(entry, Mapping) and ("scope" in entry or _many(entry.get("value")))
         for entry in parameters.values()
@@ -47,6 +47,8 @@ def one_time_parameters(
     """
     from heterodyne_nb.fitting.fitting import parameter_table
 
+    if isinstance(parameters, ParameterTable) and parameters.scopes:
+        parameters = asked_of(parameters)
     if not scoped(parameters):
         return model, parameter_table(model, parameters), {}
     assert isinstance(parameters, Mapping)

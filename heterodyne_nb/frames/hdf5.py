@@ -12,7 +12,7 @@ import numpy as np
 
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.files import new_file
+from heterodyne_nb.files import new_h5
 from heterodyne_nb.frames.photons import Events, IntArray
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
@@ -112,7 +112,8 @@ def write_hdf5(
     """Write events as a dense stack ``/entry/data/data`` with the frame time of an NXdetector."""
     frame, pixel, count = events
     whole = np.issubdtype(count.dtype, np.integer)
-    with new_file(path) as draft, h5py.File(draft, "w") as h5file:
+    room = 4 * n_frames * shape[0] * shape[1]
+    with new_h5(path, room) as h5file:
         kind = np.uint16 if whole else np.float32
         chunk = (1, *shape)
         stack = h5file.create_dataset(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from heterodyne_nb.data.dataset import wrap_degrees
 from heterodyne_nb.data.formats import apsu, hdf, travel
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.guard import guarded
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -198,7 +199,7 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
     DataFormatError
         A key is missing or does not fit the others.
     """
-    with hdf.open_h5(path) as h5file:
+    with guarded(path, "a q-map file of APS 8-ID"), hdf.open_h5(path) as h5file:
         holder = next((h5file[key] for key in ("qmap", "xpcs/qmap") if key in h5file), None)
         if not isinstance(holder, h5py.Group):
             raise DataFormatError(
@@ -230,12 +231,12 @@ def read_qmap(path: str | os.PathLike[str]) -> Partition:
 
 def write_qmap(path: str | os.PathLike[str], partition: Partition) -> None:
     """Write a partition as a q-map file of APS 8-ID, each bin a place of its own in the grid."""
-    from heterodyne_nb.files import new_file
+    from heterodyne_nb.files import new_h5
 
     q, at_q = np.unique(partition.q, return_inverse=True)
     phi, at_phi = np.unique(partition.phi, return_inverse=True)
     static = partition.labels if partition.static is None else partition.static
-    with new_file(path) as draft, h5py.File(draft, "w") as h5file:
+    with new_h5(path) as h5file:
         group = h5file.create_group("qmap")
         group["dynamic_roi_map"] = partition.labels.astype(np.uint32)
         group["static_roi_map"] = static.astype(np.uint32)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.data.formats.arrays import loading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.guard import guarded
 
 #: Values of one batch of dense frames that are looked at together.
 _VALUES = 1 << 24
@@ -240,4 +241,14 @@ def _file_source(paths: list[Path], key: str | None, layout: str | None) -> Sour
     for path in paths:
         if chosen != "rigaku" or not path.is_file():  # a dark module leaves an empty file
             hdf.check_readable(path)
-    return kinds[chosen]()
+    whole = f"complete files of layout {chosen!r}"
+    with guarded(paths[0], whole):
+        source = kinds[chosen]()
+    read = source.batches
+
+    def batches(pixel: IntArray) -> Iterator[Events]:
+        with guarded(paths[0], whole):
+            yield from read(pixel)
+
+    source.batches = batches
+    return source

@@ -225,7 +225,7 @@ class FrameSum:
 Rule = FrameSum | None
 
 
-def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule = None) -> Any:
+def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, *, rule: Rule = None) -> Any:
     """Integral of ``t**exponent`` over [t1, t2], exact and smooth through exponent = -1 unless a rule is given."""
     if rule is not None:
         return rule(lambda t: t**exponent, t1, t2)
@@ -234,7 +234,7 @@ def power_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule = Non
     return np.exp(s * log1) * span * _phi1(s * span)
 
 
-def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule = None) -> Any:
+def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, *, rule: Rule = None) -> Any:
     """Integral of ``t**exponent * ln t`` over [t1, t2]: the moment's derivative by the exponent."""
     if rule is not None:
         return rule(lambda t: t**exponent * np.log(t), t1, t2)
@@ -244,26 +244,26 @@ def power_log_moment(t1: ArrayLike, t2: ArrayLike, exponent: float, rule: Rule =
 
 
 def power_integral(
-    t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float, rule: Rule = None
+    t1: ArrayLike, t2: ArrayLike, amplitude: float, exponent: float, offset: float, *, rule: Rule = None
 ) -> Any:
     """Integral of the power law over [t1, t2], exact unless a rule is given."""
     t1, t2 = np.asarray(t1, float), np.asarray(t2, float)
-    return amplitude * power_moment(t1, t2, exponent, rule) + offset * (t2 - t1)
+    return amplitude * power_moment(t1, t2, exponent, rule=rule) + offset * (t2 - t1)
 
 
 def power_cumulative(
-    t: FloatArray, amplitude: float, exponent: float, offset: float, rule: Rule = None
+    t: FloatArray, amplitude: float, exponent: float, offset: float, *, rule: Rule = None
 ) -> FloatArray:
     """Integral from the first time of ``t`` to each time, shape of ``t``."""
-    return power_integral(t[0], t, amplitude, exponent, offset, rule)
+    return power_integral(t[0], t, amplitude, exponent, offset, rule=rule)
 
 
 def power_cumulative_gradient(
-    t: FloatArray, amplitude: float, exponent: float, rule: Rule = None
+    t: FloatArray, amplitude: float, exponent: float, *, rule: Rule = None
 ) -> FloatArray:
     """Derivatives of :func:`power_cumulative` by (amplitude, exponent, offset), shape (3, len(t))."""
-    moment = power_moment(t[0], t, exponent, rule)
-    return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent, rule), t - t[0]])
+    moment = power_moment(t[0], t, exponent, rule=rule)
+    return np.stack([moment, amplitude * power_log_moment(t[0], t, exponent, rule=rule), t - t[0]])
 
 
 #: Limit of the exponent of a fraction: a model takes fractions to the fourth power, which must not overflow.

@@ -110,6 +110,11 @@ LAWS: dict[str, Law] = {
 }
 
 
+def law_numbers(scope: str, spec: ParameterSpec) -> tuple[ParameterSpec, ...]:
+    """The numbers of the law that a parameter follows, named ``Gamma.n``."""
+    return tuple(replace(one, name=f"{spec.name}.{one.name}") for one in LAWS[scope].parameters(spec))
+
+
 def bin_groups(scope: str, q: FloatArray, phi: FloatArray) -> tuple[np.ndarray, list[str]]:
     """The group of each bin (B,), 0 … n-1, and a label of each group.
 
@@ -205,8 +210,7 @@ class ScopedModel(OneTimeModel):
         for spec in base.parameters:
             scope = self.scopes.get(spec.name, "shared")
             if scope in LAWS:
-                group, new = np.zeros(len(self.q), int), LAWS[scope].parameters(spec)
-                new = tuple(replace(one, name=f"{spec.name}.{one.name}") for one in new)
+                group, new = np.zeros(len(self.q), int), law_numbers(scope, spec)
             else:
                 group, labels = bin_groups(scope, self.q, self.phi)
                 new = tuple(

@@ -8,10 +8,12 @@ PNAS 121 (2024) e2401162121 (static, laminar flow).
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from heterodyne_nb.errors import ConfigurationError
 
 #: J in Å²/s, times in s, lengths in Å, angles in degrees; a power law's amplitude carries s**-exponent.
 _J, _V, _RATE = "Å²/s", "Å/s", "1/s"
@@ -169,6 +171,8 @@ def multicomponent_parameters(n: int) -> tuple[ParameterSpec, ...]:
 
 #: What every mode has besides its parameters; solved for in every bin at every step.
 LEVELS = ("contrast", "offset")
+#: How near a calibrated bin must be: relative in q, and in degrees.
+_NEAR_Q, _NEAR_PHI = 0.1, 10.0
 _COLUMNS = ("parameter", "value", "lower", "upper", "unit", "role", "prior")
 
 
@@ -180,7 +184,7 @@ def _frozen(values: object, dtype: type) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Level:
-    """Limits of contrast or offset, alike in all bins.
+    """Limits of contrast or offset, alike in all bins, and what is known of it in each.
 
     Attributes
     ----------
@@ -191,6 +195,10 @@ class Level:
         Mean and standard deviation of a Gaussian prior.
     given : bool
         Whether the user stated any of these.
+    calibration : tuple of (q, phi or None, value, error)
+        Measured values, 1/Å and degrees; None stands for all angles of that q.
+    held : bool
+        Whether the bins are held at the calibration; otherwise it is a Gaussian prior of each.
     """
 
     lower: float
@@ -198,6 +206,41 @@ class Level:
     fixed: float | None = None
     prior: tuple[float, float] | None = None
     given: bool = False
+    calibration: tuple[tuple[float, float | None, float, float], ...] = ()
+    held: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether it is fitted."""
+        return self.fixed is None and not self.held
+
+    def known(self, q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Value and error of each bin (B,) by prior or calibration, and in how many bins each holds; None without any.
+
+        Raises
+        ------
+        ConfigurationError
+            A bin lies far from all that were calibrated.
+        """
+        if self.prior is not None and not self.calibration:
+            return tuple(np.full(len(q), each) for each in (*self.prior, len(q)))  # type: ignore[return-value]
+        if not self.calibration:
+            return None
+        rows = np.array([[a, np.nan if b is None else b, c, d] for a, b, c, d in self.calibration], float)
+        ring = np.abs(q[:, None] / rows[:, 0] - 1.0)
+        turn = np.nan_to_num(np.abs((phi[:, None] - rows[:, 1] + 180.0) % 360.0 - 180.0))
+        place = np.argmin(ring / _NEAR_Q + turn / _NEAR_PHI, axis=1)
+        at = np.arange(len(q))
+        far = np.flatnonzero((ring[at, place] > _NEAR_Q) | (turn[at, place] > _NEAR_PHI))
+        if far.size:
+            named = ", ".join(f"q = {q[b]:.4g} 1/Å, phi = {phi[b]:.4g}°" for b in far[:3])
+            raise ConfigurationError(
+                f"{far.size} of {len(q)} bins were not calibrated: {named}",
+                where="calibration",
+                expected=f"one within {_NEAR_Q:.0%} in q and {_NEAR_PHI:g}° in phi for every bin",
+                hint='calibrate_contrast(…, per="q") serves all angles of a q; or leave these bins out',
+            )
+        return rows[place, 2], rows[place, 3], np.bincount(place, minlength=len(rows))[place]
 
     def to_dict(self) -> dict[str, object]:
         """The form that ``heterodyne_nb.fit(parameters=...)`` accepts; empty where nothing was stated."""
@@ -208,6 +251,8 @@ class Level:
             entry |= {"value": self.fixed, "vary": False}
         if self.prior is not None:
             entry["prior"] = self.prior
+        if self.calibration:
+            entry |= {"calibration": [list(row) for row in self.calibration], "vary": not self.held}
         return entry
 
 
@@ -242,6 +287,10 @@ class ParameterTable:
     contrast, offset : Level
         Limits of contrast and offset; default ones follow the data where their baseline is 0 or they are not
         normalised.
+    scopes : mapping of str to str
+        One-time modes: how parameters, contrast and offset differ over bins, where they do.
+    laws : mapping of str to mapping
+        What is asked of the numbers of laws among these, as ``{"Gamma.n": {"value": 2.0, "vary": False}}``.
     """
 
     mode: str
@@ -257,6 +306,8 @@ class ParameterTable:
     notes: tuple[str, ...] = field(default=())
     contrast: Level = Level(0.0, 1.0)
     offset: Level = Level(0.8, 2.0)
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    laws: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("values", "lower", "upper"):
@@ -270,7 +321,7 @@ class ParameterTable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParameterTable):
             return NotImplemented
-        plain = ("mode", "names", "tie", "prior", "units", *LEVELS)
+        plain = ("mode", "names", "tie", "prior", "units", "scopes", "laws", *LEVELS)
         arrays = ("values", "lower", "upper", "vary", "given")
         return all(getattr(self, n) == getattr(other, n) for n in plain) and all(
             np.array_equal(getattr(self, n), getattr(other, n)) for n in arrays
@@ -291,7 +342,9 @@ class ParameterTable:
     def role(self) -> tuple[str, ...]:
         """``"free"``, ``"fixed"`` or ``"tied to NAME"`` of each parameter."""
         pairs = zip(self.tie, self.vary, strict=True)
-        return tuple(f"tied to {t}" if t else "free" if v else "fixed" for t, v in pairs)
+        roles = (f"tied to {t}" if t else "free" if v else "fixed" for t, v in pairs)
+        over = (self.scopes.get(name, "") for name in self.names)
+        return tuple(f"{role}, {scope}" if scope else role for role, scope in zip(roles, over, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, object]]:
         """Return the form that ``heterodyne_nb.fit(parameters=...)`` accepts."""
@@ -305,7 +358,17 @@ class ParameterTable:
             if self.prior[i]:
                 entry["prior"] = self.prior[i]
             entries[name] = entry
-        return entries | {name: told for name in LEVELS if (told := getattr(self, name).to_dict())}
+        return self.with_scopes(
+            entries | {name: told for name in LEVELS if (told := getattr(self, name).to_dict())}
+        )
+
+    def with_scopes(self, entries: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+        """Entries as :meth:`to_dict` gives them, with the scopes; what follows a law has its numbers instead."""
+        followed = {name.rpartition(".")[0] for name in self.laws}
+        out = {name: dict(entry) for name, entry in entries.items() if name not in followed}
+        for name, scope in self.scopes.items():
+            out.setdefault(name, {})["scope"] = scope
+        return out | {name: dict(entry) for name, entry in self.laws.items() if entry}
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Yield one row of text a parameter: name, value, lower, upper, unit, role, prior."""

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, place
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
@@ -469,7 +470,8 @@ class FitResult:
         DataFormatError
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
-        return cls(schema.current(read_result(path), place(path).name))
+        with guarded(path, "a result written by FitResult.save, complete"):
+            return cls(schema.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

@@ -17,7 +17,7 @@ import xarray as xr
 
 import heterodyne_nb
 from heterodyne_nb.data.units import METADATA
-from heterodyne_nb.remote import is_url
+from heterodyne_nb.remote import Place, Remote, is_url
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "h5py")
 
@@ -86,7 +86,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def sha256(path: str | Path) -> str:
+def sha256(path: str | Place) -> str:
     """Hash a file piece by piece; a file that did not change is hashed once a session.
 
     Parameters
@@ -94,6 +94,8 @@ def sha256(path: str | Path) -> str:
     path : str or Path
         An existing file, of any size.
     """
+    if isinstance(path, Remote):
+        return hashlib.sha256(path.bytes(0, path.size)).hexdigest()
     file = Path(path)
     state = file.stat()
     return _sha256(file.resolve(), state.st_size, state.st_mtime_ns)

@@ -116,7 +116,8 @@ def facts(record: xr.Dataset) -> list[str]:
             held = one.get("vary") is False
             value = one.get("value")
             at = f"{value:g}" if isinstance(value, int | float) else "the stated values"
-            found.append(f"{level} held at {at}" if held else f"{level} limited as asked")
+            told = f"{level} held at {at}" if held else f"{level} limited as asked"
+            found.append(told.replace("stated values", "calibration") if "calibration" in one else told)
     if attrs.get("uncertainty"):
         found.append(f"errors: {attrs['uncertainty']}")
     seconds = elapsed(record)

@@ -3,19 +3,22 @@
 Version 1 held parameters, their errors, curves with bands, ``mode`` and ``chi2_reduced``.
 Version 2 added status, unit and bounds of every parameter, and the record of the fit
 (``success``, ``message``, ``method``, ``chi2``, ``n_data``, ``n_free``, ``provenance``, ``path``).
+Version 3 is sealed: the file carries a checksum.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.guard import check_seal, guarded
 from heterodyne_nb.models.parameters import PARAMETERS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = SEALED_FROM = 3
 
 _VARIABLES = ("parameters", "stderr", "status", "unit", "bound_lower", "bound_upper")
 _ATTRIBUTES = (
@@ -37,16 +40,18 @@ def current(dataset: xr.Dataset, where: str) -> xr.Dataset:
     Raises
     ------
     DataFormatError
-        Not a result of this package, of a newer schema version, or with parts missing.
+        Not a result of this package, of a newer schema version, with parts missing, or changed since it was written.
     """
-    version = _version(dataset, where)
+    version, read = _version(dataset, where), dataset
+    sealed = version >= SEALED_FROM
     while version < SCHEMA_VERSION:
         _require(dataset, ("parameters", "stderr"), ("mode", "chi2_reduced"), where)
         dataset = MIGRATIONS[version](dataset)
         version += 1
         dataset = dataset.assign_attrs(schema_version=version)
     _require(dataset, _VARIABLES, _ATTRIBUTES, where)
-    return dataset
+    whole = check_seal(read, where, needed=sealed)
+    return whole if dataset is read else dataset
 
 
 def _version(dataset: xr.Dataset, where: str) -> int:
@@ -85,6 +90,9 @@ def _require(
         raise DataFormatError(
             f"an incomplete fit result: no {', no '.join(missing)}", where=where, hint="save the result again"
         )
+    for name in ("provenance", "path", "extra", "goodness", "solutions"):
+        with guarded(f"{where}:{name}", "JSON"):
+            json.loads(dataset.attrs.get(name, "{}"))
     if dataset["parameters"].dims != ("parameter",):
         raise DataFormatError(
             f"'parameters' has dimensions {dataset['parameters'].dims}", where=where, expected="(parameter,)"
@@ -109,4 +117,4 @@ def _from_1_to_2(old: xr.Dataset) -> xr.Dataset:
 
 
 #: version -> function that turns a Dataset of that version into one of the next.
-MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1_to_2}
+MIGRATIONS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1_to_2, 2: lambda old: old}

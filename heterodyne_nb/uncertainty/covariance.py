@@ -33,6 +33,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.uncertainty.bands import BoundedEllipsoid
@@ -129,7 +130,8 @@ def estimate_covariance(
     sums = Tiles.at(objective, theta, clusters, local=local)
     jacobian = objective.coordinates.jacobian(theta)
     inner = internal_covariance(sums, local.chi2)
-    prior = inner.inverse @ objective.priors.curvature(jacobian) @ inner.inverse
+    known, n = prior_curvature(sums), objective.coordinates.size
+    prior = inner.full[:n] @ known @ inner.full[:, :n]
     every = np.flatnonzero(objective.problem.table.vary)
     matrix, lower, upper = objective.coordinates.room(theta)
     back = np.linalg.inv(matrix)
@@ -187,9 +189,8 @@ class InternalCovariance:
 def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
     """Covariances from the tiles and χ² at an optimum."""
     objective = sums.objective
-    n, matrix = objective.coordinates.size, sums.joint_matrix.copy()
-    matrix[:n, :n] += objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
-    every = pseudo_inverse(matrix)
+    n, known = objective.coordinates.size, prior_curvature(sums)
+    every = pseudo_inverse(sums.joint_matrix + known)
     total, shares = dyadic_parts(sums, every)
     inverse = every[:n, :n]
     noise = objective.reduced(chi2)
@@ -198,8 +199,16 @@ def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
         np.einsum("bia,ac,bic->bi", design, part[n:, n:], design, optimize=True)
         for part in (total, LEAST_DYADIC * noise * every)
     )
-    errors = np.sqrt(np.maximum(np.maximum(dyadic, least), 0.0))
+    stated = np.einsum("bia,ac,bic->bi", design, (every @ known @ every)[n:, n:], design, optimize=True)
+    errors = np.sqrt(np.maximum(np.maximum(dyadic, least), 0.0) + stated)
     return InternalCovariance(_at_least(total[:n, :n], naive), naive, inverse, shares, every, errors)
+
+
+def prior_curvature(sums: Tiles) -> FloatArray:
+    """What priors add to the joint matrix (n + m, n + m)."""
+    objective = sums.objective
+    by_theta = objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
+    return block_diag(by_theta, objective.linear.curvature())
 
 
 def dyadic_parts(

@@ -67,15 +67,26 @@ class Actions(Running):
         vary: bool | None = _KEEP,
         tie: str | None = _KEEP,
         prior: tuple[float, float] | None = _KEEP,
+        scope: str | None = _KEEP,
     ) -> None:
         """Change what is asked of one parameter; None takes a field back to its default.
+
+        ``scope`` is for one-time modes; the numbers of a law are parameters too, named as ``Gamma.n``.
 
         Raises
         ------
         ConfigurationError
             As for :func:`heterodyne_nb.fit`; nothing is changed then.
         """
-        given = {"value": value, "min": min, "max": max, "vary": vary, "tie": tie, "prior": prior}
+        given = {
+            "value": value,
+            "min": min,
+            "max": max,
+            "vary": vary,
+            "tie": tie,
+            "prior": prior,
+            "scope": scope,
+        }
         changes = {field: x for field, x in given.items() if x is not _KEEP}
         table = edited(self.parameters, name, changes)
         if table != self.parameters:

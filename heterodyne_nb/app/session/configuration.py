@@ -16,6 +16,8 @@ from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import settings_by_path
 from heterodyne_nb.errors import ConfigurationWarning, warn
+from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.models.one_time_scopes import LAWS, law_numbers
 from heterodyne_nb.progress import StopToken, ignore_progress
 from heterodyne_nb.remote import told
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Half width, in degrees, of the range of angles that stands for one angle.
 _SLACK = 1e-3
+#: Limits of contrast and offset are stated in pairs.
+_NONE = (0.0, 0.0)
 
 
 def apply_config(session: AnalysisSession, config: Any) -> dict[str, Any]:
@@ -137,15 +141,24 @@ def _bins_in_words(session: AnalysisSession) -> dict[str, Any]:
 
 def _initial(session: AnalysisSession) -> dict[str, Any]:
     table, asked = session.parameters, asked_of(session.parameters)
+    usual = {name: (table.lower[i], table.upper[i]) for i, name in enumerate(table.names)}
+    for spec in ModelFactory.create_model(table.mode).parameters:
+        if table.scopes.get(spec.name) in LAWS:
+            usual |= {n.name: (n.lower, n.upper) for n in law_numbers(table.scopes[spec.name], spec)}
     limits = {
-        name: [float(table.lower[i]), float(table.upper[i])]
-        for i, name in enumerate(table.names)
-        if {"min", "max"} & set(asked.get(name, {}))
+        name: [
+            float(entry.get("min", usual.get(name, _NONE)[0])),
+            float(entry.get("max", usual.get(name, _NONE)[1])),
+        ]
+        for name, entry in asked.items()
+        if {"min", "max"} & set(entry)
     }
     return {
         "values": {name: entry["value"] for name, entry in asked.items() if "value" in entry} or None,
         "fixed": [name for name, entry in asked.items() if entry.get("vary") is False],
         "tied": {name: entry["tie"] for name, entry in asked.items() if "tie" in entry},
         "bounds": limits,
+        "calibration": {n: entry["calibration"] for n, entry in asked.items() if "calibration" in entry},
         "priors": {name: list(entry["prior"]) for name, entry in asked.items() if "prior" in entry},
+        "scopes": dict(table.scopes),
     }

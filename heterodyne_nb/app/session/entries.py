@@ -10,13 +10,25 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 
 from heterodyne_nb.app.session.selection import Range
-from heterodyne_nb.config import ParameterTable, resolve_parameters
+from heterodyne_nb.config import ParameterTable, asked_of, default_table, resolve_parameters
 from heterodyne_nb.config.parameters import FIELDS
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.models.one_time_scopes import LAWS
 from heterodyne_nb.models.parameters import LEVELS
 from heterodyne_nb.names import find_name
 from heterodyne_nb.options import FitOptions
 from heterodyne_nb.result import FitResult
+
+__all__ = [
+    "FitEntry",
+    "FitSettings",
+    "asked_of",
+    "default_table",
+    "edited",
+    "for_mode",
+    "resolved",
+    "with_values",
+]
 
 
 class FitSettings(FitOptions):
@@ -40,40 +52,6 @@ class FitSettings(FitOptions):
         return self
 
 
-Asked = dict[str, dict[str, Any]]
-
-
-def default_table(mode: str) -> ParameterTable:
-    """The table of a mode of which nothing is asked."""
-    return resolve_parameters(mode, {}, specs=ModelFactory.create_model(mode).parameters)
-
-
-def asked_of(table: ParameterTable) -> Asked:
-    """What was asked of each parameter, as ``fit(parameters=...)`` takes it; defaults are left out."""
-    plain = default_table(table.mode)
-    asked: Asked = {}
-    for i, name in enumerate(table.names):
-        entry: dict[str, Any] = {}
-        if table.tie[i]:
-            entry["tie"] = table.tie[i]
-        else:
-            if table.given[i]:
-                entry["value"] = float(table.values[i])
-            entry |= _bounds(table, plain, i)
-            if not table.vary[i]:
-                entry |= {"value": float(table.values[i]), "vary": False}
-        if (prior := table.prior[i]) is not None:
-            entry["prior"] = prior
-        if entry:
-            asked[name] = entry
-    return asked | {name: told for name in LEVELS if (told := getattr(table, name).to_dict())}
-
-
-def _bounds(table: ParameterTable, plain: ParameterTable, i: int) -> dict[str, float]:
-    sides = {"min": (table.lower[i], plain.lower[i]), "max": (table.upper[i], plain.upper[i])}
-    return {side: float(here) for side, (here, usual) in sides.items() if here != usual}
-
-
 def resolved(mode: str, asked: Mapping[str, Any]) -> ParameterTable:
     """The checked table of a mode.
 
@@ -93,17 +71,20 @@ def edited(table: ParameterTable, name: str, changes: Mapping[str, Any]) -> Para
     ConfigurationError
         Unknown name or field, or a value that does not go with the others.
     """
-    known = find_name(name, (*table.names, *LEVELS), "parameter")
+    known = find_name(name, (*table.names, *table.laws, *LEVELS), "parameter")
     asked = asked_of(table)
     entry = dict(asked.get(known, {}))
     for key, value in changes.items():
-        entry.pop(find_name(key, FIELDS, "field"), None)
+        entry.pop(find_name(key, (*FIELDS, "scope"), "field"), None)
         if value is not None:
             entry[key] = value
     if changes.get("vary") is False and "value" not in entry and known in table.names:
         entry["value"] = float(table.values[table.index(known)])
+    if changes.get("scope") in LAWS:
+        entry = {"scope": changes["scope"]}
+    asked = {k: v for k, v in asked.items() if "scope" not in changes or not k.startswith(f"{known}.")}
     if entry.get("tie") is not None:
-        entry = {k: v for k, v in entry.items() if k in ("tie", "prior")}
+        entry = {k: v for k, v in entry.items() if k in ("tie", "prior", "scope")}
     return resolved(table.mode, {**asked, known: entry})
 
 
@@ -117,8 +98,14 @@ def for_mode(table: ParameterTable, mode: str) -> ParameterTable:
     kept = {
         name: entry
         for name, entry in asked_of(table).items()
-        if name in same | set(LEVELS) and entry.get("tie", name) in same | set(LEVELS)
+        if name.partition(".")[0] in same | set(LEVELS) and entry.get("tie", name) in same | set(LEVELS)
     }
+    if not ModelFactory.create_model(mode).one_time:
+        kept = {
+            name: {k: v for k, v in entry.items() if k != "scope"}
+            for name, entry in kept.items()
+            if "." not in name
+        }
     return resolved(mode, kept)
 
 
@@ -131,7 +118,8 @@ def with_values(table: ParameterTable, values: Mapping[str, float]) -> Parameter
     for i, target in enumerate(table.tie):
         if target is not None:
             new[i] = new[table.index(target)]
-    return replace(table, values=new, given=np.ones(len(table), dtype=bool))
+    given = np.array([name in values for name in table.names]) if table.scopes else np.ones(len(table), bool)
+    return replace(table, values=new, given=given | table.given)
 
 
 @dataclass(frozen=True)

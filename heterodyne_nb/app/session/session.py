@@ -18,7 +18,8 @@ from heterodyne_nb.app.session.script import entry_script
 from heterodyne_nb.app.session.selection import same_bin
 from heterodyne_nb.app.session.state import Opened, action
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import AnyPath, Place, Remote, absolute, told
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.html import bullets, heading, page, table
@@ -203,9 +204,9 @@ class AnalysisSession(Actions):
             It is damaged, or of a newer version.
         """
         folder = absolute(path)
-        record = store.read_session(folder)
         session = cls()
-        with session.acting():
+        with session.acting(), guarded(folder, "a folder written by AnalysisSession.save, complete"):
+            record = store.read_session(folder)
             place = store.data_place(record, folder, None if data is None else os.fspath(data))
             opened = None if place is None else _open(place[0], place[1])
             choices = store.choices_from(record)
@@ -253,6 +254,8 @@ def _open(data: AnyPath | xr.Dataset, options: Mapping[str, Any]) -> Opened:
 
     if not isinstance(data, str | os.PathLike | Remote):
         data = checked(one_run(data, "a session"))
+        if not {"c2", "g2"} & set(data.data_vars):
+            raise DataFormatError("the dataset holds neither c2 nor g2", where="data")
         if options:
             raise ConfigurationError("options are for files", where=", ".join(options))
         return Opened(data, source_of(data))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
 from heterodyne_nb.files import new_folder, recover, write_text
+from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.result.provenance import sha256, versions
@@ -21,7 +23,7 @@ from heterodyne_nb.result.provenance import sha256, versions
 if TYPE_CHECKING:
     from heterodyne_nb.app.session.session import AnalysisSession
 
-_INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 1
+_INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb session", 2
 #: Names of the files of a session.
 _FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
@@ -54,7 +56,9 @@ def write_session(session: AnalysisSession, path: Place) -> Opened | None:
             "data": _data_record(opened, copy, path, folder),
             "choices": _choices_record(session),
             "history": history,
+            "files": {one.name: sha256(one) for one in sorted(folder.iterdir())},
         }
+        record["sha256"] = _seal(record)
         write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return replace(opened, source=home, options=()) if opened is not None and copy else opened
 
@@ -133,10 +137,8 @@ def read_session(path: Place) -> dict[str, Any]:
         raise MissingFileError(
             "there is no saved session here", where=str(path), expected=f"a folder with {_INDEX}"
         )
-    try:
+    with guarded(index, "the index of a session, in JSON"):
         record = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataFormatError(f"the file is damaged: {error}", where=str(index)) from error
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise DataFormatError("this is not the index of a session", where=str(index))
     if record["version"] > _VERSION:
@@ -145,7 +147,46 @@ def read_session(path: Place) -> dict[str, Any]:
             where=str(index),
             expected=f"{_VERSION} or older",
         )
+    if record["version"] > 1 or "sha256" in record:
+        _check_sealed(record, path)
+    for name in _names(record):
+        if not _FILES.fullmatch(name):
+            raise DataFormatError(
+                f"it names {name!r}", where=str(index), expected="names of files in the folder of the session"
+            )
     return record
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    told = json.dumps({k: v for k, v in record.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _check_sealed(record: Mapping[str, Any], path: Place) -> None:
+    """Raise where the index, or a file of the folder, is not what was written."""
+    wrong = [] if record.get("sha256") == _seal(record) else [_INDEX]
+    if not wrong:
+        wrong = [
+            n for n, told in record["files"].items() if not (path / n).is_file() or sha256(path / n) != told
+        ]
+    if wrong:
+        raise DataFormatError(
+            f"{', '.join(wrong)}: missing, or the contents do not fit the checksum",
+            where=str(path),
+            expected="what AnalysisSession.save wrote, unchanged",
+            hint="it was damaged or changed after it was written: take another copy",
+        )
+
+
+def _names(record: Mapping[str, Any]) -> Iterator[str]:
+    """Names of files that the index gives for its own folder."""
+    if (data := record["data"]) is not None and data.get("inside"):
+        yield str(data["path"])
+    yield from map(str, record.get("files", ()))
+    for entry in record["history"]:
+        yield from map(str, entry["results"].values())
+        if entry["source_inside"]:
+            yield str(entry["source"])
 
 
 def data_place(
@@ -172,6 +213,7 @@ def data_place(
         places = [path / data["path"]]
     else:
         beside = [path.parent / data["beside"]] if data.get("beside") else []
+        beside = [one for one in beside if one.resolve().is_relative_to(path.parent.resolve())]
         places = [place(data["path"]), *beside, path.parent / place(data["path"]).name]
     found = next((one for one in places if one.exists()), None)
     if found is None:

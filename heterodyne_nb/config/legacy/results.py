@@ -18,6 +18,7 @@ import numpy as np
 from heterodyne_nb.config.legacy.nlsq import SOLVED_FOR, from_origin, our_name, turned
 from heterodyne_nb.config.parameters import PARAMETERS
 from heterodyne_nb.errors import DataFormatError, MissingFileError
+from heterodyne_nb.guard import guarded
 
 _SCHEMA = "xpcsjax.nlsq.result/"
 _MODES = {"two_component": "heterodyne", "heterodyne": "heterodyne"}
@@ -78,7 +79,8 @@ class _Found:
 def is_foreign_result(path: str | Path) -> bool:
     """Whether a JSON or NPZ file is such a result."""
     try:
-        return _recognised(Path(path)) is not None
+        with guarded(path):
+            return _recognised(Path(path)) is not None
     except DataFormatError:
         return False
 
@@ -107,7 +109,8 @@ def read_foreign_result(
     path = Path(path)
     if not path.is_file():
         raise MissingFileError("there is no such file", where=str(path))
-    found = _recognised(path)
+    with guarded(path, "a result of another package, complete"):
+        found = _recognised(path)
     if found is None:
         raise DataFormatError(
             "this is no result of a package that is known",
@@ -115,7 +118,8 @@ def read_foreign_result(
             expected="parameters.json of heterodyne-analysis, *_parameters.json or .npz of heterodyne 2, "
             "nlsq_result.json of xpcsjax",
         )
-    return _in_our_conventions(found, path.name, dt, start_frame)
+    with guarded(path, "a result of another package, complete"):
+        return _in_our_conventions(found, path.name, dt, start_frame)
 
 
 def _recognised(path: Path) -> _Found | None:

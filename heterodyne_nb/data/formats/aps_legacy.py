@@ -21,10 +21,10 @@ from heterodyne_nb.data.formats.base import (
     delays_in_frames,
     has_measured_g2,
     lacking,
-    new_h5,
     upper_triangle,
 )
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_h5
 
 _MAPS = "C2T_all"
 _DETECTOR = "measurement/instrument/detector"
@@ -74,7 +74,7 @@ class ApsLegacy(Layout):
         results = hdf.follow(xpcs, "output_data", h5file.get("exchange", xpcs))
         q = hdf.quantity(xpcs, "dqlist", "q", "q of each bin, 1/Å")
         phi = None
-        if "dphilist" in xpcs:
+        if hdf.has(xpcs, "dphilist"):
             phi = hdf.quantity(xpcs, "dphilist", "phi", "phi of each bin, degrees", length=q.size)
         found = Ingredients(
             bins=bins_of_lists(q, phi),
@@ -85,7 +85,7 @@ class ApsLegacy(Layout):
             notes=travel.metadata(h5file, _METADATA),
         )
         _read_g2(results, found)
-        if "frame_mask" in xpcs:
+        if hdf.has(xpcs, "frame_mask"):
             found.mask = hdf.vector(xpcs, "frame_mask", "1 for each frame in use") > 0
         if hdf.has(results, "frameSum"):
             counts = hdf.array(results, "frameSum", "(2, frames): frame, mean")
@@ -115,7 +115,7 @@ def _labels(results: h5py.Group, xpcs: h5py.Group, numbers: list[int], n_bin: in
     """Label of each map number: the number-th processed bin, or the number itself where it names one."""
     key = "qphi_bin_to_process"
     processed = np.arange(1, n_bin + 1)
-    if key in xpcs:
+    if hdf.has(xpcs, key):
         processed = hdf.vector(xpcs, key, "labels of the processed bins").astype(int)
     if numbers and numbers[-1] > processed.size and set(numbers) <= set(processed.tolist()):
         labels = dict(zip(numbers, numbers, strict=True))
@@ -168,7 +168,7 @@ def write_aps_legacy(
     A g2 that was computed from the maps is not written: the reader computes it again.
     """
     table = bin_table(ds)
-    with new_h5(path) as h5file:
+    with new_h5(path, ds.nbytes) as h5file:
         h5file[_PERIOD] = np.array([[float(ds.attrs["dt"])]])
         h5file[_PERIOD].attrs["units"] = "s"
         travel.fill_metadata(h5file, _METADATA, ds.attrs)

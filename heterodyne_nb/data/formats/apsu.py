@@ -23,11 +23,11 @@ from heterodyne_nb.data.formats.base import (
     delays_in_frames,
     has_measured_g2,
     lacking,
-    new_h5,
     upper_triangle,
 )
 from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, bins_of_axes
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
+from heterodyne_nb.files import new_h5
 
 _MAPS = "twotime/correlation_map"
 _TRACE = "spatial_mean/intensity_vs_time"
@@ -113,7 +113,7 @@ class ApsU(Layout):
         bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
-            dt=_frame_time(h5file, results, "twotime" if _MAPS in results else "multitau"),
+            dt=_frame_time(h5file, results, "twotime" if hdf.has(results, _MAPS) else "multitau"),
             tau_frame=_frame_time(h5file, results, "multitau"),
             maps=_maps(results, bins.q.size),
             n_pixels=travel.label_counts(qmap, "dynamic_roi_map", bins.q.size),
@@ -123,7 +123,7 @@ class ApsU(Layout):
         if held := travel.small_values(h5file, _NOT_KEPT):
             found.notes["file_metadata"] = held
         _read_g2(results, found, np.prod([axis.values.size for axis in _axes(qmap)], dtype=int), qmap)
-        if "twotime/frame_mask" in results:
+        if hdf.has(results, "twotime/frame_mask"):
             found.mask = hdf.vector(results, "twotime/frame_mask", "1 for each frame in use") > 0
         found.intensity = _intensity(results)
         return found
@@ -184,7 +184,7 @@ def bins_of_qmap(qmap: h5py.Group, geometry: dict[str, Any] | None = None) -> Bi
 
 def _cells(qmap: h5py.Group, n_0: int, n_1: int) -> np.ndarray:
     """Place of each label (1, 2, ...) in the ravelled grid of the two axes."""
-    if "dynamic_index_mapping" not in qmap:
+    if not hdf.has(qmap, "dynamic_index_mapping"):
         return np.arange(n_0 * n_1)
     cells = hdf.vector(qmap, "dynamic_index_mapping", "the grid place of each label").astype(int)
     if cells.size and (cells.min() < 0 or cells.max() >= n_0 * n_1):
@@ -220,7 +220,7 @@ def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
 
 def _processed(results: h5py.Group, numbers: list[int], n_label: int) -> np.ndarray:
     key = "twotime/processed_bins"
-    if key not in results:
+    if not hdf.has(results, key):
         labels = np.arange(1, max(numbers, default=0) + 1)
     else:
         labels = hdf.vector(results, key, "the label of each map").astype(int)
@@ -301,7 +301,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
     run and over fifths of it are in ``/xpcs/twotime/normalized_g2`` and ``normalized_g2_segments``.
     """
     table = bin_table(ds)
-    with new_h5(path) as h5file:
+    with new_h5(path, ds.nbytes) as h5file:
         h5file[f"{_DETECTOR}/frame_time"] = float(ds.attrs["dt"])
         h5file[f"{_DETECTOR}/frame_time"].attrs["units"] = "s"
         h5file.create_group("entry/instrument/bluesky/metadata")  # by which viewers know the layout
@@ -396,19 +396,27 @@ def _write_maps(group: h5py.Group, table: BinTable, compression: str | None) -> 
     mask = table.bins["mask"].values
     if not mask.all():
         group["frame_mask"] = mask.astype(np.uint8)
-    maps, n = group.create_group("correlation_map"), mask.size
-    g2, fifths = (
-        np.full((n, table.with_map.size), np.nan),
-        np.full((max(n // 5, 1), 5, table.with_map.size), np.nan),
-    )
-    for count, number in enumerate(table.with_map):
+    maps = group.create_group("correlation_map")
+    means = []
+    for count, number in enumerate(table.with_map, start=1):
         values = table.map_of(number)
-        maps.create_dataset(f"c2_{count + 1:05d}", data=upper_triangle(values), compression=compression)
-        g2[1:, count] = lag_means(values, mask)[0]
-        for i, start in enumerate(range(0, 5 * (n // 5), n // 5) if n >= 5 else ()):
-            part = slice(start, start + n // 5)
-            fifths[1:, i, count] = lag_means(values[part, part], mask[part])[0]
-    group["normalized_g2"], group["normalized_g2_segments"] = g2, fifths
+        maps.create_dataset(f"c2_{count:05d}", data=upper_triangle(values), compression=compression)
+        means.append(_means(values, mask))
+    for key, of_bins in zip(
+        ("normalized_g2", "normalized_g2_segments"), zip(*means, strict=True), strict=False
+    ):
+        group[key] = np.stack(of_bins, axis=-1)
+
+
+def _means(values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """g2 of a map by lag in frames, over the whole run (N,) and over five parts of it (N // 5, 5); NaN at lag 0."""
+    n, short = mask.size, mask.size // 5
+    whole, parts = np.full(n, np.nan), np.full((max(short, 1), 5), np.nan)
+    whole[1:] = lag_means(values, mask)[0]
+    for i in range(5 if short else 0):
+        part = slice(i * short, (i + 1) * short)
+        parts[1:, i] = lag_means(values[part, part], mask[part])[0]
+    return whole, parts
 
 
 def _digest(qmap: h5py.Group) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import zipfile
-import zlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from heterodyne_nb.data.formats.hdf import check_readable
 from heterodyne_nb.data.quality import check_maps, tidy_map
 from heterodyne_nb.data.units import convert, convert_delays, number
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
+from heterodyne_nb.guard import guarded, need_room
 
 ENDINGS = (".npz", ".npy", ".txt", ".csv", ".dat", ".mat")
 _NAMES = {
@@ -69,10 +68,15 @@ def read_plain(
         q or dt is given nowhere, arrays do not fit together, or the file is not NumPy's.
     """
     check_readable(path)
-    found, said = _load(path), dict[str, str]()
-    for values in (found, beside := _sidecar(path)):
-        said |= _units_of(values, path)
-    found = _renamed(found, path) | _renamed(beside, path.with_suffix(".json"))
+    found, beside, json_file = _load(path), _sidecar(path), path.with_suffix(".json")
+    said, said_beside = _units_of(found, path), _units_of(beside, json_file)
+    found, beside = _renamed(found, path), _renamed(beside, json_file)
+    differ = [n for n in found if n in beside and not np.array_equal(found[n], beside[n], equal_nan=True)]
+    differ += [f"the unit of {n}" for n in said if said_beside.get(n, said[n]) != said[n]]
+    if differ:
+        warn(f"{json_file.name} is obeyed where {path.name} says other: {', '.join(differ)}", DataWarning)
+    said |= said_beside
+    found |= beside
     for name in _WITH_UNIT:
         if name in found and name != "tau":
             found[name] = convert(found[name], said.get(name), name, f"{path.name}:{name}")
@@ -101,19 +105,20 @@ def _load(path: Path) -> dict[str, Any]:
             return dict(loaded) if ending == ".npz" else {"c2": loaded}
 
 
-@contextlib.contextmanager
-def loading(path: Path) -> Iterator[None]:
+def loading(path: Path) -> AbstractContextManager[None]:
     """Turn what NumPy or SciPy raises on a damaged or foreign file into a DataFormatError."""
-    try:
-        yield
-    except DataFormatError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataFormatError(
-            f"{'SciPy' if path.suffix.lower() == '.mat' else 'NumPy'} cannot read the file ({error})",
-            where=str(path),
-            expected="a .npy or .npz of numbers, a .mat of arrays, or a text of rows of numbers",
-        ) from error
+    if path.suffix.lower() == ".npz":
+        _check_zip(path)
+    return guarded(path, "a .npy or .npz of numbers, a .mat of arrays, or a text of rows of numbers")
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse an encrypted archive, and one that holds more than fits into memory, before it is unpacked."""
+    with guarded(path, "a .npz of numbers"), zipfile.ZipFile(path) as archive:
+        held = archive.infolist()
+        if locked := [one.filename for one in held if one.flag_bits & 1]:
+            raise DataFormatError(f"{locked[0]} is encrypted", where=str(path), expected="a .npz of numbers")
+        need_room(sum(one.file_size for one in held), str(path), "the archive, unpacked,")
 
 
 def _load_matlab(path: Path) -> dict[str, Any]:
@@ -178,10 +183,8 @@ def _sidecar(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.exists():
         return {}
-    try:
+    with guarded(beside, "JSON"):
         content = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataFormatError(f"not valid JSON ({error})", where=str(beside)) from error
     if not isinstance(content, dict):
         raise DataFormatError("not a JSON object", where=str(beside), expected='{"q": …, "phi": …, "dt": …}')
     return content
@@ -203,13 +206,15 @@ def _renamed(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _numbers(value: Any, name: str, path: Path) -> np.ndarray:
-    try:
+    with guarded(f"{path}:{name}", "numbers", hint=None):
         array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise DataFormatError(
+                f"{name} is not an array of numbers (its type is {array.dtype})",
+                where=str(path),
+                expected="numbers",
+            )
         return array if array.dtype == bool else array.astype(np.float32 if name == "c2" else float)
-    except (ValueError, TypeError) as error:
-        raise DataFormatError(
-            f"{name} is not an array of numbers ({error})", where=str(path), expected="numbers"
-        ) from error
 
 
 def _complete(found: dict[str, Any], path: Path) -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +15,6 @@ from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.units import QUANTITIES, Bins
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.files import new_file
 
 Index = tuple[int, ...]
 
@@ -271,13 +268,6 @@ def nearest_bin(centres: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     slack = 1e-9 * max(abs(edges[0]), abs(edges[-1]))
     at = np.clip(np.searchsorted(edges, wanted + slack, side="right") - 1, -1, centres.size)
     return np.where((at >= 0) & (at < centres.size), at, -1)
-
-
-@contextlib.contextmanager
-def new_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An HDF5 file that takes its name only when it is complete."""
-    with new_file(path) as made, h5py.File(made, "w") as h5file:
-        yield h5file
 
 
 @dataclass(frozen=True)

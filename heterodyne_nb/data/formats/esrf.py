@@ -66,7 +66,7 @@ class EsrfId02(Layout):
         if hdf.unit_of(group["parameters/q"]) is None:
             notes["q_unit"] = "not in the file: 1/nm assumed, as the beamline writes"
         phi = None
-        if "parameters/phi" in group:
+        if hdf.has(group, "parameters/phi"):
             phi = hdf.quantity(group, "parameters/phi", "phi", "phi of each region, degrees", length=q.size)
         found = Ingredients(bins=bins_of_lists(q, phi), dt=None, n_pixels=_pixels(group, q.size), notes=notes)
         _read_maps(group, found)
@@ -75,9 +75,9 @@ class EsrfId02(Layout):
 
 
 def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:
-    if "roi_masks" not in group:
+    if not hdf.has(group, "roi_masks"):
         return None
-    masks = group["roi_masks"]
+    masks = hdf.dataset(group, "roi_masks", "(regions, y, x)")
     if masks.ndim != 3 or masks.shape[0] != n_roi:
         raise DataFormatError(
             f"the shape is {masks.shape}", where=hdf.place(masks), expected=f"({n_roi} regions, y, x)"
@@ -138,7 +138,7 @@ def _read_g2(group: h5py.Group, found: Ingredients) -> None:
         return
     found.tau, found.tau_in_frames = hdf.delays(group, "g2/lag", "s")
     for name, key in (("g2", "g2/cf"), ("g2_err", "g2/err")):
-        if key in group:
+        if hdf.has(group, key):
             setattr(found, name, _lags_first(group, key, found.tau.size, found.n_bin))
     positive = found.tau[found.tau > 0]
     if found.dt is None and positive.size and not found.tau_in_frames:

@@ -14,6 +14,7 @@ import numpy as np
 from heterodyne_nb import remote
 from heterodyne_nb.data import units
 from heterodyne_nb.errors import DataFormatError, DataWarning, MissingFileError, warn
+from heterodyne_nb.guard import guarded, need_room
 from heterodyne_nb.remote import Place, Remote
 
 
@@ -128,7 +129,8 @@ def place(node: h5py.File | h5py.Group | h5py.Dataset, key: str = "") -> str:
 
 def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
     """The dataset under `key`; DataFormatError naming it when it is absent or a group."""
-    found = group.get(key)
+    with guarded(place(group, key), expected):
+        found = group.get(key)
     if isinstance(found, h5py.Dataset):
         return found
     parent = key.rpartition("/")[0]
@@ -141,16 +143,16 @@ def dataset(group: h5py.Group, key: str, expected: str) -> h5py.Dataset:
 def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
     """All values of a dataset of numbers, as float64 of the shape in the file."""
     node = dataset(group, key, expected)
-    try:
+    with guarded(place(node), expected):
+        if node.shape is None or node.dtype.kind not in "iufb":
+            kind = (
+                "there are no values"
+                if node.shape is None
+                else f"values of type {node.dtype} are not numbers"
+            )
+            raise DataFormatError(kind, where=place(node), expected=expected)
+        need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
-    except (ValueError, TypeError) as error:
-        raise DataFormatError(
-            f"values of type {node.dtype} are not numbers", where=place(node), expected=expected
-        ) from error
-    except OSError as error:
-        raise DataFormatError(
-            f"the values cannot be read ({error})", where=place(node), expected=expected
-        ) from error
 
 
 def vector(group: h5py.Group, key: str, expected: str, length: int | None = None) -> np.ndarray:
@@ -169,7 +171,7 @@ def vector(group: h5py.Group, key: str, expected: str, length: int | None = None
 
 def scalar(group: h5py.Group, key: str, expected: str, default: float | None = None) -> float:
     """One number, whether stored as (), (1,) or (1, 1); `default` when the key is absent."""
-    if default is not None and key not in group:
+    if default is not None and not has(group, key):
         return default
     values = array(group, key, expected)
     if values.size != 1:
@@ -220,6 +222,8 @@ def quantity(
 def delays(group: h5py.Group, key: str, assumed: str = units.FRAMES) -> tuple[np.ndarray, bool]:
     """Delays, and whether they count frames; they are in s otherwise."""
     values, unit = vector(group, key, f"delays in {assumed}"), unit_of(group[key])
+    if unit == "" and assumed == units.FRAMES:
+        unit = assumed  # as NeXus writes the unit of a count
     values, in_frames = units.convert_delays(values, unit, place(group, key), assumed)
     if in_frames and unit is None and not np.allclose(values, np.rint(values), atol=1e-3):
         warn(
@@ -256,10 +260,34 @@ def has(group: h5py.Group, key: str) -> bool:
         with contextlib.suppress(KeyError, OSError, RuntimeError):
             group[key]
             return True
-    lost = lost_link(group, key)
-    if lost:
+    above = ["/".join(key.split("/")[: k + 1]) for k in range(key.count("/"))]
+    if lost := lost_link(group, key):
         warn(f"{place(group, key)} is left out: {lost}", DataWarning)
+    elif wrong := [name for name in above if name and isinstance(group.get(name), h5py.Dataset)]:
+        raise DataFormatError(
+            "this is a dataset",
+            where=place(group, wrong[0]),
+            expected=f"a group with {key.rpartition('/')[2]}",
+        )
     return False
+
+
+def tell_links(h5file: h5py.File) -> None:
+    """Warn of links that lead to files outside of the folder of this one; they are followed."""
+    links: list[str] = []
+
+    def keep(name: bytes, info: Any) -> None:
+        if info.type == h5py.h5l.TYPE_EXTERNAL:
+            links.append(name.decode("utf-8", "surrogateescape"))
+
+    h5file.id.links.visit(keep, info=True)
+    folder = Path(h5file.filename).resolve().parent
+    named = {name: h5file.get(name, getlink=True).filename for name in links}
+    outside = {n: file for n, file in named.items() if not (folder / file).resolve().is_relative_to(folder)}
+    if outside:
+        name, file = next(iter(outside.items()))
+        more = f", and {len(outside) - 1} more links" if outside.keys() - {name} else ""
+        warn(f"{place(h5file, name)} is read from another folder, {file}{more}", DataWarning)
 
 
 def lost_link(group: h5py.Group, key: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
 import h5py
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from heterodyne_nb.data.cuts import lag_means
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     BinTable,
@@ -22,12 +25,12 @@ from heterodyne_nb.data.formats.base import (
     delays_in_frames,
     has_measured_g2,
     lacking,
-    new_h5,
     stacked_maps,
     upper_triangle,
 )
 from heterodyne_nb.data.units import Axis, Bins, bins_of_axes, convert
 from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.files import new_h5
 
 _DETECTOR = "instrument/detector_1"
 _METADATA = {
@@ -44,14 +47,33 @@ _METADATA = {
     "beam_center_x": f"{_DETECTOR}/beam_center_x",
     "beam_center_y": f"{_DETECTOR}/beam_center_y",
 }
+_NEEDED = {
+    name: _METADATA[name] for name in ("start_time", "exposure", "energy", "beam_center_x", "beam_center_y")
+}
+#: What does not travel as it is: what bins and frames of a dataset say anew, and what the writer says of itself.
+_NOT_KEPT = r"^/entry/(definition$|data/|twotime/|saxs_[12]d/|instrument/masks/)|frame_time|acquire_period"
+#: Classes of the groups in which metadata lie; of any other that nobody named: a collection.
+_CLASSES = {
+    **{"instrument": "NXinstrument", "incident_beam": "NXbeam", "sample": "NXsample", "masks": "NXnote"},
+    **{
+        "detector_1": "NXdetector",
+        "data": "NXdata",
+        "twotime": "NXdata",
+        "saxs_1d": "NXdata",
+        "saxs_2d": "NXdata",
+    },
+}
+_COMPUTED = "computed from two_time_corr_func"
 _IMAGES = {
     "dynamic_roi_map": "instrument/masks/dynamic_roi_map",
     "static_roi_map": "instrument/masks/static_roi_map",
     "pixel_mask": "instrument/masks/mask",
+    "static_v_list_dim0": "instrument/masks/static_q_list",
     "saxs_2d": "saxs_2d/I",
     "saxs_1d": "saxs_1d/I",
     "saxs_1d_segments": "saxs_1d/I_partial",
 }
+_TRACE = "data/frame_average"
 _C2, _Q_LIST = "twotime/two_time_corr_func", "instrument/masks/dynamic_q_list"
 
 
@@ -92,6 +114,10 @@ class NXxpcs(Layout):
         if hdf.has(entry, _C2):
             _read_maps(entry["twotime"], found)
         _read_g2(entry, found)
+        if hdf.has(entry, _TRACE) and entry[_TRACE].ndim == 1:
+            found.intensity = hdf.vector(entry, _TRACE, "mean of each frame")
+        if held := travel.small_values(entry, _NOT_KEPT, "/entry"):
+            found.notes["file_metadata"] = held
         return found
 
 
@@ -108,17 +134,17 @@ def _entries(h5file: h5py.File) -> Iterator[h5py.Group]:
 def _bins(masks: h5py.Group) -> Bins:
     """q and phi of each label: (q, phi) tuples, two lists one entry a label, or the two axes of a grid."""
     node = hdf.dataset(masks, "dynamic_q_list", "q of each label")
-    if len(node.shape) == 2 and node.shape[1] == 2 and "dynamic_phi_list" not in masks:
+    if len(node.shape) == 2 and node.shape[1] == 2 and not hdf.has(masks, "dynamic_phi_list"):
         pairs, where = hdf.array(masks, "dynamic_q_list", "(q, phi) of each label"), hdf.place(node)
         units = (hdf.unit_of(node) or "").split(",")
         q = convert(pairs[:, 0], units[0].strip(" ()[]") or None, "q", where)
         phi = convert(pairs[:, 1], units[1].strip(" ()[]") if len(units) > 1 else None, "phi", where)
         return bins_of_lists(q, phi)
     q = hdf.quantity(masks, "dynamic_q_list", "q", "q of each label")
-    if "dynamic_phi_list" not in masks:
+    if not hdf.has(masks, "dynamic_phi_list"):
         return bins_of_lists(q)
     phi = hdf.quantity(masks, "dynamic_phi_list", "phi", "phi of each label, degrees")
-    n_label = None if "dynamic_roi_map" not in masks else _highest(masks)
+    n_label = None if not hdf.has(masks, "dynamic_roi_map") else _highest(masks)
     if phi.size == q.size and n_label in (None, q.size):
         return bins_of_lists(q, phi)
     if n_label in (None, q.size * phi.size):
@@ -157,7 +183,7 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
         found.notes["baseline"] = "0 in the file, 1 added"
     if flipped:
         found.notes["time_origin"] = "lower left in the file, turned"
-    if "frame_mask" in group:
+    if hdf.has(group, "frame_mask"):
         found.mask = hdf.vector(group, "frame_mask", "1 for each frame in use") > 0
 
 
@@ -182,7 +208,7 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int,
     mode = hdf.text(node.attrs.get("storage_mode", ""))
     order = {"one_array_q_first": "first", "one_array_q_last": "last"}.get(mode)
     refs = stacked_maps(node, order)
-    if "processed_bins" in group:
+    if hdf.has(group, "processed_bins"):
         labels = hdf.vector(group, "processed_bins", "the label of each map", len(refs)).astype(int)
     elif len(refs) == n_label:
         labels = np.arange(1, n_label + 1)
@@ -197,14 +223,20 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int,
 
 def _g2_group(entry: h5py.Group) -> h5py.Group | None:
     for name in ("data", "multitau"):
-        if not lacking(entry, f"{name}/g2"):
+        if (
+            not lacking(entry, f"{name}/g2")
+            and hdf.text(entry[name]["g2"].attrs.get("comment", "")) != _COMPUTED
+        ):
             return entry[name]
     return None
 
 
 def _read_g2(entry: h5py.Group, found: Ingredients) -> None:
     group = _g2_group(entry)
-    if group is None or not hdf.has(group, "g2"):
+    if group is None:
+        hdf.has(entry, "data/g2")  # names a link to nowhere
+        return
+    if not hdf.has(group, "g2"):
         return
     found.tau, found.tau_in_frames = hdf.delays(group, "delay_difference")
     found.g2 = _by_delay(group, "g2", found.tau.size, found.n_bin)
@@ -308,71 +340,108 @@ def write_nxxpcs(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: s
     Notes
     -----
     ``two_time_corr_func`` is one float32 array, bins first, upper half, baseline 1, time origin in
-    the upper left. Where only some bins have a map, ``processed_bins`` beside it lists their labels;
-    that and ``frame_mask`` are additions which other programs ignore. A g2 that was computed from
-    the maps is not written: the reader computes it again.
+    the upper left; ``processed_bins`` beside it lists the labels of its maps; that and ``frame_mask``
+    are additions which other programs ignore. ``data/g2`` is the measured one, or that of the maps,
+    which is marked and not read back: the reader computes it again.
+    What the definition requires and the dataset has not is made up (NaN where a number will do) with a
+    ``comment`` that says so, and is not read back.
     """
     table = bin_table(ds)
     dt = float(ds.attrs["dt"])
-    with new_h5(path) as h5file:
+    with new_h5(path, ds.nbytes) as h5file:
         h5file.attrs["default"] = "entry"
-        entry = _group(h5file, "entry", "NXentry")
+        entry = h5file.create_group("entry")
         entry["definition"] = "NXxpcs"
-        instrument = _group(entry, "instrument", "NXinstrument")
-        detector = _group(instrument, "detector_1", "NXdetector")
-        detector["frame_time"] = dt
-        detector["frame_time"].attrs["units"] = "s"
-        travel.fill_metadata(entry, _METADATA, ds.attrs)
-        for name in ("saxs_2d", "saxs_1d", "saxs_1d_segments"):
-            if name in ds:
-                group, _, key = _IMAGES[name].partition("/")
-                holder = entry[group] if group in entry else _group(entry, group, "NXdata")
-                holder.create_dataset(key, data=ds[name].values)
-        _write_masks(_group(instrument, "masks", "NXnote"), ds, table)
-        if table.with_map.size:
-            _write_c2(_group(entry, "twotime", "NXdata"), table, compression)
-        if has_measured_g2(ds):
-            _write_g2(_group(entry, "data", "NXdata"), table, dt)
+        entry[f"{_DETECTOR}/frame_time"] = dt
+        entry[f"{_DETECTOR}/frame_time"].attrs["units"] = "s"
+        known = {name: _iso(str(ds.attrs[name])) for name in ("start_time", "end_time") if name in ds.attrs}
+        travel.fill_metadata(entry, _METADATA, {**ds.attrs, **known})
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), "/entry/")
+        travel.fill_metadata(entry, {}, ds.attrs, _NEEDED)
+        of_run = ds.attrs.get("scan_number", ds.attrs.get("uid", "unknown"))
+        travel.stand_in(entry, "entry_identifier", str(of_run), "the scan number or the uid, if any")
+        travel.stand_in(entry, "scan_number", 0, "the scan number is not known")
+        _write_masks(entry.require_group("instrument/masks"), ds, table)
+        for name, key in _IMAGES.items():
+            if name in ds and key not in entry:
+                node = entry.create_dataset(key, data=ds[name].values, compression="gzip")
+                if name == "static_v_list_dim0":
+                    node.attrs["units"] = ds[name].attrs.get("file_units", "1/angstrom")
+        means = _write_c2(entry.require_group("twotime"), table, compression) if table.with_map.size else None
+        _write_g2(entry.require_group("data"), table, dt, None if has_measured_g2(ds) else means)
+        if "intensity" in ds and ds["intensity"].dims == ("t",):
+            entry[_TRACE] = ds["intensity"].values
+            entry[_TRACE].attrs["units"] = ""
+        _classify(h5file)
 
 
-def _group(parent: h5py.Group, name: str, nx_class: str) -> h5py.Group:
-    group = parent.create_group(name)
-    group.attrs["NX_class"] = nx_class
-    return group
+def _iso(time: str) -> str:
+    """A time as NeXus writes it, where it can be told."""
+    with contextlib.suppress(ValueError):
+        return pd.Timestamp(time).isoformat()
+    return time
+
+
+def _classify(h5file: h5py.File) -> None:
+    """Name the NeXus class of every group, and the signal of the pictures."""
+
+    def visit(path: str, node: h5py.Group | h5py.Dataset) -> None:
+        name = path.rpartition("/")[2]
+        if isinstance(node, h5py.Group) and "NX_class" not in node.attrs:
+            node.attrs["NX_class"] = "NXentry" if path == "entry" else _CLASSES.get(name, "NXcollection")
+        if name in ("saxs_1d", "saxs_2d") and "I" in node:
+            node.attrs["signal"], node.attrs["axes"] = "I", ["."] * node["I"].ndim
+
+    h5file.visititems(visit)
+    h5file["entry"].attrs["default"] = "data"
 
 
 def _write_masks(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> None:
-    group["dynamic_q_list"] = table.bins["q"].values
-    group["dynamic_q_list"].attrs["units"] = "1/angstrom"
-    group["dynamic_phi_list"] = table.bins["phi"].values
-    group["dynamic_phi_list"].attrs["units"] = "degree"
+    for name, unit in (("q", "1/angstrom"), ("phi", "degree")):
+        group[f"dynamic_{name}_list"] = table.bins[name].values
+        group[f"dynamic_{name}_list"].attrs["units"] = unit
     mask = ds["pixel_mask"].values if "pixel_mask" in ds else None
     travel.write_partition(group, "dynamic_roi_map", *table.roi_map(), mask)
+    group["dynamic_roi_map"].attrs["units"] = ""
 
 
-def _write_c2(group: h5py.Group, table: BinTable, compression: str | None) -> None:
-    n = table.bins.sizes["t"]
-    count = table.with_map.size
+def _write_c2(group: h5py.Group, table: BinTable, compression: str | None) -> np.ndarray:
+    """The maps; returns their means at each lag of 1 .. N−1 frames, a column a bin."""
+    mask = table.bins["mask"].values
+    n, count = mask.size, table.with_map.size
     piece = min(n, 512)
     node = group.create_dataset(
         "two_time_corr_func", (count, n, n), "f4", chunks=(1, piece, piece), compression=compression
     )
-    node.attrs["storage_mode"] = "one_array_q_first"
-    node.attrs["baseline_reference"] = 1
-    node.attrs["time_origin_location"] = "upper_left"
-    node.attrs["populated_elements"] = "upper_half"
+    node.attrs.update({"storage_mode": "one_array_q_first", "baseline_reference": 1, "units": ""})
+    node.attrs.update({"time_origin_location": "upper_left", "populated_elements": "upper_half"})
+    means = np.full((n - 1, table.n_bin), np.nan)
     for place, number in enumerate(table.with_map):
-        node[place] = upper_triangle(table.map_of(number))
-    if count != table.n_bin:
-        group["processed_bins"] = (table.with_map + 1).astype(np.int64)
-    mask = table.bins["mask"].values
+        values = table.map_of(number)
+        node[place] = upper_triangle(values)
+        means[:, number] = lag_means(values, mask)[0]
+    group["processed_bins"] = (table.with_map + 1).astype(np.int64)
+    for name in ("t1", "t2"):
+        group[name] = table.bins[name].values
+        group[name].attrs["units"] = "s"
+    group.attrs.update({"signal": "two_time_corr_func", "axes": ["processed_bins", "t1", "t2"]})
     if not mask.all():
         group["frame_mask"] = mask.astype(np.uint8)
+    return means
 
 
-def _write_g2(group: h5py.Group, table: BinTable, dt: float) -> None:
-    group["delay_difference"] = delays_in_frames(table.bins["tau"].values, dt)
-    group["delay_difference"].attrs["units"] = "frames"
-    for name, key in (("g2", "g2"), ("g2_derr", "g2_err")):
-        group[name] = table.bins[key].transpose("bin", "tau").values
-        group[name].attrs["storage_mode"] = "one_array_q_first"
+def _write_g2(group: h5py.Group, table: BinTable, dt: float, means: np.ndarray | None) -> None:
+    """The measured g2 and its error, or the means of the maps, which say that they are these."""
+    if means is None:
+        group["delay_difference"] = delays_in_frames(table.bins["tau"].values, dt)
+        curves = {"g2": table.bins["g2"], "g2_derr": table.bins["g2_err"]}
+        fields = {name: values.transpose("tau", "bin").values for name, values in curves.items()}
+    else:
+        group["delay_difference"], fields = np.arange(1, len(means) + 1), {"g2": means}
+    for name, values in fields.items():
+        group[name] = values
+        if means is not None:
+            group[name].attrs["comment"] = _COMPUTED
+    for name in ("delay_difference", *fields):
+        group[name].attrs.update({"storage_mode": "one_array", "units": ""})
+    group.attrs.update({"signal": "g2", "axes": ["delay_difference", "."]})

@@ -65,7 +65,7 @@ class PyChx(Layout):
         if hdf.has(h5file, "g2"):
             found.tau, found.tau_in_frames = hdf.delays(h5file, "taus", "s")
             found.g2 = hdf.table(h5file, "g2", (found.tau.size, found.n_bin), "(delays, q)")
-            if "g2_err" in h5file:
+            if hdf.has(h5file, "g2_err"):
                 found.g2_err = hdf.table(h5file, "g2_err", found.g2.shape, "(delays, q)")
         if hdf.has(h5file, "imgsum"):
             found.intensity = hdf.vector(h5file, "imgsum", "sum of each frame")
@@ -133,7 +133,7 @@ def _period(h5file: h5py.File) -> float | None:
         if name in md.attrs:
             value = _number(md.attrs[name], where, name)
             return float(convert(value, _unit_beside(md, name), "dt", f"{where}.{name}"))
-    if "tausb" in h5file:
+    if hdf.has(h5file, "tausb"):
         tau = hdf.quantity(h5file, "tausb", "dt", "delays of the two-time g2, s")
         if tau.size > 1:
             return float(tau[1] - tau[0])
@@ -151,7 +151,7 @@ def _number(value: object, where: str, name: str) -> float:
 
 def _mask(h5file: h5py.File, n_frames: int) -> np.ndarray | None:
     """Frames that pyCHX called bad (numbers from 0), left out."""
-    if "bad_frame_list" not in h5file or not h5file["bad_frame_list"].shape:
+    if not hdf.has(h5file, "bad_frame_list") or not h5file["bad_frame_list"].shape:
         return None
     bad = hdf.vector(h5file, "bad_frame_list", "numbers of bad frames, from 0").astype(int)
     used = np.ones(n_frames, dtype=bool)

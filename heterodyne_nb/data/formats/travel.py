@@ -133,15 +133,15 @@ def fill_metadata(
         stand_in(group, key, _UNKNOWN_TEXT.get(name, np.nan), f"{name} is not known", units.METADATA[name])
 
 
-def small_values(group: h5py.Group, skip: str) -> str:
+def small_values(group: h5py.Group, skip: str, root: str = "") -> str:
     """Texts and few numbers anywhere below a group, as JSON: path -> (value, unit); paths matching `skip` are not.
 
-    The NeXus class of a group is kept as ``path@NX_class``.
+    Paths begin with `root`. The NeXus class of a group is kept as ``path@NX_class``.
     """
     found: dict[str, tuple[Any, str | None]] = {}
 
     def keep(path: str, node: h5py.Group | h5py.Dataset) -> None:
-        place = f"{group.name.rstrip('/')}/{path}"
+        place = f"{root}/{path}"
         if re.search(skip, place):
             return
         if isinstance(node, h5py.Group):
@@ -162,14 +162,15 @@ def small_values(group: h5py.Group, skip: str) -> str:
     return json.dumps(found) if found else ""
 
 
-def fill_small_values(h5file: h5py.File, held: str) -> None:
-    """Write what :func:`small_values` found, where nothing has been written."""
-    for place, (value, unit) in json.loads(held or "{}").items():
-        path, _, attribute = place.partition("@")
-        if attribute:
-            if path in h5file:
-                h5file[path].attrs.setdefault(attribute, value)
-        elif path not in h5file:
-            h5file[path] = value
+def fill_small_values(h5file: h5py.File, held: str, below: str = "/") -> None:
+    """Write what :func:`small_values` found below a group, where nothing has been written."""
+    known = {place: said for place, said in json.loads(held or "{}").items() if place.startswith(below)}
+    for place, (value, unit) in known.items():
+        if "@" not in place and place not in h5file:
+            h5file[place] = value
             if unit:
-                h5file[path].attrs["units"] = unit
+                h5file[place].attrs["units"] = unit
+    for place, (value, _) in known.items():
+        path, _, attribute = place.partition("@")
+        if attribute and path in h5file:
+            h5file[path].attrs[attribute] = value

@@ -12,8 +12,10 @@ from typing import Any
 
 import xarray as xr
 
+from heterodyne_nb.data.formats.native import write_netcdf
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
-from heterodyne_nb.files import new_file, new_zarr, recover, write_text
+from heterodyne_nb.files import new_file, new_h5, new_zarr, recover, write_text
+from heterodyne_nb.guard import guarded, sealed
 from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result.files.nexus import write_nexus
 from heterodyne_nb.result.record import curve_names
@@ -80,28 +82,25 @@ def read_result(path: str | Place) -> xr.Dataset:
             raise DataFormatError(
                 "is not a Zarr store", where=source.name, expected=f"a folder with one of {_MARKS}"
             )
-    try:
-        with xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened:
-            return opened.load()
-    except Exception as problem:  # h5py, h5netcdf, zarr and its codecs raise many kinds for what is damaged
-        raise DataFormatError(
-            f"cannot be read as {kind} ({problem})",
-            where=source.name,
-            expected=f"a {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete",
-        ) from problem
+    whole = f"a {kind} {'folder' if source.is_dir() else 'file'} written by FitResult.save, complete"
+    with (
+        guarded(source.name, whole),
+        xr.open_dataset(source, engine=engine, decode_times=False, decode_timedelta=False) as opened,
+    ):
+        return opened.load()
 
 
 def _write_netcdf(dataset: xr.Dataset, target: Path) -> None:
     encoding = {name: {"_FillValue": None} for name, v in dataset.variables.items() if v.dtype.kind == "f"}
-    with new_file(target) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    with new_h5(target, dataset.nbytes, track_order=True) as h5file:
+        write_netcdf(sealed(dataset), h5file, encoding)
 
 
 def _write_zarr(dataset: xr.Dataset, target: Path) -> None:
     """In format 2, whose string arrays every reader knows."""
     _need_zarr()
     with new_zarr(target) as fresh:
-        dataset.to_zarr(fresh, mode="w", zarr_format=2, consolidated=True)
+        sealed(dataset).to_zarr(fresh, mode="w", zarr_format=2, consolidated=True)
 
 
 def _need_zarr() -> None:

@@ -1,7 +1,7 @@
-"""NeXus: the fit as an NXprocess under an NXentry, its curves as NXdata, for other programs to read.
+"""NeXus: the fit as an NXfit under an NXentry, its curves as NXdata, for other programs to read.
 
-Base classes and attributes follow the NeXus manual: NXroot, NXentry, NXprocess, NXparameters, NXdata
-(``signal``, ``axes``, ``<axis>_indices``, ``<field>_errors``), NXnote.
+Base classes and attributes follow the NeXus manual: NXroot, NXentry, NXfit (an NXprocess), NXfit_function,
+NXparameters (``error``, ``min``, ``max``, ``vary``), NXdata (``signal``, ``axes``, ``<axis>_indices``), NXnote.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.files import new_file
+from heterodyne_nb.files import new_h5
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import storable
 
@@ -22,11 +22,11 @@ _UNITS = {"Å²/s": "angstrom^2/s", "Å/s": "angstrom/s", "1/Å": "1/angstrom", 
 
 def write_nexus(dataset: xr.Dataset, target: Path) -> None:
     """Write the record of a fit to a NeXus (HDF5) file."""
-    with new_file(target) as temporary, h5py.File(temporary, "w", track_order=True) as root:
+    with new_h5(target, track_order=True) as root:
         root.attrs["NX_class"] = "NXroot"
         entry = _group(root, "entry", "NXentry")
         entry["title"] = f"heterodyne_nb fit, {dataset.attrs['mode']}"
-        _process(entry, dataset)
+        _fit(entry, dataset)
         curves = curve_names(dataset)
         for name in curves:
             _curve(entry, dataset, name)
@@ -36,42 +36,56 @@ def write_nexus(dataset: xr.Dataset, target: Path) -> None:
             entry.attrs["default"] = curves[0]
 
 
-def _process(entry: h5py.Group, dataset: xr.Dataset) -> None:
+def _fit(entry: h5py.Group, dataset: xr.Dataset) -> None:
+    """How it was done and how good it is; the model with its parameters; where they come from."""
     provenance = json.loads(dataset.attrs["provenance"])
-    process = _group(entry, "process", "NXprocess")
-    process["program"] = "heterodyne_nb"
-    process["version"] = storable(str(provenance.get("versions", {}).get("heterodyne_nb", "unknown")))
-    process["sequence_index"] = 1
+    # no base class but a collection may hold an NXfit, says nxcheck
+    fit = _group(_group(entry, "fits", "NXcollection"), "fit", "NXfit")
+    fit["label"] = f"{dataset.attrs['mode']}: {dataset.attrs['message']}"
+    fit["program"] = "heterodyne_nb"
+    fit["version"] = storable(str(provenance.get("versions", {}).get("heterodyne_nb", "unknown")))
+    fit["sequence_index"] = 1
     if provenance.get("date"):
-        process["date"] = storable(str(provenance["date"]))
+        fit["date"] = storable(str(provenance["date"]))
+    fit["figure_of_merit_reduced_chi_square"] = dataset.attrs["chi2_reduced"]
+    fit["figure_of_merit_reduced_chi_square"].attrs.update(
+        {"metric": "chi-square per degree of freedom", "units": ""}
+    )
     for name in ("provenance", "path"):
-        note = _group(process, name, "NXnote")
+        note = _group(fit, name, "NXnote")
         note["type"] = "application/json"
         note["data"] = dataset.attrs[name]
-    fit = _group(process, "fit", "NXparameters")
+    settings = _group(fit, "settings", "NXparameters")
     for name, value in dataset.attrs.items():
         if name not in ("provenance", "path"):
-            fit[str(name)] = value
-    _parameters(process, dataset)
+            settings[str(name)] = value
+    error = _group(fit, "error_function", "NXfit_function")
+    error["description"] = f"least squares of the residuals, {dataset.attrs['method']}"
+    model = _group(fit, "global_fit_function", "NXfit_function")
+    model["function_type"] = dataset.attrs["mode"]
+    _parameters(model, dataset)
     for name in filter(dataset.__contains__, ("covariance", "hessian")):
-        data = _group(process, name, "NXdata")
+        data = _group(fit, name, "NXdata")
         data.attrs["signal"] = name
         data.attrs["axes"] = ["parameter", "parameter"]
         data[name] = dataset[name].values
         data["parameter"] = dataset["parameter"].values.tolist()
 
 
-def _parameters(process: h5py.Group, dataset: xr.Dataset) -> None:
-    group = _group(process, "parameters", "NXparameters")
-    for i, name in enumerate(dataset["parameter"].values.tolist()):
-        unit = str(dataset["unit"].values[i])
-        field = group.create_dataset(name, data=dataset["parameters"].values[i])
+def _parameters(function: h5py.Group, dataset: xr.Dataset) -> None:
+    group = _group(function, "fit_parameters", "NXparameters")
+    group.attrs["model"] = dataset.attrs["mode"]
+    columns = ("parameter", "parameters", "unit", "status", "stderr", "bound_lower", "bound_upper")
+    for name, value, unit, status, error, lower, upper in zip(
+        *(dataset[column].values.tolist() for column in columns), strict=True
+    ):
+        field = group.create_dataset(name, data=value)
         _units(field, unit)
-        field.attrs["status"] = str(dataset["status"].values[i])
-        field.attrs["minimum"] = dataset["bound_lower"].values[i]
-        field.attrs["maximum"] = dataset["bound_upper"].values[i]
-        errors = group.create_dataset(f"{name}_errors", data=dataset["stderr"].values[i])
-        _units(errors, unit)
+        field.attrs.update(
+            {"error": error, "min": lower, "max": upper, "vary": status not in ("fixed", "tied")}
+        )
+        if status:
+            field.attrs["description"] = status
 
 
 def _curve(entry: h5py.Group, dataset: xr.Dataset, name: str) -> None:
@@ -90,9 +104,9 @@ def _bins(entry: h5py.Group, dataset: xr.Dataset) -> None:
     if not signals:
         return
     data = _group(entry, "bins", "NXdata")
-    data.attrs["signal"] = signals[0]
+    data.attrs["signal"] = signals[0].replace("offset", "baseline")
     if signals[1:]:
-        data.attrs["auxiliary_signals"] = signals[1:]
+        data.attrs["auxiliary_signals"] = [name.replace("offset", "baseline") for name in signals[1:]]
     data.attrs["axes"] = ["bin"]
     for axis in ("bin", "q", "phi"):
         if axis in fields:
@@ -105,7 +119,8 @@ def _bins(entry: h5py.Group, dataset: xr.Dataset) -> None:
 
 def _field(group: h5py.Group, dataset: xr.Dataset, name: str) -> None:
     values = dataset[name].values
-    field = group.create_dataset(name, data=values.tolist() if values.dtype.kind == "U" else values)
+    shown = "baseline" if name == "offset" else name  # an offset of NXdata is to be added to the values
+    field = group.create_dataset(shown, data=values.tolist() if values.dtype.kind == "U" else values)
     _units(field, str(dataset[name].attrs.get("units", "")))
     if "long_name" in dataset[name].attrs:
         field.attrs["long_name"] = str(dataset[name].attrs["long_name"])

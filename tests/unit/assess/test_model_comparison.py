@@ -142,7 +142,7 @@ def test_it_prints_a_table_a_verdict_and_what_the_pixels_count() -> None:
     lines = repr(compared()).splitlines()
     assert lines[0].startswith("The data ask for heterodyne")
     assert lines[1].split()[:3] == ["mode", "fitted", "numbers"]
-    assert "pixels count as" in lines[-1]
+    assert "data count as" in lines[-1]
     html = compared()._repr_html_()
     assert '<tr class="hnb-mark"><td>heterodyne</td>' in html
     assert np.isfinite(compared().dataset["chi2"]).all()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 import xarray as xr
 from layout_builders import random_g2, random_maps
 
-from heterodyne_nb.data import make_dataset, open_dataset, write_apsu
+from heterodyne_nb.data import make_dataset, open_dataset, write_apsu, write_nxxpcs
 from heterodyne_nb.simulate import example_dataset, example_path
 
 DT = 0.5
@@ -80,7 +84,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def viewer() -> Any:
-    why = "for this test: pip install --no-deps xpcs-viewer, and pip install scikit-learn"
+    why = "for this test: pip install 'heterodyne_nb[validators]'; pip install --no-deps xpcs-viewer"
     return pytest.importorskip("pyxpcsviewer.core.xpcs_file", reason=why)
 
 
@@ -178,3 +182,39 @@ def test_the_mean_over_the_pixels_is_written_where_each_bin_has_an_intensity(tmp
     write_apsu(ds, tmp_path / "run.hdf")
     back = open_dataset(tmp_path / "run.hdf")
     np.testing.assert_allclose(back["intensity"], np.average(traces.mean(0), axis=0, weights=[1, 2, 3]))
+
+
+# ---- NeXus validators ----
+
+#: What `pynx validate` (pynxtools 0.16) holds against every file of this kind, right or wrong.
+CONTRADICTIONS = (
+    "NX_PER_LENGTH of 'dynamic_phi_list'",  # the definition gives angles a unit of 1/length
+    "baseline_reference should be one of the following: ['0', '1']",  # an integer, as the definition says
+)
+
+
+@pytest.fixture
+def nxs(tmp_path: Path, kind: str) -> Path:
+    write_nxxpcs(KINDS[kind](), tmp_path / "run.nxs")
+    return tmp_path / "run.nxs"
+
+
+def test_nxvalidate_and_nxcheck_find_no_error_in_what_we_write(nxs: Path):
+    validate = pytest.importorskip(
+        "nexusformat.nexus.validate", reason="for this test: pip install 'heterodyne_nb[validators]'"
+    )
+    assert validate.validate_application(str(nxs))[1] == 0
+    assert validate.validate_file(str(nxs))[1] == 0
+
+
+@pytest.mark.parametrize("kind", ["curves", "detector"])
+def test_pynx_finds_only_its_own_contradictions_in_what_we_write(nxs: Path):
+    pynx = shutil.which("pynx", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if pynx is None:
+        pytest.skip("for this test: pip install 'heterodyne_nb[validators]'")
+    said = subprocess.run(
+        [pynx, "validate", "--ignore-undocumented", str(nxs)], capture_output=True, text=True, check=True
+    )
+    lines = [line for line in (said.stdout + said.stderr).splitlines() if "WARNING: " in line]
+    assert lines[-1].endswith("NOT valid according to the `NXxpcs` application definition.")  # it ran
+    assert [line for line in lines[:-1] if not any(c in line for c in CONTRADICTIONS)] == []

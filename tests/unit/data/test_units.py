@@ -254,7 +254,7 @@ def test_a_text_of_another_shape_or_of_words_is_refused(tmp_path: Path):
     with pytest.raises(DataFormatError, match="no row of numbers"):
         open_dataset(tmp_path / "b.txt", q=0.01, dt=1.0)
     (tmp_path / "c.csv").write_text("1,2\n3\n")
-    with pytest.raises(DataFormatError, match="cannot read the file"):
+    with pytest.raises(DataFormatError, match="cannot be read"):
         open_dataset(tmp_path / "c.csv", q=0.01, dt=1.0)
 
 

@@ -171,7 +171,8 @@ def prepared(ds: xr.Dataset, tmp_path: Path) -> list[np.ndarray]:
     cut = hn.prepare.g2_cuts(masked, age=[4.0], width=2.0)
     good = hn.prepare.detect_bad_frames(masked)
     merged = hn.prepare.merge_bins(hn.prepare.crop_frames(masked, first - 2, None), over="phi")
-    return [by_bin(cut, "g2"), good.values, by_bin(merged, "c2"), np.sort(np.ravel(hn.prepare.estimate_sigma(masked).values))]  # fmt: skip
+    sigma = np.ravel(hn.prepare.estimate_sigma(masked).values)
+    return [by_bin(cut, "g2"), good.values, by_bin(merged, "c2"), np.sort(sigma[np.isfinite(sigma)])]  # fmt: skip
 
 
 def written(ds: xr.Dataset, tmp_path: Path) -> list[np.ndarray]:
@@ -201,29 +202,32 @@ MAY_DIFFER = {
     ("coarsened", "one-time"): "g2 is that of the fine frames: an average does not touch tau",
     ("coarsened", "figure"): "the model was fitted to the fine frames",
     ("thinned", "one-time"): "g2 is that of all frames",
+    ("coarsened", "prepare"): "frames and ages have other numbers",
+    ("thinned", "prepare"): "frames and ages have other numbers",
     ("thinned", "figure"): "the model was fitted to all frames",
-}
-REFUSED_BY_MAPS_ONLY = {
-    ("isel one t1", "one-time"),
-    ("averaged over t1", "one-time"),
-    ("renamed dimension", "one-time"),
 }
 WRITTEN_AS_IT_IS = {"concat runs", "DataTree", "no q", "renamed dimension", "isel one t1", "averaged over t1"}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("idiom", IDIOMS)
+#: Preparing many runs works run by run (test_many_runs); a DataArray is xarray's own.
+NO_CELLS = {("concat runs", "prepare"), ("DataTree", "prepare"), ("DataArray", "prepare")}
+CELLS = [(idiom, verb) for idiom in IDIOMS for verb in VERBS if (idiom, verb) not in NO_CELLS]
+
+
+@pytest.mark.parametrize(("idiom", "verb"), CELLS, ids="-".join)
 def test_the_numbers_are_the_same_or_the_error_is_ours(idiom: str, verb: str, tmp_path: Path):
     step, meaning = IDIOMS[idiom]
     arguments = (tmp_path,) if step in (saved, zarred, chunked) else ()
     changed = step(dataset(), *arguments)
     if meaning is None:
+        said = None
         try:
             VERBS[verb](changed, tmp_path)
         except HeterodyneError as error:
-            assert error.where or error.expected
-            return
-        assert verb == "one-time" or (verb == "write" and idiom in WRITTEN_AS_IT_IS), "not refused"
+            said = error
+        assert verb == "one-time" or (verb == "write" and idiom in WRITTEN_AS_IT_IS) or said is not None, (
+            "not refused"
+        )
         return
     found = VERBS[verb](changed, tmp_path)
     if (idiom, verb) in MAY_DIFFER:

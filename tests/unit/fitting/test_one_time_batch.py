@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.optimize import lsq_linear
 
 from heterodyne_nb import fit, fit_batch
 from heterodyne_nb.data import make_dataset
@@ -67,6 +68,43 @@ def test_runs_with_other_lags_stand_in_one_table_in_their_order() -> None:
     assert table["file"].values.tolist() == ["a", "b", "c"]
     for k, run in enumerate(one.values()):
         np.testing.assert_allclose(table["parameters"][k], list(fit(run, "kww").values.values()), rtol=1e-3)
+
+
+def test_a_curve_that_ends_early_is_judged_by_its_own_window() -> None:
+    """Fitted side by side with a long one: what hardly decays within its own lags is told so."""
+    runs = {"long": curves(seed=3), "short": curves(tau=TAU[:12], seed=4)}
+    table = fit_batch({k: run.isel(q=[0], phi=[0]) for k, run in runs.items()}, "kww", over="file")
+    assert table["trusted"].values.tolist() == [True, False]
+    assert "hardly begun at the last lag" in str(table["flags"].sel(file="short").values)
+
+
+def test_noisy_curves_without_errors_converge_from_a_stated_start_too() -> None:
+    """Steps that meet a bound, and kinks where the offset meets its limit, are no reason to stop."""
+    tau = np.arange(1.0, 41.0)
+    g2 = 1 + 0.1 * np.exp(-2 * (tau / 10) ** 2) + 0.05 * np.random.default_rng(3).standard_normal((80, 40))
+    ds = make_dataset(g2=g2[:, None], tau=tau, q=np.linspace(0.01, 0.1, 80), phi=[0.0], dt=1.0)
+    asked = {
+        "Gamma": {"value": 0.1, "min": 1e-6, "max": 2.0},
+        "alpha": {"value": 1.0, "min": 0.2, "max": 3.0},
+    }
+    table = fit_batch(ds, "kww", parameters=asked)
+    assert table["success"].values.all()
+    for k in range(0, 80, 16):
+        alone = fit(ds.isel(q=[k]), "kww", parameters=asked, multistart=8)
+        m = np.exp(-2 * (alone.values["Gamma"] * tau) ** alone.values["alpha"])
+        best, ours = (_squares(g2[k], one) for one in (m, _shape(table, k, tau)))
+        assert ours <= best * (1 + 1.5 / 36)
+
+
+def _shape(table: xr.Dataset, k: int, tau: np.ndarray) -> np.ndarray:
+    gamma, alpha = table["parameters"].values[k]
+    return np.exp(-2 * (gamma * tau) ** alpha)
+
+
+def _squares(g2: np.ndarray, m: np.ndarray) -> float:
+    """Left by the best contrast in (0, 1) and offset in (0.8, 2)."""
+    design = np.stack([m, np.ones_like(m)], axis=1)
+    return 2 * float(lsq_linear(design, g2, bounds=([0, 0.8], [1, 2])).cost)
 
 
 def test_a_dead_part_is_left_out_by_name_and_none_left_is_an_error() -> None:

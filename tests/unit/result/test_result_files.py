@@ -81,21 +81,27 @@ def test_the_json_summary_is_strict_json_with_null_for_what_is_unknown(result, t
     assert summary["path"][1]["start"] == "random 1"
 
 
-def test_the_nexus_file_is_an_nxprocess_under_an_nxentry_with_curves_as_nxdata(result, tmp_path):
+def test_the_nexus_file_is_an_nxfit_under_an_nxentry_with_curves_as_nxdata(result, tmp_path):
     with h5py.File(result.save(tmp_path / "results.nxs")) as root:
         entry = root[root.attrs["default"]]
         assert entry.attrs["NX_class"] == "NXentry"
-        process = entry["process"]
-        assert process.attrs["NX_class"] == "NXprocess"
+        process = entry["fits/fit"]
+        assert process.attrs["NX_class"] == "NXfit"
         assert process["program"][()] == b"heterodyne_nb"
         assert process["version"][()] == b"0.1.0"
         assert json.loads(process["provenance/data"][()])["seed"] == 7
-        parameters = process["parameters"]
+        assert process["figure_of_merit_reduced_chi_square"][()] == result.chi2_reduced
+        function = process["global_fit_function"]
+        assert function.attrs["NX_class"] == "NXfit_function"
+        parameters = function["fit_parameters"]
         assert parameters.attrs["NX_class"] == "NXparameters"
-        assert list(parameters)[::2] == list(result.parameter_names)
+        assert list(parameters) == list(result.parameter_names)
         assert parameters["D0_sample"][()] == 4180.0
         assert parameters["D0_sample"].attrs["units"] == "angstrom^2/s"
-        assert parameters["beta"].attrs["status"] == "at bound"
+        assert parameters["D0_sample"].attrs["error"] == 31.0
+        assert parameters["D0_sample"].attrs["vary"]
+        assert not parameters["D_offset_sample"].attrs["vary"]
+        assert parameters["beta"].attrs["description"] == "at bound"
         shown = entry[entry.attrs["default"]]
         assert shown.attrs["NX_class"] == "NXdata"
         signal = shown[shown.attrs["signal"]]
@@ -110,6 +116,16 @@ def test_every_group_of_the_nexus_file_names_its_class(result, tmp_path):
     with h5py.File(result.save(tmp_path / "results.nxs")) as root:
         root.visititems(lambda name, obj: nameless.append(name) if _nameless(obj) else None)
     assert nameless == []
+
+
+@pytest.mark.parametrize("kind", ["result", "one_time_result"])
+def test_nxcheck_finds_nothing_against_the_nexus_file(kind, request, tmp_path):
+    validate = pytest.importorskip(
+        "nexusformat.nexus.validate", reason="for this test: pip install 'heterodyne_nb[validators]'"
+    )
+    saved = request.getfixturevalue(kind).save(tmp_path / "results.nxs")
+    for path in ("/", "/entry/fits/fit"):  # a collection is not looked into
+        assert validate.validate_file(str(saved), path) == (0, 0)
 
 
 def _nameless(obj):
