@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 # Linear algebra threads beside numba's own would fight for the same cores; set before numpy is imported.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+
+# Sessions that save themselves go to a folder that is thrown away.
+os.environ["HETERODYNE_NB_SESSIONS"] = tempfile.mkdtemp(prefix="heterodyne_nb_sessions_")
 
 # Where the tests themselves run in the background of a shell, interrupts are ignored, and programs that they start
 # would inherit that.

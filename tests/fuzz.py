@@ -123,8 +123,8 @@ def _dataset() -> Any:
     )  # fmt: skip
 
 
-def _fit_result() -> FitResult:
-    return FitResult.from_parts(PlainModel(), **parts(bounds=BOUNDS))
+def _fit_result(**changes: Any) -> FitResult:
+    return FitResult.from_parts(PlainModel(), **parts(bounds=BOUNDS, **changes))
 
 
 def _write_npz(path: Path) -> None:
@@ -268,7 +268,8 @@ def misplace(path: Path, rng: np.random.Generator) -> str:
 
 def rewrite_text(path: Path, rng: np.random.Generator) -> str:
     """A number or word of a text replaced, a line lost or doubled, nesting, hostile characters."""
-    files = [p for p in ([path] if path.is_file() else path.rglob("*")) if p.suffix in _TEXTS]
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = [p for p in files if p.suffix in _TEXTS or p.name in (".zattrs", ".zarray", ".zmetadata")]
     if path.with_suffix(".json").exists():
         files.append(path.with_suffix(".json"))
     file = files[rng.integers(len(files))]
@@ -412,7 +413,7 @@ def repromise(path: Path, rng: np.random.Generator) -> str:
                 content[:128].replace(word, fresh.ljust(len(word))[: max(len(word), 0)]) + content[128:]
             )
             break
-    return "header of an array!"
+    return "header of an array"
 
 
 def damages(path: Path) -> list[Damage]:

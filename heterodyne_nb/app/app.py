@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.session.autosave import Autosave, interrupted, recent_sessions, remember, remembered
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.remote import Place, absolute, place
 
@@ -28,6 +29,8 @@ TABS = (
 
 #: Environment variables through which ``heterodyne-nb app`` tells the page what to open.
 FILE, FOLDER = "HETERODYNE_NB_APP_FILE", "HETERODYNE_NB_APP_FOLDER"
+#: And where it writes down which session it shows, to come back to it.
+PAGE = "HETERODYNE_NB_APP_PAGE"
 
 
 class App(Panel):
@@ -47,8 +50,10 @@ class App(Panel):
     tabs : ipywidgets.Tab
     data, config, fit, robust, result : Panel
     undo, redo, cancel, save, load : ipywidgets.Button
-    folder : ipywidgets.Text
-        Where `save` writes the session and `load` reads one.
+    folder : ipywidgets.Combobox
+        Where `save` writes the session and `load` reads one; offers the sessions that saved themselves.
+    saving : Autosave or None
+        Saves the session after each action, once :meth:`keep` was called.
     status : ipywidgets.HTML
 
     Examples
@@ -60,6 +65,8 @@ class App(Panel):
     def __init__(self, session: AnalysisSession | str | os.PathLike[str] | None = None) -> None:
         super().__init__(session if isinstance(session, AnalysisSession) else AnalysisSession())
         self._panels: dict[str, Panel] = {}
+        self.saving: Autosave | None = None
+        self._page: Path | None = None
         self._make_bar()
         self.tabs = widgets.Tab(
             children=[widgets.VBox(layout={"padding": "4px", "overflow": "visible"}) for _ in TABS],
@@ -86,11 +93,12 @@ class App(Panel):
         self.status = widgets.HTML(layout={"flex": "1 1 300px", "min_width": "200px"})
         self.cancel = _button("Cancel", "End what is running; a fit keeps its best so far", "80px", "stop")
         self.undo, self.redo = _button("", "", "38px", "undo"), _button("", "", "38px", "repeat")
-        self.folder = widgets.Text(
-            placeholder="folder of the session",
+        self.folder = widgets.Combobox(
+            placeholder="folder, or a recent session",
             tooltip="Folder that keeps choices, history and results; the data stay where they are",
-            layout={"width": "210px"},
+            layout={"width": "230px"},
         )
+        self._offer_recent()
         self.save = _button("Save", "Write the session to this folder", "80px", "save")
         self.load = _button("Load", "Go on with the session in this folder", "80px", "folder-open")
         self.bar = row(self.status, self.cancel, self.undo, self.redo, self.folder, self.save, self.load)
@@ -139,8 +147,14 @@ class App(Panel):
             button.disabled = not name
             button.tooltip = f"{word}: {name}" if name else f"nothing to {word}"
 
-    def _named_folder(self) -> str:
+    def _offer_recent(self) -> None:
+        self._recent = dict(recent_sessions())
+        self.folder.options = tuple(self._recent)
+
+    def _named_folder(self) -> str | Path:
         text = self.folder.value.strip()
+        if text in self._recent:
+            return self._recent[text]
         if not text:
             raise ConfigurationError(
                 "no folder is named", where="session", expected="the folder of a session"
@@ -166,9 +180,43 @@ class App(Panel):
         else:
             self.session.open(path)
 
+    def keep(self, page: Path | None = None) -> None:
+        """Save the session after each action from now on, in a folder of its own.
+
+        Parameters
+        ----------
+        page : Path, optional
+            A file that says which session this page showed last: the page goes on with that one, and with its fit if
+            one was running.
+        """
+        self._page = page
+        earlier = remembered(page) if page is not None else None
+        ran = "" if earlier is None else interrupted(earlier)
+        if earlier is not None:
+            with self.said():
+                self._adopt(AnalysisSession.load(earlier))
+                self._save_itself(earlier)
+        if self.saving is None:
+            self._save_itself(None)
+        if ran == "fit":
+            with self.said():
+                self.session.run(resume=True)
+        elif ran:
+            self.say(f"a {ran} was running when the page was left: start it again")
+
+    def _save_itself(self, folder: Path | None) -> None:
+        self.saving = Autosave(self.session, folder, self.say)
+        if self._page is not None:
+            remember(self._page, self.saving.folder)
+        self._offer_recent()
+
     def _adopt(self, session: AnalysisSession) -> None:
         """Go on with another session; the old one is closed."""
         old = self.session
+        kept, self.saving = self.saving, None
+        if kept is not None:
+            kept.flush()
+            kept.close()
         self._unwatch(old)
         for child in self.tabs.children:
             child.children = ()  # out of the page first: a figure that is closed in view still answers to it
@@ -177,11 +225,15 @@ class App(Panel):
         self._panels.clear()
         self.session = session
         old.close()
+        if kept is not None:
+            self._save_itself(None)
         self._observe()
         self._open_tab()
 
     def close(self) -> None:
         """Take the whole page away; the session stays."""
+        if self.saving is not None:
+            self.saving.close()
         for panel in self._panels.values():
             panel.close()
         self._panels.clear()
@@ -189,10 +241,14 @@ class App(Panel):
 
 
 def from_environment() -> App:
-    """The app of a page that ``heterodyne-nb app`` serves, on the file it was given."""
+    """The app of a page that ``heterodyne-nb app`` serves: on the file it was given, or where the page was left."""
     if folder := os.environ.get(FOLDER):
         os.chdir(folder)
-    return App(os.environ.get(FILE) or None)
+    page = Path(os.environ[PAGE]) if os.environ.get(PAGE) else None
+    left = page is not None and remembered(page) is not None
+    app = App(None if left else os.environ.get(FILE) or None)
+    app.keep(page)
+    return app
 
 
 def _work(session: AnalysisSession) -> str:

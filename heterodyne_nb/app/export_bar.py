@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -24,6 +25,7 @@ FORMATS = (
     ("netCDF, everything", ".nc"),
     ("NeXus", ".nxs"),
     ("CSV, parameters", ".csv"),
+    ("Text, one page", ".txt"),
     ("JSON, summary", ".json"),
     ("HTML report", ".html"),
     ("Python script", ".py"),
@@ -41,6 +43,8 @@ class ExportBar(Panel):
     format : ipywidgets.Dropdown
         Value: the ending.
     path : ipywidgets.Text
+    replace : ipywidgets.Checkbox
+        Without it a file that exists is left as it is.
     write : ipywidgets.Button
     told : ipywidgets.HTML
         Where the file is, and a link to download it.
@@ -54,10 +58,16 @@ class ExportBar(Panel):
         self.path = widgets.Text(
             value="fit.nc", tooltip="File to write, from the notebook's folder", layout={"width": "260px"}
         )
+        self.replace = widgets.Checkbox(
+            description="replace",
+            indent=False,
+            tooltip="Replace a file that exists",
+            layout={"width": "80px"},
+        )
         self.write = widgets.Button(description="Write", icon="save", layout={"width": "90px"})
         self.told = widgets.HTML(layout={"flex": "1 1 200px"})
         self.widget = widgets.VBox(
-            [row(self.format, self.path, self.write, self.told), self.message, self.page]
+            [row(self.format, self.path, self.replace, self.write, self.told), self.message, self.page]
         )
         self.watch(self.format, "value", self._renamed)
         self.on_press(self.write, self._write)
@@ -73,6 +83,12 @@ class ExportBar(Panel):
             raise ConfigurationError("no file is named", where="export", expected="the path of a file")
         if target.suffix != self.format.value:
             target = target.with_name(target.name + self.format.value)
+        if os.path.lexists(target) and not self.replace.value:
+            raise ConfigurationError(
+                "exists and is left as it is",
+                where=str(target),
+                hint="tick “replace”, or choose another name",
+            )
         result = self._result()
         writers: dict[str, Callable[[Path], object]] = {
             ".html": partial(self._write_report, result),

@@ -11,7 +11,9 @@ import xarray as xr
 from heterodyne_nb.app.panel import Panel, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.data.dataset import live_bins, stack_bins
+from heterodyne_nb.data.units import METADATA
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.text.numbers import number
 
 __all__ = ["FileBar"]
 
@@ -124,7 +126,7 @@ class FileBar(Panel):
 
 
 def contents_of(ds: xr.Dataset) -> str:
-    """One line: the file's layout, frames, and bins."""
+    """One line: the file's layout, frames, and bins, and what is known of the run."""
     stacked = stack_bins(ds, drop_dead=False)
     alive, count = int(live_bins(stacked).sum()), stacked.sizes["bin"]
     bins = f"{ds.sizes['q']} q × {ds.sizes['phi']} φ" if "q" in ds.dims else f"{count} bins"
@@ -133,6 +135,10 @@ def contents_of(ds: xr.Dataset) -> str:
         f"{ds.sizes['t']} frames of {float(ds.attrs['dt']):.4g} s" if "t" in ds.sizes else "one-time g₂"
     )
     words.append(bins if alive == count else f"{bins}, {count - alive} without data")
+    for name in ("sample", "temperature", "energy", "start_time"):
+        if name in ds.attrs:
+            value = number(ds.attrs[name]) if METADATA[name] else str(ds.attrs[name])
+            words.append(f"{value} {METADATA[name]}".strip())
     return " · ".join(words)
 
 

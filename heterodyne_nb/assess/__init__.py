@@ -4,6 +4,7 @@ from heterodyne_nb.assess.bootstrap import Bootstrap, bootstrap
 from heterodyne_nb.assess.compare_models import ModelComparison, compare_models
 from heterodyne_nb.assess.goodness_of_fit import GoodnessOfFit, criticise, goodness_of_fit
 from heterodyne_nb.assess.jackknife import Jackknife, jackknife
+from heterodyne_nb.assess.posterior import Posterior, sample
 from heterodyne_nb.assess.profile import Profiles, profile
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "GoodnessOfFit",
     "Jackknife",
     "ModelComparison",
+    "Posterior",
     "Profiles",
     "bootstrap",
     "compare_models",
@@ -18,4 +20,5 @@ __all__ = [
     "goodness_of_fit",
     "jackknife",
     "profile",
+    "sample",
 ]

@@ -137,7 +137,7 @@ def bootstrap(
     if len(found) < 2:
         raise OptimizationError(f"stopped after {len(found)} draws", expected="at least 2")
     told = _in_words(kind, tiles, common_frames, matched, steps)
-    return Bootstrap(_dataset(result, np.array(found), told, seed=seed, asked=n))
+    return Bootstrap(draws_dataset(result, np.array(found), told, seed=seed, asked=n))
 
 
 def _one_time(
@@ -163,7 +163,7 @@ def _one_time(
     if len(draws) < 2:
         raise OptimizationError(f"stopped after {len(draws)} draws", expected="at least 2")
     words = "bootstrap of curves simulated from the fit, lags correlated as found"
-    return Bootstrap(_dataset(result, draws, words, seed=seed, asked=n))
+    return Bootstrap(draws_dataset(result, draws, words, seed=seed, asked=n))
 
 
 def tile_weights(
@@ -263,7 +263,7 @@ def _in_words(kind: str, tiles: Reweighting, common: bool, matched: bool, steps:
     return told + (f", {steps} steps" if steps > 1 else "")
 
 
-def _dataset(result: FitResult, draws: FloatArray, told: str, *, seed: int, asked: int) -> xr.Dataset:
+def draws_dataset(result: FitResult, draws: FloatArray, told: str, *, seed: int, asked: int) -> xr.Dataset:
     ds = result.dataset
     out = xr.Dataset(
         {

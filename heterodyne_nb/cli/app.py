@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, scan, verify
+from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, look, scan, verify
 from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, USAGE, Parser
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.text.escaping import printable
@@ -36,10 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (demo, fit_command, app_command, scan, convert, verify):
+    for command in (demo, fit_command, app_command, look, scan, convert, verify):
         command.add_to(commands)
     convert.add_config(commands)
+    _offer_completion(parser)
     return _run(parser, argv)
+
+
+def _offer_completion(parser: Parser) -> None:
+    """``--print-completion bash`` (zsh, tcsh), where shtab is installed."""
+    try:
+        import shtab
+    except ModuleNotFoundError:
+        return
+    shtab.add_argument_to(parser, "--print-completion", help="print a script for the shell's tab completion")
 
 
 def run_heterodyne(argv: Sequence[str] | None = None) -> int:

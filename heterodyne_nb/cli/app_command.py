@@ -99,7 +99,7 @@ def _free_port(wanted: int | None) -> int:
 @contextmanager
 def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen[bytes]]:
     """Voilà on a copy of the entry notebook; the token goes by the environment, which other users cannot read."""
-    from heterodyne_nb.app.app import FILE, FOLDER
+    from heterodyne_nb.app.app import FILE, FOLDER, PAGE
 
     notebook = as_file(files("heterodyne_nb.app").joinpath("static", "entry.ipynb"))
     with tempfile.TemporaryDirectory(prefix="heterodyne_nb_") as folder, notebook as entry:
@@ -109,6 +109,7 @@ def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen
         command += ["--Voila.auto_token=True", f"--theme={args.theme}"]
         file = getattr(args.file, "url", str(args.file or ""))
         environment = {**os.environ, "JUPYTER_TOKEN": token, FILE: file, FOLDER: str(Path.cwd())}
+        environment[PAGE] = str(Path(folder) / "page")
         output = None if args.verbose else subprocess.DEVNULL
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:

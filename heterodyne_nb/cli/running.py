@@ -38,6 +38,7 @@ FILES = {
     "nexus": "results.nxs",
     "json": "summary.json",
     "csv": "parameters.csv",
+    "text": "results.txt",
     "html": "report.html",
 }
 #: Bytes that a run needs at most: the report with its figures takes 10 MB, results of 10⁴ frames 5 MB.
@@ -246,18 +247,20 @@ def chosen_folder(
     reason : str
         Told beside what was kept.
     """
-    if overwrite:
+    if foreign := [one.name for one in _results(folder) if overwrite and not _is_ours(one)]:
+        overwrite, reason = False, f"{foreign[0]} is no file of this program"
+    elif overwrite:
         earlier = None if result.success else kept_result(folder)
         if result.success or (earlier is not None and not earlier.success):
             yield make_folder(folder), ""
             return
-    reason = "it did not succeed" if overwrite else reason
+        reason = "it did not succeed"
     for place in chain([folder], (folder / f"run-{number:03d}" for number in count(2))):
         if place.exists() and not place.is_dir():
             continue
         try:
             with alone_in(make_folder(place)) as alone:
-                if alone and not _holds_results(place):
+                if alone and not _results(place):
                     told = f"the earlier results in {folder} are kept, this fit is in {place} ({reason})"
                     yield place, "" if place == folder else told
                     return
@@ -267,8 +270,20 @@ def chosen_folder(
                     place.rmdir()
 
 
-def _holds_results(place: Path) -> bool:
-    return any(one.name in FILES.values() or _OTHERS.fullmatch(one.name) for one in place.iterdir())
+def _results(place: Path) -> list[Path]:
+    """The files in a folder that have names of results."""
+    found = place.iterdir() if place.is_dir() else ()
+    return [one for one in found if one.name in FILES.values() or _OTHERS.fullmatch(one.name)]
+
+
+#: What a file of ours holds, by its ending.
+_MARKS = {".json": b'"schema_version"', ".csv": b"name,value,stderr,unit", ".html": b"heterodyne_nb"}
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that has the name of a result was written by this program."""
+    file = path / ".zattrs" if path.suffix == ".zarr" else path
+    return file.is_file() and _MARKS.get(path.suffix, b"schema_version") in file.read_bytes()
 
 
 def kept_result(folder: Path) -> FitResult | None:

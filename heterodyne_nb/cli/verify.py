@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from heterodyne_nb.cli.arguments import FAILED, OK, add_command, tell
-from heterodyne_nb.errors import HeterodyneError
+from heterodyne_nb.errors import HeterodyneError, MissingFileError
 from heterodyne_nb.guard import SEAL, guarded
 from heterodyne_nb.text.escaping import printable
 
+_DATA, _RESULT = "heterodyne_nb.data.open:open_dataset", "heterodyne_nb.result:FitResult.load"
 _SEALED = "as it was written: its checksum fits"
 _READABLE = "can be read to its end; this kind of file carries no checksum"
 
@@ -40,24 +42,21 @@ def run(args: Namespace) -> int:
 def _verdict(path: Path) -> str:
     from heterodyne_nb.config import ConfigManager
     from heterodyne_nb.config.files import FORMATS
-    from heterodyne_nb.data import open_dataset
-    from heterodyne_nb.result import FitResult
+    from heterodyne_nb.data.isolated import probe
 
-    if (path / "session.json").exists():
-        from heterodyne_nb.app.session.store import history_from, read_session
-
-        with guarded(path, "a folder written by AnalysisSession.save, complete"):
-            record = read_session(path)
-            history_from(record, path)
-        return _SEALED if "sha256" in record else _READABLE
+    if not path.exists():
+        raise MissingFileError("there is no such file", where=str(path))
     if path.suffix.lower() in FORMATS:
         ConfigManager(path).require_valid()
         return "a configuration without a mistake"
-    attributes = _attributes(path)
-    if "schema_version" in attributes:
-        FitResult.load(path)
-    else:
-        open_dataset(path, isolated=True).close()
+    if (path / "session.json").exists():
+        probe(path, {}, True, "heterodyne_nb.app.session:AnalysisSession.load")
+        return _SEALED if b'"sha256"' in (path / "session.json").read_bytes() else _READABLE
+    kind, attributes = _DATA, dict[str, Any]()
+    with suppress(HeterodyneError):  # the reading that follows says it better
+        attributes = _attributes(path)
+        kind = _RESULT if "schema_version" in attributes else _DATA
+    probe(path, {}, True, kind)
     return _SEALED if SEAL in attributes else _READABLE
 
 

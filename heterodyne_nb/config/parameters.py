@@ -285,7 +285,7 @@ def mode_parameters(mode: str, n_components: int | None = None) -> tuple[Paramet
                 [Problem(path, f"{found}, and mode 'multicomponent' needs it", "an integer, 2 to 6")]
             )
         return multicomponent_parameters(int(n_components))  # type: ignore[arg-type]
-    if mode not in KNOWN_MODES.names():
+    if KNOWN_MODES.spelt(mode) is None:
         raise_if_any([unknown_name("analysis_settings.mode", mode, MODES, kind="mode")])
     if n_components is not None:
         message = f"{shown(n_components)} is given, but mode {mode!r} has a fixed number of components"
@@ -396,9 +396,9 @@ def _scoped_table(
         build_table(
             mode, numbers, {n.name: requests[n.name] for n in numbers if n.name in requests}, problems
         )
-    said = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
+    asked = {n.name: requests[n.name].stated() if n.name in requests else {} for n in numbers}
     laws = {
-        name: {k: v for k, v in one.items() if v is not True} for name, one in said.items()
+        name: {k: v for k, v in one.items() if v is not True} for name, one in asked.items()
     }  # free by default
     return replace(table, scopes=scopes, laws=laws)
 
@@ -477,7 +477,7 @@ class _Row:
 
     @property
     def fixed(self) -> bool:
-        return self.request.vary is False
+        return self.request.vary is False or self.spec.held
 
     def check_bounds(self, problems: list[Problem]) -> None:
         if self.lower < self.upper:
@@ -493,7 +493,7 @@ class _Row:
     def settle_value(self, problems: list[Problem], notes: list[str]) -> None:
         if self.value is not None:
             self._check_value(problems)
-        elif self.fixed:
+        elif self.request.vary is False:
             problems.append(Problem(self.request.path, "is fixed but has no value", "a value to hold it at"))
         else:
             self._default_value()

@@ -86,6 +86,7 @@ class Metadata(Section):
 
 #: What a configuration may name as its mode: N components are one mode there, their number beside it.
 CONFIG_MODES: Registry[Any] = Registry("mode", MODES, aliases=KNOWN_MODES.aliases)
+CONFIG_MODES.member = KNOWN_MODES.member
 CONFIG_MODES.more = lambda: [n for n in KNOWN_MODES.names() if not n.startswith(f"{MULTICOMPONENT}_")]
 
 
@@ -452,7 +453,9 @@ class Optimization(CommonOptions):
     integral: str = FitOptions.same("integral")
 
 
-OutputFormat = Annotated[str, one_of("format", "netcdf", "zarr", "json", "csv", "html", "nexus", nc="netcdf")]
+OutputFormat = Annotated[
+    str, one_of("format", "netcdf", "zarr", "json", "csv", "text", "html", "nexus", nc="netcdf")
+]
 
 
 class Output(Section):

@@ -45,6 +45,7 @@ ATTRS: dict[str, dict[str, str]] = {
 _PIXELS = ("pixel_y", "pixel_x")
 IMAGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("saxs_2d", "dynamic_roi_map", "static_roi_map", "pixel_mask"), _PIXELS),
+    "saxs_2d_segments": ("segment_2d", *_PIXELS),
     "saxs_1d": ("static_bin",),
     "saxs_1d_segments": ("segment", "static_bin"),
     "static_index_mapping": ("static_label",),

@@ -180,7 +180,7 @@ def _result(
 
 
 def fringe_velocity(spectrum: xr.Dataset, phi0: float) -> xr.DataArray:
-    """Turn fringe frequencies into a velocity, v = 2π f / (q |cos(φ0 − φ)|).
+    """Turn fringe frequencies into a velocity, ``v = 2π f / (q |cos(φ0 − φ)|)``.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def fringe_velocity(spectrum: xr.Dataset, phi0: float) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        ``v(…, age)`` in Å/s; NaN where |cos(φ0 − φ)| < 0.01, which no flow along φ0 can move.
+        ``v(…, age)`` in Å/s; NaN where ``|cos(φ0 − φ)|`` < 0.01, which no flow along φ0 can move.
 
     Raises
     ------

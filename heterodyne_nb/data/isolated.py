@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import operator
 import os
 import pickle
 import subprocess
@@ -22,16 +24,23 @@ from heterodyne_nb.remote import Remote
 _HINT = "the file is damaged, or made to do harm; isolated={'seconds': …, 'memory': …} allows more"
 
 
-def probe(path: Any, options: Mapping[str, Any], limits: bool | Mapping[str, float]) -> None:
+def probe(
+    path: Any,
+    options: Mapping[str, Any],
+    limits: bool | Mapping[str, float],
+    reader: str = "heterodyne_nb.data.open:open_dataset",
+) -> None:
     """Open a file and read all of it in a child process.
 
     Parameters
     ----------
     path : path
     options : mapping
-        Keywords of :func:`heterodyne_nb.open_dataset`.
+        Keywords of the reader.
     limits : True, or mapping
         ``seconds`` (default 30, and 1 for each 10 MB) and ``memory`` in bytes (default 2 GB, and 4 times the file).
+    reader : str
+        ``module:function`` that opens it.
 
     Raises
     ------
@@ -48,9 +57,8 @@ def probe(path: Any, options: Mapping[str, Any], limits: bool | Mapping[str, flo
     if not isinstance(said, Mapping) or set(said) - set(known):
         raise ConfigurationError(f"{limits!r}", where="isolated", expected="True, or seconds and memory")
     seconds, memory = ({**known, **said}[name] for name in known)
-    given = pickle.dumps(
-        (path.url if isinstance(path, Remote) else str(path), dict(options), seconds, memory)
-    )
+    where = path.url if isinstance(path, Remote) else str(path)
+    given = pickle.dumps((reader, where, dict(options), seconds, memory))
     command = [sys.executable, "-m", "heterodyne_nb.data.isolated"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -75,9 +83,7 @@ def _died(path: Any, what: str) -> DataFormatError:
 
 
 def _child() -> None:
-    from heterodyne_nb.data.open import open_dataset
-
-    path, options, seconds, memory = pickle.load(sys.stdin.buffer)
+    reader, path, options, seconds, memory = pickle.load(sys.stdin.buffer)
     with suppress(ImportError):
         import resource
 
@@ -87,11 +93,12 @@ def _child() -> None:
     warnings.simplefilter("ignore")
     told: dict[str, Any] = {}
     try:
-        with open_dataset(path, **options) as dataset:
-            for name, variable in dataset.variables.items():
-                lead = variable.shape[:-2] if name == "c2" else ()
-                for where in np.ndindex(*lead):
-                    _ = variable[where].values
+        module, _, name = reader.partition(":")
+        opened = operator.attrgetter(name)(importlib.import_module(module))(path, **options)
+        for name, variable in getattr(opened, "variables", {}).items():
+            lead = variable.shape[:-2] if name == "c2" else ()
+            for where in np.ndindex(*lead):
+                _ = variable[where].values
     except HeterodyneError as error:
         told = {"kind": type(error).__name__}
         told |= {name: getattr(error, name) for name in ("message", "where", "expected", "hint")}

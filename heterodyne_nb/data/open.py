@@ -100,6 +100,8 @@ def open_dataset(
     from heterodyne_nb.data.runs import open_runs, run_files
 
     _check_arguments(dt, layout, analysis)
+    if not isinstance(path, list | tuple):
+        _checked_path(path)
 
     if run_files(path) is not None:
         named = {

@@ -218,6 +218,8 @@ def column_chunks(
     key = tuple(int(i) for i in wanted)
     if key not in problem.layouts:
         generic = np.array([0.5 + 0.01 * i for i in range(len(theta))])  # no derivative vanishes by chance
+        held = [spec.held for spec in problem.model.parameters]
+        generic[held] = theta[held]
         problem.layouts[key] = make_layout(problem.model.terms(generic, problem.t, problem.phi), wanted)
     layout, terms = (
         problem.layouts[key],

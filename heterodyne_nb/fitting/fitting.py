@@ -65,7 +65,7 @@ def fit(
         :func:`heterodyne_nb.calibrate_contrast` makes such an entry from a static sample, a value a bin or q.
         In one-time modes each may also have a ``scope=``: ``"shared"`` (all bins, the default), ``"q"``, ``"phi"``,
         ``"each"`` (every bin), or a law, ``"power"`` (``Gamma.mid`` (q/q0)^``Gamma.n``), ``"diffusive"``
-        (D q²), ``"flow"`` (q v |cos(phi0 - phi)|), ``"linear"``; ``value`` may then be one a group. See
+        (D q²), ``"flow"`` (``q v |cos(phi0 - phi)|``), ``"linear"``; ``value`` may then be one a group. See
         :mod:`heterodyne_nb.models.one_time_scopes`.
     method : str or OptimizationStrategy
         Name of a strategy: ``gauss_newton``, ``trf``, ``lbfgsb``, ``nelder_mead``, ``gurobi`` or a registered one; or

@@ -24,7 +24,9 @@ from heterodyne_nb.engine import (
     residual_scale,
 )
 from heterodyne_nb.errors import FitWarning, warn
+from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.models.splines import SplineModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
@@ -134,6 +136,12 @@ def solve_two_time(
     """Read the maps or frames, search, and finish on all pixels; with a robust loss if one is asked for."""
     strategy = options.strategy()
     strategy.require_ready()
+    wanted, asked = model, table
+    if isinstance(model, SplineModel) and not states_curves(model, table):  # begins with the power laws
+        model.integrating(options.integral, np.ones(1))  # or says that it cannot
+        model, table = model.base, carried(model.base, table, {})
+        if options.multistart == 0 and not table.given.any():  # else it would begin at the defaults
+            options = options.model_copy(update={"multistart": None})
     options.on_progress(ProgressEvent("load", 0.0, message="reading the data"))
     if isinstance(dataset, FrameSet):
         robust = options.loss != "linear"
@@ -141,10 +149,17 @@ def solve_two_time(
     else:
         problem = problem_from_dataset(dataset, model, table, gap=options.gap)
     problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
+    if isinstance(model, SplineModel):
+        problem = replace(problem, table=with_ends(table, *problem.ends))
     objective = Objective(problem, contrast=options.contrast)
     if not kernels_ready():
         options.on_progress(ProgressEvent("load", 1.0, message=_COMPILING))
     best, path, others = _search(objective, strategy, options)
+    if model is not wanted:
+        free = FreeForm(objective, wanted, asked, strategy, options)
+        objective, best, found = free.run([best.x, *(x for x, _ in others)])
+        model, table, problem = objective.model(), objective.problem.table, objective.problem
+        path, others = path + free.path, [(fit.point, fit.chi2) for fit in found]
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
         path, others = path + more, []
@@ -160,6 +175,8 @@ def _search(
         return _search_on_frames(objective, strategy, options)
     table = objective.problem.table
     settings = options.search()
+    if isinstance(objective.problem.model, SplineModel):  # no search knows how to draw splines
+        settings = SearchOptions(samples=0, hops=0)
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
     search = Multistart(
         objective,

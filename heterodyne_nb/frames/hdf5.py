@@ -15,6 +15,7 @@ from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_h5
 from heterodyne_nb.frames.photons import Events, IntArray
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
+from heterodyne_nb.guard import need_room
 
 
 def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
@@ -43,6 +44,7 @@ def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
                         f"frames of {node.shape[1:]}", where=hdf.place(node), expected=f"{shape} as before"
                     )
                 shape = node.shape[1:]
+                need_room(8.0 * shape[0] * shape[1], hdf.place(node), "a frame")
                 parts.append((path, name, node.shape[0]))
             dt = dt or hdf.frame_time(h5file.get("entry/instrument", {}))
     assert shape is not None

@@ -60,6 +60,8 @@ def dense_events(block: NDArray[Any], first: int, pixel: IntArray, bad: list[Int
 
     Detectors mark dead pixels by the largest number of their type, or NaN: those go to ``bad``.
     """
+    if block.dtype.kind not in "biuf":
+        raise DataFormatError(f"frames of type {block.dtype}", where="frames", expected="numbers")
     values = block.reshape(len(block), -1)[:, pixel]
     if np.issubdtype(values.dtype, np.unsignedinteger) and values.dtype.itemsize > 1:
         marked = values == np.iinfo(values.dtype).max

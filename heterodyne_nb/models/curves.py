@@ -37,6 +37,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "constant": ("amplitude",),
     "power_law": ("amplitude", "exponent", "offset"),
     "exponential": ("amplitude", "rate", "offset", "shift"),
+    "spline": (),  # coefficients, as many as there are; the model evaluates it
 }
 
 
@@ -99,6 +100,8 @@ class Curve:
         """What each of its parameters is: one of the words of :data:`FORMS`, or ``"single"``."""
         if self.role == "exponent":
             return dict.fromkeys(self.parameters, "exponent")
+        if self.form == "spline":
+            return dict.fromkeys(self.parameters, "coefficient")
         words = FORMS[self.form] if self.form else ("single",) * len(self.parameters)
         return dict(zip(self.parameters, words, strict=False))
 
@@ -127,7 +130,7 @@ class Curve:
 
     def reverse(self, theta: FloatArray) -> None:
         """Change the sign of the curve in a published vector."""
-        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset")]] *= -1.0
+        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= -1.0
 
     def complement(self, theta: FloatArray) -> None:
         """Replace the curve x by 1 - x in a published vector."""

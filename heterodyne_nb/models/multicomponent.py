@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from heterodyne_nb.models.curves import (
     power_cumulative_gradient,
     power_integral,
 )
+from heterodyne_nb.models.fields import Field, field_terms
 from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import multicomponent_parameters
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
@@ -129,48 +129,21 @@ class MulticomponentModel(SeparableModel):
     def terms(self, params: Parameters, t: FloatArray, phi: FloatArray, *, derivatives: bool = True) -> Terms:
         """See :meth:`SeparableModel.terms`: N self terms, then the N(N-1)/2 cross terms."""
         p = self.unpack(params)
-        pairs = [(k, k) for k in range(self.n)] + list(combinations(range(self.n), 2))
-        out = Terms.zeros(len(pairs), self.n - 1, len(p), len(t), len(phi))
-        self._amplitudes(out, p, t, pairs)
-        self._decays(out, p, t, pairs)
-        self._fringes(out, p, t, np.asarray(phi, float), pairs)
-        return out
+        return field_terms(list(self._fields(p, t)), p, phi)
 
-    def _amplitudes(self, out: Terms, p: FloatArray, t: FloatArray, pairs: list[tuple[int, int]]) -> None:
-        x = self._fractions(p, t)
+    def _fields(self, p: FloatArray, t: FloatArray) -> Iterator[Field]:
+        zero = np.zeros((len(p), len(t)))
         dx = np.zeros((self.n, len(p), len(t)))
         for c in self.places[1:]:
             f0, f1, _ = p[c.fraction]
             dx[c.k, c.fraction] = fraction_gradient(t, f0, f1, 0.0)[[0, 1, 3]]
         dx[0] = -dx[1:].sum(axis=0)
-        norm = sum(value**2 for value in x)
-        d_log_norm = 2 * sum(x[k] * dx[k] for k in range(self.n)) / norm
-        for row, (n, m) in enumerate(pairs):
-            root = 1.0 if n == m else np.sqrt(2.0)
-            out.amplitude[row] = root * x[n] * x[m] / norm
-            out.d_amplitude[row] = root * (x[n] * dx[m] + x[m] * dx[n]) / norm
-            out.d_amplitude[row] -= out.amplitude[row] * d_log_norm
-
-    def _decays(self, out: Terms, p: FloatArray, t: FloatArray, pairs: list[tuple[int, int]]) -> None:
-        decay = [power_cumulative(t, *p[c.transport], rule=self.rule) for c in self.places]
-        gradient = [power_cumulative_gradient(t, *p[c.transport][:2], rule=self.rule) for c in self.places]
-        for row, pair in enumerate(pairs):
-            for k in pair:
-                out.decay[row] += 0.5 * decay[k]
-                out.d_decay[row, self.places[k].transport] += 0.5 * gradient[k]
-
-    def _fringes(
-        self, out: Terms, p: FloatArray, t: FloatArray, phi: FloatArray, pairs: list[tuple[int, int]]
-    ) -> None:
-        for c in self.places[1:]:
-            out.displacement[c.k - 1] = power_cumulative(t, *p[c.velocity], rule=self.rule)
-            out.d_displacement[c.k - 1, c.velocity] = power_cumulative_gradient(
-                t, *p[c.velocity][:2], rule=self.rule
-            )
-            angle = (p[c.phi0] - phi) * _DEGREE
-            for row, (n, m) in enumerate(pairs):
-                if n == m or c.k not in (n, m):
-                    continue
-                sign = 1.0 if c.k == n else -1.0
-                out.weight[row, c.k - 1] = sign * np.cos(angle)
-                out.d_weight[row, c.k - 1, c.phi0] = -sign * np.sin(angle) * _DEGREE
+        for c, x, d_x in zip(self.places, self._fractions(p, t), dx, strict=True):
+            d_decay, d_path = zero.copy(), zero.copy()
+            d_decay[c.transport] = power_cumulative_gradient(t, *p[c.transport][:2], rule=self.rule)
+            own = x, d_x, power_cumulative(t, *p[c.transport], rule=self.rule), d_decay
+            if c.k == 0:
+                yield Field(*own)
+                continue
+            d_path[c.velocity] = power_cumulative_gradient(t, *p[c.velocity][:2], rule=self.rule)
+            yield Field(*own, power_cumulative(t, *p[c.velocity], rule=self.rule), d_path, c.phi0)

@@ -21,7 +21,7 @@ _J, _V, _RATE = "Å²/s", "Å/s", "1/s"
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A published parameter: its name, unit, default start value and default bounds."""
+    """A published parameter: its name, unit, default start value and default bounds; ``held`` ones are never fitted."""
 
     name: str
     unit: str
@@ -29,6 +29,7 @@ class ParameterSpec:
     lower: float
     upper: float
     description: str
+    held: bool = False
 
 
 def _transport(suffix: str, d0: float, what: str) -> tuple[ParameterSpec, ...]:

@@ -16,6 +16,7 @@ from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import built_in
 from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
 from heterodyne_nb.models.plugin_parameters import PluginParameters
+from heterodyne_nb.models.splines import FREE, SplineModel
 from heterodyne_nb.options import MODES
 
 #: Entry-point group in which installed packages announce model plugins.
@@ -26,6 +27,7 @@ _BUILT_IN: dict[str, Callable[[], Model]] = {
     "static_anisotropic": lambda: StaticModel("static_anisotropic"),
     "laminar_flow": LaminarFlowModel,
     "heterodyne": HeterodyneModel,
+    "heterodyne_free": lambda: SplineModel(HeterodyneModel()),
     **built_in(),
     **{f"multicomponent_{n}": lambda n=n: MulticomponentModel(n) for n in range(2, 7)},  # type: ignore[misc]
 }
@@ -101,6 +103,9 @@ class ModelFactory:
         point = _installed().get(name)
         if point is not None:
             return _load_installed(name, point)
+        base, numbers = _free_form(name)
+        if base:
+            return SplineModel(ModelFactory.create_model(base), numbers)
         known = ModelFactory.names()
         near = difflib.get_close_matches(name, known, n=1)
         raise ConfigurationError(
@@ -146,4 +151,13 @@ class ModelFactory:
         _registered.pop(name, None)
 
 
+def _free_form(name: str) -> tuple[str, tuple[int, ...]]:
+    """Base and pieces of the splines of a name such as ``heterodyne_free_1_4_8_2``; an empty base for other names."""
+    found = re.fullmatch(rf"(\w+?){FREE}((?:_[1-9]\d*)*)", name)
+    if found is None or found[1] not in ModelFactory.names():
+        return "", ()
+    return found[1], tuple(int(n) for n in found[2].split("_")[1:])
+
+
 MODES.more = ModelFactory.names
+MODES.member = lambda name: bool(_free_form(name)[0])

@@ -114,7 +114,8 @@ class Reversal(Symmetry):
         return out
 
     def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
-        return None if model.of_role(*FLOWS)[0].at(theta, middle) >= 0 else self.image(model, theta)
+        first = model.curves(theta, middle)[model.of_role(*FLOWS)[0].name]
+        return None if first >= 0 else self.image(model, theta)
 
 
 @dataclass(frozen=True)

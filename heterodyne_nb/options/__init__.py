@@ -32,7 +32,12 @@ from heterodyne_nb.options.robust import (
     Tolerances,
     WassersteinOptions,
 )
-from heterodyne_nb.options.uncertainty import BootstrapOptions, JackknifeOptions, ProfileOptions
+from heterodyne_nb.options.uncertainty import (
+    BootstrapOptions,
+    JackknifeOptions,
+    ProfileOptions,
+    SampleOptions,
+)
 
 __all__ = [
     "CONTRASTS",
@@ -56,6 +61,7 @@ __all__ = [
     "ProfileOptions",
     "RobustMethodOptions",
     "RobustOptions",
+    "SampleOptions",
     "ScenarioOptions",
     "SearchOptions",
     "TRFOptions",

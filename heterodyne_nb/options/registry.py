@@ -40,6 +40,8 @@ class Registry(dict[str, T]):
         self.announced, self.aliases = tuple(announced), dict(aliases or {})
         #: Another source of names, asked whenever they are needed.
         self.more: Callable[[], Iterable[str]] = tuple
+        #: Whether a name that is in no list can be chosen all the same.
+        self.member: Callable[[str], bool] = lambda name: False
 
     def names(self) -> tuple[str, ...]:
         """Every name that can be chosen now, the built-in ones first."""
@@ -49,6 +51,8 @@ class Registry(dict[str, T]):
         """The name that a text spells, up to case and punctuation; None when it spells none."""
         if not isinstance(name, str):
             return None
+        if self.member(name):
+            return name
         names = self.names()
         aliases = {other: target for other, target in self.aliases.items() if target in names}
         return {squeeze(k): v for k, v in {**aliases, **{n: n for n in names}}.items()}.get(squeeze(name))

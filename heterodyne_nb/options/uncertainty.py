@@ -1,4 +1,4 @@
-"""Settings of what is asked of a fit afterwards: bootstrap, jackknife, profile."""
+"""Settings of what is asked of a fit afterwards: bootstrap, jackknife, profile, posterior."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ class JackknifeOptions(Options):
         "phi", description="What is left out."
     )
     refit: Flag = setting(False, description="Fit the rest to convergence instead of by one step.")
+
+
+class SampleOptions(Options):
+    """Keywords of :meth:`heterodyne_nb.FitResult.sample`."""
+
+    n: Integer = setting(500, description="Steps of the walkers that are kept.", ge=4)
+    walkers: Integer = setting(32, description="Walkers, at least twice as many as fitted numbers.", ge=4)
+    burn: Integer = setting(100, description="Steps before those.", ge=0)
+    seed: Integer = setting(0, description="Same seed, same draws.", ge=0)
 
 
 class ProfileOptions(Options):

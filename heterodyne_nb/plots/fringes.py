@@ -98,7 +98,7 @@ def velocity_polar(
     t: float | None = None,
     theme: str = "light",
 ) -> go.Figure:
-    """Fringe frequency by angle, and v |cos(phi0 - phi)| which all q must share.
+    """Fringe frequency by angle, and ``v |cos(phi0 - phi)|`` which all q must share.
 
     A fringe of frequency f (Hz) at wave vector q means a velocity component 2 pi f / q along the bin.
 
@@ -152,7 +152,7 @@ def dispersion(
     t: float | None = None,
     theme: str = "light",
 ) -> go.Figure:
-    """Fringe rate 2πf of every bin against q |cos(phi0 - phi)|: a flow puts all bins on one line, v its slope.
+    """Fringe rate 2πf of every bin against ``q |cos(phi0 - phi)|``: a flow puts all bins on one line, v its slope.
 
     Parameters
     ----------

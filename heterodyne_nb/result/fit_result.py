@@ -17,6 +17,7 @@ from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, place
 from heterodyne_nb.result import maps, record, schema
 from heterodyne_nb.result.files import read_result, write_result
+from heterodyne_nb.result.files.text import page_of
 from heterodyne_nb.result.report import html_report, text_report
 from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.tables import derived_quantities
@@ -366,6 +367,14 @@ class FitResult:
         """Look at the result in a :class:`heterodyne_nb.app.ResultPanel`, beside its data if given."""
         return importlib.import_module("heterodyne_nb.app.result_panel").panel_of(self, dataset)
 
+    def sample(self, dataset: Any, **settings: Any) -> Any:
+        """Draw from the posterior that the fitted data leave; see :func:`heterodyne_nb.assess.posterior.sample`.
+
+        ``result.sample(dataset)`` gives a :class:`~heterodyne_nb.assess.posterior.Posterior`: ``print`` it, or take its
+        ``intervals()``, ``curves()``, ``to_arviz()``, and ``apply_to(result)`` for a result with its bands.
+        """
+        return importlib.import_module("heterodyne_nb.assess.posterior").sample(self, dataset, **settings)
+
     def identifiability(self) -> Identifiability:
         """Which combinations of the varied parameters the data determine, and how well.
 
@@ -433,7 +442,7 @@ class FitResult:
         ----------
         path : str or Path
             ``.nc`` (netCDF) and ``.zarr`` hold everything and load again; ``.nxs`` (NeXus), ``.json``
-            (summary) and ``.csv`` (parameters) are for others to read. The file appears complete or
+            (summary), ``.csv`` (parameters) and ``.txt`` (one page) are for others to read. The file appears complete or
             not at all, and replaces an older one. An address that fsspec can write to, such as
             ``s3://bucket/results.nc``, is a path, too.
 
@@ -443,6 +452,28 @@ class FitResult:
             Unknown suffix or missing folder.
         """
         return write_result(self._dataset, path)
+
+    def to_text(self, path: str | Path | None = None) -> str:
+        """One page of text: χ², light, provenance, versions, then a table with errors.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            A ``.txt`` file to write it to as well; ``pandas.read_csv(path, comment="#")`` reads the table.
+
+        Returns
+        -------
+        str
+            Lines of ``#``, then columns quantity, t (s), q (1/Å), phi (degrees), value, error, lower, upper, unit, status.
+
+        Raises
+        ------
+        ConfigurationError
+            Another suffix, or a missing folder.
+        """
+        if path is not None:
+            self.save(path if Path(path).suffix else Path(path).with_suffix(".txt"))
+        return page_of(self._dataset)
 
     def to_script(self, path: str | Path | None = None) -> str:
         """Write the Python that does this fit again with the public functions.

@@ -133,10 +133,24 @@ def parameter_table(record: xr.Dataset) -> Table:
     """Published parameters with errors, units, bounds and status; undetermined ones without digits."""
     rows: list[tuple[str, ...]] = []
     marks: list[str] = []
-    conventions = _conventions(record)
+    conventions, parts = _conventions(record), model_of(record).parts()
     for i, name in enumerate(record["parameter"].values.tolist()):
         one = record.isel(parameter=i)
         status = str(one["status"].values)
+        if parts[name].part == "coefficient":  # of a spline: its curve is told below
+            if name.endswith("_1"):
+                count = sum(other.curve == parts[name].curve for other in parts.values())
+                rows.append(
+                    (
+                        f"{name} …",
+                        f"{count} coefficients",
+                        unit_shown(one["unit"].values),
+                        "",
+                        "see the curve",
+                    )
+                )
+                marks.append("dim")
+            continue
         words = conventions.get(name) or _words(one, status)
         rows.append((name, _value(one, status), unit_shown(one["unit"].values), _bounds(one), words))
         marks.append(

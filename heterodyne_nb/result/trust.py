@@ -159,7 +159,7 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             where = f"{held.size} of {record.sizes['bin']} bins: {_bin_names(record, held, 3)}"
             text = f"The {name} is at its limit {limits} in {where}."
             loose = bool(np.any(record[f"{name}_error"].values[held] > LOOSE_LEVEL))
-            against = bool(np.any(pull > PULLED)) or float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1]
+            against = bool(np.any(pull > PULLED)) or _oversized(record)
             if against:
                 text += " The data pull beyond it: the model misses something, or c2 is not of speckle alone."
             elif loose:
@@ -181,6 +181,14 @@ def _levels(record: xr.Dataset) -> list[Flag]:
             text = f"The contrast is 0 in {dark} of {record.sizes['bin']} bins: they say nothing about the curves."
             flags.append(Flag("no_contrast", text, serious=dark == record.sizes["bin"]))
     return flags
+
+
+def _oversized(record: xr.Dataset) -> bool:
+    """Whether the residuals are too large: by their test where there was one, else by the range of chi-square."""
+    chance = _tests(record).get("chance")
+    return bool(
+        float(record.attrs["chi2_reduced"]) > CHI2_RANGE[1] if chance is None else chance < SIZE_CHANCE
+    )
 
 
 def _chi2(record: xr.Dataset) -> list[Flag]:
@@ -242,11 +250,15 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
         flags.append(Flag("at_bound", f"At a bound: {', '.join(bound)}. Widen it, or fix the parameter."))
     if limited:
         text = (
-            f"A J at 0, or a fraction at 0 or 1, holds {', '.join(limited)}: that is as far as the curve can go, and "
+            f"A J at 0, or a fraction at 0 or 1, holds {_shortened(limited)}: that is as far as the curve can go, and "
             "bands end there."
         )
         flags.append(Flag("at_limit", text, serious=False))
     return flags
+
+
+def _shortened(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _on_published_bound(record: xr.Dataset, name: str) -> bool:
@@ -255,6 +267,10 @@ def _on_published_bound(record: xr.Dataset, name: str) -> bool:
     value, low, high = (float(one[key]) for key in ("parameters", "bound_lower", "bound_upper"))
     near = 1e-6 * (high - low)
     part = model_of(record).parts()[name]
+    if (
+        part.part == "coefficient"
+    ):  # of a spline: its bounds are those of the curve, or of what frames can show
+        return False
     ends_of_curve = low == 0.0 and "t" in record and (part.role, part.part) == ("transport", "amplitude")
     return bool(value - low <= near and not ends_of_curve) or bool(high - value <= near)
 

@@ -69,7 +69,7 @@ def components(mode: str, params: Parameters, axes: Axes, gap: float | None = No
         Component(
             share,
             _spread(model, theta, own["transport"], axes.t),
-            *_drift(theta, own.get("velocity"), axes.t),
+            *_drift(model, theta, own.get("velocity"), axes.t),
         )
         for share, own in zip(shares, curves, strict=True)
     ]
@@ -81,18 +81,18 @@ def _shares(model: Any, theta: Array, curves: list[dict[str, Curve]], t: Array) 
     for k, own in enumerate(curves):
         curve = own.get("fraction") or own.get("intensity_fraction")
         if curve is not None and curve.form is not None:
-            found[k] = _fraction(_exponential(theta, curve, t), t, _names(model, curve))
+            found[k] = _fraction(_exponential(model, theta, curve, t), t, _names(model, curve))
             rest = rest - found[k]
     every = [found[k] if k in found else _fraction(rest, t, "fractions") for k in range(len(curves))]
     return [np.sqrt(x) for x in every] if any("intensity_fraction" in own for own in curves) else every
 
 
-def _drift(theta: Array, curve: Curve | None, t: Array) -> tuple[Array, float]:
+def _drift(model: Any, theta: Array, curve: Curve | None, t: Array) -> tuple[Array, float]:
     """Displacement and direction."""
     if curve is None:
         return np.zeros(t.size), 0.0
     assert curve.direction is not None
-    return _displacement(theta, curve, t), float(theta[curve.direction])
+    return _displacement(model, theta, curve, t), float(theta[curve.direction])
 
 
 def _layers(
@@ -103,7 +103,7 @@ def _layers(
         raise ConfigurationError(
             f"gap = {gap!r}", where="gap", expected=f"the gap of the shear cell in Å, for {model.name}"
         )
-    strain, phi0 = _drift(theta, curves["shear_rate"], axes.t)
+    strain, phi0 = _drift(model, theta, curves["shear_rate"], axes.t)
     steepest = 0.5 * axes.q.max() * gap * np.ptp(strain)
     heights, weights = np.polynomial.legendre.leggauss(10 + int(np.ceil(0.6 * steepest)))
     spread = _spread(model, theta, curves["transport"], axes.t)
@@ -114,7 +114,7 @@ def _layers(
 
 
 def _spread(model: Any, theta: Array, curve: Curve, t: Array) -> Array:
-    gained, lowest = _steps(theta, curve, t)
+    gained, lowest = _steps(model, theta, curve, t)
     if lowest < 0:
         raise ConfigurationError(
             f"J(t) falls to {lowest:.4g} Å²/s",
@@ -124,24 +124,30 @@ def _spread(model: Any, theta: Array, curve: Curve, t: Array) -> Array:
     return gained
 
 
-def _displacement(theta: Array, curve: Curve, t: Array) -> Array:
-    steps, _ = _steps(theta, curve, t)
+def _displacement(model: Any, theta: Array, curve: Curve, t: Array) -> Array:
+    steps, _ = _steps(model, theta, curve, t)
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def _steps(theta: Array, curve: Curve, t: Array) -> tuple[Array, float]:
-    """Integral of a power law or of a constant over every frame interval, and the lowest value met."""
+def _steps(model: Any, theta: Array, curve: Curve, t: Array) -> tuple[Array, float]:
+    """Integral of a curve over every frame interval, and the lowest value met."""
     values = [float(theta[i]) for i in curve.parameters]
     if curve.form == "constant":
         return values[0] * np.diff(t), values[0]
-    scale, exponent, offset = values
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     middle, half = 0.5 * (t[1:] + t[:-1]), 0.5 * np.diff(t)
-    rate = scale * (middle[:, None] + half[:, None] * nodes) ** exponent + offset
+    inside = middle[:, None] + half[:, None] * nodes
+    if curve.form == "spline":
+        rate = model.curves(theta, inside)[curve.name]
+    else:
+        scale, exponent, offset = values
+        rate = scale * inside**exponent + offset
     return half * (rate @ weights), float(rate.min())
 
 
-def _exponential(theta: Array, curve: Curve, t: Array) -> Array:
+def _exponential(model: Any, theta: Array, curve: Curve, t: Array) -> Array:
+    if curve.form == "spline":
+        return np.asarray(model.curves(theta, t)[curve.name])
     values = [float(theta[i]) for i in curve.parameters]
     if curve.form == "constant":
         return np.full(t.size, values[0])

@@ -82,6 +82,10 @@ CASES = {
 }  # fmt: skip
 
 
+#: Kinds of tests/benchmarks/goodness_study.py that are fitted as ``heterodyne_free``, with 500 speckles in eight bins.
+FREE = {"free-oscillating": "oscillating v", "free-stopping": "stopping v", "free-steady": "right"}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One experiment; arrays are (curve, place)."""
@@ -161,6 +165,27 @@ def search_agrees(name: str, seed: int) -> bool:
     return all(abs(a["value"] - b["value"]) <= 0.25 * (a["upper"] - a["lower"]) for a, b in pairs)
 
 
+def free_experiment(task: tuple[str, int]) -> dict[str, np.ndarray]:
+    """Whether the bands of a free-form fit hold the truth, (frame,) for each curve; the start is found by the fit."""
+    from goodness_study import experiment as of_kind
+
+    data, true = of_kind(FREE[task[0]], task[1])
+    result, held = fit(Case("heterodyne_free", {}, task[0]), data, multistart=4), {}
+    for curve, truth in true.items():
+        band = result.curve(curve)
+        held[curve] = ((band["lower"] <= truth) & (truth <= band["upper"])).values
+    return held
+
+
+def free_table(name: str, found: list[dict[str, np.ndarray]]) -> Iterator[str]:
+    """Coverage of the free-form bands, %: at the first, middle and last frame, and the mean over all frames."""
+    yield f"{name}: {len(found)} experiments; 95 % band holds the truth, %: first, mid, last frame; mean over t"
+    for curve in found[0]:
+        inside = 100 * np.stack([one[curve] for one in found])
+        ends = " ".join(f"{inside[:, at].mean():6.1f}" for at in (0, inside.shape[1] // 2, -1))
+        yield f"  {curve:10s} {ends}   {inside.mean():6.1f}"
+
+
 def _search_agrees(task: tuple[str, int]) -> bool:
     return search_agrees(*task)
 
@@ -226,7 +251,7 @@ def main() -> None:
     """Run the cases asked for and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiments", type=int, default=200)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=[*CASES, *FREE], default=list(CASES))
     parser.add_argument("--searched", type=int, default=4, help="experiments a case searched without a start")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first experiment of a case")
     parser.add_argument("--processes", type=int, choices=(1, 2), default=2)
@@ -240,6 +265,10 @@ def main() -> None:
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
         for name in asked.cases:
             seeds = range(asked.first_seed, asked.first_seed + n)
+            if name in FREE:
+                found = list(pool.map(free_experiment, [(name, seed) for seed in seeds]))
+                print("\n".join(free_table(name, found)), flush=True)
+                continue
             outcomes = list(pool.map(_experiment, [(name, seed) for seed in seeds]))
             print("\n".join(table(name, outcomes)), flush=True)
             hits += judged(name, outcomes)

@@ -1,10 +1,14 @@
-"""How often a fit says that its model is wrong, and of which models.  python tests/benchmarks/goodness_study.py
+"""How often a fit says that its model is wrong, and how often it is confident and wrong.
+
+python tests/benchmarks/goodness_study.py [--each N, default 12] [--first SEED] [--kinds ...], one process.
 
 Experiments are simulated from speckle fields whose rates follow any course in time (nothing of the models is used) and
 fitted as two components with default settings and no start. Right ones have 3 to 9 angles, of which half are random,
 80 to 200 frames, 200 to 3000 speckles, contrast 0.2 to 1, one or two q, with and without photon noise. Counted are, for
 each kind: fits with a serious flag of the goodness of fit (``poor_chi2``, ``bent_curve``, ``poor_bins``), fits whose
-light is not green, and reduced chi-square.  --each N experiments of a kind (default 12), --kinds ..., one process.
+light is not green, and reduced chi-square; how many of nine 95 % bands (J_sample, v and x_sample at the first, middle and
+last frame) hold the truth; and fits that are confident and wrong: the light is green, and a curve at mid-time is further
+outside its band than the band is wide. Lines of single fits come first.
 """
 
 from __future__ import annotations
@@ -76,8 +80,8 @@ def simulate(flow: dict[str, Any], seed: int, **how: Any) -> Any:
     return make_dataset(c2=c2 * np.outer(gain, gain).astype(np.float32), q=list(q), phi=list(phi), dt=DT)
 
 
-def experiment(kind: str, seed: int) -> Any:
-    """One experiment of a kind."""
+def experiment(kind: str, seed: int) -> tuple[Any, dict[str, np.ndarray]]:
+    """One experiment of a kind, and the true curves at its frames."""
     rng, flow = np.random.default_rng([seed, 77]), dict(FLOWS[seed % 3])
     v, J = flow["v"], flow["J_sample"]
     t = DT * np.arange(1, 121)
@@ -85,7 +89,8 @@ def experiment(kind: str, seed: int) -> Any:
     if kind == "right, random":
         angles = np.sort(rng.uniform(-90, 90, rng.integers(4, 10)))
         seen = {"n": int(rng.integers(80, 200)), "pixels": int(rng.integers(200, 3000))}
-        return simulate(flow, seed, phi=tuple(angles), contrast=float(rng.uniform(0.2, 1)), **seen)
+        data = simulate(flow, seed, phi=tuple(angles), contrast=float(rng.uniform(0.2, 1)), **seen)
+        return data, truth(flow, DT * np.arange(1, seen["n"] + 1))
     changed = {
         "oscillating v": {"v": lambda t: v(t) * (1 + 0.35 * np.sin(2 * np.pi * t / period))},
         "stopping v": {"v": lambda t: v(t) * (t < when)},
@@ -102,7 +107,32 @@ def experiment(kind: str, seed: int) -> Any:
         "third component": {"third": 0.2},
         "odd angle": {"odd": int(rng.integers(8))},
     }
-    return simulate(flow | changed.get(kind, {}), seed, **how.get(kind, {}))
+    flow, told = flow | changed.get(kind, {}), how.get(kind, {})
+    return simulate(flow, seed, **told), truth(flow, told.get("t", t))
+
+
+def truth(flow: dict[str, Any], t: np.ndarray) -> dict[str, np.ndarray]:
+    """The sample's curves at the frames."""
+    return {"J_sample": flow["J_sample"](t), "v": flow["v"](t), "x_sample": flow["x"](t)}
+
+
+def judged(kind: str, seed: int) -> dict[str, Any]:
+    """One experiment, fitted with defaults."""
+    data, true = experiment(kind, seed)
+    result = hnb.fit(data, "heterodyne")
+    held, wrong = 0, False
+    for name, values in true.items():
+        band = result.curve(name)
+        low, high = band["lower"].values, band["upper"].values
+        places = [0, len(values) // 2, -1]
+        held += int(np.sum((low[places] <= values[places]) & (values[places] <= high[places])))
+        k = places[1]
+        wrong |= bool(max(low[k] - values[k], values[k] - high[k]) > high[k] - low[k])
+    serious = {flag.code for flag in result.flags if flag.serious}
+    return {
+        "kind": kind, "seed": seed, "objected": bool(serious & OBJECTS), "lit": result.light != "green", "held": held,
+        "wrong": wrong, "chi2": result.chi2_reduced, "others": sorted(serious - OBJECTS),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -111,35 +141,34 @@ def main() -> None:
     )
     parser.add_argument("--each", type=int, default=12)
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore", HeterodyneWarning)
+    rows, begun = [], time.process_time()
+    for seed in range(options.first, options.first + options.each):
+        for kind in options.kinds:
+            rows.append(judged(kind, seed))
+            print(
+                *(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in rows[-1].items()),
+                flush=True,
+            )
+    print(f"{(time.process_time() - begun) / len(rows):.1f} CPU s a fit, simulation included")
     print(
-        "kind                  objected  not green  chi2_reduced (least, median, most)   s/fit  other serious flags"
+        f"{'kind':20s} {'fits':>5s} {'objected':>9s} {'not green':>10s} {'bands hold':>11s} {'confident and wrong':>20s}  "
+        "chi2_reduced (least, median, most)"
     )
-    totals = {"right": [0, 0, 0], "wrong": [0, 0, 0]}
-    for kind in options.kinds:
-        lights, objected, chi2, others = [], 0, [], []
-        begun = time.process_time()
-        for seed in range(options.each):
-            result = hnb.fit(experiment(kind, seed), "heterodyne")
-            serious = {flag.code for flag in result.flags if flag.serious}
-            objected += bool(serious & OBJECTS)
-            lights.append(result.light != "green")
-            chi2.append(result.chi2_reduced)
-            others += sorted(serious - OBJECTS)
-        total = totals["right" if kind.startswith("right") else "wrong"]
-        for i, value in enumerate((options.each, objected, sum(lights))):
-            total[i] += value
-        figures = " ".join(f"{value:7.2f}" for value in (min(chi2), np.median(chi2), max(chi2)))
-        rest = ", ".join(f"{code} {others.count(code)}" for code in sorted(set(others)))
-        seconds = (time.process_time() - begun) / options.each
-        print(
-            f"{kind:22s}{objected:4d}/{options.each:<4d} {sum(lights):5d}      {figures:35s}  {seconds:5.1f}  {rest}",
-            flush=True,
-        )
-    for name, (fits, objected, lit) in totals.items():
-        if fits:
-            print(f"{name} models: the tests object to {objected} of {fits}, and {lit} are not green")
+    for kind in (*options.kinds, "all right", "all wrong"):
+        mine = [
+            r
+            for r in rows
+            if kind in (r["kind"], "all right" if r["kind"].startswith("right") else "all wrong")
+        ]
+        if mine:
+            objected, lit = (sum(r[k] for r in mine) for k in ("objected", "lit"))
+            wrong = sum(r["wrong"] and not r["lit"] for r in mine)
+            chi2, held = [r["chi2"] for r in mine], sum(r["held"] for r in mine) / (9 * len(mine))
+            figures = " ".join(f"{value:7.2f}" for value in (min(chi2), np.median(chi2), max(chi2)))
+            print(f"{kind:20s} {len(mine):5d} {objected:9d} {lit:10d} {held:10.1%} {wrong:20d}  {figures}")
 
 
 if __name__ == "__main__":

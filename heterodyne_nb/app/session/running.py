@@ -23,6 +23,9 @@ from heterodyne_nb.result import FitResult
 class Running(SessionState):
     """The part of :class:`~heterodyne_nb.app.session.AnalysisSession` that does long work."""
 
+    #: Where a fit writes its best point while it runs; None for nowhere.
+    journal: Path | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self._mailbox = Mailbox(self._failed, self._turn)
@@ -55,15 +58,23 @@ class Running(SessionState):
         self._start("bad frames", partial(tasks.bad_frames, self._need_data()), None)
 
     @action
-    def run(self) -> None:
+    def run(self, *, resume: bool = False) -> None:
         """Fit in the background; the result is entered in the history and shown.
+
+        Parameters
+        ----------
+        resume : bool
+            Go on from the best point of a fit that was left (where ``journal`` names its journal).
 
         Raises
         ------
         OptimizationError
             There are no data, or something is running.
         """
-        task = partial(tasks.fit, self._fitted_data(), self.settings, self.parameters)
+        if self.journal is not None and not resume:
+            self.journal.unlink(missing_ok=True)
+        data = self._fitted_data()
+        task = partial(tasks.fit, data, self.settings, self.parameters, journal=self.journal)
         self._start("fit", task, self.settings.time_limit)
 
     @action

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +30,25 @@ _INDEX, _DATA, _FORMAT, _VERSION = "session.json", "data.nc", "heterodyne_nb ses
 _FILES = re.compile(r"session\.json|data\.nc|\d{3,}_\w+\.nc")
 
 
-def write_session(session: AnalysisSession, path: Place) -> Opened | None:
+#: What was written of a session: the result or dataset by its id, and its file.
+Written = dict[int, tuple[object, Place]]
+
+
+def write_session(
+    session: AnalysisSession,
+    path: Place,
+    *,
+    written: Written | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Opened | None:
     """Write the folder; return the data as they are to be known from now on (see :func:`moved`).
+
+    Parameters
+    ----------
+    written : mapping, optional
+        What earlier calls wrote to the same place, which is linked instead of written again; filled here.
+    about : mapping, optional
+        Further entries of the index.
 
     Warns
     -----
@@ -41,15 +60,29 @@ def write_session(session: AnalysisSession, path: Place) -> Opened | None:
     opened = session._opened
     home = str(_whole(path) / _DATA)
     copy = opened is not None and (opened.in_memory or opened.source == home)
+    written = {} if written is None else written
+    made: Written = {}
+
+    def put(thing: object, name: str, write: Callable[[Path], object]) -> None:
+        earlier = written.get(id(thing))
+        try:
+            if earlier is None or isinstance(earlier[1], Remote):
+                raise FileNotFoundError
+            os.link(earlier[1], folder / name)
+        except OSError:  # a first time, or a file system without links
+            write(folder / name)
+        made[id(thing)] = (thing, path / name)
+
     with new_folder(path, _FILES, _INDEX, "a saved session") as folder:
         folder.mkdir()
         if opened is not None and copy:
             if opened.in_memory:
                 warn(f"the data were made in memory; the session keeps a copy, {_DATA}", DataWarning)
-            write_dataset(opened.dataset, folder / _DATA)
+            put(opened.dataset, _DATA, partial(write_dataset, opened.dataset))
         sources = {opened.source: home} if opened is not None and copy else {}
-        history = [_entry_record(entry, k, folder, sources) for k, entry in enumerate(session.history)]
+        history = [_entry_record(entry, k, put, sources) for k, entry in enumerate(session.history)]
         record = {
+            **(about or {}),
             "format": _FORMAT,
             "version": _VERSION,
             "versions": versions(),
@@ -60,6 +93,8 @@ def write_session(session: AnalysisSession, path: Place) -> Opened | None:
         }
         record["sha256"] = _seal(record)
         write_text(folder / _INDEX, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    written.clear()
+    written.update(made)
     return replace(opened, source=home, options=()) if opened is not None and copy else opened
 
 
@@ -100,11 +135,11 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
     }
 
 
-def _entry_record(entry: FitEntry, number: int, folder: Path, sources: Mapping[str, str]) -> dict[str, Any]:
+def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, str]) -> dict[str, Any]:
     files = {}
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
-        result.save(folder / files[method])
+        put(result, files[method], result.save)
     plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
@@ -212,8 +247,10 @@ def data_place(
     elif data.get("inside"):
         places = [path / data["path"]]
     else:
-        beside = [path.parent / data["beside"]] if data.get("beside") else []
-        beside = [one for one in beside if one.resolve().is_relative_to(path.parent.resolve())]
+        beside = [_whole(path.parent / data["beside"])] if data.get("beside") else []
+        beside = [
+            one for one in beside if isinstance(one, Path) and one.is_relative_to(str(_whole(path.parent)))
+        ]
         places = [place(data["path"]), *beside, path.parent / place(data["path"]).name]
     found = next((one for one in places if one.exists()), None)
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,15 @@ def fit(
     parameters: ParameterTable,
     on_progress: OnProgress,
     stop: StopToken,
+    *,
+    journal: Path | None = None,
 ) -> dict[str, FitResult]:
     """Fit; the stop token has the time limit already."""
     from heterodyne_nb.fitting.fitting import fit as fit_model
 
     given = {k: v for k, v in settings.arguments().items() if k != "time_limit"}
+    if journal is not None and not ModelFactory.create_model(settings.mode).one_time:
+        given["journal"] = journal
     result = fit_model(dataset, parameters=asked_of(parameters), on_progress=on_progress, stop=stop, **given)
     return {result.method: result}
 

@@ -44,7 +44,10 @@ _METADATA = {
     "beam_center_y": "measurement/instrument/acquisition/beam_center_y",
 }
 #: Pictures and curves of the run: those of the partition, and those of a group of results.
-_PARTITION = {"dynamic_roi_map": "dqmap", "static_roi_map": "sqmap", "pixel_mask": "mask"}
+_PARTITION = {
+    **{"dynamic_roi_map": "dqmap", "static_roi_map": "sqmap", "pixel_mask": "mask"},
+    "static_v_list_dim0": "sqlist",
+}
 _IMAGES = {
     "saxs_2d": "pixelSum",
     "saxs_1d": "partition-mean-total",
@@ -172,6 +175,7 @@ def write_aps_legacy(
         h5file[_PERIOD] = np.array([[float(ds.attrs["dt"])]])
         h5file[_PERIOD].attrs["units"] = "s"
         travel.fill_metadata(h5file, _METADATA, ds.attrs)
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), "measurement/")
         exchange = h5file.create_group("exchange")
         _write_bins(h5file.create_group("xpcs"), ds, table)
         for name, key in _IMAGES.items():
@@ -179,6 +183,8 @@ def write_aps_legacy(
                 exchange.create_dataset(key, data=ds[name].values)
         if "c2" in table.bins:
             _write_maps(h5file, table, compression)
+        if "intensity" in ds and ds["intensity"].dims == ("t",):
+            exchange["frameSum"] = np.stack([ds["frame"].values, ds["intensity"].values])
         if has_measured_g2(ds):
             _write_g2(exchange, table, float(ds.attrs["dt"]))
 
@@ -192,8 +198,9 @@ def _write_bins(group: h5py.Group, ds: xr.Dataset, table: BinTable) -> None:
     travel.write_partition(
         group, "dqmap", image, why, ds["pixel_mask"].values if "pixel_mask" in ds else None
     )
-    if "static_roi_map" in ds:
-        group.create_dataset("sqmap", data=ds["static_roi_map"].values, compression="gzip")
+    for name, key in _PARTITION.items():
+        if name in ds and key not in group:
+            group.create_dataset(key, data=ds[name].values, compression="gzip")
     travel.stand_in(group, "sqmap", image, "the dynamic partition, no other is known")
 
 

@@ -29,7 +29,8 @@ from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, bins_of_axes
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.files import new_h5
 
-_MAPS = "twotime/correlation_map"
+#: Groups of the maps, below the results: of boost_corr, and of its early versions.
+_MAPS = ("twotime/correlation_map", "twotime/c2_half")
 _TRACE = "spatial_mean/intensity_vs_time"
 _STALE = (
     ("energy", "entry/instrument/incident_beam/incident_energy"),
@@ -69,12 +70,13 @@ _METADATA = {
 }
 #: What does not travel as it is: what the bins and frames of a dataset say anew, and other analyses.
 _NOT_KEPT = (
-    r"^/entry/instrument/masks|frame_time|acquire_period|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
+    r"^/entry/instrument/masks|frame_time|/config/(stride|avg)_frame|^/xpcs/qmap/(dynamic|static|map_|mask)"
     r"|^/xpcs/(output_data$|multitau/(?!config)|twotime/(?!config)|spatial_mean|temporal_mean)|^/(?!entry|xpcs/)"
 )
 #: Pictures and curves of the run, below ``/xpcs``.
 _IMAGES = {
     "saxs_2d": "temporal_mean/scattering_2d",
+    "saxs_2d_segments": "temporal_mean/scattering_2d_segments",
     "saxs_1d": "temporal_mean/scattering_1d",
     "saxs_1d_segments": "temporal_mean/scattering_1d_segments",
     **{
@@ -113,7 +115,9 @@ class ApsU(Layout):
         bins = bins_of_qmap(qmap, known)
         found = Ingredients(
             bins=bins,
-            dt=_frame_time(h5file, results, "twotime" if hdf.has(results, _MAPS) else "multitau"),
+            dt=_frame_time(
+                h5file, results, "twotime" if any(hdf.has(results, key) for key in _MAPS) else "multitau"
+            ),
             tau_frame=_frame_time(h5file, results, "multitau"),
             maps=_maps(results, bins.q.size),
             n_pixels=travel.label_counts(qmap, "dynamic_roi_map", bins.q.size),
@@ -208,13 +212,14 @@ def _frame_time(h5file: h5py.File, results: h5py.Group, kind: str) -> float | No
 
 def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
     """The map of each label: map n belongs to label processed_bins[n - 1]."""
-    if not hdf.has(results, _MAPS):
+    key = next((key for key in _MAPS if hdf.has(results, key)), None)
+    if key is None:
         return []
-    names = {int(m[1]): m[0] for m in map(re.compile(r"c2_(\d+)$").match, results[_MAPS]) if m}
+    names = {int(m[1]): m[0] for m in map(re.compile(r"[cg]2_(\d+)$").match, results[key]) if m}
     labels = _processed(results, sorted(names), n_label)
     maps: list[MapRef | None] = [None] * n_label
     for number, name in names.items():
-        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{_MAPS}/{name}")
+        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{key}/{name}")
     return maps
 
 
@@ -307,7 +312,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
         h5file.create_group("entry/instrument/bluesky/metadata")  # by which viewers know the layout
         xpcs = h5file.create_group("xpcs")
         travel.fill_metadata(h5file, _METADATA, ds.attrs)
-        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""))
+        travel.fill_small_values(h5file, ds.attrs.get("file_metadata", ""), ("/entry/", "/xpcs/"))
         travel.fill_metadata(h5file, {}, ds.attrs, _NEEDED)
         image = _write_qmap(xpcs.require_group("qmap"), ds, table)
         for name, key in _IMAGES.items():

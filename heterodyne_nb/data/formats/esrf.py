@@ -1,10 +1,11 @@
-"""ESRF ID02 results, version 2: root attribute MagicString = XPCSResultFile_v2.0."""
+"""ESRF ID02 results: version 2 (root attribute MagicString = XPCSResultFile_v2.0), and those of the dahu server before."""
 
 from __future__ import annotations
 
 import h5py
 import numpy as np
 
+from heterodyne_nb.data import units
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     Ingredients,
@@ -12,6 +13,7 @@ from heterodyne_nb.data.formats.base import (
     Layout,
     bins_of_lists,
     chosen,
+    lacking,
     nearest_bin,
 )
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
@@ -33,6 +35,10 @@ _METADATA = {
     "pixel_size": f"{_DETECTOR}/x_pixel_size",
     "beam_center_x": f"{_DETECTOR}/beam_center_x",
     "beam_center_y": f"{_DETECTOR}/beam_center_y",
+}
+_DAHU = {
+    **{"start_time": "entry/start_time", "end_time": "entry/end_time", "sample": "entry/sample/name"},
+    **{"temperature": "entry/sample/temperature", "energy": "entry/ID02/monochromator/energy"},
 }
 
 
@@ -72,6 +78,43 @@ class EsrfId02(Layout):
         _read_maps(group, found)
         _read_g2(group, found)
         return found
+
+
+class EsrfDahu(Layout):
+    """Reader of what the dahu server at ID02 writes: g2 of rings in the ``results`` of an NXprocess."""
+
+    name = "esrf-dahu"
+
+    def lacks(self, h5file: h5py.File) -> list[str]:
+        """A group ``results`` with g2, q and t."""
+        return [] if self.analyses(h5file) else ["entry/*/results with g2, q and t"]
+
+    def analyses(self, h5file: h5py.File) -> list[str]:
+        """Paths of the groups of results."""
+        entries = [e for e in (h5file.get(name) for name in h5file) if isinstance(e, h5py.Group)]
+        steps = [s for entry in entries for s in map(entry.get, entry) if isinstance(s, h5py.Group)]
+        return [
+            f"{s.name.strip('/')}/results"
+            for s in steps
+            if not lacking(s, *(f"results/{k}" for k in ("g2", "q", "t")))
+        ]
+
+    def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
+        """Read rings and curves; a step of the delays is a frame."""
+        group = h5file[chosen(self.analyses(h5file), analysis, hdf.place(h5file))]
+        unit = (hdf.unit_of(group["q"]) or "").removeprefix("q_")  # pyFAI says q_nm^-1
+        q = hdf.vector(group, "q", "q of each ring")
+        tau, in_frames = hdf.delays(group, "t", "s")
+        g2 = hdf.table(group, "g2", (q.size, tau.size), f"({q.size} q, {tau.size} delays)")
+        return Ingredients(
+            bins=bins_of_lists(units.convert(q, unit, "q", hdf.place(group, "q"), "1/nm")),
+            dt=None if in_frames else float(np.diff(np.unique(tau)).min(initial=np.inf)),
+            tau=tau,
+            tau_in_frames=in_frames,
+            g2=g2.T,
+            n_pixels=travel.label_counts(group, "qmask", q.size),
+            notes=travel.metadata(h5file, _DAHU),
+        )
 
 
 def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:

@@ -151,6 +151,8 @@ def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
                 else f"values of type {node.dtype} are not numbers"
             )
             raise DataFormatError(kind, where=place(node), expected=expected)
+        if node.size and not node.is_virtual and not node.external and node.id.get_storage_size() == 0:
+            raise DataFormatError("nothing has been written to it", where=place(node), expected=expected)
         need_room(8.0 * node.size, place(node), f"{node.shape} numbers")
         return np.asarray(node[()], dtype=float)
 
@@ -269,6 +271,10 @@ def has(group: h5py.Group, key: str) -> bool:
             where=place(group, wrong[0]),
             expected=f"a group with {key.rpartition('/')[2]}",
         )
+    elif empty := [
+        name for name in above if name and isinstance(group.get(name), h5py.Group) and not len(group[name])
+    ]:
+        warn(f"{place(group, empty[0])} is empty: there is no {key.rpartition('/')[2]}", DataWarning)
     return False
 
 
@@ -355,6 +361,8 @@ def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
 
 def frame_time(instrument: Any) -> float | None:
     """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
+    if isinstance(instrument, h5py.Dataset):
+        raise DataFormatError("this is a dataset", where=place(instrument), expected="a group of detectors")
     for key in ("frame_time", "frame_period", "acquire_period"):
         for name in sorted(instrument):
             group = instrument.get(name)

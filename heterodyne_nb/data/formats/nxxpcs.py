@@ -51,7 +51,7 @@ _NEEDED = {
     name: _METADATA[name] for name in ("start_time", "exposure", "energy", "beam_center_x", "beam_center_y")
 }
 #: What does not travel as it is: what bins and frames of a dataset say anew, and what the writer says of itself.
-_NOT_KEPT = r"^/entry/(definition$|data/|twotime/|saxs_[12]d/|instrument/masks/)|frame_time|acquire_period"
+_NOT_KEPT = r"^/entry/(definition$|data/|twotime/|saxs_[12]d/|instrument/masks/)|frame_time"
 #: Classes of the groups in which metadata lie; of any other that nobody named: a collection.
 _CLASSES = {
     **{"instrument": "NXinstrument", "incident_beam": "NXbeam", "sample": "NXsample", "masks": "NXnote"},
@@ -166,6 +166,8 @@ def _highest(masks: h5py.Group) -> int:
 def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     node = group["two_time_corr_func"]
     refs = _keyed(node) if isinstance(node, h5py.Group) else _one_array(group, node, found.n_bin)
+    if not refs:
+        raise DataFormatError("there is no map", where=hdf.place(node), expected="a map a label")
     add = 1.0 if _baseline(node) == 0 else 0.0
     flipped = hdf.text(node.attrs.get("time_origin_location", "upper_left")) == "lower_left"
     maps: list[MapRef | None] = [None] * found.n_bin

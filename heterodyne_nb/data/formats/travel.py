@@ -53,6 +53,8 @@ def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None
     ):
         return None
     labels = hdf.array(group, key, "a label image").ravel()
+    if not labels.size:
+        raise DataFormatError("the image has no pixel", where=hdf.place(group, key), expected="a label image")
     labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
     return np.bincount(labels, minlength=n_label + 1)[1 : n_label + 1]
 
@@ -162,8 +164,8 @@ def small_values(group: h5py.Group, skip: str, root: str = "") -> str:
     return json.dumps(found) if found else ""
 
 
-def fill_small_values(h5file: h5py.File, held: str, below: str = "/") -> None:
-    """Write what :func:`small_values` found below a group, where nothing has been written."""
+def fill_small_values(h5file: h5py.File, held: str, below: str | tuple[str, ...]) -> None:
+    """Write what :func:`small_values` found below some group, where nothing has been written."""
     known = {place: said for place, said in json.loads(held or "{}").items() if place.startswith(below)}
     for place, (value, unit) in known.items():
         if "@" not in place and place not in h5file:

@@ -5,6 +5,9 @@ its slope (f + 1e8). So the answer counts as converged only when the Newton step
 parameter, the Hessian is positive definite beyond its own error, and the rounding of the objective leaves every
 parameter determined. None of these depends on the units of the objective or of the parameters.
 
+A function has minima of its own making besides: a plateau that rounding curves, a period missed. Methods without a model of
+the curvature end there more often, so a trust region goes the same way again (``looks_again``), and the lower end is given.
+
 An objective that tells its noise (``reduced``) is judged by that noise instead: there a direction that the data hardly
 determine is the normal case, and it belongs in the error bars.
 """
@@ -59,17 +62,37 @@ def confirmed(run: Run, reason: str) -> str:
     if run.tells_noise or reason in FINAL or not run.best_z.size:
         return reason
     try:
-        for _ in range(_POLISH):
-            verdict, step = _judge(run)
-            before = run.best_fun
-            if step is None or not (run.value(run.best_z + step) < before):
-                break
+        verdict = _polished(run)
+        if verdict == "minimum" and run.looks_again and _lower_elsewhere(run):
+            verdict, reason = _polished(run), "another method"
     except EndRun as end:
         return end.reason
     converged = ENDINGS[reason][0]
     if verdict == "minimum":
         return reason if converged else "rounding"
     return verdict if converged else reason
+
+
+def _polished(run: Run) -> str:
+    """The verdict on the best point after Newton steps that help."""
+    for _ in range(_POLISH):
+        verdict, step = _judge(run)
+        before = run.best_fun
+        if step is None or not (run.value(run.best_z + step) < before):
+            break
+    return verdict
+
+
+def _lower_elsewhere(run: Run) -> bool:
+    """Whether a trust region from the same start ends lower; its end is then the best point of the run."""
+    from heterodyne_nb.optimize.strategies.trf import TRFStrategy  # it needs the run
+
+    again = TRFStrategy(stop=run.stop).run_again(run.view)
+    run.nfev, run.njev = run.nfev + again.nfev, run.njev + again.njev
+    if not again.best_fun < run.best_fun - 1e-9 * abs(run.best_fun):
+        return False
+    run.best_z, run.best_fun = again.best_z, again.best_fun
+    return True
 
 
 def _judge(run: Run) -> tuple[str, np.ndarray | None]:

@@ -42,6 +42,10 @@ ENDINGS: dict[str, tuple[bool, str]] = {
         False,
         "not converged: the objective hardly changes along some direction, so no single point is best",
     ),
+    "another method": (
+        True,
+        "converged: a trust region from the same start found a lower minimum than this method, and it is given",
+    ),
     "own criterion": (True, "converged by the strategy's own criterion"),
     "known optimum": (True, "on the way to an optimum that is known"),
     "not converged": (False, "the strategy did not converge"),
@@ -109,6 +113,16 @@ class Run:
             )
         self._report()
         return fun
+
+    @property
+    def stop(self) -> Any:
+        """The stop token of the strategy."""
+        return self._strategy.stop
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether a minimum that the strategy found is to be compared with that of another one."""
+        return self._strategy.looks_again
 
     @property
     def noise(self) -> float:
@@ -280,6 +294,13 @@ class IterativeStrategy(OptimizationStrategy):
         from heterodyne_nb.optimize.strategies.confirm import confirmed  # it needs the run
 
         return run.result(confirmed(run, self._settled(run)) if view.z0.size else "nothing to fit")
+
+    def run_again(self, view: ProblemView) -> Run:
+        """A run of this strategy from the start of a function's view, as far as it goes."""
+        run = Run(view, self)
+        run.start()
+        self._settled(run)
+        return run
 
     def _settled(self, run: Run) -> str:
         """Minimise, and again from the answer while it leans on bounds that hold only elsewhere."""

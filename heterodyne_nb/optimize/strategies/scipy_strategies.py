@@ -41,6 +41,7 @@ class NelderMeadStrategy(IterativeStrategy):
     """
 
     name: ClassVar[str] = "nelder_mead"
+    looks_again: ClassVar[bool] = True
 
     xtol: float = _SIMPLEX.xtol
     ftol: float = _SIMPLEX.ftol
@@ -128,6 +129,7 @@ class LBFGSBStrategy(IterativeStrategy):
     """
 
     name: ClassVar[str] = "lbfgsb"
+    looks_again: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = True
 
     ftol: float = _LBFGSB.ftol

@@ -63,6 +63,7 @@ class OptimizationStrategy(ABC):
     needs_gradient: ClassVar[bool] = False
     uses_normal_equations: ClassVar[bool] = False
     supports_bounds: ClassVar[bool] = True
+    looks_again: ClassVar[bool] = False
 
     bounds: Sequence[Any] | np.ndarray | None = None
     scale: Sequence[float] | np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Saved results: netCDF and Zarr hold all of one and are read back exactly; CSV, JSON and NeXus are for others."""
+"""Saved results: netCDF and Zarr hold all of one and are read back exactly; CSV, JSON, NeXus and text are for others."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from heterodyne_nb.files import new_file, new_h5, new_zarr, recover, write_text
 from heterodyne_nb.guard import guarded, sealed
 from heterodyne_nb.remote import Place, Remote, place
 from heterodyne_nb.result.files.nexus import write_nexus
+from heterodyne_nb.result.files.text import write_table
 from heterodyne_nb.result.record import curve_names
 from heterodyne_nb.text.escaping import csv_text
 
@@ -181,6 +182,7 @@ _FORMATS: dict[str, tuple[Callable[[xr.Dataset, Any], None], str, str]] = {
     ".csv": (_write_csv, "CSV", ""),
     ".json": (_write_json, "JSON", ""),
     ".nxs": (write_nexus, "NeXus", ""),
+    ".txt": (write_table, "text", ""),
 }
 
 

@@ -44,6 +44,7 @@ def test_an_empty_explorer_opens_the_example_at_a_click():
     assert explorer.session.source == str(example_path())
     assert explorer.map.frames == (1, 200)
     assert "3 q × 8 φ, 1 without data" in explorer.file.contents.value
+    assert "7.35 keV" in explorer.file.contents.value
     explorer.close()
     explorer.session.close()
 

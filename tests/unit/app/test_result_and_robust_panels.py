@@ -125,6 +125,20 @@ def test_each_format_is_written_and_offered(results: ResultPanel, tmp_path: Path
         assert base64.b64decode(link[1]) == written.read_bytes()
 
 
+def test_a_file_that_exists_is_replaced_only_where_that_is_ticked(
+    results: ResultPanel, tmp_path: Path
+) -> None:
+    export, target = results.export, tmp_path / "fit.nc"
+    target.write_text("mine")
+    export.path.value = str(target)
+    export.write.click()
+    assert "exists and is left as it is" in export.message.value
+    assert target.read_text() == "mine"
+    export.replace.value = True
+    export.write.click()
+    assert FitResult.load(target) == results.result()
+
+
 def test_a_folder_that_is_not_there_is_said(results: ResultPanel, tmp_path: Path) -> None:
     results.export.path.value = str(tmp_path / "nowhere" / "fit.nc")
     results.export.write.click()

@@ -162,6 +162,17 @@ def build_esrf(path: Path, maps: np.ndarray, *, analyses: tuple[str, ...] = ("fu
     return path
 
 
+def build_dahu(path: Path) -> Path:
+    """What the dahu server at ID02 writes: g2 of two rings, (q, t), the unit of q as pyFAI spells it."""
+    values, _ = random_g2(TAU_FRAMES.size, 2)
+    with h5py.File(path, "w") as f:
+        group = f.create_group("entry/1_XPCS/results")
+        group["g2"], group["q"], group["t"] = values.T, Q * 10, TAU_FRAMES * DT
+        group["q"].attrs["unit"], group["t"].attrs["unit"] = "q_nm^-1", "s"
+        group["qmask"] = np.repeat(np.arange(3), 4).reshape(3, 4)
+    return path
+
+
 def build_pychx(path: Path, maps: np.ndarray, *, angles: bool = False, bad: list[int] | None = None) -> Path:
     """pyCHX: q last, q values as attributes, delays in seconds from lag 0."""
     tau = np.r_[0, TAU_FRAMES] * DT

@@ -79,3 +79,10 @@ def test_the_units_of_a_function_do_not_change_the_answer(method: str, factor: f
     )
     assert all(result.success for result in results), [result.message for result in results]
     np.testing.assert_allclose(results[0].x, results[1].x, rtol=1e-5)
+
+
+def test_a_minimum_that_a_trust_region_undercuts_from_the_same_start_is_not_given() -> None:
+    problem = problems()["ENSO"]
+    result = create_strategy("lbfgsb").optimize(problem.function, problem.starts[0])
+    assert result.stop_reason == "another method"  # its own minimum is 8 % higher
+    assert problem.digits(result.x) >= 6.0

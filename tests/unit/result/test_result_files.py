@@ -4,6 +4,7 @@ import math
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFil
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.result.schema import SCHEMA_VERSION
 
-FORMATS = [".nc", ".zarr", ".csv", ".json", ".nxs"]
+FORMATS = [".nc", ".zarr", ".csv", ".json", ".nxs", ".txt"]
 COMPLETE = [".nc", ".zarr"]
 
 
@@ -116,6 +117,44 @@ def test_every_group_of_the_nexus_file_names_its_class(result, tmp_path):
     with h5py.File(result.save(tmp_path / "results.nxs")) as root:
         root.visititems(lambda name, obj: nameless.append(name) if _nameless(obj) else None)
     assert nameless == []
+
+
+def test_pandas_reads_the_page_of_text_with_errors_and_units(result, tmp_path):
+    text = result.to_text(tmp_path / "fit.txt")
+    table = pd.read_csv(tmp_path / "fit.txt", comment="#").set_index("quantity")
+    for name, one in result.params.items():
+        row = table.loc[name]
+        np.testing.assert_allclose(
+            [row.value, row.error, row.lower], [one.value, one.error, one.lower], rtol=1e-7
+        )
+        assert (row.unit, row.status) == (one.unit or "1", one.status)
+    curve = table.loc["J_sample"]
+    known = result.dataset["J_sample"].sel(t=curve.t.values)
+    np.testing.assert_allclose(curve.value, known, rtol=1e-7)
+    np.testing.assert_allclose(curve.upper - curve.lower, 80.0, rtol=1e-5)
+    np.testing.assert_allclose(curve.error, 40 / 1.959964, rtol=1e-5)
+    assert {curve.t.min(), curve.t.max()} == {0.5, 20.0}
+    assert table.loc["contrast"].q.tolist() == [0.004, 0.004, 0.008, 0.008]
+    head = [line for line in text.splitlines() if line.startswith("# ")]
+    for said in (
+        "reduced χ² 1.0268",
+        f"light: {result.light}",
+        "run_0042.h5",
+        "numpy 2.0.0",
+        "t in s, q in 1/Å",
+    ):
+        assert any(said in line for line in head), said
+
+
+def test_the_page_of_a_one_time_fit_has_its_parameters_levels_and_run(one_time_result, tmp_path):
+    one_time_result.save(tmp_path / "fit.txt")
+    table = pd.read_csv(tmp_path / "fit.txt", comment="#").set_index("quantity")
+    np.testing.assert_allclose(table.loc["Gamma"].error, one_time_result.errors["Gamma"], rtol=1e-7)
+    np.testing.assert_allclose(
+        table.loc["contrast"].error, one_time_result.dataset["contrast_error"], rtol=1e-7
+    )
+    assert table.loc["offset"].phi.tolist() == [0.0, 45.0, 0.0, 45.0]
+    assert "sample silica" in (tmp_path / "fit.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["result", "one_time_result"])
@@ -222,7 +261,7 @@ def test_a_missing_file_is_our_error(tmp_path):
         FitResult.load(tmp_path / "results.nc")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json", ".nxs"])
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".nxs", ".txt"])
 def test_a_partial_format_says_what_can_be_loaded_instead(result, tmp_path, suffix):
     target = result.save(tmp_path / f"part{suffix}")
     with pytest.raises(ConfigurationError, match=r"\.nc file"):

@@ -194,15 +194,23 @@ def test_a_curve_at_0_is_no_bound_that_could_be_widened(make_result):
 
 
 def test_contrast_and_offset_are_told_where_limits_hold_them_or_data_do_not(make_result):
-    def flags(**levels):
+    def flags(more=None, **levels):
         bins = parts()["bins"].assign({name: ("bin", values) for name, values in levels.items()})
-        return {flag.code: flag.serious for flag in make_result(status=["free"] * 14, bins=bins).flags}
+        made = make_result(status=["free"] * 14, bins=bins, **(more or {}))
+        return {flag.code: flag.serious for flag in made.flags}
 
     known = {"contrast_error": [0.01] * 4, "offset_error": [0.01] * 4, "offset_pull": [0.0] * 4}
     held = known | {"contrast": [1.0, 0.2, 0.2, 0.2]}
     assert flags(**known, contrast_pull=[0.0] * 4) == {}
     assert flags(**held, contrast_pull=[1.0, 0, 0, 0]) == {"contrast_limit": False}
     assert flags(**held, contrast_pull=[5.0, 0, 0, 0]) == {"contrast_limit": True}
+    # a chi-square that few speckles explain is nothing against a limit; one that they do not is
+    large = {"chi2": 1.6 * make_result().chi2 / make_result().chi2_reduced}
+    usual, never = ({**large, "goodness": {"chance": chance, "curves": {}}} for chance in (0.04, 0.001))
+    ratio = held | {"contrast_pull": [1.0, 0, 0, 0], "speckle_ratio": [1.6] * 4}
+    assert flags(usual, **ratio) == {"contrast_limit": False}
+    assert flags(never, **ratio) == {"contrast_limit": True, "poor_chi2": True}
+    assert flags(large, **ratio) == {"contrast_limit": True, "poor_chi2": True}
     loose = known | {"contrast": [0.3] * 4, "contrast_error": [4.0] * 4}
     assert flags(**loose, contrast_pull=[0.0] * 4) == {"loose_contrast": True}
     assert flags(**known, contrast=[0.0, 0.2, 0.2, 0.2], contrast_pull=[0.0] * 4) == {"no_contrast": False}

@@ -1,0 +1,85 @@
+"""The documentation site: ``sphinx-build -W docs docs/_build/html`` (pip install -e ".[docs]").
+
+The tutorials are the notebooks as they stand, with their still pictures. ``HETERODYNE_NB_DOCS=run`` runs them first and puts
+their figures in as live plotly figures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+
+import heterodyne_nb
+
+HERE = Path(__file__).resolve().parent
+LESSONS, COPIES = HERE.parent / "notebooks", HERE / "tutorials"
+FIGURE = "application/vnd.plotly.v1+json"
+
+project = "heterodyne_nb"
+author = "the heterodyne_nb authors"
+version = release = heterodyne_nb.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "generated/README.md"]
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_preprocess_types = False
+html_theme = "pydata_sphinx_theme"
+html_title = "heterodyne_nb"
+html_theme_options = {"show_nav_level": 1, "navigation_depth": 2, "show_toc_level": 2}
+suppress_warnings = [
+    "myst.xref_missing"
+]  # links out of the README's included parts to files that are no pages
+
+
+def live_figures(notebook: nbformat.NotebookNode, load: bool = True) -> None:
+    """Put plotly's own HTML in the place of every figure's JSON; the first one brings the library."""
+    import plotly.io
+
+    for output in (
+        o for cell in notebook.cells for o in cell.get("outputs", []) if FIGURE in o.get("data", {})
+    ):
+        figure = plotly.io.from_json(plotly.io.json.to_json_plotly(output.data[FIGURE]), skip_invalid=True)
+        html = plotly.io.to_html(figure, include_plotlyjs=load, full_html=False)
+        output.data, load = nbformat.from_dict({"text/html": html}), False
+
+
+def tutorials(app: object) -> None:
+    """Copies of the notebooks, run where asked."""
+    shutil.rmtree(COPIES, ignore_errors=True)
+    shutil.copytree(
+        LESSONS,
+        COPIES,
+        ignore=shutil.ignore_patterns("*.py", "__pycache__", ".*", "app.ipynb", "index.ipynb"),
+    )
+    if os.environ.get("HETERODYNE_NB_DOCS") == "run":
+        sys.path.insert(0, str(LESSONS))
+        from refresh import run
+
+        for path in sorted(COPIES.glob("*.ipynb")):
+            notebook = nbformat.read(path, as_version=4)
+            run(notebook, COPIES)
+            live_figures(notebook)
+            nbformat.write(notebook, path)
+
+
+def setup(app: object) -> None:
+    """Sphinx calls this before it reads the pages."""
+    app.connect("builder-inited", tutorials)  # type: ignore[attr-defined]

@@ -1,0 +1,288 @@
+"""Draws from what the data leave possible: a sampler on a likelihood as wide as correlated pixels ask for.
+
+Pixels share frames, so χ² itself is far too sharp. With z the internal coordinates, ẑ the optimum, H the Gauss-Newton
+matrix of χ²/2 and V the dyadic sandwich covariance (:mod:`heterodyne_nb.uncertainty.covariance`), the vertical adjustment
+of Chandler & Bate (Biometrika 94 (2007) 167, doi:10.1093/biomet/asm015; of the three adjustments there the one that
+keeps the shape of the likelihood where it is evaluated) is
+
+    Q(z) = [χ²(z) - χ²(ẑ)] · (z - ẑ)ᵀ V⁻¹ (z - ẑ) / (z - ẑ)ᵀ H (z - ẑ),
+
+which has the curvature of the sandwich and the skewness of χ². V comes from few clusters of frames, with ν degrees of
+freedom, so the density is Student's, (1 + Q/ν)^(-(ν + n)/2), on the part of z that bounds leave, times the priors; z is
+made of values of the curves at a few times, in which the density is taken as flat otherwise.
+
+χ²(z) is that of the model against the model at ẑ, so that no residual shifts the optimum. Where several answers are left
+each is sampled on its own and they are mixed by exp(-Δχ²/2), Δχ² in the same dyadic units; that counts their volumes as
+equal, which holds for mirrors and aliases.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import multivariate_t
+
+from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
+from heterodyne_nb.engine import FrameProblem, Objective
+from heterodyne_nb.engine.products import z_rows
+from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
+from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.options import SampleOptions, keywords
+from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
+from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.uncertainty.covariance import estimate_covariance, pseudo_inverse
+
+FloatArray = NDArray[np.float64]
+
+#: Frames of the likelihood at most: of longer runs every k-th.
+_FRAMES = 400
+#: Walkers have settled where R-hat, each walker a chain, is below the first and the effective size above the second
+#: (both as of Vehtari et al. 2021): ends of 95 % intervals then scatter by a fifth of a standard error at most.
+RHAT, ESS = 1.25, 80.0
+_NO_COLUMNS = np.zeros(0, np.int64)
+
+
+def _extra(name: str) -> ModuleType:
+    """A package of the extra, or how to get it; ArviZ announces its own future on import."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return __import__(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"a posterior needs {error.name}, which is not installed",
+            hint='pip install "heterodyne_nb[posterior]"',
+        ) from error
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior(Bootstrap):
+    """Draws from the posterior; made by :meth:`FitResult.sample`.
+
+    Intervals, curves, bands and derived figures as of a :class:`~heterodyne_nb.assess.Bootstrap`; besides ``rhat`` and
+    ``ess`` on (parameter,), and the answer that each draw belongs to, ``answer(draw)``.
+    """
+
+    def to_arviz(self) -> Any:
+        """The draws as an ``arviz.InferenceData``, one chain a walker; curves at the times of the fit included."""
+        shape = self.dataset.attrs["walkers"], -1
+        names = self.dataset["parameter"].values.tolist()
+        posterior = {name: self.draws[:, k].reshape(shape) for k, name in enumerate(names)}
+        curves = {
+            name: one.values.reshape(*shape, one.sizes["t"])
+            for name, one in self._curves(self._times(None)).items()
+        }
+        dims = {name: ["t"] for name in curves}
+        found = _extra("arviz").from_dict(
+            posterior=posterior | curves, dims=dims, coords={"t": self._times(None)}
+        )
+        found.posterior.attrs.update(mode=self.mode, method=self.method, seed=self.dataset.attrs["seed"])
+        return found
+
+
+@keywords(SampleOptions)
+def sample(
+    result: FitResult,
+    dataset: xr.Dataset | FrameSet | Objective,
+    *,
+    n: int = 500,
+    walkers: int = 32,
+    burn: int = 100,
+    seed: int = 0,
+    on_progress: OnProgress = ignore_progress,
+    stop: StopToken | None = None,
+) -> Posterior:
+    """Draw from the posterior of a two-time fit with emcee's ensemble sampler (Foreman-Mackey et al. 2013).
+
+    Parameters
+    ----------
+    result : FitResult
+        Of :func:`heterodyne_nb.fit`, two-time. Its bounds, ties, fixed values and priors hold; each of its
+        ``solutions`` is sampled.
+    dataset : Dataset, FrameSet or Objective
+        The data that were fitted.
+    n, walkers : int
+        Steps that are kept, and walkers, of which there are at least twice as many as fitted numbers; the draws are
+        n × walkers.
+    burn : int
+        Steps before those. Walkers start from the law of the fit's errors, so few are needed.
+    seed : int
+        Same seed, same draws.
+    on_progress : callable, optional
+        Receives progress events.
+    stop : StopToken, optional
+        Ends it with the draws made so far.
+
+    Returns
+    -------
+    Posterior
+
+    Raises
+    ------
+    MissingExtraError
+        emcee or arviz is not installed.
+    ConfigurationError
+        The data are not those that were fitted, or the fit is of another kind.
+    OptimizationError
+        Nothing is free, or it was stopped before any draw.
+
+    Warns
+    -----
+    FitWarning
+        R-hat or the effective size of a parameter says that more steps are needed.
+
+    Notes
+    -----
+    What the density is, and its source, stands in :mod:`heterodyne_nb.assess.posterior`.
+    """
+    emcee, arviz = _extra("emcee"), _extra("arviz")
+    objective = objective_of(result, dataset)
+    if not objective.coordinates.size:
+        raise OptimizationError("no parameter is free", expected="a fit with free parameters")
+    walkers = max(walkers + walkers % 2, 2 * objective.coordinates.size + 2)
+    points = [(optimum(result), 0.0)]
+    points += [
+        (np.array([one.values[k] for k in result.parameter_names]), one.rise) for one in result.solutions[1:]
+    ]
+    streams = np.random.SeedSequence(seed).spawn(len(points) + 1)
+    chains = []
+    for k, (theta, _) in enumerate(points):
+        target = _Target.at(objective, theta)
+
+        def told(done: int, k: int = k) -> None:
+            share = (k + done / (burn + n)) / len(points)
+            on_progress(ProgressEvent("sample", share, message=f"step {done} of {burn + n}"))
+
+        chains.append(_walked(emcee, target, walkers, burn, n, streams[k], told, stop))
+    length = min(len(chain) for chain in chains)
+    if length < 4:
+        raise OptimizationError(f"stopped after {length} steps", expected="at least 4 after burn-in")
+    weights = np.exp(-0.5 * np.array([rise for _, rise in points]))
+    which = np.random.default_rng(streams[-1]).choice(
+        len(points), (length, walkers), p=weights / weights.sum()
+    )
+    step, walker = np.indices((length, walkers))
+    draws = np.stack([chain[:length] for chain in chains])[which, step, walker]
+    words = f"posterior: {walkers} walkers of emcee, {length} steps, likelihood as wide as the sandwich covariance"
+    ds = draws_dataset(result, draws.swapaxes(0, 1).reshape(-1, draws.shape[2]), words, seed=seed, asked=n)
+    rhat, ess = _settled(arviz, [chain[:length].swapaxes(0, 1) for chain in chains])
+    if np.nanmax(rhat) > RHAT or np.nanmin(ess) < ESS:
+        text = f"the draws have not settled: R-hat up to {np.nanmax(rhat):.3g}, effective size from {np.nanmin(ess):.3g}"
+        warn(f"{text}; ask for a larger n than {n}", FitWarning)
+    ds = ds.assign(rhat=("parameter", rhat), ess=("parameter", ess), answer=("draw", which.T.ravel()))
+    return Posterior(ds.assign_attrs(walkers=walkers))
+
+
+def _settled(arviz: Any, chains: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Largest R-hat and least effective size (p,) over the answers, each with chains (walkers, steps, p)."""
+    rhat, ess = np.full((2, len(chains), chains[0].shape[2]), np.nan)
+    for k, chain in enumerate(chains):
+        for i in np.flatnonzero(np.ptp(chain, axis=(0, 1)) > 0):
+            rhat[k, i], ess[k, i] = float(arviz.rhat(chain[:, :, i])), float(arviz.ess(chain[:, :, i]))
+    return np.fmax.reduce(rhat), np.fmin.reduce(ess)
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """The density around one answer; see the module."""
+
+    objective: Objective
+    z: FloatArray
+    curvature: FloatArray
+    precision: FloatArray
+    covariance: FloatArray
+    freedom: float
+    base: float
+
+    @classmethod
+    def at(cls, objective: Objective, theta: FloatArray) -> _Target:
+        spread = estimate_covariance(objective, theta)
+        chain = objective.coordinates.jacobian(theta)
+        back: FloatArray = np.linalg.pinv(chain, rcond=1e-14).astype(float)
+        covariance = back @ spread.noise @ back.T
+        prior = objective.priors.curvature(chain)
+        if prior.any():  # they count in the density: here the width that the data alone give
+            whole = 0.5 * objective.equations(theta).by(chain).hessian
+            undone = pseudo_inverse(whole - prior) @ whole
+            covariance = undone @ covariance @ undone.T
+        freedom = float(np.median(np.maximum(spread.freedom(back), 1.0)))
+        small = _noiseless(objective, theta)
+        curvature = 0.5 * small.equations(theta).by(chain).hessian - prior
+        base = small(theta) - objective.priors.penalty(theta)  # what a calibrated contrast costs
+        z = objective.to_internal(theta)
+        return cls(small, z, curvature, pseudo_inverse(covariance), covariance, freedom, base)
+
+    def start(self, walkers: int, rng: np.random.Generator) -> FloatArray:
+        """Inside the bounds, by Student's law of the errors, narrower and narrower where there is little room."""
+        ridge = np.diag(1e-10 * np.maximum(np.diag(self.covariance), 1e-300))
+        law = multivariate_t(self.z, self.covariance + ridge, df=self.freedom, allow_singular=True)
+        found: list[FloatArray] = []
+        for k in range(60):
+            drawn = np.reshape(law.rvs(walkers, random_state=rng), (walkers, -1))
+            trials = (self.z + 0.9**k * (z - self.z) for z in drawn)
+            found += [z for z in trials if np.isfinite(self(z))]
+            if len(found) >= walkers:
+                return np.array(found[:walkers])
+        raise OptimizationError(
+            "no room for a sampler between the bounds", hint="widen them, or fix the parameter"
+        )
+
+    def __call__(self, z: FloatArray) -> float:
+        """Logarithm of the density, up to a constant; -inf outside the bounds."""
+        theta = self.objective.from_internal(z)
+        step = z - self.z
+        if np.max(np.abs(self.objective.to_internal(theta) - z)) > 1e-6 * (1.0 + np.max(np.abs(z))):
+            return -np.inf  # bounds or limits of curves had moved it
+        flat = float(step @ self.curvature @ step)
+        wide = float(step @ self.precision @ step)
+        penalty = self.objective.priors.penalty(theta)
+        here = self.objective(theta) - penalty - self.base
+        if not np.isfinite(here):
+            return -np.inf
+        rise = here * wide / flat if flat > 1e-12 * here and here > 0 else wide
+        return -0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty
+
+
+def _noiseless(objective: Objective, theta: FloatArray) -> Objective:
+    """The same objective with the model in place of the data, on so many frames that a pass takes a millisecond."""
+    problem: Any = objective.problem
+    problem = problem.small if isinstance(problem, FrameProblem) else problem
+    problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
+    local = objective.equations(theta, derivatives=False)
+    data = np.zeros_like(problem.data)
+    for b in range(problem.n_bins):
+        m = z_rows(problem, theta, _NO_COLUMNS, b, 0, len(problem.t))[-3]
+        data[b] = np.where(problem.data[b] != 0.0, local.offset[b] + local.contrast[b] * m, 0.0)
+    return Objective(replace(problem, data=data, layouts={}), contrast=objective.contrast)
+
+
+def _walked(
+    emcee: Any,
+    target: _Target,
+    walkers: int,
+    burn: int,
+    n: int,
+    stream: np.random.SeedSequence,
+    told: Any,
+    stop: StopToken | None,
+) -> FloatArray:
+    """Published parameters of the walkers at every step after burn-in, (steps, walkers, p)."""
+    rng = np.random.default_rng(stream)
+    moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
+    sampler = emcee.EnsembleSampler(walkers, len(target.z), target, moves=moves)
+    sampler.random_state = np.random.RandomState(int(rng.integers(2**32 - 1))).get_state()
+    for done, _ in enumerate(sampler.sample(target.start(walkers, rng), iterations=burn + n), 1):
+        if done % 20 == 0:
+            told(done)
+        if stop is not None and stop.reason is not None:
+            break
+    chain = sampler.get_chain()[burn:]
+    every = [target.objective.from_internal(z) for z in chain.reshape(-1, len(target.z))]
+    return np.array(every).reshape(*chain.shape[:2], -1)
