@@ -262,6 +262,7 @@ def _framed(ds: xr.Dataset, changed: bool = False) -> xr.Dataset:
     if ds["c2"].dtype.kind in "iub":
         changes["c2"] = ds["c2"].astype(np.float32)
     ds = ds.assign(changes) if changes else ds
+    changed |= "tau" in ds.dims and bool(np.max(ds["tau"].values, initial=0) > (n - 1) * step * (1 + 1e-9))
     if changed and "g2" in ds and ds["g2"].attrs.get("origin") == "computed from c2":
         from heterodyne_nb.data.lazyarray import with_lazy_g2
 

@@ -175,7 +175,7 @@ def write_netcdf(ds: xr.Dataset, h5file: h5py.File, encoding: Mapping[Any, Any] 
     from xarray.backends import H5NetCDFStore
 
     with h5netcdf.File(h5file, "a") as file:
-        ds.dump_to_store(H5NetCDFStore(file), encoding=dict(encoding or {}))
+        ds.compute().dump_to_store(H5NetCDFStore(file), encoding=dict(encoding or {}))
 
 
 def _write_netcdf(whole: xr.Dataset, small: xr.Dataset, h5file: h5py.File) -> None:
