@@ -37,6 +37,18 @@ class HeterodyneError(Exception):
             lines.append(f"  to mend it: {hint}")
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    kind: type[HeterodyneError], told: tuple[object, ...], state: dict[str, object]
+) -> HeterodyneError:
+    """An error that comes from another process, as it was."""
+    error = kind.__new__(kind, *told)
+    error.__dict__.update(state)
+    return error
+
 
 class ConfigurationError(HeterodyneError, ValueError):
     """A setting, parameter name, bound or model name is wrong."""

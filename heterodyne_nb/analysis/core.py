@@ -244,6 +244,7 @@ class HeterodyneAnalysisCore:
             on_progress=self._tell,
             stop=self.stop,
             journal=None if self.journal is None else self.journal / f"journal_{method}.json",
+            **dict(self.config.settings.execution),
             **dict(self.config.settings.fit_options(method)),
         )
         # the sections say what was configured, the arguments of the call what a script or a later question repeats
@@ -261,6 +262,8 @@ class HeterodyneAnalysisCore:
                 parameters=self.config.parameters,
                 on_progress=self._tell,
                 stop=self.stop,
+                executor=self.config.settings.execution.executor,
+                workers=self.config.settings.execution.workers,
                 **dict(self.config.settings.robust_options()),
             )
         more = {"config": self.config.to_dict(), "used": list(self.account)}

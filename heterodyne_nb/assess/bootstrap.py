@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from scipy.special import stdtrit
 
 from heterodyne_nb.assess.one_time import one_time_draws
 from heterodyne_nb.engine import BLOCKS, Objective
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
@@ -42,6 +44,8 @@ from heterodyne_nb.uncertainty.reweighting import Reweighting
 
 FloatArray = NDArray[np.float64]
 
+#: Draws that are made between two looks at the stop token.
+_TOGETHER = 20
 #: Fewer bins than this say little about their own scatter.
 _FEW_BINS = 6
 
@@ -59,6 +63,8 @@ def bootstrap(
     match: bool = True,
     common_frames: bool = False,
     steps: int = 1,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> Bootstrap:
@@ -90,6 +96,9 @@ def bootstrap(
     steps : int
         Gauss-Newton steps a draw. One needs no pass over the pixels; each further one needs a pass, and the
         draws become exact refits as their number grows.
+    executor, workers
+        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
+        same. See :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -123,21 +132,29 @@ def bootstrap(
     match_to = _Matched(tiles) if matched else None
     rng = np.random.default_rng(seed)
     found: list[FloatArray] = []
-    for k in range(n):
-        if stop is not None and stop.reason is not None:
-            break
-        drawn = tile_weights(rng, tiles, kind, weights, common_frames)
-        means = _prior_means(objective, rng)
-        if match_to is None:
-            found.append(tiles.step(drawn, means, steps=steps))
-        else:
-            found.append(tiles.step(None, means, match_to.tilt(drawn), steps))
-        if k % 20 == 0 or k == n - 1:
-            on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
+    with team(executor, workers) as who:
+        drawn = [
+            (tile_weights(rng, tiles, kind, weights, common_frames), _prior_means(objective, rng))
+            for _ in range(n)
+        ]
+        size = min(_TOGETHER, -(-n // (2 * who.slots)))
+        lots = [drawn[k : k + size] for k in range(0, n, size)]
+        for lot in ordered(who, partial(_steps, tiles, match_to, steps), lots, stop):
+            found += lot
+            on_progress(ProgressEvent("bootstrap", len(found) / n, message=f"draw {len(found)} of {n}"))
     if len(found) < 2:
         raise OptimizationError(f"stopped after {len(found)} draws", expected="at least 2")
     told = _in_words(kind, tiles, common_frames, matched, steps)
     return Bootstrap(draws_dataset(result, np.array(found), told, seed=seed, asked=n))
+
+
+def _steps(
+    tiles: Reweighting, match_to: _Matched | None, steps: int, lot: list[tuple[FloatArray, FloatArray | None]]
+) -> list[FloatArray]:
+    """The answers (p,) of some draws of weights and of centres of priors."""
+    if match_to is None:
+        return [tiles.step(drawn, means, steps=steps) for drawn, means in lot]
+    return [tiles.step(None, means, match_to.tilt(drawn), steps) for drawn, means in lot]
 
 
 def _one_time(

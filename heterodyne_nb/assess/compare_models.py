@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.engine.one_time_noise import lag_noise, noise_taken
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.fitting import fit
@@ -84,6 +86,8 @@ def compare_models(
     gap: float | None = None,
     multistart: int | None = None,
     seed: int = 0,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> ModelComparison:
@@ -102,6 +106,9 @@ def compare_models(
         Of two-time maps the angles are left out in so many groups, at most one a group; 0 leaves none out.
     contrast, gap, multistart, seed
         As for :func:`heterodyne_nb.fit`.
+    executor, workers
+        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
+        same. See :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -126,25 +133,43 @@ def compare_models(
     """
     names = _checked(modes, parameters, folds)
     stop = stop or StopToken()
-    judged, results = [], []
-    for k, mode in enumerate(names):
-
-        def tell(event: ProgressEvent, at: int = k, which: str = mode) -> None:
-            on_progress(ProgressEvent("compare", at / len(names), event.chi2, event.parameters, which))
-
+    settings = {"contrast": contrast, "multistart": multistart, "seed": seed}
+    asked = []
+    for mode in names:
         model = ModelFactory.create_model(mode)
         apart = {name: {"scope": "each"} for name in model.parameter_names} if model.one_time else {}
-        asked = dict((parameters or {}).get(mode, apart))
-        result = fit(
-            dataset, mode, parameters=asked, contrast=contrast, gap=gap if _needs_gap(mode) else None,
-            multistart=multistart, seed=seed, on_progress=tell, stop=stop,
-        )  # fmt: skip
-        results.append(result)
-        if not model.one_time:
-            judged.append(_judge(result, dataset, folds, stop))
-        on_progress(ProgressEvent("compare", (k + 1) / len(names), result.chi2_reduced, message=mode))
+        own = {
+            "parameters": dict((parameters or {}).get(mode, apart)),
+            "gap": gap if _needs_gap(mode) else None,
+        }
+        asked.append({**settings, "mode": mode, **own})
+
+    def tell(event: ProgressEvent) -> None:
+        part = len(results) / len(names)
+        on_progress(ProgressEvent("compare", part, event.chi2, event.parameters, names[len(results)]))
+
+    results: list[FitResult] = []
+    judged: list[Judged] = []
+    with team(executor, workers) as who:
+        token = None if who.apart else stop
+        work = partial(_fitted, dataset, folds, token, ignore_progress if who.slots > 1 else tell)
+        for result, one in ordered(who, work, asked, stop):
+            results.append(result)
+            judged += [] if one is None else [one]
+            done = len(results) / len(names)
+            on_progress(ProgressEvent("compare", done, result.chi2_reduced, message=result.mode))
     _go_on(stop)
     return ModelComparison.of(judged or _judged_one_time(results, dataset))
+
+
+def _fitted(
+    dataset: xr.Dataset, folds: int, stop: StopToken | None, tell: OnProgress, asked: dict[str, Any]
+) -> tuple[FitResult, Judged | None]:
+    """The fit of one mode, and what the judges need of it where it is a two-time one."""
+    stop = stop or StopToken()
+    result = fit(dataset, on_progress=tell, stop=stop, **asked)
+    one_time = ModelFactory.create_model(result.mode).one_time
+    return result, None if one_time else _judge(result, dataset, folds, stop)
 
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.optimize import GaussNewtonStrategy
@@ -95,6 +98,8 @@ def jackknife(
     *,
     over: str = "phi",
     refit: bool = False,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> Jackknife:
@@ -111,6 +116,9 @@ def jackknife(
     refit : bool
         Fit the rest to convergence. Default: one Gauss-Newton step from the sums of the bins, which needs no
         further pass over the pixels.
+    executor, workers
+        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
+        same. See :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -141,13 +149,19 @@ def jackknife(
             f"{len(labels)} groups to leave out", where="over", expected="3 or more", hint=f"not {over!r}"
         )
     tiles = Reweighting.at(objective, theta)
-    values = []
-    for k in range(len(labels)):
-        if stop is not None and stop.reason is not None:
-            raise OptimizationError(f"jackknife stopped after {k} of {len(labels)} groups")
-        keep = member != k
-        values.append(_refitted(objective, theta, keep, stop) if refit else tiles.step(_weights(tiles, keep)))
-        on_progress(ProgressEvent("jackknife", (k + 1) / len(labels), message=f"without {labels[k]}"))
+    values: list[FloatArray] = []
+    keeps = [member != k for k in range(len(labels))]
+    with team(executor, workers) as who:
+        again = partial(_refitted, objective, theta, None if who.apart else stop)
+        way = ordered(who, again, keeps, stop) if refit else (tiles.step(_weights(tiles, k)) for k in keeps)
+        while stop is None or stop.reason is None:
+            if (found := next(way, None)) is None:
+                break
+            values.append(found)
+            told = f"without {labels[len(values) - 1]}"
+            on_progress(ProgressEvent("jackknife", len(values) / len(labels), message=told))
+    if len(values) < len(labels):
+        raise OptimizationError(f"jackknife stopped after {len(values)} of {len(labels)} groups")
     targets = middle_targets(objective.problem.model, objective.problem.t, objective.moving)
     dataset_ = _dataset(result, np.array(values), labels, member, tiles, targets)
     return Jackknife(dataset_.assign_attrs(over=over, refit=int(refit), mode=result.mode))
@@ -171,7 +185,7 @@ def _weights(tiles: Reweighting, keep: NDArray[np.bool_]) -> FloatArray:
 
 
 def _refitted(
-    objective: Objective, theta: FloatArray, keep: NDArray[np.bool_], stop: StopToken | None
+    objective: Objective, theta: FloatArray, stop: StopToken | None, keep: NDArray[np.bool_]
 ) -> FloatArray:
     found = GaussNewtonStrategy(stop=stop).optimize(objective.subset(keep), theta)
     if found.stop_reason in ("cancelled", "time limit"):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from scipy.stats import t as student
 
 from heterodyne_nb.assess.one_time import OneTimeSpread
 from heterodyne_nb.engine import NormalEquations, Objective
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
@@ -70,6 +72,8 @@ def profile(
     *,
     level: float = 0.95,
     max_iterations: int = 100,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> Profiles:
@@ -88,6 +92,9 @@ def profile(
         Level of the interval that the walk has to reach, in (0, 1).
     max_iterations : int
         Most iterations of the refit at each point, each started from the point before.
+    executor, workers
+        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
+        same. See :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives an event for every point.
     stop : StopToken, optional
@@ -121,21 +128,38 @@ def profile(
     t = objective.problem.times
     targets = [target(objective.problem.model, name, t) for name in wanted]
     strategy = GaussNewtonStrategy(max_iterations=max_iterations, ftol=1e-9, stop=stop)
-    lines = []
-    for k, one in enumerate(targets):
 
-        def tell(done: float, message: str, at: int = k) -> None:
-            on_progress(ProgressEvent("profile", (at + done) / len(targets), message=message))
+    def tell(at: int, done: float, message: str) -> None:
+        on_progress(ProgressEvent("profile", (at + done) / len(targets), message=message))
 
-        lines.append(_line(_Walk(spread, one, strategy), level, tell))
+    with team(executor, workers) as who:
+        if who.apart:  # targets and callbacks stay here
+            away = replace(strategy, stop=None)
+            lines = list(ordered(who, partial(_named_line, spread, away, level), wanted))
+            lines = [replace(line, target=one) for line, one in zip(lines, targets, strict=True)]
+        else:
+            lots = list(enumerate(targets))
+            lines = list(ordered(who, partial(_numbered_line, spread, strategy, level, tell), lots))
     return Profiles.from_lines(result, lines, level)
+
+
+def _numbered_line(spread: Any, strategy: GaussNewtonStrategy, level: float, tell: Any, one: Any) -> Line:
+    return _line(_Walk(spread, one[1], strategy), level, partial(tell, one[0]))
+
+
+def _named_line(spread: Any, strategy: GaussNewtonStrategy, level: float, name: Any) -> Line:
+    """The profile of a number by its name, without the functions of the number, which do not travel."""
+    problem = spread.objective.problem
+    one = target(problem.model, name, problem.times)
+    line = _line(_Walk(spread, one, strategy), level, lambda done, message: None)
+    return replace(line, target=None)
 
 
 @dataclass(frozen=True)
 class Line:
     """Profile of one number: points in order, and how each end came about."""
 
-    target: Quantity
+    target: Any
     value: float
     stderr: float
     ratio: float

@@ -10,7 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from heterodyne_nb import __version__
-from heterodyne_nb.cli import app_command, classic, convert, demo, fit_command, look, scan, verify
+from heterodyne_nb.cli import (
+    app_command,
+    batch_command,
+    classic,
+    convert,
+    demo,
+    fit_command,
+    look,
+    scan,
+    verify,
+)
 from heterodyne_nb.cli.arguments import FAILED, INTERRUPTED, OK, USAGE, Parser
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, HeterodyneWarning, OutputError
 from heterodyne_nb.text.escaping import printable
@@ -36,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"heterodyne-nb {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (demo, fit_command, app_command, look, scan, convert, verify):
+    for command in (demo, fit_command, batch_command, app_command, look, scan, convert, verify):
         command.add_to(commands)
     convert.add_config(commands)
     _offer_completion(parser)

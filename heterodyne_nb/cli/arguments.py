@@ -67,6 +67,13 @@ def add_overwrite(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--overwrite", "--force", action="store_true", help=what)
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say who does the work."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--workers", type=int, metavar="N", help="processes that work side by side")
+    add("--dask", metavar="ADDRESS", help="scheduler of a dask cluster that works, tcp://host:8786")
+
+
 def add_opening(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how data files are to be read."""
     add = parser.add_argument_group("how to read the data").add_argument

@@ -12,6 +12,7 @@ from heterodyne_nb.cli.arguments import (
     add_command,
     add_opening,
     add_overwrite,
+    add_workers,
     configured,
     opening,
 )
@@ -50,6 +51,12 @@ def add_to(commands: Any) -> None:
     )
     add("--multistart", type=int, metavar="N", help="number of further starts")
     add("--seed", type=int, metavar="N", help="seed of the further starts")
+    add_workers(parser)
+    add(
+        "--memory",
+        metavar="SIZE",
+        help="what maps may take, '3 GB' or '50 %%' of what is free (default: configured)",
+    )
     add_opening(parser)
 
 
@@ -63,6 +70,9 @@ def run(args: Namespace) -> int:
         "optimization.time_limit": args.time_limit,
         "optimization.multistart.n": args.multistart,
         "optimization.multistart.seed": args.seed,
+        "execution.executor": args.dask,
+        "execution.workers": args.workers,
+        "execution.memory": args.memory,
         **{f"data.{name}": value for name, value in opening(args).items()},
     }
     config = configured(args.config, changes, data=args.data)

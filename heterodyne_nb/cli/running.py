@@ -92,8 +92,8 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
 
     stop = StopToken()
-    with _observers(args) as observers, _collected_warnings() as told:
-        core = HeterodyneAnalysisCore(config, observers=observers, stop=stop)
+    with observers(args) as watching, _collected_warnings() as told:
+        core = HeterodyneAnalysisCore(config, observers=watching, stop=stop)
         output = core.config.settings.output
         if not output.formats:
             raise ConfigurationError("nothing would be saved", where="output.formats", expected="a format")
@@ -103,6 +103,9 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
             raise ConfigurationError(
                 "there is no journal of an unfinished fit", where=str(folder), hint="leave out --resume"
             )
+        limit = core.config.settings.optimization.time_limit
+        if limit is not None:  # reading and compiling count, too
+            core.stop = stop.within(limit)
         with stopped_by_signals(stop), _journals(core, folder, getattr(args, "resume", False)):
             made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
             if "optimize" not in made:
@@ -204,7 +207,7 @@ def _collected_warnings() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
+def observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """Give the observers a command's flags ask for; close them when the work is over.
 
     A bar on a terminal; with ``--verbose`` lines of text instead; nothing under ``--quiet`` or when
@@ -212,19 +215,19 @@ def _observers(args: Namespace) -> Iterator[list[ProgressObserver]]:
     """
     from heterodyne_nb.analysis.observers import LoggingProgressObserver, TqdmProgressObserver
 
-    observers: list[ProgressObserver] = []
+    watching: list[ProgressObserver] = []
     if args.verbose:
         logger = logging.getLogger("heterodyne_nb.cli")
         logger.handlers = [logging.StreamHandler(sys.stderr)]
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-        observers.append(LoggingProgressObserver(logger))
+        watching.append(LoggingProgressObserver(logger))
     elif not args.quiet and sys.stderr.isatty():
-        observers.append(TqdmProgressObserver())
+        watching.append(TqdmProgressObserver())
     try:
-        yield observers
+        yield watching
     finally:
-        for observer in observers:
+        for observer in watching:
             observer.close()
 
 

@@ -25,6 +25,7 @@ from heterodyne_nb.options import (
     METHOD_OPTIONS,
     METHODS,
     EllipsoidalOptions,
+    ExecutionOptions,
     FitOptions,
     GaussNewtonOptions,
     GurobiOptions,
@@ -40,6 +41,7 @@ from heterodyne_nb.options import (
 )
 from heterodyne_nb.options import MODES as KNOWN_MODES
 from heterodyne_nb.options import Options as Section
+from heterodyne_nb.options.execution import a_size, an_executor
 from heterodyne_nb.options.fields import (
     Choice,
     Flag,
@@ -470,6 +472,13 @@ class Output(Section):
     plots: Flag = setting(True, description="Whether figures are written.")
 
 
+class Execution(ExecutionOptions):
+    """Where the work is done, and in how much memory; no number depends on it."""
+
+    executor: Annotated[str | None, BeforeValidator(an_executor)] = ExecutionOptions.same("executor")
+    memory: Annotated[str, BeforeValidator(a_size)] = ExecutionOptions.same("memory")
+
+
 class Settings(Section):
     """A whole configuration.
 
@@ -489,6 +498,7 @@ class Settings(Section):
     angle_filtering: AngleFiltering = setting(AngleFiltering, description="Which azimuths are fitted.")
     masks: Masks = setting(Masks, description="Frames that are left out.")
     output: Output = setting(Output, description="What is written, and where.")
+    execution: Execution = setting(Execution, description="Where the work is done, and in how much memory.")
 
     @property
     def mode(self) -> str:

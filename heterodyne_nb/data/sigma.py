@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +51,18 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
     detector) replaces the S of each, and W is fitted anew.
     """
     need_c2(ds, "an estimate of sigma")
-    dims, used = bin_dims(ds), used_frames(ds)
-    found = {place: _parts_of(one_map, used) for place, one_map in each_map(ds)}
+    return sigma_of(ds, noise_parts(ds))
+
+
+def noise_parts(ds: xr.Dataset) -> dict[tuple[int, ...], NoiseParts]:
+    """What the noise of each usable bin is made of, by its place; each map is read once."""
+    used = used_frames(ds)
+    return {place: _parts_of(one_map, used) for place, one_map in each_map(ds)}
+
+
+def sigma_of(ds: xr.Dataset, found: Mapping[tuple[int, ...], NoiseParts]) -> xr.DataArray:
+    """The noise of all bins of a dataset, whose maps are not read, from the parts of each."""
+    dims = bin_dims(ds)
     sigma = np.full([ds.sizes[d] for d in dims], np.nan)
     for place, variance in _variances(found, _pixel_numbers(ds, dims)).items():
         sigma[place] = np.sqrt(variance) if variance > 0 else np.nan
@@ -61,7 +72,7 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class NoiseParts:
     """What the variance of a pixel is made of: S ⟨s⟩ + W + Σ a_m, and how W gives way to S."""
 
     speckle: float
@@ -78,17 +89,17 @@ class _Parts:
         return speckle * self.level + white + self.other
 
 
-def _parts_of(c2: np.ndarray, used: np.ndarray) -> _Parts:
+def _parts_of(c2: np.ndarray, used: np.ndarray) -> NoiseParts:
     model = fit_noise(c2, used)
     first, lag = _places(len(used))
     level = model.covariance(first, first + lag, first, first + lag)
     known = level[np.isfinite(level)]
     mean = max(float(known.mean()), 0.0) if known.size else 0.0
-    return _Parts(model.speckle, mean, model.white, model.trade, float(model.levels.sum()))
+    return NoiseParts(model.speckle, mean, model.white, model.trade, float(model.levels.sum()))
 
 
 def _variances(
-    found: dict[tuple[int, ...], _Parts], pixels: np.ndarray | None
+    found: Mapping[tuple[int, ...], NoiseParts], pixels: np.ndarray | None
 ) -> dict[tuple[int, ...], float]:
     """Return the variance of each bin; with one number of speckles a pixel where there are enough bins."""
     variance = {place: parts.variance() for place, parts in found.items()}

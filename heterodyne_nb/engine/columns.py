@@ -226,7 +226,6 @@ def column_chunks(
         problem.model.terms(theta, problem.t, problem.phi, derivatives=len(key) > 0),
     )
     few = bins or max(1, HELD // (len(layout.column_part) * len(problem.t)))
-    for first in range(0, problem.n_bins, few):
-        some = slice(first, min(first + few, problem.n_bins))
+    for some in problem.windows(few):
         part = replace(terms, weight=terms.weight[..., some], d_weight=terms.d_weight[..., some])
         yield some, make_columns(part, problem.q[some], problem.mask[some], wanted, layout)

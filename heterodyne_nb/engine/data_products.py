@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 #: Blocks of frames: rows and columns of one for most of the triangle (wide, as memory is read along rows),
 #: and fine ones along its diagonal.
 HEIGHT, WIDTH, FINE = 256, 512, 32
+#: Most stripes of rows that threads share a bin by.
+STRIPES = 8
 #: Decay (in the exponent) beyond which a block cannot change a float64 sum of pixels near 1.
 NEGLIGIBLE = 90.0
 #: Largest decay inside a fine block for which exp(+decay) is still used.
@@ -249,8 +251,13 @@ def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
                 _corner(d, g, c, k0, k1, fine_start, square, left, grown, out, q, p, both)
 
 
-def stripe_bounds(n: int, stripes: int) -> NDArray[np.int64]:
-    """Block rows cut into stripes of about equal area of the triangle."""
+def stripe_bounds(n: int) -> NDArray[np.int64]:
+    """Block rows cut into stripes of about equal area of the triangle.
+
+    Their number depends on the frames alone: sums are then the same bit for bit on any number of threads, and whether
+    bins are taken together, one by one, or on several machines.
+    """
     blocks = -(-n // HEIGHT)
+    stripes = min(blocks, STRIPES)
     cut = np.rint(blocks * np.sqrt(np.arange(stripes + 1) / stripes)).astype(np.int64)
     return np.unique(cut)

@@ -6,7 +6,6 @@ The Gauss-Newton matrix needs no pixel at all (:mod:`model_products`); the data 
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,7 +68,10 @@ def separable_products(
         model_products(columns.u, columns.w, step, mask, *lay.rows, out)
     else:
         value_products(columns.u, step, mask, out)
-    out[:, wanted + 2, wanted] = np.einsum("brn,brn->b", columns.u[:, lay.base], big_q)
+    matched = np.multiply(columns.u[:, lay.base], big_q, order="C")
+    out[:, wanted + 2, wanted] = matched.reshape(bins, -1).sum(
+        axis=1
+    )  # each bin alike, however many there are
     if wanted:
         out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p)
     return out + np.swapaxes(np.tril(out, -1), 1, 2)
@@ -84,7 +86,7 @@ def _data_products(
         bins = [(first + b, f[b], columns.u[b, base]) for b in range(len(f))]
         sums = np.stack([data.products(*bin_, data.shares(bin_[0]), both).sum(axis=1) for bin_ in bins])
         return sums[:, 0], sums[:, -1]
-    stripes = stripe_bounds(f.shape[2], max(1, -(-2 * nb.get_num_threads() // len(f))))
+    stripes = stripe_bounds(f.shape[2])
     big_q = np.zeros_like(f)
     big_p = np.zeros((len(f), len(stripes) - 1, *f.shape[1:]) if both else (len(f), len(stripes) - 1, 1, 1))
     data_products(data, f, step, columns.u, base, stripes, big_q, big_p, both)

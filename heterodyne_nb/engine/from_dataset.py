@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.door import checked, one_run, with_bin_dims
-from heterodyne_nb.data.prepare import estimate_sigma
+from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
+from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.problem import Problem
+from heterodyne_nb.engine.room import bins_at_once, let_go, maps_of, room
+from heterodyne_nb.engine.spread import spread_problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterTable
 
 
 def problem_from_dataset(
-    ds: xr.Dataset, model: Any, table: ParameterTable, *, gap: float | None = None
+    ds: xr.Dataset,
+    model: Any,
+    table: ParameterTable,
+    *,
+    gap: float | None = None,
+    executor: Team | None = None,
+    memory: Any = None,
 ) -> Problem:
     """Read every usable bin of a dataset into a :class:`Problem`.
 
@@ -31,6 +42,10 @@ def problem_from_dataset(
     table : ParameterTable
     gap : float, optional
         Å; needed by models with a shear factor.
+    executor : Team, optional
+        Where it works in other processes, these hold the maps; see :mod:`heterodyne_nb.engine.spread`.
+    memory : str or float, optional
+        What the maps may take here, default half of what is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
 
     Raises
     ------
@@ -55,21 +70,88 @@ def problem_from_dataset(
     used = int(np.count_nonzero(stacked["mask"].values))
     if used < 3:
         raise DataFormatError(f"{used} of {n} frames are used", where="mask", expected="at least 3")
-    data = np.zeros((stacked.sizes["bin"], n, n), np.float32)
-    mask = np.tile(np.asarray(stacked["mask"].values, float), (len(data), 1))
-    holes = [_read_bin(stacked, b, data[b], mask[b]) for b in range(len(data))]
-    varied = _varied(stacked, data, mask)
-    if len(varied) < len(data):
-        stacked, data, mask = stacked.isel(bin=varied), data[varied], mask[varied]
-        holes = [holes[b] for b in varied]
-    holes = [np.column_stack([np.full(len(part), b), part]) for b, part in enumerate(holes)]
-    sigma = _noise(stacked.assign(c2=(("bin", "t1", "t2"), data)))  # from memory: read once
-    problem = Problem(
-        model, table, data, _coordinate(stacked, "q"), _coordinate(stacked, "phi"),
-        np.asarray(stacked["t"].values, float), mask, sigma, np.concatenate(holes).astype(np.int64), gap,
-    )  # fmt: skip
+    if executor is not None and executor.apart:
+        problem: Problem = spread_problem(executor, stacked, model, table, gap)
+    else:
+        most = room(memory)
+        bins = read_bins(stacked, most)
+        dropped(len(bins.kept), bins.told, stacked.sizes["bin"])
+        stacked = stacked.isel(bin=bins.kept)
+        problem = Problem(
+            model, table, bins.data, coordinate(stacked, "q"), coordinate(stacked, "phi"),
+            np.asarray(stacked["t"].values, float), bins.mask, noise_of(stacked, bins.noise), bins.holes, gap,
+            at_once=bins_at_once(bins.data, most),
+        )  # fmt: skip
     warn_if_not_normalised(problem.scale.unit, table, "c2")
     return problem
+
+
+@dataclass(frozen=True)
+class ReadBins:
+    """The maps of bins that can be used, as a problem has them.
+
+    Attributes
+    ----------
+    kept : (B,) int
+        Which of the bins that were asked for.
+    told : list of str
+        What the others lack.
+    data, mask, holes
+        As of :class:`Problem`.
+    noise : dict
+        Parts of the noise by place; empty where the dataset says it.
+    """
+
+    kept: NDArray[np.int64]
+    told: list[str]
+    data: NDArray[np.float32]
+    mask: NDArray[np.float64]
+    holes: NDArray[np.int64]
+    noise: dict[tuple[int, ...], Any]
+
+
+def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:
+    """Read the bins of a stacked dataset one by one, those that cannot be used left out.
+
+    Maps of more than ``most`` bytes together go to a temporary file, see :func:`heterodyne_nb.engine.room.maps_of`.
+    """
+    n, bins = stacked.sizes["t1"], stacked.sizes["bin"]
+    data = maps_of((bins, n, n), most)
+    usual = np.asarray(stacked["mask"].values, float)
+    known = _noise_is_known(stacked)
+    kept: list[int] = []
+    told: list[str] = []
+    masks: list[np.ndarray] = []
+    holes: list[np.ndarray] = []
+    parts: dict[tuple[int, ...], Any] = {}
+    for b in range(bins):
+        at, mask = len(kept), usual.copy()  # a bin that is left out makes room for the next one
+        found = _read_bin(stacked, b, data[at], mask)
+        if not _varies(data[at], mask > 0):
+            what = "is constant" if np.any(mask > 0) else "has no pixel that can be used"
+            told.append(f"{_name(stacked, b)}: its map {what}; the bin is left out")
+            continue
+        if not known:
+            here = stacked.isel(bin=[b]).assign(c2=(("bin", "t1", "t2"), data[at : at + 1]))
+            for part in noise_parts(here).values():  # none of a bin that cannot be used
+                parts[at,] = part
+        holes.append(np.column_stack([np.full(len(found), at), found]))
+        masks.append(mask)
+        kept.append(b)
+        let_go(data)
+    every = np.concatenate([np.zeros((0, 3)), *holes]).astype(np.int64)
+    mask = np.array(masks).reshape(len(kept), n)
+    return ReadBins(np.array(kept, np.int64), told, data[: len(kept)], mask, every, parts)
+
+
+def dropped(kept: int, told: list[str], bins: int) -> None:
+    """Warn of the bins that are left out; raise where none is kept."""
+    if not kept:
+        raise DataFormatError(
+            f"none of {bins} bins can be used", where="c2", expected="at least one map that varies"
+        )
+    for text in told:
+        warn(text, DataWarning)
 
 
 def warn_if_not_normalised(unit: float, table: ParameterTable, name: str) -> None:
@@ -92,12 +174,13 @@ def _live_bins(ds: xr.Dataset) -> xr.Dataset:
     return stack_bins(ds, drop_dead=True)
 
 
-def _coordinate(stacked: xr.Dataset, name: str) -> np.ndarray:
+def coordinate(stacked: xr.Dataset, name: str) -> np.ndarray:
+    """q or phi of every bin, (B,)."""
     return np.ascontiguousarray(np.broadcast_to(stacked[name].values, stacked.sizes["bin"]), dtype=float)
 
 
 def _name(stacked: xr.Dataset, b: int | np.integer) -> str:
-    return f"bin q = {_coordinate(stacked, 'q')[b]:.5g} 1/Å, phi = {_coordinate(stacked, 'phi')[b]:.4g}°"
+    return f"bin q = {coordinate(stacked, 'q')[b]:.5g} 1/Å, phi = {coordinate(stacked, 'phi')[b]:.4g}°"
 
 
 def _read_bin(stacked: xr.Dataset, b: int, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -124,19 +207,6 @@ def _read_bin(stacked: xr.Dataset, b: int, target: np.ndarray, mask: np.ndarray)
     return np.column_stack([rows, columns])
 
 
-def _varied(stacked: xr.Dataset, data: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Bins whose used pixels are not all the same; the others are named."""
-    found = np.array([_varies(one, used > 0) for one, used in zip(data, mask, strict=True)])
-    if not found.any():
-        raise DataFormatError(
-            f"none of {len(found)} bins can be used", where="c2", expected="at least one map that varies"
-        )
-    for b in np.flatnonzero(~found):
-        what = "is constant" if np.any(mask[b] > 0) else "has no pixel that can be used"
-        warn(f"{_name(stacked, b)}: its map {what}; the bin is left out", DataWarning)
-    return np.flatnonzero(found)
-
-
 def _varies(one: np.ndarray, used: np.ndarray) -> bool:
     first = 0.0
     for j in np.flatnonzero(used):
@@ -149,12 +219,18 @@ def _varies(one: np.ndarray, used: np.ndarray) -> bool:
     return False
 
 
-def _noise(stacked: xr.Dataset) -> np.ndarray:
-    if "sigma" in stacked and stacked["sigma"].dims == ("bin",):
-        sigma = np.asarray(stacked["sigma"].values, float)
-        if np.all(np.isfinite(sigma) & (sigma > 0)):
-            return sigma
-    sigma = np.asarray(estimate_sigma(stacked).values, float)
+def _noise_is_known(stacked: xr.Dataset) -> bool:
+    if "sigma" not in stacked or stacked["sigma"].dims != ("bin",):
+        return False
+    sigma = np.asarray(stacked["sigma"].values, float)
+    return bool(np.all(np.isfinite(sigma) & (sigma > 0)))
+
+
+def noise_of(stacked: xr.Dataset, parts: dict[tuple[int, ...], Any]) -> np.ndarray:
+    """Noise of a pixel of each bin: as the dataset says, else from the parts that were found, by place."""
+    if _noise_is_known(stacked):
+        return np.asarray(stacked["sigma"].values, float)
+    sigma = np.asarray(sigma_of(stacked, parts).values, float)
     unknown = np.flatnonzero(~(np.isfinite(sigma) & (sigma > 0)))
     if unknown.size:
         raise DataFormatError(

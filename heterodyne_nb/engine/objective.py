@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.engine.contrast import ContrastOffset
-from heterodyne_nb.engine.losses import get_loss, robust_scale
+from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
@@ -20,6 +21,7 @@ from heterodyne_nb.engine.products import (
     weighted_tiles,
     z_rows,
 )
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
 
 FloatArray = NDArray[np.float64]
@@ -161,22 +163,56 @@ class Objective:
 
 def residual_scale(problem: Problem, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
     """Robust scale (normalised MAD) of all residuals in units of sigma, at given contrast and offset (B,)."""
-    medians = [
-        robust_scale(np.concatenate(list(_residuals(problem, theta, b, contrast[b], offset[b]))))
-        for b in range(problem.n_bins)
-    ]
-    return float(np.median(medians))
+    return float(np.median(_of_bins(problem, _scales, theta, Levels(contrast, offset, problem.sigma))))
 
 
-def _residuals(
-    problem: Problem, theta: FloatArray, b: int, contrast: float, offset: float
-) -> Iterator[FloatArray]:
+@dataclass(frozen=True)
+class Levels:
+    """Contrast, offset and noise of every bin, (B,) each."""
+
+    contrast: FloatArray
+    offset: FloatArray
+    sigma: FloatArray
+
+    def subset(self, some: slice) -> Levels:
+        """Those of some of the bins."""
+        return Levels(self.contrast[some], self.offset[some], self.sigma[some])
+
+
+def _of_bins(
+    problem: Problem, function: Callable[..., FloatArray], theta: FloatArray, levels: Levels, *more: Any
+) -> Any:
+    """``function(problem, theta, *more, levels)``, where the maps are."""
+    if isinstance(problem.data, Spread):
+        return problem.data.of_bins(problem.model, function, theta, *more, by_bin=levels)
+    return function(problem, theta, *more, levels)
+
+
+def _scales(problem: Problem, theta: FloatArray, levels: Levels) -> FloatArray:
+    """Robust scale of the residuals of every bin, (B,)."""
+    bins = (some.start for some in problem.windows(1))
+    return np.array([robust_scale(np.concatenate(list(_residuals(problem, theta, b, levels)))) for b in bins])
+
+
+def _slopes(problem: Problem, theta: FloatArray, loss: Loss, scale: float, levels: Levels) -> FloatArray:
+    """Sums of the slope of psi and of the weights over every bin, (B, 2)."""
+    out = np.zeros((problem.n_bins, 2))
+    for b in (some.start for some in problem.windows(1)):
+        for r in _residuals(problem, theta, b, levels):
+            u = r / scale
+            above, below = u + _STEP, u - _STEP
+            psi = loss.weight(above) * above - loss.weight(below) * below
+            out[b] += float(psi.sum()) / (2 * _STEP), float(loss.weight(u).sum())
+    return out
+
+
+def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> Iterator[FloatArray]:
     """Residuals of one bin in units of sigma, some rows at a time."""
     for j0 in range(0, len(problem.t), _ROWS):
         j1 = min(j0 + _ROWS, len(problem.t))
         z = z_rows(problem, theta, _NONE, b, j0, j1)
         used = used_rows(problem, b, j0, j1) > 0
-        yield (z[-1] - offset - contrast * z[-3])[used] / problem.sigma[b]
+        yield (z[-1] - levels.offset[b] - levels.contrast[b] * z[-3])[used] / levels.sigma[b]
 
 
 class RobustObjective(Objective):
@@ -214,14 +250,9 @@ class RobustObjective(Objective):
         The weighted normal matrix times this is the curvature of the loss (Huber & Ronchetti, ch. 7): beyond
         its tuning constant a loss is flatter than its weights, and errors are larger than they say.
         """
-        slope = weight = 0.0
-        for b in range(self.problem.n_bins):
-            for r in _residuals(self.problem, theta, b, contrast[b], offset[b]):
-                u = r / self.scale
-                above, below = u + _STEP, u - _STEP
-                psi = self.loss.weight(above) * above - self.loss.weight(below) * below
-                slope += float(psi.sum()) / (2 * _STEP)
-                weight += float(self.loss.weight(u).sum())
+        levels = Levels(contrast, offset, self.problem.sigma)
+        every = _of_bins(self.problem, _slopes, theta, levels, self.loss, self.scale)
+        slope, weight = every.sum(axis=0).tolist()
         return max(slope, 0.1 * weight) / weight
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:

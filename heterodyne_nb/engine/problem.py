@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
+from heterodyne_nb.engine.room import let_go
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 from heterodyne_nb.models.parameters import ParameterTable
 
@@ -109,6 +110,8 @@ class Problem(BinData):
         Unmeasured pixels inside used frames, as (bin, t2, t1).
     gap : float or None
         Gap of the shear cell in Å.
+    at_once : int or None
+        Bins whose maps may be in memory together, where they are in a file.
     layouts : dict
         Layouts of columns met so far, kept by the kernels.
     count, sum_data, sum_squares : (B,)
@@ -125,6 +128,7 @@ class Problem(BinData):
     sigma: FloatArray
     holes: NDArray[np.int64]
     gap: float | None = None
+    at_once: int | None = None
     layouts: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
     count: FloatArray = field(init=False)
     sum_data: FloatArray = field(init=False)
@@ -146,7 +150,16 @@ class Problem(BinData):
             object.__setattr__(self, name, value)
 
     def _moments(self) -> FloatArray:
-        return np.asarray(data_moments(self.data, self.mask))
+        parts = [data_moments(self.data[some], self.mask[some]) for some in self.windows()]
+        return np.concatenate(parts)
+
+    def windows(self, most: int | None = None) -> Iterator[slice]:
+        """Bins that are taken together: all, or so many at most, and no more than memory has room for."""
+        few = min(n for n in (self.n_bins, self.at_once, most) if n is not None)
+        for first in range(0, self.n_bins, few):
+            yield slice(first, min(first + few, self.n_bins))
+            if self.at_once is not None:
+                let_go(self.data)
 
     @property
     def times(self) -> FloatArray:
@@ -166,13 +179,19 @@ class Problem(BinData):
     def every(self, stride: int) -> Problem:
         """Every ``stride``-th frame: the same model at fewer times, to rank start values quickly."""
         keep = slice(stride // 2, None, stride)
+        parts = [np.ascontiguousarray(self.data[some, keep, keep]) for some in self.windows(1)]
+        return self.thinned(stride, np.concatenate(parts))
+
+    def thinned(self, stride: int, data: NDArray[np.float32]) -> Problem:
+        """The problem of every ``stride``-th frame, its maps given."""
+        keep = slice(stride // 2, None, stride)
         inside = (self.holes[:, 1:] % stride == stride // 2).all(axis=1)
         holes = self.holes[inside].copy()
         holes[:, 1:] //= stride
-        return replace(
-            self, data=np.ascontiguousarray(self.data[:, keep, keep]), t=self.t[keep],
-            mask=np.ascontiguousarray(self.mask[:, keep]), holes=holes, layouts={},
-        )  # fmt: skip
+        mask = np.ascontiguousarray(self.mask[:, keep])
+        return Problem(
+            self.model, self.table, data, self.q, self.phi, self.t[keep], mask, self.sigma, holes, self.gap
+        )
 
     def subset(self, keep: NDArray[np.bool_]) -> Problem:
         """See :meth:`BinData.subset`."""
@@ -182,7 +201,7 @@ class Problem(BinData):
         holes[:, 0] = (np.cumsum(keep) - 1)[holes[:, 0]]
         return replace(
             self, data=self.data[keep], q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
-            sigma=self.sigma[keep], holes=holes, layouts={},
+            sigma=self.sigma[keep], holes=holes, at_once=None, layouts={},
         )  # fmt: skip
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
-from heterodyne_nb.engine.columns import column_chunks, problem_columns
+from heterodyne_nb.engine.columns import column_chunks
 from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
 from heterodyne_nb.engine.losses import get_loss
@@ -17,6 +18,7 @@ from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.pixel_clusters import cluster_products
 from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
 from heterodyne_nb.engine.problem import Problem
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.curves import power_cumulative, power_cumulative_gradient
 from heterodyne_nb.models.homodyne import LaminarFlowModel
@@ -39,6 +41,10 @@ class Weighting:
     tuning: float = 1.0
     scale: float = 1.0
 
+    def subset(self, some: slice) -> Weighting:
+        """That of some of the bins."""
+        return replace(self, contrast=self.contrast[some], offset=self.offset[some])
+
 
 def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
     """Sums of z zᵀ over used pixels t1 < t2 of every bin, z = (derivatives, M, 1, data).
@@ -56,6 +62,8 @@ def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) 
     (B, P+3, P+3) float64
     """
     kernels.require_threads()
+    if isinstance(problem.data, Spread):
+        return np.asarray(problem.data.of_bins(problem.model, products_at, theta, wanted))
     if isinstance(problem.model, SeparableModel):
         out = _separable(problem, theta, wanted)
     else:
@@ -91,30 +99,59 @@ def tile_products_at(
     rho : (B, T)
         Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
     """
-    b, n = problem.n_bins, len(problem.t)
+    b = problem.n_bins
     weighting = weighting or Weighting(np.zeros(b), np.zeros(b))
+    noise = problem.sigma * weighting.scale
+    if isinstance(problem.data, Spread):
+        scaled = _Scaled(weighting, noise)
+        products, rho = problem.data.of_bins(
+            problem.model, _scaled_tiles, theta, wanted, clusters, by_bin=scaled
+        )
+    else:
+        products, rho = _scaled_tiles(problem, theta, wanted, clusters, _Scaled(weighting, noise))
+    return products, rho * weighting.scale**2
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A weighting, and the size of a residual of 1 in each bin, (B,)."""
+
+    weighting: Weighting
+    noise: FloatArray
+
+    def subset(self, some: slice) -> _Scaled:
+        return _Scaled(self.weighting.subset(some), self.noise[some])
+
+
+def _scaled_tiles(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, scaled: _Scaled
+) -> tuple[FloatArray, FloatArray]:
+    """See :func:`tile_products_at`; rho in units of the noise."""
+    b, n, weighting = problem.n_bins, len(problem.t), scaled.weighting
     if not isinstance(problem.model, SeparableModel | LaminarFlowModel):
-        return _generic_tiles(problem, theta, wanted, clusters, weighting)
+        return _generic_tiles(problem, theta, wanted, clusters, scaled)
     edges, cluster = block_edges(n, min(clusters, n))
     count = int(cluster[-1]) + 1
     tiles = count * (count + 1) // 2
     out, rho = np.zeros((b, tiles, len(wanted) + 3, len(wanted) + 3)), np.zeros((b, tiles))
-    inner = np.stack([weighting.contrast, weighting.offset, problem.sigma * weighting.scale], axis=1).astype(
-        float
-    )
-    tail = (edges, cluster, inner, LOSS_CODES[weighting.loss], float(weighting.tuning), out, rho)
+    inner = np.stack([weighting.contrast, weighting.offset, scaled.noise], axis=1).astype(float)
+
+    def add(some: slice, kind: int, u: FloatArray, w: FloatArray, f: FloatArray, *layout: Any) -> None:
+        tail = (edges, cluster, inner[some], LOSS_CODES[weighting.loss], float(weighting.tuning))
+        data = (kind, problem.data[some], u, w, _steps(f), problem.mask[some])
+        arguments: tuple[Any, ...] = (*data, *layout, *tail, out[some], rho[some])
+        tile_products(*arguments)
+
     if isinstance(problem.model, SeparableModel):
-        columns = problem_columns(problem, theta, wanted)
-        tile_products(
-            SEPARABLE, problem.data, columns.u, columns.w, _steps(columns.f), problem.mask,
-            columns.layout.column_part, *entries(columns.layout), np.zeros(0, np.bool_), *tail,
-        )  # fmt: skip
+        for some, columns in column_chunks(problem, theta, wanted, b):
+            lay = columns.layout
+            part, none = lay.column_part, np.zeros(0, np.bool_)
+            add(some, SEPARABLE, columns.u, columns.w, columns.f, part, *entries(lay), none)
     else:
         u, f, is_shear = _laminar_curves(problem, theta, wanted)
-        tile_products(
-            LAMINAR, problem.data, u, u, _steps(f), problem.mask, _NONE, _NONE, _NONE, _NONE, is_shear, *tail
-        )
-    return out + np.swapaxes(np.tril(out, -1), 2, 3), rho * weighting.scale**2
+        for some in problem.windows():
+            add(some, LAMINAR, u[some], u[some], f[some], _NONE, _NONE, _NONE, _NONE, is_shear)
+    return out + np.swapaxes(np.tril(out, -1), 2, 3), rho
 
 
 def weighted_tiles(
@@ -245,9 +282,10 @@ def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:
 
 
 def _generic_tiles(
-    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, weighting: Weighting
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, scaled: _Scaled
 ) -> tuple[FloatArray, FloatArray]:
     """See :func:`tile_products_at`; for models without curves, derivatives by central differences."""
+    weighting = scaled.weighting
     loss = get_loss(weighting.loss)
     loss = loss if loss.name == "linear" else replace(loss, tuning=weighting.tuning)
     n = len(problem.t)
@@ -255,8 +293,8 @@ def _generic_tiles(
     count, size = int(cluster[-1]) + 1, len(wanted) + 3
     out = np.zeros((problem.n_bins, count * (count + 1) // 2, size, size))
     rho = np.zeros(out.shape[:2])
-    for b in range(problem.n_bins):
-        scale = problem.sigma[b] * weighting.scale
+    for b in (some.start for some in problem.windows(1)):
+        scale = scaled.noise[b]
         for j0, j1, k2 in zip(edges[:-1], edges[1:], cluster, strict=True):
             z = z_rows(problem, theta, wanted, b, j0, j1)
             used = used_rows(problem, b, j0, j1)
@@ -271,4 +309,4 @@ def _generic_tiles(
                 chosen = z[:, :, i0 : min(i1, j1)].reshape(size, -1)
                 out[b, tile] += (chosen * factor) @ chosen.T
                 rho[b, tile] += float((used * value)[inside].sum())
-    return out, rho * weighting.scale**2
+    return out, rho

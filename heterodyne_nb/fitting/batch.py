@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from heterodyne_nb.data import prepare
+from heterodyne_nb.data import open_dataset, prepare
 from heterodyne_nb.data.door import RUN, runs_of
+from heterodyne_nb.engine.executors import answers, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.files import make_folder
 from heterodyne_nb.fitting.fitting import fit, parameter_table
 from heterodyne_nb.fitting.one_time_batch import at_once, one_time_batch
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.options import ExecutionOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
 
 
 def fit_batch(
-    data: xr.Dataset | xr.DataTree | Mapping[Any, xr.Dataset],
+    data: Any,
     mode: str = "heterodyne",
     *,
     over: str = "q",
     windows: int | None = None,
-    workers: int = 1,
+    executor: Any = None,
+    workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     journal: str | os.PathLike[str] | None = None,
@@ -37,9 +43,11 @@ def fit_batch(
 
     Parameters
     ----------
-    data : Dataset, DataTree, or mapping of label to Dataset
+    data : Dataset, DataTree, mapping of label to Dataset, or paths
         A dataset is cut along the dimension ``over`` (``"q"``, ``"phi"``, ``"age"``, ``"bin"``); a mapping or tree is
-        fitted entry by entry, for instance one per file or per age window, and so is a dataset of many runs.
+        fitted entry by entry, for instance one per file or per age window, and so is a dataset of many runs. A list of
+        files, or a pattern such as ``"runs/*.hdf"``, is fitted file by file along ``run``, each opened where it is fitted;
+        see also ``heterodyne-nb batch``, which goes on after it was killed.
     mode : str
         Analysis mode.
     over : str
@@ -47,13 +55,17 @@ def fit_batch(
     windows : int, optional
         With ``over="age"`` and two-time maps: the run is cut into this many equal windows of frames, each
         fitted by itself; the age is that of the window's middle.
-    workers : int
-        Processes that fit side by side, each with its share of the threads. A process needs some seconds to start, so
-        more than 1 pays for parts that take longer than that, and for plug-in models, whose code holds one core.
+    executor : str, Executor or dask.distributed.Client, optional
+        Who fits: ``"threads"``, ``"processes"``, an executor of ``concurrent.futures``, a dask client or the address of
+        a scheduler; the numbers do not depend on it. A process needs some seconds to start, so they pay for parts that
+        take longer than that, and for plug-in models, whose code holds one core.
+    workers : int, optional
+        How many fit side by side, each with its share of the threads; more than 1 without an executor: processes.
     on_progress, stop
         As for :func:`heterodyne_nb.fit`.
     journal : path, optional
         A folder with a journal of each part, from which a batch that was killed goes on; see :func:`heterodyne_nb.fit`.
+        One-time modes are then fitted part by part, too, instead of all at once.
     **arguments
         Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
         with each, for instance from several start values.
@@ -78,8 +90,10 @@ def fit_batch(
     Plain one-time fits are done all at once, all curves in one array, with the answers that fits one by one would give.
     """
     stop, on_progress = stop or StopToken(), careful(on_progress)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigurationError(f"{workers!r}", where="workers", expected="a whole number from 1")
+    where = ExecutionOptions.read({"executor": executor, "workers": workers})
+    alone = where.executor in (None, "serial") and where.workers in (None, 1)
+    if isinstance(data, str | os.PathLike | list | tuple):
+        data, over = files_of(data), RUN if over == "q" else over
     if isinstance(data, xr.DataTree) or (
         isinstance(data, xr.Dataset) and RUN in data.dims and over in (RUN, "q")
     ):
@@ -90,7 +104,14 @@ def fit_batch(
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-    if workers == 1 and not isinstance(sets, list | tuple) and at_once(model, arguments):
+    paths = not isinstance(data, xr.Dataset) and any(isinstance(one, Path) for one in data.values())
+    if (
+        alone
+        and journal is None
+        and not paths
+        and not isinstance(sets, list | tuple)
+        and at_once(model, arguments)
+    ):
         asked = parameter_table(model, sets)
         whole = (
             data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None
@@ -108,16 +129,17 @@ def fit_batch(
             job["journal"] = folder / f"part-{k:04d}.json"
     done: dict[Any, FitResult] = {}
     failed: dict[str, str] = {}
-    run = _one_by_one(jobs, stop) if workers == 1 else _in_processes(jobs, workers, stop)
-    for number, (label, answer) in enumerate(run):
-        if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
-            raise answer
-        if isinstance(answer, HeterodyneError):
-            failed[str(label)] = str(answer)
-            warn(f"{over} = {label} is left out: {answer}", FitWarning)
-        else:
-            done[label] = answer
-        on_progress(ProgressEvent("batch", (number + 1) / len(jobs), message=f"{over} = {label}"))
+    with team(executor, workers) as who:
+        work = {label: partial(_of_file if paths else fit, **job) for label, job in jobs.items()}
+        for number, (label, answer) in enumerate(answers(who, work, stop)):
+            if isinstance(answer, ConfigurationError):  # what was asked is wrong, for one part as for all
+                raise answer
+            if isinstance(answer, HeterodyneError):
+                failed[str(label)] = str(answer)
+                warn(f"{over} = {label} is left out: {answer}", FitWarning)
+            else:
+                done[label] = answer
+            on_progress(ProgressEvent("batch", (number + 1) / len(jobs), message=f"{over} = {label}"))
     done = {label: done[label] for label in jobs if label in done}
     failed |= {str(k): str(stop.reason) for k in jobs if k not in done and str(k) not in failed}
     if not done:
@@ -126,23 +148,27 @@ def fit_batch(
     return table.assign_attrs(failed="; ".join(f"{k}: {v}" for k, v in failed.items()))
 
 
-def _one_by_one(jobs: Mapping[Any, dict[str, Any]], stop: StopToken) -> Iterator[tuple[Any, Any]]:
-    for label, job in jobs.items():
-        if stop.reason:
-            return
-        try:
-            yield label, fit(**job, stop=stop)
-        except HeterodyneError as error:
-            yield label, error
+def files_of(paths: Any) -> dict[str, Path]:
+    """Files by name, of a list of them or of a pattern.
+
+    Raises
+    ------
+    ConfigurationError
+        No file matches, or two have one name.
+    """
+    pattern = isinstance(paths, str | os.PathLike)
+    found = [Path(p) for p in (sorted(glob.glob(os.fspath(paths))) if pattern else paths)]
+    named = {path.name: path for path in found}
+    if not found or len(named) < len(found):
+        told = "no file matches" if not found else "several files have one name"
+        raise ConfigurationError(
+            told, where=str(paths) if pattern else "data", hint="a mapping gives them labels"
+        )
+    return named
 
 
-def _in_processes(
-    jobs: Mapping[Any, dict[str, Any]], workers: int, stop: StopToken
-) -> Iterator[tuple[Any, Any]]:
-    from heterodyne_nb.fitting.pool import fits_in_processes
-
-    loaded = {label: {**job, "dataset": job["dataset"].load()} for label, job in jobs.items()}
-    return fits_in_processes(fit, loaded, workers, stop)
+def _of_file(dataset: Path, **job: Any) -> FitResult:
+    return fit(open_dataset(dataset), **job)
 
 
 def _parts(

@@ -45,6 +45,9 @@ def fit(
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
     journal: str | os.PathLike[str] | None = None,
+    executor: Any = None,
+    workers: int | None = None,
+    memory: str | float = "50 %",
 ) -> FitResult:
     """Fit a model to every bin of a dataset at once, all pixels used.
 
@@ -100,9 +103,19 @@ def fit(
     stop : StopToken, optional
         To cancel from another thread.
     journal : path, optional
-        A small file in which the best point of a two-time fit is kept while it runs, at most every second. Where it
+        A small file in which the best point of a fit is kept while it runs, at most every second. Where it
         exists, the fit goes on from it, for instance after the process was killed: a search that had ended is not
         made again. It stays after the fit.
+    executor : str, Executor or dask.distributed.Client, optional
+        Who holds the maps of a two-time fit and adds up their pixels: ``"processes"``, an executor of
+        ``concurrent.futures``, a dask client or the address of a scheduler. Each worker reads its bins from the file,
+        and those of one that dies are read again; the numbers are the same bit for bit. It is for data larger than the
+        memory of one machine: on one machine the threads of the kernels do the same without copies. Default: here.
+    workers : int, optional
+        Processes; more than 1 without an executor.
+    memory : str or float
+        What the maps may take here: bytes, ``"3 GB"``, or a share of what is free, ``"50 %"``. Larger ones are kept in a
+        temporary file (``TMPDIR`` says where) and pass through memory bin by bin, at least one at a time.
 
     Returns
     -------
@@ -151,6 +164,9 @@ def fit(
             "options": dict(options or {}),
             "on_progress": on_progress,
             "stop": stop_token(stop, time_limit),
+            "executor": executor,
+            "workers": workers,
+            "memory": memory,
         }
     )
     asked = asked_parameters(parameters)

@@ -23,6 +23,8 @@ from heterodyne_nb.engine import (
     residual_record,
     residual_scale,
 )
+from heterodyne_nb.engine.executors import Team, team
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
@@ -32,7 +34,7 @@ from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
 from heterodyne_nb.optimize.strategies.own import made_strategy
-from heterodyne_nb.options import METHODS, FitOptions, SearchOptions
+from heterodyne_nb.options import METHODS, ExecutionOptions, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.trust import left_over, united
@@ -46,7 +48,7 @@ _SPECKLES = "from speckles (clusters of neighbouring pixels)"
 _COMPILING = "preparing the kernels: half a minute at the first fit after installing, then a second"
 
 
-class FitRun(FitOptions):
+class FitRun(FitOptions, ExecutionOptions):
     """Settings of a fit, who is told of its progress, and what ends it.
 
     ``warm``: from the start values to the optimum next to them, no more.
@@ -73,6 +75,7 @@ class FitRun(FitOptions):
         """The settings that a record of the fit holds: all that say anything."""
         silent = {"method", *(["loss_scale"] if self.loss == "linear" else [])}
         silent |= {name for name in ("via", "integral") if getattr(self, name) == self.default(name)}
+        silent |= set(ExecutionOptions.model_fields)
         values = {**self.model_dump(exclude=silent), "method": self.method_name}
         return {name: value for name, value in values.items() if value is not None and value != {}}
 
@@ -95,7 +98,19 @@ def fit_two_time(
     asked: dict[str, Any],
 ) -> FitResult:
     """Fit a two-time model; arguments are those of :func:`heterodyne_nb.fit`, resolved."""
-    solved = solve_two_time(dataset, model, table, options)
+    with team(options.executor, options.workers) as who:
+        run = options.model_copy(update={"executor": who})
+        solved = solve_two_time(dataset, model, table, run)
+        try:
+            return _concluded(solved, dataset, options, asked)
+        finally:
+            if isinstance(solved.objective.problem.data, Spread):
+                solved.objective.problem.data.close()
+
+
+def _concluded(
+    solved: Solved, dataset: xr.Dataset | FrameSet, options: FitRun, asked: dict[str, Any]
+) -> FitResult:
     if isinstance(dataset, FrameSet):
         about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
         return result_of(solved, options, about | described(solved.objective.problem, dataset))
@@ -147,7 +162,10 @@ def solve_two_time(
         robust = options.loss != "linear"
         problem = problem_from_frames(dataset, model, table, gap=options.gap, via=options.via, robust=robust)
     else:
-        problem = problem_from_dataset(dataset, model, table, gap=options.gap)
+        who = options.executor if isinstance(options.executor, Team) else None
+        problem = problem_from_dataset(
+            dataset, model, table, gap=options.gap, executor=who, memory=options.memory
+        )
     problem = replace(problem, model=problem.model.integrating(options.integral, problem.t))
     if isinstance(model, SplineModel):
         problem = replace(problem, table=with_ends(table, *problem.ends))
@@ -185,6 +203,7 @@ def _search(
         extra_starts=[objective.from_internal(objective.to_internal(x)) for x in extra],
         on_progress=options.on_progress,
         stop=options.stop,
+        team=options.executor if isinstance(options.executor, Team) else None,
     )
     best = search.run()
     return best, search.path, [(fit.point, fit.chi2) for fit in search.solutions[1:]]

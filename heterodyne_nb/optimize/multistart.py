@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine.executors import Team
+from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
 from heterodyne_nb.optimize.guess import StartSampler, screened_starts
@@ -106,6 +108,8 @@ class Multistart:
     ----------
     path : list of dict
         One entry a fit: stage, start, χ² reached, iterations, seconds.
+    team : Team or None
+        Who makes the fits on fewer frames, where it works in other processes.
     """
 
     objective: Objective
@@ -114,6 +118,7 @@ class Multistart:
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
+    team: Team | None = None
     path: list[dict[str, Any]] = field(default_factory=list)
     solutions: list[Found] = field(default_factory=list)
     _made: dict[int, Objective] = field(default_factory=dict, init=False)
@@ -187,7 +192,7 @@ class Multistart:
         return results
 
     def _finish(self, point: FloatArray, strategy: OptimizationStrategy) -> OptimizeResult:
-        result, entry = self._one_fit(self.objective, point, strategy, "all pixels")
+        result, entry = _one_fit(self.objective, point, strategy, "all pixels")
         self.path.append(entry)
         return result
 
@@ -251,7 +256,7 @@ class Multistart:
         problem = self.objective.problem
         stride = max(1, round(len(problem.t) / frames))
         coarse = self.objective
-        if stride > 1:
+        if stride > 1 or isinstance(problem.data, Spread):
             coarse = Objective(problem.every(stride), contrast=self.objective.contrast)
         self._made[frames] = coarse
         return coarse
@@ -265,21 +270,22 @@ class Multistart:
         """
         fits = [Found(np.inf, point, damping=damping) for point in points]
         stage = "hops" if known else "search"
+        own = None if self.team is not None and self.team.apart else self.stop  # it does not travel
         basins = self._basins(coarse, list(known[: self.settings.finish]))
         for number, (keep, iterations) in enumerate(self.settings.rounds):
             kept = fits if known and number == 0 else fits[:keep]
             jobs = [
                 partial(
-                    self._one_hop if known else self._one_fit, coarse, fit.point,
+                    _one_hop if known else _one_fit, coarse, fit.point,
                     _QuickStrategy(
-                        max_iterations=iterations, stop=self.stop, damping=fit.damping, basins=basins
+                        max_iterations=iterations, stop=own, damping=fit.damping, basins=basins
                     ),
                     f"{stage}, round {number + 1}",
                 )
                 for fit in kept
             ]  # fmt: skip
             results: list[Found] = []
-            for count, (fit, answer) in enumerate(zip(kept, side_by_side(jobs), strict=True), 1):
+            for count, (fit, answer) in enumerate(zip(kept, side_by_side(jobs, self.team), strict=True), 1):
                 if answer is None:
                     continue
                 result, entry = answer
@@ -302,32 +308,34 @@ class Multistart:
     def _named(self, point: FloatArray) -> dict[str, float]:
         return dict(zip(self.objective.parameter_names, point.tolist(), strict=True))
 
-    def _one_hop(
-        self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
-    ) -> tuple[OptimizeResult, dict[str, Any]] | None:
-        """A fit from where nobody asked to go: None where the model cannot be evaluated there."""
-        try:
-            return self._one_fit(objective, start, strategy, stage)
-        except OptimizationError:
-            return None
-
-    def _one_fit(
-        self, objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
-    ) -> tuple[OptimizeResult, dict[str, Any]]:
-        """One fit and its entry in the path."""
-        begun = time.perf_counter()
-        result = strategy.optimize(objective, start)
-        return result, {
-            "start": stage,
-            "strategy": strategy.name,
-            "frames": len(objective.problem.t),
-            "chi2_reduced": objective.reduced(float(result.fun)),
-            "iterations": int(result.nit),
-            "nfev": int(result.nfev),
-            "seconds": round(time.perf_counter() - begun, 4),
-            "message": str(result.message),
-            "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
-        }
-
     def _stopped(self) -> bool:
         return self.stop is not None and self.stop.reason is not None
+
+
+def _one_hop(
+    objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
+) -> tuple[OptimizeResult, dict[str, Any]] | None:
+    """A fit from where nobody asked to go: None where the model cannot be evaluated there."""
+    try:
+        return _one_fit(objective, start, strategy, stage)
+    except OptimizationError:
+        return None
+
+
+def _one_fit(
+    objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
+) -> tuple[OptimizeResult, dict[str, Any]]:
+    """One fit and its entry in the path."""
+    begun = time.perf_counter()
+    result = strategy.optimize(objective, start)
+    return result, {
+        "start": stage,
+        "strategy": strategy.name,
+        "frames": len(objective.problem.t),
+        "chi2_reduced": objective.reduced(float(result.fun)),
+        "iterations": int(result.nit),
+        "nfev": int(result.nfev),
+        "seconds": round(time.perf_counter() - begun, 4),
+        "message": str(result.message),
+        "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
+    }

@@ -12,11 +12,20 @@ from typing import TypeVar
 
 import numba as nb
 
+from heterodyne_nb.engine.executors import Team, ordered
+
 T = TypeVar("T")
 
 
-def side_by_side(jobs: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """Run the jobs on as many threads as numba has, and yield their results in the order given."""
+def _called(job: Callable[[], T]) -> T:
+    return job()
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]], team: Team | None = None) -> Iterator[T]:
+    """Run the jobs on as many threads as numba has, or by a team, and yield their results in the order given."""
+    if team is not None and team.apart:
+        yield from ordered(team, _called, jobs)
+        return
     if nb.get_num_threads() == 1:
         yield from (job() for job in jobs)
         return

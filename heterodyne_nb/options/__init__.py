@@ -4,6 +4,7 @@ From it come the check of keywords, the sections of a configuration, the fields 
 line, the record of a fit and the line of its script.
 """
 
+from heterodyne_nb.options.execution import ExecutionOptions
 from heterodyne_nb.options.fields import Options, UnknownKeyword, keywords
 from heterodyne_nb.options.fit import (
     CONTRASTS,
@@ -50,6 +51,7 @@ __all__ = [
     "SOLVERS",
     "BootstrapOptions",
     "EllipsoidalOptions",
+    "ExecutionOptions",
     "FitOptions",
     "GaussNewtonOptions",
     "GurobiOptions",

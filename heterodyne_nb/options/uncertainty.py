@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from heterodyne_nb.options.fields import Flag, Integer, Number, Options, one_of, setting
+from heterodyne_nb.options.execution import ExecutionOptions
+from heterodyne_nb.options.fields import Flag, Integer, Number, OptionalInteger, Options, one_of, setting
 
 
-class BootstrapOptions(Options):
+class _DividedOptions(Options):
+    """Settings of work that can be divided among workers."""
+
+    executor: Any = ExecutionOptions.same("executor")
+    workers: OptionalInteger = ExecutionOptions.same("workers")
+
+
+class BootstrapOptions(_DividedOptions):
     """Keywords of :func:`heterodyne_nb.bootstrap`."""
 
     n: Integer = setting(500, description="Number of draws.", ge=2)
@@ -24,7 +32,7 @@ class BootstrapOptions(Options):
     steps: Integer = setting(1, description="Gauss-Newton steps a draw.", ge=1)
 
 
-class JackknifeOptions(Options):
+class JackknifeOptions(_DividedOptions):
     """Keywords of :func:`heterodyne_nb.jackknife`."""
 
     over: Annotated[str, one_of("group of bins", "phi", "q", "bin")] = setting(
@@ -36,13 +44,13 @@ class JackknifeOptions(Options):
 class SampleOptions(Options):
     """Keywords of :meth:`heterodyne_nb.FitResult.sample`."""
 
-    n: Integer = setting(500, description="Steps of the walkers that are kept.", ge=4)
+    n: Integer = setting(600, description="Steps of the walkers that are kept.", ge=4)
     walkers: Integer = setting(32, description="Walkers, at least twice as many as fitted numbers.", ge=4)
     burn: Integer = setting(100, description="Steps before those.", ge=0)
     seed: Integer = setting(0, description="Same seed, same draws.", ge=0)
 
 
-class ProfileOptions(Options):
+class ProfileOptions(_DividedOptions):
     """Keywords of :func:`heterodyne_nb.profile`."""
 
     level: Number = setting(0.95, description="Level of the interval the walk has to reach.", gt=0, lt=1)

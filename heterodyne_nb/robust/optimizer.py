@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.names import unknown_name
 from heterodyne_nb.optimize.strategies.strategy import settings_of
 from heterodyne_nb.options import ROBUST_METHODS
+from heterodyne_nb.progress import ignore_progress
 from heterodyne_nb.robust.ellipsoidal import EllipsoidalRobust
 from heterodyne_nb.robust.scenario import ScenarioRobust
 from heterodyne_nb.robust.sequential import RobustStrategy
@@ -69,7 +73,13 @@ class RobustHeterodyneOptimizer:
         self.strategies = {name: _made(name, settings) for name in names}
         self.failures: dict[str, str] = {}
 
-    def optimize(self, objective_func: Any, initial_params: FloatArray) -> dict[str, OptimizeResult]:
+    def optimize(
+        self,
+        objective_func: Any,
+        initial_params: FloatArray,
+        executor: Any = None,
+        workers: int | None = None,
+    ) -> dict[str, OptimizeResult]:
         """Run every method from the nominal answer.
 
         Parameters
@@ -77,6 +87,8 @@ class RobustHeterodyneOptimizer:
         objective_func : Objective
         initial_params : (p,)
             The nominal answer, published.
+        executor, workers
+            Who runs the methods side by side; see :func:`heterodyne_nb.fit_batch`.
 
         Returns
         -------
@@ -96,19 +108,35 @@ class RobustHeterodyneOptimizer:
         """
         self.failures = {}
         results: dict[str, OptimizeResult] = {}
-        for name, strategy in self.strategies.items():
-            try:
-                results[name] = strategy.optimize(objective_func, initial_params)
-            except HeterodyneError as error:
-                self.failures[name] = str(error)
-            except Exception as error:  # of CVXPY or a solver
-                self.failures[name] = f"{type(error).__name__}: {error}"
+        with team(executor, workers) as who:
+            strategies = {
+                name: replace(s, on_progress=ignore_progress, stop=None) if who.apart else s
+                for name, s in self.strategies.items()
+            }
+            work = partial(_one, objective_func, initial_params)
+            for name, (answer, failure) in zip(
+                strategies, ordered(who, work, strategies.values()), strict=True
+            ):
+                if answer is None:
+                    self.failures[name] = failure
+                else:
+                    results[name] = answer
         told = "".join(f"\n- {name}: {why}" for name, why in self.failures.items())
         if not results:
             raise OptimizationError(f"every robust method failed:{told}")
         if told:
             warn(f"these robust methods failed:{told}", FitWarning)
         return results
+
+
+def _one(objective: Any, start: FloatArray, strategy: RobustStrategy) -> tuple[OptimizeResult | None, str]:
+    """The answer of one method, or why there is none."""
+    try:
+        return strategy.optimize(objective, start), ""
+    except HeterodyneError as error:
+        return None, str(error)
+    except Exception as error:  # of CVXPY or a solver
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _made(name: str, settings: Mapping[str, Any]) -> RobustStrategy:

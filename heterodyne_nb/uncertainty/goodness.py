@@ -87,7 +87,7 @@ def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodn
     """
     problem = objective.problem
     stride = -(-len(problem.t) // FRAMES)
-    thin = problem.every(stride) if stride > 1 else problem
+    thin = problem.every(stride)
     short = Objective(thin, contrast=objective.contrast)
     return Goodness(_bends(short, theta), *_residuals(short, theta, seed))
 

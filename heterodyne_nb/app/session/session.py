@@ -107,7 +107,7 @@ class AnalysisSession(Actions):
         opened = _open(data, options)
         fresh: dict[str, Any] = {"bin": same_bin(self._place_shown(), opened.dataset), "bins": None}
         name = Path(opened.source).name or "data"
-        self._change(f"open {name}", opened=opened, masked=(), crop=None, **fresh)
+        self._change(f"open {name}", opened=opened, masked=(), crop=None, excluded=(), **fresh)
 
     def open_example(self) -> None:
         """Open the example that comes with the package."""

@@ -20,6 +20,7 @@ from heterodyne_nb.optimize import STRATEGIES
 from heterodyne_nb.options import (
     METHOD_OPTIONS,
     METHODS,
+    ExecutionOptions,
     FitOptions,
     Options,
     RobustOptions,
@@ -30,7 +31,15 @@ from heterodyne_nb.options import (
 from heterodyne_nb.result.script import FIT_ARGUMENTS, ROBUST_ARGUMENTS
 
 #: Arguments of a call that are no settings: data, values, and what belongs to the running process.
-NO_SETTINGS = {"dataset", "parameters", "start", "on_progress", "stop", "journal"}
+NO_SETTINGS = {
+    "dataset",
+    "parameters",
+    "start",
+    "on_progress",
+    "stop",
+    "journal",
+    *ExecutionOptions.model_fields,
+}
 
 
 @pytest.fixture
