@@ -285,7 +285,8 @@ def exclude_points(ds: xr.Dataset, points: Iterable[Sequence[float]]) -> xr.Data
     """
     if "g2" not in ds:
         raise ConfigurationError("the dataset has no g2", where="dataset", expected="g2(q, phi, tau)")
-    out, listed = False, [tuple(map(float, point)) for point in points]
+    out: Any = False
+    listed = [tuple(map(float, point)) for point in points]
     for q, phi, tau in listed:
         here = (abs(ds["q"] / q - 1) < 1e-4) & (abs((ds["phi"] - phi + 180) % 360 - 180) < 1e-2)
         here = here & (abs(ds["tau"] / tau - 1) < 1e-4)
