@@ -16,7 +16,7 @@ from xarray.core import indexing
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
-from heterodyne_nb.data.door import over_runs
+from heterodyne_nb.data.door import over_runs, with_bin_dims
 from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
 from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
 from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
@@ -627,6 +627,7 @@ def merge_bins(
     ConfigurationError
         Not exactly one way of merging is given, or it names bins that do not exist.
     """
+    ds = with_bin_dims(ds)
     plan = grouping(ds, groups, over, phi_width)
     if plan.bin_form and "bin" not in ds.dims:
         from heterodyne_nb.data.dataset import stack_bins
