@@ -15,6 +15,7 @@ _HOME: dict[str, str] = {
     "FitEntry": "session",
     "FitPanel": "fit_panel",
     "FitSettings": "session",
+    "G2Panel": "g2_panel",
     "MapCanvas": "map_view",
     "ResultPanel": "result_panel",
     "RobustPanel": "robust_panel",

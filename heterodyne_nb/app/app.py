@@ -21,6 +21,7 @@ __all__ = ["App", "from_environment"]
 #: Title of a tab, the name of its panel as an attribute of the app, and the class.
 TABS = (
     ("Data", "data", "DataExplorer"),
+    ("g₂", "g2", "G2Panel"),
     ("Config", "config", "ConfigEditor"),
     ("Fit", "fit", "FitPanel"),
     ("Robust", "robust", "RobustPanel"),
@@ -48,7 +49,7 @@ class App(Panel):
     session : AnalysisSession
         Another one after a saved session was loaded.
     tabs : ipywidgets.Tab
-    data, config, fit, robust, result : Panel
+    data, g2, config, fit, robust, result : Panel
     undo, redo, cancel, save, load : ipywidgets.Button
     folder : ipywidgets.Combobox
         Where `save` writes the session and `load` reads one; offers the sessions that saved themselves.
@@ -126,8 +127,16 @@ class App(Panel):
         session = self.session
         self.watch(session, ["dataset", "source", "settings", "status", "progress", "shown"], self._tell)
         self.watch(session, ["undo_name", "redo_name"], self._tell_undo)
+        self.watch(session, "source", self._open_g2)
         self._tell()
         self._tell_undo()
+        self._open_g2()
+
+    def _open_g2(self) -> None:
+        """A run of g2 alone opens where g2 is fitted."""
+        ds = self.session.dataset
+        if ds is not None and "c2" not in ds and "g2" in ds:
+            self.tabs.selected_index = [name for _, name, _ in TABS].index("g2")
 
     def _tell(self) -> None:
         session = self.session

@@ -142,6 +142,8 @@ class _Plot(anywidget.AnyWidget):
     _esm = script("live_figure")
 
     spec = traitlets.Unicode("").tag(sync=True)
+    #: Points that a brush took in, as (meta of their trace …, x).
+    selected: Any = traitlets.List().tag(sync=True)
     hint = traitlets.Unicode("").tag(sync=True)
     library = traitlets.Instance(widgets.Widget).tag(sync=True, **widgets.widget_serialization)
 

@@ -1,4 +1,4 @@
-"""What can be asked of a finished fit: bootstrap, jackknife, profiles, goodness of fit, other models."""
+"""What can be asked of a finished fit: bootstrap, posterior, jackknife, profiles, goodness of fit, other models."""
 
 from heterodyne_nb.assess.bootstrap import Bootstrap, bootstrap
 from heterodyne_nb.assess.compare_models import ModelComparison, compare_models

@@ -92,7 +92,7 @@ def sample(
     result: FitResult,
     dataset: xr.Dataset | FrameSet | Objective,
     *,
-    n: int = 500,
+    n: int = 600,
     walkers: int = 32,
     burn: int = 100,
     seed: int = 0,
@@ -212,7 +212,7 @@ class _Target:
             whole = 0.5 * objective.equations(theta).by(chain).hessian
             undone = pseudo_inverse(whole - prior) @ whole
             covariance = undone @ covariance @ undone.T
-        freedom = float(np.median(np.maximum(spread.freedom(back), 1.0)))
+        freedom = float(np.min(np.maximum(spread.freedom(back), 1.0)))  # so that no interval is too narrow
         small = _noiseless(objective, theta)
         curvature = 0.5 * small.equations(theta).by(chain).hessian - prior
         base = small(theta) - objective.priors.penalty(theta)  # what a calibrated contrast costs

@@ -103,6 +103,9 @@ def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None)
             raise ConfigurationError(
                 "there is no journal of an unfinished fit", where=str(folder), hint="leave out --resume"
             )
+        limit = core.config.settings.optimization.time_limit
+        if limit is not None:  # reading and compiling count, too
+            core.stop = stop.within(limit)
         with stopped_by_signals(stop), _journals(core, folder, getattr(args, "resume", False)):
             made = Pipeline([LoadDataCommand(core), OptimizeCommand(core, family)], stop=stop).run()
             if "optimize" not in made:

@@ -17,6 +17,7 @@ _VERBS: dict[str, str] = {
     "g2": "heterodyne_nb.data.cuts:g2_cuts",
     "select": "heterodyne_nb.data.prepare:select",
     "crop_frames": "heterodyne_nb.data.prepare:crop_frames",
+    "exclude_points": "heterodyne_nb.data.prepare:exclude_points",
     "mask_frames": "heterodyne_nb.data.prepare:mask_frames",
     "unmask": "heterodyne_nb.data.prepare:unmask",
     "merge_bins": "heterodyne_nb.data.prepare:merge_bins",

@@ -202,7 +202,7 @@ def _without_nameless(found: Ingredients, h5file: h5py.File) -> Ingredients:
     others = {name: (values[named], unit) for name, (values, unit) in bins.others.items()}
     return replace(
         found,
-        bins=bins._replace(q=bins.q[named], phi=bins.phi[named], others=others),
+        bins=bins._replace(q=bins.q[named], phi=bins.phi[named], others=others, cells=None),
         maps=[ref for ref, keep in zip(found.maps, named, strict=True) if keep] if found.maps else (),
         g2=kept(found.g2, 1),
         g2_err=kept(found.g2_err, 1),

@@ -148,14 +148,14 @@ def _checked_path(path: Any) -> Any:
     """Where the data are: a Path, a Remote, or Zarr's own group or store as it is."""
     if native.is_zarr_object(path):
         return path
+    if isinstance(path, str | os.PathLike) and "\0" in os.fsdecode(path):
+        raise ConfigurationError(f"{path!r} is no path", expected="the path of a data file")
     try:
-        found = remote.place(path)
-        _ = isinstance(found, Path) and found.exists()
-    except (TypeError, ValueError) as error:  # no text, or one with NUL in it
+        return remote.place(path)
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{path!r} is no path ({error})", expected="the path of a data file"
         ) from None
-    return found
 
 
 def _check_arguments(dt: Any, layout: Any, analysis: Any) -> None:

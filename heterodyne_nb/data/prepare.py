@@ -16,7 +16,7 @@ from xarray.core import indexing
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
-from heterodyne_nb.data.door import over_runs
+from heterodyne_nb.data.door import over_runs, with_bin_dims
 from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
 from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
 from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
@@ -26,6 +26,7 @@ __all__ = [
     "crop_frames",
     "detect_bad_frames",
     "estimate_sigma",
+    "exclude_points",
     "fringe_spectrum",
     "fringe_velocity",
     "g2_cuts",
@@ -259,6 +260,46 @@ def mask_frames(ds: xr.Dataset, frames: Any) -> xr.Dataset:
     _need_c2(ds, "masked")
     used = ds["mask"].values.astype(bool) & ~named_frames(ds["frame"].values, frames)
     return _with_mask(ds, used)
+
+
+@over_runs
+def exclude_points(ds: xr.Dataset, points: Iterable[Sequence[float]]) -> xr.Dataset:
+    """Leave points of g2 out of fits: they become NaN.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With ``g2(…, tau)``.
+    points : iterable of (q, phi, tau)
+        In 1/Å, degrees and s; each within 1e-4 of q and tau and 0.01° of one there is.
+
+    Returns
+    -------
+    xarray.Dataset
+        The attribute ``excluded_points`` lists all that were left out, flat.
+
+    Raises
+    ------
+    ConfigurationError
+        The data have no g2, or no such point.
+    """
+    if "g2" not in ds:
+        raise ConfigurationError("the dataset has no g2", where="dataset", expected="g2(q, phi, tau)")
+    out: Any = False
+    listed = [tuple(map(float, point)) for point in points]
+    for q, phi, tau in listed:
+        here = (abs(ds["q"] / q - 1) < 1e-4) & (abs((ds["phi"] - phi + 180) % 360 - 180) < 1e-2)
+        here = here & (abs(ds["tau"] / tau - 1) < 1e-4)
+        if not bool(here.any()):
+            raise ConfigurationError(
+                f"g2 has no point at {(q, phi, tau)}", where="points", expected="(q, phi, tau)"
+            )
+        out = out | here
+    if not listed:
+        return ds
+    before = np.atleast_1d(ds.attrs.get("excluded_points", [])).tolist()
+    kept = ds["g2"].where(~out).transpose(*ds["g2"].dims).assign_attrs(ds["g2"].attrs)
+    return ds.assign(g2=kept).assign_attrs(excluded_points=[*before, *np.ravel(listed).tolist()])
 
 
 @over_runs
@@ -586,6 +627,7 @@ def merge_bins(
     ConfigurationError
         Not exactly one way of merging is given, or it names bins that do not exist.
     """
+    ds = with_bin_dims(ds)
     plan = grouping(ds, groups, over, phi_width)
     if plan.bin_form and "bin" not in ds.dims:
         from heterodyne_nb.data.dataset import stack_bins

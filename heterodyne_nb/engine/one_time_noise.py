@@ -21,6 +21,8 @@ from heterodyne_nb.engine.one_time_many import Curves, Levels, boxed_pair
 FloatArray = NDArray[np.float64]
 
 _RHO = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.985, 0.994])
+#: Parts of the variance that are tried as the correlated one, the whole first.
+_SHARES = np.linspace(1.0, 0.0, 21)
 #: Curves that rho is read from at most.
 _READ = 150
 
@@ -175,19 +177,19 @@ def lag_noise(design: FitDesign, *, known: bool = False) -> LagNoise:
     order = np.maximum.accumulate(seen) + 1e-12 * np.arange(len(seen))
     rho = float(np.interp(ratio, order, _RHO))
     plain = LagNoise(rho, size / max(float(np.interp(rho, _RHO, variance)), 1e-300))
-    by_chance = 2.0 * np.sqrt(2.0 / max(counts[0], 1.0))  # the size of residuals says no more
-    if not known or rho <= 0 or abs(np.log(plain.scale)) < by_chance:
+    by_chance = 2.0 * np.sqrt(2.0 / max(counts[0], 1.0))
+    if not known or size > variance[0] * (
+        1 + by_chance
+    ):  # more than any correlation of the stated errors explains
         return plain
-    # a part s of the variance correlated over longer: the neighbours as seen, and the variance as stated
-    excess, all_of_it = ratio * variance[0] - after[0], after - ratio * variance
-    share = np.clip(excess / np.maximum(excess + all_of_it, 1e-300), 0.0, 1.0)
-    expected = (1 - share) * variance[0] + share * variance
-    possible = np.flatnonzero((rho <= _RHO) & (excess + all_of_it > 0))
-    candidates = [
-        plain,
-        *(LagNoise(float(_RHO[k]), size / float(expected[k]), float(share[k])) for k in possible),
-    ]
-    return min(candidates, key=lambda one: abs(np.log(one.scale)))
+    if abs(np.log(plain.scale)) < by_chance:
+        return LagNoise(rho, max(plain.scale, 1.0))
+    # a part of the stated variance correlated, the rest not: what makes both the size and the neighbours most as seen
+    part = _SHARES[:, None]
+    expected = (1 - part) * variance[0] + part * variance, (1 - part) * after[0] + part * after
+    misfit = (size - expected[0]) ** 2 + (neighbours - expected[1]) ** 2
+    k, best = np.unravel_index(int(np.argmin(misfit)), misfit.shape)
+    return LagNoise(float(_RHO[best]), 1.0, float(_SHARES[k]))
 
 
 def fit_errors(

@@ -65,6 +65,7 @@ def fit_batch(
         As for :func:`heterodyne_nb.fit`.
     journal : path, optional
         A folder with a journal of each part, from which a batch that was killed goes on; see :func:`heterodyne_nb.fit`.
+        One-time modes are then fitted part by part, too, instead of all at once.
     **arguments
         Passed on to :func:`heterodyne_nb.fit`. ``parameters`` may be a list of them: a dataset is then fitted whole
         with each, for instance from several start values.
@@ -104,7 +105,13 @@ def fit_batch(
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
     paths = not isinstance(data, xr.Dataset) and any(isinstance(one, Path) for one in data.values())
-    if alone and not paths and not isinstance(sets, list | tuple) and at_once(model, arguments):
+    if (
+        alone
+        and journal is None
+        and not paths
+        and not isinstance(sets, list | tuple)
+        and at_once(model, arguments)
+    ):
         asked = parameter_table(model, sets)
         whole = (
             data if isinstance(data, xr.Dataset) and "g2" in data and over in ("q", "phi", "bin") else None

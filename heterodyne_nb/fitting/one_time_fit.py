@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
@@ -23,6 +24,7 @@ from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
 from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.result import FitResult, collect_provenance
 
@@ -61,6 +63,7 @@ def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     DataFormatError
         There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
     """
+    dataset = checked(one_run(dataset, "dataset"))
     if "g2" not in dataset:
         raise DataFormatError("the dataset has no g2", where="g2", expected="g2(q, phi, tau)")
     dataset = standard_units(dataset[[name for name in ("g2", "g2_err") if name in dataset]])
@@ -155,7 +158,7 @@ def solve_one_time(
     strategy.require_ready()
     problem = one_time_problem(dataset, model, parameters)
     if problem.errors_known:
-        best, path = _search(problem, strategy, options)
+        best, path = _search(problem, strategy, options, current_journal())
     else:
         problem, best, path = _search_without_errors(problem, strategy, options)
     objective = OneTimeObjective(_centred(problem, best.x), contrast=options.contrast)
@@ -172,7 +175,7 @@ def _search_without_errors(
     """The residuals are all that is known of the noise: their variance is the unit, also of the priors."""
     priors = problem.table.prior
     plain = replace(problem, table=replace(problem.table, prior=(None,) * len(priors)))
-    best, path = _search(plain, strategy, options)
+    best, path = _search(plain, strategy, options, current_journal())
     objective = OneTimeObjective(_centred(plain, best.x), contrast=options.contrast)
     unit = max(objective.reduced(objective(best.x)), 1e-300)
     problem = replace(problem, weight=problem.weight / unit)
@@ -183,16 +186,27 @@ def _search_without_errors(
     return problem, best, path
 
 
-def _search(problem: OneTimeProblem, strategy: Any, options: FitRun) -> tuple[OptimizeResult, Path]:
-    """Fit from each start; from others too where the stated start led to a fit without any contrast."""
+def _search(
+    problem: OneTimeProblem, strategy: Any, options: FitRun, journal: Journal | None = None
+) -> tuple[OptimizeResult, Path]:
+    """Fit from each start; from others too where the stated start led to a fit without any contrast.
+
+    A journal keeps the best point and the starts that are left.
+    """
     objective = OneTimeObjective(problem, contrast=options.contrast)
-    starts, path = _starts(objective, options), Path()
+    names, kept = objective.parameter_names, None
+    if journal is not None:
+        journal.begin(problem, options.contrast)
+        kept = journal.optima(names)
+    starts, path = kept or _starts(objective, options), Path()
     best: OptimizeResult | None = None
     while len(path) < len(starts):
         result, entry = _one_fit(problem, starts[len(path)], strategy, options, number=len(path) + 1)
         path.append(entry)
         if best is None or result.fun < best.fun:
             best = result
+        if journal is not None:
+            journal.search_ended(names, [best.x, *starts[len(path) :]])
         done = len(path) / len(starts)
         options.on_progress(ProgressEvent("fit", done, objective.reduced(float(best.fun))))
         if options.stop.reason:

@@ -114,7 +114,8 @@ class Reversal(Symmetry):
         return out
 
     def reported(self, model: Any, theta: FloatArray, middle: float) -> FloatArray | None:
-        first = model.curves(theta, middle)[model.of_role(*FLOWS)[0].name]
+        flow = model.of_role(*FLOWS)[0]
+        first = flow.at(theta, middle) if flow.form else model.curves(theta, middle)[flow.name]
         return None if first >= 0 else self.image(model, theta)
 
 

@@ -163,7 +163,10 @@ def _fingerprint(problem: Any, settings: Sequence[Any]) -> str:
     table, hashed = problem.table, hashlib.sha256()
     told = [problem.model.name, *table.names, table.tie, table.prior, table.contrast, table.offset, *settings]
     hashed.update(repr(told).encode())
-    data = problem.sums if hasattr(problem, "sums") else np.asarray(problem.data).ravel()
+    if hasattr(problem, "sums"):
+        data = problem.sums
+    else:  # two-time maps, or one-time curves
+        data = np.asarray(problem.data if hasattr(problem, "data") else problem.g2).ravel()
     for array in (
         table.lower,
         table.upper,

@@ -44,7 +44,7 @@ class JackknifeOptions(_DividedOptions):
 class SampleOptions(Options):
     """Keywords of :meth:`heterodyne_nb.FitResult.sample`."""
 
-    n: Integer = setting(500, description="Steps of the walkers that are kept.", ge=4)
+    n: Integer = setting(600, description="Steps of the walkers that are kept.", ge=4)
     walkers: Integer = setting(32, description="Walkers, at least twice as many as fitted numbers.", ge=4)
     burn: Integer = setting(100, description="Steps before those.", ge=0)
     seed: Integer = setting(0, description="Same seed, same draws.", ge=0)

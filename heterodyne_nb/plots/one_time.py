@@ -84,8 +84,11 @@ def g2_grid(
         below = {**place, "row": place["row"] + stacked - 1}
         last = k + columns >= len(chosen)
         tau, g2, error = _curve(dataset, one)
-        figure.add_trace(_points(tau, g2, error, canvas.line_colour(0, theme)), **place)
-        figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=stacked == 1, **place)
+        figure.add_trace(
+            _points(tau, g2, error, canvas.line_colour(0, theme), meta=[one.q, one.phi], name=one.label),
+            **place,
+        )
+        figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=last and stacked == 1, **place)
         if place["col"] == 1:
             figure.update_yaxes(title_text="g₂(τ)", **place)
         if result is not None and np.any(tau > 0):
@@ -103,7 +106,7 @@ def g2_grid(
                 _points(tau, pull, np.full(tau.size, np.nan), canvas.line_colour(0, theme)), **below
             )
             figure.add_hline(y=0, line={"color": canvas.faint(theme), "width": 1}, **below)
-            figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=True, **below)
+            figure.update_xaxes(**canvas.log_ticks(tau), showticklabels=last, **below)
         if last:
             figure.update_xaxes(title_text="lag τ (s)", **below)
     figure.update_layout(showlegend=False)
@@ -224,6 +227,7 @@ def one_time_parameters(
                 figure.update_xaxes(**canvas.log_ticks(x), **place)
         law = power_law(x, y, error, trusted) if scaled and power_laws and against == "q" else None
         if law is not None:
+            law = _stated(result, name, law)
             ends = np.array([np.min(x), np.max(x)])
             figure.add_trace(
                 go.Scatter(
@@ -235,6 +239,14 @@ def one_time_parameters(
                 "-", "−"
             )
     return figure
+
+
+def _stated(result: Any, name: str, law: PowerLaw) -> PowerLaw:
+    """The law with the exponent and error of the fit, where the fit itself followed a power law."""
+    sign, rate = (-1.0, f"Gamma{name[3:]}") if name.startswith("tau") else (1.0, name)
+    if isinstance(result, xr.Dataset) or f"{rate}.n" not in result.values:
+        return law
+    return law._replace(exponent=sign * result.values[f"{rate}.n"], error=result.errors[f"{rate}.n"])
 
 
 def power_law(

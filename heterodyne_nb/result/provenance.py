@@ -122,10 +122,12 @@ def _selection(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def _masks(dataset: xr.Dataset) -> dict[str, Any]:
+    points = np.ravel(dataset.attrs.get("excluded_points", [])).tolist()
+    found: dict[str, Any] = {"points": points} if points else {}
     if "mask" not in dataset or "frame" not in dataset.coords:
-        return {}
+        return found
     left_out = dataset["frame"].values[~np.asarray(dataset["mask"].values, dtype=bool)]
-    return {"frames": ranges(left_out)} if left_out.size else {}
+    return {**found, "frames": ranges(left_out)} if left_out.size else found
 
 
 def ranges(numbers: np.ndarray) -> list[list[int]]:

@@ -8,6 +8,8 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.options import FitOptions, RobustOptions
 from heterodyne_nb.text.escaping import comment, docstring
@@ -108,7 +110,9 @@ def _opening(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_dataset(provenance: Mapping[str, Any], source: str) -> list[str]:
     opened = call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance))
-    return [*opened, *_bins(provenance)]
+    points = np.reshape((provenance.get("masks") or {}).get("points") or [], (-1, 3)).tolist()
+    left_out = call_lines("data = data.xpcs.exclude_points", [literal(points)], {}) if points else []
+    return [*opened, *left_out, *_bins(provenance)]
 
 
 def _of_frames(provenance: Mapping[str, Any], source: str) -> list[str]:

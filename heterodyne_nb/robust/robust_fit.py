@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.optimize.journal import journalled
 from heterodyne_nb.options import RobustOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult
@@ -47,6 +49,7 @@ def fit_robust(
     workers: int | None = None,
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> dict[str, FitResult]:
     """Fit by minimising a worst case instead of χ² itself; all pixels used.
 
@@ -90,6 +93,8 @@ def fit_robust(
         Relative decrease of the worst case at which it has converged.
     max_iterations : int, optional
         Most linearisations, default 100.
+    journal : path, optional
+        Keeps the nominal fit, whose search takes most of the time; see :func:`heterodyne_nb.fit`.
     executor, workers
         Who runs the methods side by side; see :func:`heterodyne_nb.fit_batch`.
 
@@ -138,7 +143,8 @@ def fit_robust(
         }
     )
     names, radii = list(options.methods), options.radii()
-    run = RobustRun.begin(dataset, options, start, parameters, on_progress, stop)
+    with journalled(journal):
+        run = RobustRun.begin(dataset, options, start, parameters, on_progress, stop)
     chosen = {name: chosen_radius(run, name, radii[name]) for name in names}
     settings = run.optimiser_settings(names)
     for name, (value, _) in chosen.items():

@@ -183,9 +183,8 @@ def run(kills: int, terms: int, seed: int = 0) -> int:
                 lost = campaign.lost(name)
             except Exception as error:
                 lost = f"{type(error).__name__}: {error}"
-            if lost:
-                print(f"case {number}, {how.name} during {name}: {lost}", flush=True)
             verdict = "lost" if lost else "had ended" if code in (0, 1) else "kept"
+            print(f"case {number}, {how.name} during {name}: {verdict} {lost}", flush=True)
             counted[how.name, name, verdict] += 1
     print(f"{'signal':10}{'during':10}{'kept':>8}{'had ended':>12}{'lost':>8}")
     for how, name in dict.fromkeys(key[:2] for key in sorted(counted)):

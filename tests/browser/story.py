@@ -79,12 +79,12 @@ def see_curves_and_export(page: Any) -> None:
 
 def save_and_reload(page: Any, folder: Path) -> None:
     """Save the session, change it, and load it again."""
-    field = page.get_by_placeholder("folder of the session")
+    field = page.get_by_placeholder("folder, or a recent session")
     field.fill(str(folder))
     field.blur()
     press(page, "Save")
     page.wait_for_function(
-        "path => document.querySelector('input[placeholder*=\"the session\"]').value === path",
+        "path => document.querySelector('input[placeholder*=\"recent session\"]').value === path",
         arg=str(folder),
     )
     tab(page, "Data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heterodyne_nb.app.session.entries import default_table, edited, with_values
+from heterodyne_nb.app.session.entries import asked_of, default_table, edited, with_values
 from heterodyne_nb.app.session.running import Running
 from heterodyne_nb.app.session.selection import places, without
 from heterodyne_nb.app.session.state import action
@@ -41,6 +41,20 @@ class Actions(Running):
         frames = self._need_data()["frame"].values
         crop = (int(frames[0]) if first is None else first, int(frames[-1]) if last is None else last)
         self._change(f"crop to frames {crop[0]}-{crop[1]}", crop=crop)
+
+    @action
+    def exclude_points(self, points: Sequence[Sequence[float]] | None) -> None:
+        """Leave points of g2 out of fits, by q (1/Å), phi (degrees) and tau (s); None uses all again."""
+        new = () if points is None else (*self.excluded, *(tuple(map(float, point)) for point in points))
+        new = tuple(dict.fromkeys(new))
+        if new != self.excluded:
+            self._change(
+                "use all points" if points is None else f"leave out {len(points)} points", excluded=new
+            )
+
+    def asked(self) -> dict[str, dict[str, Any]]:
+        """What is asked of the parameters, as ``fit(parameters=...)`` takes it; defaults are left out."""
+        return asked_of(self.parameters)
 
     @action
     def select_bin(self, bin: int | None = None, *, q: float | None = None, phi: float | None = None) -> None:

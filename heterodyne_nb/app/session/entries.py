@@ -143,6 +143,7 @@ class FitEntry:
         Keyword arguments the file was opened with.
     masked : tuple of (first, last)
     crop : (first, last) or None
+    excluded : tuple of (q, phi, tau)
     bins : tuple of int or None
         Places of the bins fitted in the stacked form; None for all.
     time : str
@@ -164,6 +165,7 @@ class FitEntry:
     source_options: Mapping[str, Any] = field(default_factory=dict)
     masked: tuple[Range, ...] = ()
     crop: Range | None = None
+    excluded: tuple[tuple[float, float, float], ...] = ()
     bins: tuple[int, ...] | None = None
     time: str = ""
     seconds: float = 0.0

@@ -121,9 +121,10 @@ class Running(SessionState):
                 f"{entry.name} is a fit of {Path(entry.source).name}, which is not open",
                 hint="open that run to see its data beside the model",
             )
-        if (entry.masked, entry.crop) == (self.masked, self.crop):
+        asked = entry.masked, entry.crop, entry.excluded
+        if asked == (self.masked, self.crop, self.excluded):
             return self._need_data()
-        return prepared(self._opened.dataset, entry.masked, entry.crop)
+        return prepared(self._opened.dataset, *asked)
 
     def cancel(self) -> None:
         """Ask the running work to end; a fit keeps its best so far. Does nothing when idle."""
@@ -258,7 +259,7 @@ class Running(SessionState):
             parameters=asked["parameters"],
             source=asked["source"],
             source_options=asked["options"],
-            **{name: asked["choices"][name] for name in ("masked", "crop", "bins")},
+            **{name: asked["choices"][name] for name in ("masked", "crop", "excluded", "bins")},
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(work.seconds, 3),
             warnings=tuple(dict.fromkeys(work.warnings)),
@@ -268,7 +269,7 @@ class Running(SessionState):
 
     def _nominal(self) -> FitResult | None:
         """The latest plain fit of the same mode on the same data, for a robust fit to start from."""
-        names = ("masked", "crop", "bins", "source")
+        names = ("masked", "crop", "excluded", "bins", "source")
         for entry in reversed(self.history):
             same = all(getattr(entry, name) == getattr(self, name) for name in names)
             same &= all(getattr(entry.settings, n) == getattr(self.settings, n) for n in ("mode", "contrast"))

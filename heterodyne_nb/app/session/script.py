@@ -68,6 +68,8 @@ def _prepare(entry: FitEntry) -> list[str]:
         lines += call_lines("data = data.xpcs.mask_frames", [literal(list(entry.masked))], {})
     if entry.crop:
         lines.append(f"data = data.xpcs.crop_frames({entry.crop[0]}, {entry.crop[1]})")
+    if entry.excluded:
+        lines += call_lines("data = data.xpcs.exclude_points", [literal(list(entry.excluded))], {})
     if entry.bins is not None:
         lines.append(f"data = data.xpcs.stack_bins(drop_dead=False).isel(bin={list(entry.bins)})")
     return lines

@@ -54,8 +54,13 @@ def without(ranges: Iterable[Range], first: int, last: int) -> tuple[Range, ...]
     return in_order(kept)
 
 
-def prepared(original: xr.Dataset, masked: Sequence[Range], crop: Range | None) -> xr.Dataset:
-    """The dataset with frames masked and cropped; every bin is kept.
+def prepared(
+    original: xr.Dataset,
+    masked: Sequence[Range],
+    crop: Range | None,
+    excluded: Sequence[tuple[float, float, float]] = (),
+) -> xr.Dataset:
+    """The dataset with frames masked and cropped and points of g2 left out; every bin is kept.
 
     Raises
     ------
@@ -63,7 +68,8 @@ def prepared(original: xr.Dataset, masked: Sequence[Range], crop: Range | None) 
         A frame is not in the data, or too few are left.
     """
     done = prepare.mask_frames(original, list(masked)) if masked else original
-    return prepare.crop_frames(done, *crop) if crop else done
+    done = prepare.crop_frames(done, *crop) if crop else done
+    return prepare.exclude_points(done, excluded) if excluded else done
 
 
 def chosen_bins(dataset: xr.Dataset, bins: Sequence[int] | None) -> xr.Dataset:

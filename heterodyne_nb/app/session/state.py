@@ -113,7 +113,7 @@ def action(method: Method) -> Method:
 
 
 #: Traits that undo steps over, beside the data opened.
-CHOICES = ("config", "bin", "bins", "masked", "crop", "parameters", "settings", "shown")
+CHOICES = ("config", "bin", "bins", "masked", "crop", "excluded", "parameters", "settings", "shown")
 
 Choices = dict[str, Any]
 
@@ -136,6 +136,8 @@ class SessionState(HasTraits):
         Frames left out, 1-based, both ends included, sorted.
     crop : (first, last) or None
         Frames kept.
+    excluded : tuple of (q, phi, tau)
+        Points of g2 left out.
     parameters : ParameterTable
         Start values, bounds and roles of the next fit.
     settings : FitSettings
@@ -168,6 +170,7 @@ class SessionState(HasTraits):
     bins = AnyTrait(None, allow_none=True)
     masked = AnyTrait(())
     crop = AnyTrait(None, allow_none=True)
+    excluded = AnyTrait(())
     parameters = Instance(ParameterTable)
     settings = Instance(FitSettings)
     shown = Int(None, allow_none=True)
@@ -241,10 +244,11 @@ class SessionState(HasTraits):
             self._set(opened, after, dataset)
 
     def _prepared(self, opened: Opened | None, choices: Choices) -> xr.Dataset | None:
-        same = opened is self._opened and all(choices[n] == getattr(self, n) for n in ("masked", "crop"))
+        names = ("masked", "crop", "excluded")
+        same = opened is self._opened and all(choices[n] == getattr(self, n) for n in names)
         if opened is None or (same and self.dataset is not None):
             return self.dataset if opened is not None else None
-        return prepared(opened.dataset, choices["masked"], choices["crop"])
+        return prepared(opened.dataset, *(choices[n] for n in names))
 
     def _set(self, opened: Opened | None, choices: Choices, dataset: xr.Dataset | None) -> None:
         with self._turn:

@@ -127,6 +127,7 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
         "bins": session.bins,
         "masked": session.masked,
         "crop": session.crop,
+        "excluded": session.excluded,
         "parameters": asked_of(session.parameters),
         "settings": session.settings.model_dump(),
         "shown": session.shown,
@@ -140,7 +141,8 @@ def _entry_record(entry: FitEntry, number: int, put: Any, sources: Mapping[str, 
     for method, result in entry.results.items():
         files[method] = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_]+', '_', method)}.nc"
         put(result, files[method], result.save)
-    plain = {name: getattr(entry, name) for name in ("name", "kind", "masked", "crop", "bins", "time")}
+    names = ("name", "kind", "masked", "crop", "excluded", "bins", "time")
+    plain = {name: getattr(entry, name) for name in names}
     plain |= {name: getattr(entry, name) for name in ("seconds", "warnings", "start")}
     moved_here = entry.source in sources
     return {
@@ -305,5 +307,6 @@ def _frames(saved: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "masked": tuple((int(a), int(b)) for a, b in saved["masked"]),
         "crop": None if saved["crop"] is None else (int(saved["crop"][0]), int(saved["crop"][1])),
+        "excluded": tuple((float(a), float(b), float(c)) for a, b, c in saved.get("excluded", ())),
         "bins": None if saved["bins"] is None else tuple(saved["bins"]),
     }

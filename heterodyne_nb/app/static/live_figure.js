@@ -44,8 +44,17 @@ function render({ model, el }) {
     if (gone) return;
     if (!drawn) plot.replaceChildren();
     const { data, layout } = JSON.parse(spec);
+    const first = !drawn;
     drawn = { spec, width };
     await library.react(plot, data, { ...layout, width }, CONFIG);
+    if (first) plot.on("plotly_selected", brushed);
+  };
+
+  const brushed = (event) => {
+    const points = (event?.points ?? []).filter((point) => point.data.meta);
+    if (!points.length) return;
+    model.set("selected", points.map((point) => [...point.data.meta, point.x]));
+    model.save_changes();
   };
 
   // One drawing at a time, of the latest there is: plotly is deaf, or draws empty axes, in the middle of another.

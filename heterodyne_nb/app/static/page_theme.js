@@ -1,7 +1,10 @@
-// Tells the kernel whether the page is light or dark; shows nothing.
+// Tells the kernel whether the page is light or dark, and names sliders for screen readers; shows nothing.
+
+const NAMING = Symbol.for("heterodyne_nb.naming");
 
 function render({ model, el }) {
   el.style.display = "none";
+  globalThis[NAMING] ??= keepNaming(); // once a page
   const tell = () => {
     const theme = isDark(pageColour(el)) ? "dark" : "light";
     if (model.get("theme") === theme) return;
@@ -22,6 +25,25 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     watch.disconnect();
   };
+}
+
+// The handle of a slider takes the label or the tooltip of its widget as its name.
+function nameSliders() {
+  for (const handle of document.querySelectorAll(".noUi-handle:not([aria-label])")) {
+    const widget = handle.closest(".jupyter-widgets");
+    const label = widget?.querySelector(".widget-label")?.textContent.trim();
+    const name = label || widget?.title || widget?.querySelector("[title]")?.title;
+    if (name) handle.setAttribute("aria-label", name);
+  }
+}
+
+function keepNaming() {
+  let asked = 0;
+  const soon = () => (asked ||= setTimeout(() => ((asked = 0), nameSliders()), 200));
+  const watch = new MutationObserver(soon);
+  watch.observe(document.body, { childList: true, subtree: true });
+  soon();
+  return watch;
 }
 
 // Colour behind the widget: the first ancestor that has one; a page without any is white.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 import heterodyne_nb as hnb
 from heterodyne_nb.assess import ModelComparison, compare_models
 from heterodyne_nb.assess.compare_models import _held_out, _trace
+from heterodyne_nb.data import make_dataset
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.progress import StopToken
@@ -153,7 +155,7 @@ def test_it_prints_a_table_a_verdict_and_what_the_pixels_count() -> None:
     [
         ({"modes": ["heterodyne"]}, "two or more"),
         ({"modes": ["heterodyne", "heterodyne"]}, "two or more"),
-        ({"modes": ["heterodyne", "kww"]}, "two-time modes"),
+        ({"modes": ["heterodyne", "kww"]}, "modes of one kind"),
         ({"modes": ["heterodyne", "hetrodyne"]}, "heterodyne"),
         ({"parameters": {"laminar_flow": {}}}, "parameters are given for laminar_flow"),
         ({"folds": -1}, "folds"),
@@ -176,3 +178,29 @@ def test_a_stopped_comparison_is_an_error() -> None:
             multistart=0,
             stop=stop,
         )
+
+
+def _decays(shape: Any, errors: bool = True) -> xr.Dataset:
+    """Three curves with correlated errors."""
+    tau, q = np.geomspace(0.02, 40.0, 40), np.array([0.01, 0.014, 0.02])
+    apart = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
+    noise = np.random.default_rng(0).standard_normal((3, 40)) @ np.linalg.cholesky(0.8**apart).T
+    g2 = 1 + 0.2 * shape(0.2 * (q[:, None] / 0.01) ** 2 * tau) + 2e-3 * noise
+    known = np.full((3, 1, 40), 2e-3) if errors else None
+    return make_dataset(g2=g2[:, None], g2_err=known, tau=tau, q=q, phi=[0.0], dt=0.02)
+
+
+@pytest.mark.parametrize(
+    ("truth", "shape", "errors"),
+    [
+        ("single_exponential", lambda x: np.exp(-2 * x), True),
+        ("single_exponential", lambda x: np.exp(-2 * x), False),
+        ("kww", lambda x: np.exp(-2 * x**0.7), False),
+        ("double_exponential", lambda x: (0.5 * np.exp(-5 * x) + 0.5 * np.exp(-x / 5)) ** 2, True),
+    ],
+)
+def test_the_decay_that_made_the_data_is_chosen_though_lags_are_correlated(truth, shape, errors) -> None:
+    found = compare_models(_decays(shape, errors), ["single_exponential", "kww", "double_exponential"])
+    assert found.chosen == truth
+    assert found.dataset.attrs["inflation"] > 1.5
+    assert "held_out" not in found.dataset

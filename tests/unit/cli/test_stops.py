@@ -15,10 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heterodyne_nb import FitResult, fit, fit_batch, open_dataset
+from heterodyne_nb import (
+    FitResult,
+    HeterodyneAnalysisCore,
+    fit,
+    fit_batch,
+    fit_robust,
+    open_dataset,
+    progress,
+)
 from heterodyne_nb.cli import main
-from heterodyne_nb.data import write_dataset
+from heterodyne_nb.data import make_dataset, write_dataset
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.fitting import one_time_fit
 from heterodyne_nb.simulate import model_maps
 
 TRUTH = (80.0, -0.3, 20.0)
@@ -206,3 +215,44 @@ def test_a_batch_keeps_a_journal_of_each_part_and_goes_on_from_them(data_file: P
     (tmp_path / "parts" / "part-0001.json").unlink()  # as if it had been killed after the first part
     again = fit_batch(ds, "static_isotropic", journal=tmp_path / "parts")
     np.testing.assert_allclose(again["chi2_reduced"], whole["chi2_reduced"], rtol=1e-9)
+
+
+def test_one_time_fits_and_their_batches_go_on_from_their_journals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tau, rng = np.geomspace(0.1, 100.0, 40), np.random.default_rng(5)
+    g2 = 1 + 0.2 * np.exp(-2 * tau / np.array([[[3.0], [6.0]]])) + rng.normal(0, 1e-3, (1, 2, 40))
+    ds = make_dataset(g2=g2, g2_err=np.full(g2.shape, 1e-3), tau=tau, q=0.05, phi=[0.0, 90.0], dt=0.1)
+    whole = fit(ds, "single_exponential", journal=tmp_path / "one.json")
+    table = fit_batch(ds, "single_exponential", over="phi", journal=tmp_path / "parts")
+    assert len(list((tmp_path / "parts").iterdir())) == 2
+    at_once = fit_batch(ds, "single_exponential", over="phi")
+    np.testing.assert_allclose(table["parameters"], at_once["parameters"], rtol=1e-4)
+    monkeypatch.setattr(one_time_fit, "_starts", None)  # no search is made again
+    same(fit(ds, "single_exponential", journal=tmp_path / "one.json"), whole)
+    again = fit_batch(ds, "single_exponential", over="phi", journal=tmp_path / "parts")
+    np.testing.assert_allclose(again["chi2_reduced"], table["chi2_reduced"], rtol=1e-9)
+
+
+def test_a_robust_fit_keeps_a_journal_of_its_nominal_fit(data_file: Path, tmp_path: Path) -> None:
+    path, ds = tmp_path / "journal.json", open_dataset(data_file)
+    first = fit_robust(ds, "static_isotropic", methods="wasserstein", journal=path)["wasserstein"]
+    assert json.loads(path.read_text())["optima"]
+    again = fit_robust(ds, "static_isotropic", methods="wasserstein", journal=path)["wasserstein"]
+    np.testing.assert_allclose(list(again.values.values()), list(first.values.values()), rtol=1e-6)
+
+
+def test_the_time_limit_of_a_run_begins_before_its_data_are_read(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, load = [0.0], HeterodyneAnalysisCore.load_experimental_data
+
+    def slow(core: HeterodyneAnalysisCore) -> Any:
+        now[0] += 100.0
+        return load(core)
+
+    monkeypatch.setattr(HeterodyneAnalysisCore, "load_experimental_data", slow)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    out = tmp_path / "out"
+    assert main(["fit", str(config), "--output", str(out), "--time-limit", "50", "--quiet"]) == 1
+    assert FitResult.load(out / "results.nc").message == "time limit: best so far"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from heterodyne_nb import FitResult, fit
-from heterodyne_nb.data import make_dataset
+from heterodyne_nb import FitResult, average_runs, fit
+from heterodyne_nb.data import make_dataset, write_apsu
 from heterodyne_nb.errors import ConfigurationError
 
 Q = np.array([0.004, 0.005, 0.006, 0.0075])
@@ -201,3 +202,32 @@ def test_correlated_lags_widen_errors() -> None:
     assert 1.3 < ratio < 3.0
     pulls = (result.dataset["Gamma"].values - 0.5) / result.dataset["Gamma_error"].values
     assert np.sqrt(np.mean(pulls**2)) == pytest.approx(1.0, abs=0.5)
+
+
+def test_averaged_runs_with_two_stretched_decays_and_power_laws_are_one_call(tmp_path: Path) -> None:
+    """Six APS-U files with the delays of a multi-tau correlator and correlated errors; contrast from elsewhere."""
+    lags = np.concatenate([np.arange(1, 9), *(np.arange(5, 9) * 2**k for k in range(1, 13))])
+    tau, q, rng = 2e-5 * lags, np.geomspace(0.004, 0.02, 9), np.random.default_rng(0)
+    fast, slow = 800 * (q / 0.008) ** 2.1, 3 * (q / 0.008) ** 1.6
+    m = (0.6 * np.exp(-((fast[:, None] * tau) ** 0.75)) + 0.4 * np.exp(-((slow[:, None] * tau) ** 0.9))) ** 2
+    apart = np.abs(np.subtract.outer(np.arange(tau.size), np.arange(tau.size)))
+    root = np.linalg.cholesky(0.7 * 0.85**apart + 0.3 * np.eye(tau.size))
+    for k in range(6):
+        err = 2e-3 * (1 + 2 * np.sqrt(tau / tau[-1])) * np.ones_like(m)
+        g2 = 1 + 0.15 * m + err * (rng.standard_normal(m.shape) @ root.T)
+        run = make_dataset(g2=g2[:, None], g2_err=err[:, None], tau=tau, q=q, phi=[0.0], dt=2e-5)
+        write_apsu(run, tmp_path / f"run{k}.hdf")
+    held = {"value": 0.15, "vary": False}
+    laws = {"Gamma_fast": {"scope": "power"}, "Gamma_slow": {"scope": "power"}}
+    runs = average_runs(str(tmp_path / "run*.hdf"))
+    result = fit(runs, mode="double_stretched", parameters={"contrast": held, **laws})
+    truth = {
+        "Gamma_fast.n": 2.1,
+        "Gamma_slow.n": 1.6,
+        "alpha_fast": 0.75,
+        "alpha_slow": 0.9,
+        "fraction_fast": 0.6,
+    }
+    for name, value in truth.items():
+        assert abs(result.values[name] - value) < 2.5 * result.errors[name], name
+        assert result.errors[name] < 0.15 * value
