@@ -143,7 +143,7 @@ class _Plot(anywidget.AnyWidget):
 
     spec = traitlets.Unicode("").tag(sync=True)
     #: Points that a brush took in, as (meta of their trace …, x).
-    selected = traitlets.List().tag(sync=True)
+    selected: Any = traitlets.List().tag(sync=True)
     hint = traitlets.Unicode("").tag(sync=True)
     library = traitlets.Instance(widgets.Widget).tag(sync=True, **widgets.widget_serialization)
 

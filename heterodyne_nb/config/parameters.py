@@ -356,7 +356,8 @@ def _checked_scopes(
     mode: str, asked: Mapping[str, Any], specs: Sequence[ParameterSpec], path: str, problems: list[Problem]
 ) -> tuple[dict[str, str], tuple[ParameterSpec, ...]]:
     """Scopes by published name, and the numbers of the laws among them."""
-    by_name, scopes, numbers = {spec.name: spec for spec in specs}, {}, []
+    by_name, scopes = {spec.name: spec for spec in specs}, dict[str, str]()
+    numbers: list[ParameterSpec] = []
     if asked and mode in KNOWN_MODES.names() and not ModelFactory.create_model(mode).one_time:
         problems.append(Problem(path, f"{mode} has one set of parameters for all bins", "a one-time mode"))
     for name, scope in asked.items():

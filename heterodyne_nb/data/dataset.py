@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.door import over_runs
+from heterodyne_nb.data.door import over_runs, with_bin_dims
 from heterodyne_nb.data.units import METADATA, check_q, number, reading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
@@ -304,7 +304,7 @@ def stack_bins(ds: xr.Dataset, *, drop_dead: bool = True) -> xr.Dataset:
     DataFormatError
         No bin is left.
     """
-    stacked = ds if "bin" in ds.dims else _stack(ds)
+    stacked = ds if "bin" in ds.dims else _stack(with_bin_dims(ds))
     if not drop_dead:
         return stacked
     alive = live_bins(stacked)

@@ -12,7 +12,7 @@ import xarray as xr
 from heterodyne_nb.data.units import METADATA, converted
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
-__all__ = ["RUN", "checked", "of_run", "one_run", "over_runs", "runs_of"]
+__all__ = ["RUN", "checked", "of_run", "one_index", "one_run", "over_runs", "runs_of", "with_bin_dims"]
 
 RUN = "run"
 """Dimension of a dataset that holds several runs."""
@@ -142,6 +142,14 @@ def checked(ds: xr.Dataset) -> xr.Dataset:
     names = [name for name in ("c2", "g2") if name in ds]
     if not names:
         return ds
+    ds = one_index(ds)
+    if lost := [name for name in ("q", "phi") if name not in ds.coords]:
+        raise DataFormatError(
+            f"the {' and '.join(lost)} of the bins is not there",
+            where=lost[0],
+            expected="coordinates q and phi",
+            hint=f"give it: ds.assign_coords({lost[0]}=…)",
+        )
     changes: dict[str, Any] = {}
     for name in [n for n in _DIMS if n in ds]:
         if ds[name].dtype.kind not in "iufb":
@@ -151,11 +159,28 @@ def checked(ds: xr.Dataset) -> xr.Dataset:
             changes[name] = _taken_back(ds, name, extra)
     ds = ds.assign(changes) if changes else ds
     if "c2" in ds:
-        ds = _framed(ds)
+        ds = _framed(ds, "c2" in changes or "mask" in changes)
     narrow = {
         n: ds[n].astype(float) for n in (*_BINS, *_FRAMES, "tau") if n in ds.coords and _is_narrow(ds[n])
     }
     return ds.assign_coords({n: (v.dims, v.values, ds[n].attrs) for n, v in narrow.items()}) if narrow else ds
+
+
+def with_bin_dims(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with dimensions q and phi where a single one was picked with ``isel`` or ``sel``."""
+    if "bin" in ds.dims:
+        return ds
+    picked = [name for name in ("q", "phi") if name in ds.coords and name not in ds.dims]
+    if not picked:
+        return ds
+    by_bin = [name for name in _DIMS if name in ds and set(_BINS) & set(_DIMS[name])]
+    return ds.assign({name: ds[name].expand_dims(picked) for name in by_bin})
+
+
+def one_index(ds: xr.Dataset) -> xr.Dataset:
+    """The dataset with q and phi as coordinates of ``bin``, where xarray's ``stack`` made levels of one index of them."""
+    levels = ds.indexes["bin"].names if "bin" in ds.indexes else []
+    return ds.reset_index("bin") if len(levels) > 1 else ds
 
 
 def _is_narrow(values: xr.DataArray) -> bool:
@@ -172,13 +197,12 @@ def _taken_back(ds: xr.Dataset, name: str, extra: list[Any]) -> xr.DataArray:
             expected=f"some of {', '.join((RUN, *_DIMS[name]))}",
             hint="pick one along it with isel, or rename it to what it is",
         )
-    if name in ("c2", "g2", "g2_err"):  # large: NaN where the condition is false, so any place where it holds
+    if name == "c2":  # large: any place where the condition holds
         known = ds["mask"] if "mask" in ds and set(extra) <= set(ds["mask"].dims) else array
-        known = known.notnull() if known.dtype.kind == "f" else known
-        known = known.any([d for d in known.dims if d not in extra])
+        known = known.notnull().any([d for d in known.dims if d not in extra])
         place = np.argwhere(known.transpose(*extra).values)
         if not len(place):
-            raise DataFormatError(f"{name} is NaN everywhere", where=name, expected="some values")
+            raise DataFormatError("c2 is NaN everywhere", where=name, expected="some values")
         return array.isel(dict(zip(extra, place[0].tolist(), strict=True)))
     if array.dtype.kind != "f":
         low, high = array.min(extra), array.max(extra)
@@ -196,7 +220,7 @@ def _taken_back(ds: xr.Dataset, name: str, extra: list[Any]) -> xr.DataArray:
     return high.assign_attrs(array.attrs)
 
 
-def _framed(ds: xr.Dataset) -> xr.Dataset:
+def _framed(ds: xr.Dataset, changed: bool = False) -> xr.Dataset:
     """The frames of a two-time map as one: t, t1, t2, frame, mask and dt belong together."""
     from heterodyne_nb.data.dataset import ATTRS
 
@@ -209,10 +233,9 @@ def _framed(ds: xr.Dataset) -> xr.Dataset:
             hint="rename them; one time is not enough: sel(t=…) or prepare.crop_frames crops both",
         )
     times = {d: ds[d].values for d in _FRAMES if d in ds.coords}
-    if "t" not in times or any(
-        times[d].shape != times["t"].shape or np.any(times[d] != times["t"]) for d in times
-    ):
-        ds = _same_frames(ds, times)
+    if len(times) < 3 or any(v.shape != times["t"].shape or np.any(v != times["t"]) for v in times.values()):
+        ds, cropped = _same_frames(ds, times)
+        changed |= cropped
     n = ds.sizes["t1"]
     if ds.sizes["t2"] != n or ("t" in ds.sizes and ds.sizes["t"] != n):
         raise DataFormatError(
@@ -238,10 +261,16 @@ def _framed(ds: xr.Dataset) -> xr.Dataset:
             changes[name] = (ds[name] == 1).assign_attrs(ds[name].attrs or ATTRS[name])
     if ds["c2"].dtype.kind in "iub":
         changes["c2"] = ds["c2"].astype(np.float32)
-    return ds.assign(changes) if changes else ds
+    ds = ds.assign(changes) if changes else ds
+    changed |= "tau" in ds.dims and bool(np.max(ds["tau"].values, initial=0) > (n - 1) * step * (1 + 1e-9))
+    if changed and "g2" in ds and ds["g2"].attrs.get("origin") == "computed from c2":
+        from heterodyne_nb.data.lazyarray import with_lazy_g2
+
+        return with_lazy_g2(ds)
+    return ds
 
 
-def _same_frames(ds: xr.Dataset, times: dict[str, np.ndarray]) -> xr.Dataset:
+def _same_frames(ds: xr.Dataset, times: dict[str, np.ndarray]) -> tuple[xr.Dataset, bool]:
     """Crop t, t1 and t2 to the frames that all of them have; make those that are not there."""
     from heterodyne_nb.data.dataset import ATTRS
 
@@ -258,12 +287,4 @@ def _same_frames(ds: xr.Dataset, times: dict[str, np.ndarray]) -> xr.Dataset:
         raise DataFormatError("t, t1 and t2 have no frame in common", where="t", expected="the same frames")
     ds = ds.isel({d: np.flatnonzero(np.isin(v, common)) for d, v in times.items() if d in ds.dims})
     new = {d: (d, common, ATTRS[d]) for d in _FRAMES if ds.sizes.get(d, common.size) == common.size}
-    cropped = any(v.size != common.size for v in times.values())
-    ds = ds.assign_coords(new)
-    if cropped and "g2" in ds and ds["g2"].attrs.get("origin") == "computed from c2":
-        ds = ds.assign_attrs(dt=float(np.median(np.diff(common)))) if common.size > 1 else ds
-        ds = checked(ds.drop_vars(["g2", "g2_err", "tau"], errors="ignore"))
-        from heterodyne_nb.data.lazyarray import with_lazy_g2
-
-        return with_lazy_g2(ds)
-    return ds
+    return ds.assign_coords(new), any(v.size != common.size for v in times.values())

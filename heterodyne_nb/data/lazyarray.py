@@ -336,12 +336,14 @@ def with_lazy_g2(ds: xr.Dataset) -> xr.Dataset:
     from heterodyne_nb.data.dataset import ATTRS
 
     c2 = ds["c2"]
+    if c2.dims[-2:] != ("t1", "t2"):
+        c2 = c2.transpose(*[d for d in c2.dims if d not in ("t1", "t2")], "t1", "t2")
     lead = c2.dims[:-2]
     if c2.shape[-1] < 2:
         return ds
     ds = ds.drop_vars(["g2", "g2_err", "tau"], errors="ignore")
     mask = ds["mask"].values if "mask" in ds else np.ones(c2.shape[-1], bool)
-    usable = ds["usable"].values if "usable" in ds else np.ones(c2.shape[:-2], bool)
+    usable = ds["usable"].transpose(*lead).values if "usable" in ds else np.ones(c2.shape[:-2], bool)
     source = _G2OfMaps(c2, mask, usable)
     tau = np.arange(1, c2.shape[-1]) * float(ds.attrs["dt"])
     origin = {"origin": "computed from c2"}

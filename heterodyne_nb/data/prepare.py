@@ -16,7 +16,7 @@ from xarray.core import indexing
 
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
-from heterodyne_nb.data.door import over_runs
+from heterodyne_nb.data.door import over_runs, with_bin_dims
 from heterodyne_nb.data.fringes import fringe_spectrum, fringe_velocity
 from heterodyne_nb.data.lazyarray import BinArray, with_lazy_g2
 from heterodyne_nb.data.sigma import detect_bad_frames, estimate_sigma
@@ -285,7 +285,8 @@ def exclude_points(ds: xr.Dataset, points: Iterable[Sequence[float]]) -> xr.Data
     """
     if "g2" not in ds:
         raise ConfigurationError("the dataset has no g2", where="dataset", expected="g2(q, phi, tau)")
-    out, listed = False, [tuple(map(float, point)) for point in points]
+    out: Any = False
+    listed = [tuple(map(float, point)) for point in points]
     for q, phi, tau in listed:
         here = (abs(ds["q"] / q - 1) < 1e-4) & (abs((ds["phi"] - phi + 180) % 360 - 180) < 1e-2)
         here = here & (abs(ds["tau"] / tau - 1) < 1e-4)
@@ -626,6 +627,7 @@ def merge_bins(
     ConfigurationError
         Not exactly one way of merging is given, or it names bins that do not exist.
     """
+    ds = with_bin_dims(ds)
     plan = grouping(ds, groups, over, phi_width)
     if plan.bin_form and "bin" not in ds.dims:
         from heterodyne_nb.data.dataset import stack_bins

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.dataset import live_bins
-from heterodyne_nb.data.door import checked, one_run
+from heterodyne_nb.data.door import checked, one_run, with_bin_dims
 from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.executors import Team
@@ -21,9 +21,6 @@ from heterodyne_nb.engine.spread import spread_problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterTable
-
-#: Variables that have one value, curve or map a bin.
-_BY_BIN = ("c2", "g2", "g2_err", "n_pixels", "sigma", "usable")
 
 
 def problem_from_dataset(
@@ -165,17 +162,6 @@ def warn_if_not_normalised(unit: float, table: ParameterTable, name: str) -> Non
             f"and their limits {unit:.4g} times the usual ones",
             DataWarning,
         )
-
-
-def with_bin_dims(ds: xr.Dataset) -> xr.Dataset:
-    """The dataset with dimensions q and phi where a single one was picked with ``isel`` or ``sel``."""
-    if "bin" in ds.dims:
-        return ds
-    picked = [name for name in ("q", "phi") if name in ds.coords and name not in ds.dims]
-    if not picked:
-        return ds
-    by_bin = [name for name in _BY_BIN if name in ds]
-    return ds.assign({name: ds[name].expand_dims(picked) for name in by_bin})
 
 
 def _live_bins(ds: xr.Dataset) -> xr.Dataset:

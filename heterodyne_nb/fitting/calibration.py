@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.data.cuts import g2_from_c2
 from heterodyne_nb.data.dataset import levels, stack_bins, used_frames
+from heterodyne_nb.data.door import with_bin_dims
 from heterodyne_nb.data.units import standard_units
-from heterodyne_nb.engine.from_dataset import with_bin_dims
 from heterodyne_nb.engine.problem import scale_of
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.frames import FrameSet, correlate

@@ -22,7 +22,7 @@ from heterodyne_nb.optimize.guess import initial_guess as guess_from_objective
 from heterodyne_nb.optimize.journal import journalled
 from heterodyne_nb.options import keywords
 from heterodyne_nb.progress import OnProgress, StopToken, careful, ignore_progress
-from heterodyne_nb.result import FitResult
+from heterodyne_nb.result.fit_result import FitResult, remember
 
 
 @keywords()
@@ -135,7 +135,7 @@ def fit(
     >>> import heterodyne_nb as hnb                                       # doctest: +SKIP
     >>> result = hnb.fit(hnb.example_dataset(), "heterodyne")             # doctest: +SKIP
     """
-    on_progress = careful(on_progress)
+    on_progress, given = careful(on_progress), dataset
     model = ModelFactory.create_model(mode)
     if not isinstance(dataset, FrameSet):
         dataset = standard_units(checked(one_run(dataset, "fit")))
@@ -175,7 +175,7 @@ def fit(
         if model.one_time:
             curves = correlate(dataset) if isinstance(dataset, FrameSet) else dataset
             return fit_one_time(curves, model, parameters, settings, record)
-        return fit_two_time(dataset, model, table, settings, record)
+        return remember(fit_two_time(dataset, model, table, settings, record), given)
 
 
 @keywords()

@@ -136,7 +136,7 @@ def _enough(
     for part in np.unique(of_part):
         mine = of_part == part
         try:
-            require_lags(np.count_nonzero(data.weight[mine]), len(table))
+            require_lags(int(np.count_nonzero(data.weight[mine])), len(table))
         except DataFormatError as error:
             keep[mine] = False
             _left_out(over, labels[part], str(error), failed)

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
@@ -62,6 +63,7 @@ def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     DataFormatError
         There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
     """
+    dataset = checked(one_run(dataset, "dataset"))
     if "g2" not in dataset:
         raise DataFormatError("the dataset has no g2", where="g2", expected="g2(q, phi, tau)")
     dataset = standard_units(dataset[[name for name in ("g2", "g2_err") if name in dataset]])

@@ -8,7 +8,7 @@ from heterodyne_nb import old_paths
 from heterodyne_nb.plots.batch import curves_against, parameters_against
 from heterodyne_nb.plots.canvas import template_name
 from heterodyne_nb.plots.comparison import comparison
-from heterodyne_nb.plots.curves import compare_bands, compare_results, curves
+from heterodyne_nb.plots.curves import compare_bands, compare_results, curves, referee
 from heterodyne_nb.plots.cuts import g2_cuts
 from heterodyne_nb.plots.export import FigureExportError, keep_stills, save_html, save_png
 from heterodyne_nb.plots.fringes import dispersion, fringe_spectrum, velocity_polar
@@ -59,6 +59,7 @@ __all__ = [
     "profile",
     "radius_path",
     "reduce_map",
+    "referee",
     "report",
     "save_html",
     "save_png",

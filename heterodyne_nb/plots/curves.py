@@ -111,6 +111,23 @@ def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme
     return canvas.legend_below(figure, 52)
 
 
+def referee(found: Any, *, theme: str = "light") -> go.Figure:
+    """The curves of a fit beside their free form, with bands; dotted: where a curve changes at once.
+
+    Parameters
+    ----------
+    found : Referee
+        Of :meth:`heterodyne_nb.FitResult.referee`.
+    theme : {"light", "dark"}
+    """
+    figure = compare_results({"fitted": found.result, "free form": found.free}, theme=theme)
+    names, _ = _shared({"fitted": found.result, "free form": found.free})
+    for change in found.change_points or ():
+        place = _place(names, change.curve)
+        figure.add_vline(x=change.t, line={"dash": "dot", "color": canvas.line_colour(2, theme)}, **place)
+    return figure
+
+
 def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
     """How far the 95 % bands of the same curves reach by several estimates, on logarithmic axes.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,17 @@ from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.tables import derived_quantities
 from heterodyne_nb.result.trust import Flag, Solution, of_result, solutions_of, traffic_light, trust_flags
 from heterodyne_nb.uncertainty.identifiability import Identifiability
+
+#: What a result was fitted to, as long as somebody keeps it, and what a referee said of it.
+_FITTED: weakref.WeakKeyDictionary[FitResult, weakref.ref[Any]] = weakref.WeakKeyDictionary()
+_REFEREES: weakref.WeakKeyDictionary[FitResult, str] = weakref.WeakKeyDictionary()
+
+
+def remember(result: FitResult, dataset: Any) -> FitResult:
+    """The result, which now knows its data for :meth:`FitResult.referee`; they are not kept alive for that."""
+    with suppress(TypeError):  # a list of runs, for one, cannot be remembered so
+        _FITTED[result] = weakref.ref(dataset)
+    return result
 
 
 @dataclass(frozen=True)
@@ -358,7 +371,8 @@ class FitResult:
 
     def summary(self) -> str:
         """The report as plain text."""
-        return text_report(self._dataset)
+        asked = _REFEREES.get(self)
+        return text_report(self._dataset) + (f"\nreferee: {asked}\n" if asked else "")
 
     def _repr_html_(self) -> str:
         return html_report(self._dataset)
@@ -384,6 +398,41 @@ class FitResult:
             The result keeps no Gauss-Newton matrix.
         """
         return of_result(self._dataset)
+
+    def referee(self, dataset: xr.Dataset | None = None) -> Any:
+        """The free form of the curves beside the fitted ones: where the published form fails, and whether a curve changes at once.
+
+        Parameters
+        ----------
+        dataset : Dataset or FrameSet, optional
+            The data that were fitted; may be left out as long as those given to ``fit`` are still in memory.
+
+        Returns
+        -------
+        heterodyne_nb.assess.referee.Referee
+            From then on its findings are part of :meth:`summary`.
+
+        Raises
+        ------
+        ConfigurationError
+            The data are gone or others, or the curves of the model cannot be splines.
+
+        Examples
+        --------
+        >>> data = hnb.example_dataset()                      # doctest: +SKIP
+        >>> print(hnb.fit(data, "heterodyne").referee())      # doctest: +SKIP
+        """
+        known = _FITTED.get(self)
+        data = known() if dataset is None and known is not None else dataset
+        if data is None:
+            raise ConfigurationError(
+                "the data that were fitted are not in memory",
+                where="dataset",
+                hint="pass them: result.referee(data)",
+            )
+        found = importlib.import_module("heterodyne_nb.assess.referee").referee(self, data)
+        _REFEREES[self] = str(found)
+        return found
 
     def model_map(
         self,

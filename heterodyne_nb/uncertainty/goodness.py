@@ -27,7 +27,7 @@ from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
-from heterodyne_nb.models.free_form import FreeFormModel
+from heterodyne_nb.models.free_form import FreeFormModel, waves
 from heterodyne_nb.simulate.components import components
 from heterodyne_nb.simulate.fields import mode_weights
 from heterodyne_nb.simulate.inputs import Axes
@@ -99,10 +99,10 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
     curves = base.curves(theta, problem.t)
     if not isinstance(base, SeparableModel):
         return {}
-    model = FreeFormModel(base, theta, problem.t, WAVES)
+    model = FreeFormModel(base, theta, problem.t, waves(problem.t, WAVES))
     if not model.shapes:
         return {}
-    free = Objective(_with_model(problem, model), contrast=objective.contrast)
+    free = Objective(with_model(problem, model), contrast=objective.contrast)
     point = np.concatenate([theta, np.zeros(len(model.shapes))])
     sums = Tiles.at(free, point, ERROR_CLUSTERS)
     n, added = free.coordinates.size, len(model.shapes)
@@ -141,7 +141,7 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
     return found
 
 
-def _with_model(problem: Problem, model: Any) -> Problem:
+def with_model(problem: Problem, model: Any) -> Problem:
     """The problem with further parameters, free and without priors."""
     old = problem.table
     more = build_table(model.name, model.parameters[len(old) :], {}, [])

@@ -24,11 +24,8 @@ _CHOSEN = {
     "08_shear_banding_N_components": 3,
     "09_write_a_model_plugin": 0,
     "10_from_speckle_to_parameters": 2,
-<<<<<<< HEAD
     "13_from_photons_to_velocity": 2,
-=======
     "11_g2_of_many_q": 2,
->>>>>>> main
 }
 
 

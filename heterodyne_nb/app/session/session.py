@@ -18,7 +18,7 @@ from heterodyne_nb.app.session.script import entry_script
 from heterodyne_nb.app.session.selection import same_bin
 from heterodyne_nb.app.session.state import Opened, action
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import AnyPath, Place, Remote, absolute, told
 from heterodyne_nb.result import FitResult
@@ -254,6 +254,8 @@ def _open(data: AnyPath | xr.Dataset, options: Mapping[str, Any]) -> Opened:
 
     if not isinstance(data, str | os.PathLike | Remote):
         data = checked(one_run(data, "a session"))
+        if not {"c2", "g2"} & set(data.data_vars):
+            raise DataFormatError("the dataset holds neither c2 nor g2", where="data")
         if options:
             raise ConfigurationError("options are for files", where=", ".join(options))
         return Opened(data, source_of(data))

@@ -369,28 +369,31 @@ def _write_static_partition(qmap: h5py.Group, ds: xr.Dataset, table: BinTable, i
 
 
 def _write_means(xpcs: h5py.Group, ds: xr.Dataset, table: BinTable, image: np.ndarray) -> None:
-    """Intensity of the frames and mean scattering, as far as it can be told; zeros, marked so, where it cannot."""
+    """Intensity of the frames and mean scattering, as far as it can be told; ones, marked so, where it cannot.
+
+    Not zeros: viewers take logarithms.
+    """
     trace = table.bins.get("intensity", table.bins.get("recorded_intensity"))
-    of_bins = np.zeros(table.n_bin)
+    of_bins = np.ones(table.n_bin)
     if trace is not None:
         of_bins = np.broadcast_to(trace.mean(str(trace.dims[-1])).values, table.n_bin)
         trace = trace.weighted(table.bins["n_pixels"]).mean("bin") if trace.ndim == 2 else trace
         frame = ds["frame"].values if trace.dims == ("t",) else np.arange(1, trace.size + 1)
         xpcs[_TRACE] = np.stack([frame, trace.values])
     n_frames = ds.sizes.get("t") or 1 + int(np.ceil(ds["tau"].values.max() / ds.attrs["dt"]))
-    nothing = np.stack([np.arange(1.0, n_frames + 1), np.zeros(n_frames)])
+    nothing = np.stack([np.arange(1.0, n_frames + 1), np.ones(n_frames)])
     travel.stand_in(xpcs, _TRACE, nothing, "no intensity is known")
     mean = xpcs.require_group("temporal_mean")
     travel.stand_in(
-        mean, "scattering_2d", np.r_[0.0, of_bins][image], "the mean of each bin, 0 where unknown"
+        mean, "scattering_2d", np.r_[0.0, of_bins][image], "the mean of each bin, 1 where unknown"
     )
     static, n = xpcs["qmap/static_roi_map"][()].astype(int), xpcs["qmap/static_index_mapping"].size
-    curve, scattering = np.zeros((1, n)), mean["scattering_2d"][()]
+    curve, scattering = np.ones((1, n)), mean["scattering_2d"][()]
     if scattering.shape == static.shape:
         good = np.isfinite(scattering) & (xpcs["qmap/mask"][()] > 0)
         total, pixels = (np.bincount(static[good], w, n + 1) for w in (scattering[good], None))
-        curve[0] = (total / np.maximum(pixels, 1))[1 : n + 1]
-    travel.stand_in(mean, "scattering_1d", curve, "mean of scattering_2d over the static partition, or 0")
+        curve[0] = np.where(pixels, total / np.maximum(pixels, 1), 1.0)[1 : n + 1]
+    travel.stand_in(mean, "scattering_1d", curve, "mean of scattering_2d over the static partition, or 1")
     whole = np.reshape(mean["scattering_1d"][()], (1, -1))
     travel.stand_in(mean, "scattering_1d_segments", whole, "one segment, the whole run")
 

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.door import one_index, one_run
 from heterodyne_nb.data.lazyarray import SealedMaps, checksum
 from heterodyne_nb.data.units import converted
 from heterodyne_nb.errors import DataFormatError
@@ -28,8 +29,12 @@ _SUMS, _TILE = "c2_crc32", 1024
 
 
 def is_own(h5file: h5py.File) -> bool:
-    """Whether an HDF5 file was written by :func:`write_dataset`."""
-    return ATTRIBUTE in h5file.attrs
+    """Whether an HDF5 file was written by :func:`write_dataset`, or by xarray from a dataset of this package."""
+    return ATTRIBUTE in h5file.attrs or ("_NCProperties" in h5file.attrs and _is_ours(h5file))
+
+
+def _is_ours(names: Any) -> bool:
+    return ("c2" in names or "g2" in names) and "q" in names and "phi" in names
 
 
 def is_zarr_object(path: Any) -> bool:
@@ -78,21 +83,21 @@ def open_own(path: Any, dt: float | None = None) -> xr.Dataset:
 
 def _opened(ds: xr.Dataset, path: Any, engine: str, dt: float | None) -> xr.Dataset:
     version = ds.attrs.get(ATTRIBUTE)
-    if version is None:
+    if version is None and not _is_ours(ds.variables):
         raise DataFormatError(
             f"this {engine} file was not written by heterodyne_nb",
             where=str(path),
-            expected=f"the attribute {ATTRIBUTE}",
+            expected=f"the attribute {ATTRIBUTE}, or c2 or g2 with q and phi",
         )
-    if int(version) > _VERSION:
+    if int(version or _VERSION) > _VERSION:
         raise DataFormatError(
             f"the file is of version {version}", where=str(path), expected=f"version {_VERSION} or older"
         )
     for variable in ds.drop_vars("c2", errors="ignore").variables.values():
         need_room(variable.nbytes, str(path), "a variable")
         variable.load()
-    whole, close = check_seal(ds, str(path), needed=int(version) >= SEALED_FROM, skip=("c2",)), ds.close
-    del whole.attrs[ATTRIBUTE]
+    whole, close = check_seal(ds, str(path), needed=int(version or 0) >= SEALED_FROM, skip=("c2",)), ds.close
+    whole.attrs.pop(ATTRIBUTE, None)
     if "c2" in whole and _SUMS in whole:
         maps = SealedMaps(whole["c2"].variable, whole[_SUMS].values, _TILE, str(getattr(path, "name", path)))
         c2 = xr.Variable(
@@ -137,6 +142,9 @@ def write_dataset(ds: xr.Dataset, path: AnyPath) -> None:
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
     if target.suffix == ".zarr":
         _need_zarr(target)
+    ds = one_index(ds) if isinstance(ds, xr.Dataset) else one_run(ds, "write_dataset")
+    if "c2" in ds and ds["c2"].dtype.kind not in "biuf":
+        raise DataFormatError(f"values of type {ds['c2'].dtype}", where="c2", expected="numbers")
     attributes = {
         key: storable(value) if isinstance(value, str) else value for key, value in ds.attrs.items()
     }
@@ -167,7 +175,7 @@ def write_netcdf(ds: xr.Dataset, h5file: h5py.File, encoding: Mapping[Any, Any] 
     from xarray.backends import H5NetCDFStore
 
     with h5netcdf.File(h5file, "a") as file:
-        ds.dump_to_store(H5NetCDFStore(file), encoding=dict(encoding or {}))
+        ds.compute().dump_to_store(H5NetCDFStore(file), encoding=dict(encoding or {}))
 
 
 def _write_netcdf(whole: xr.Dataset, small: xr.Dataset, h5file: h5py.File) -> None:

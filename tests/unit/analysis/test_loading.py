@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb.analysis.loading import load, prepare_for_fit, ranges_in_words
+from heterodyne_nb.cli import main
 from heterodyne_nb.config import ConfigManager
-from heterodyne_nb.data import stack_bins, write_dataset
+from heterodyne_nb.data import open_dataset, stack_bins, write_dataset
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataWarning, MissingFileError
 from heterodyne_nb.simulate import model_maps
 
@@ -141,3 +143,25 @@ def test_q_and_phi_of_a_file_that_says_them_itself_are_told_to_be_unused(
 
 def test_frames_are_told_in_ranges() -> None:
     assert ranges_in_words(np.array([4, 7, 8, 9, 12])) == "4, 7-9, 12"
+
+
+def test_units_the_analysis_and_empty_rings_are_settings_of_a_configuration_and_flags(tmp_path: Path) -> None:
+    g2 = 1 + 0.2 * np.exp(-np.arange(1, 9) / 3.0)
+    path = tmp_path / "curve.npz"
+    np.savez(path, g2=g2[None], tau=np.arange(1.0, 9), q=[0.1], phi=[0.0], dt=1.0)
+    stated = {"tau": "ms", "q": "1/nm", "dt": "ms"}
+    data = {"file": str(path), "units": stated, "keep_empty": True}
+    used = load(ConfigManager.from_dict({"analysis_settings": {"mode": "kww"}, "data": data})).dataset
+    assert used["q"].item() == pytest.approx(0.01)
+    np.testing.assert_allclose(used["tau"], 1e-3 * np.arange(1, 9))
+    assert json.loads(used.attrs["opened_with"]) == {"units": stated, "keep_empty": True}
+    wrong = ConfigManager.from_dict(
+        {"analysis_settings": {"mode": "kww"}, "data": {"file": str(path), "analysis": "b"}}
+    )
+    with pytest.raises(ConfigurationError, match="no analysis 'b'"):
+        load(wrong)
+    flags = ["convert", str(path), str(tmp_path / "own.nc"), "--units", "tau=ms,q=1/nm,dt=ms"]
+    assert main(flags) == 0
+    assert open_dataset(tmp_path / "own.nc")["q"].item() == pytest.approx(0.01)
+    assert main([*flags[:3], "--overwrite", "--analysis", "b"]) == 2
+    assert main([*flags[:3], "--overwrite", "--units", "tau"]) == 2
