@@ -335,13 +335,14 @@ def restructure(path: Path, rng: np.random.Generator) -> str:
                 rng.integers(7)
             ]
             return f"attribute {name} of {key}"
+        value = how in ("lost", "values", "NaN") or (how == "dataset" and isinstance(node, h5py.Dataset))
         old = node[()] if isinstance(node, h5py.Dataset) and node.shape is not None else np.zeros(3)
         attributes = dict(node.attrs)
         del h5file[key]
         _REPLACED[how](h5file, key, np.asarray(old))
         if isinstance(h5file.get(key, getlink=True), h5py.HardLink):
             h5file[key].attrs.update(attributes)
-    return f"{how}: {key}{'' if how in ('lost', 'values', 'NaN') else '!'}"
+    return f"{how}: {key}{'' if value else '!'}"
 
 
 def _values(old: np.ndarray, value: float) -> np.ndarray:

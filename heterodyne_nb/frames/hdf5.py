@@ -43,6 +43,8 @@ def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
                     raise DataFormatError(
                         f"frames of {node.shape[1:]}", where=hdf.place(node), expected=f"{shape} as before"
                     )
+                if node.size and not node.is_virtual and node.id.get_storage_size() == 0:
+                    raise DataFormatError("nothing has been written to it", where=hdf.place(node))
                 shape = node.shape[1:]
                 need_room(8.0 * shape[0] * shape[1], hdf.place(node), "a frame")
                 parts.append((path, name, node.shape[0]))

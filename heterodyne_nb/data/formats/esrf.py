@@ -121,9 +121,11 @@ def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:
     if not hdf.has(group, "roi_masks"):
         return None
     masks = hdf.dataset(group, "roi_masks", "(regions, y, x)")
-    if masks.ndim != 3 or masks.shape[0] != n_roi:
+    if masks.ndim != 3 or masks.shape[0] != n_roi or masks.dtype.kind not in "biuf":
         raise DataFormatError(
-            f"the shape is {masks.shape}", where=hdf.place(masks), expected=f"({n_roi} regions, y, x)"
+            f"the shape is {masks.shape}, the type {masks.dtype}",
+            where=hdf.place(masks),
+            expected=f"({n_roi} regions, y, x)",
         )
     return np.array([np.count_nonzero(masks[i]) for i in range(n_roi)])
 

@@ -52,7 +52,13 @@ def label_counts(group: h5py.Group, key: str, n_label: int) -> np.ndarray | None
         made_up(group[key]) and ONLY_COUNTS not in hdf.text(group[key].attrs["comment"])
     ):
         return None
-    labels = hdf.array(group, key, "a label image").ravel()
+    labels = hdf.array(group, key, "a label image")
+    if labels.ndim != 2 and labels.shape[:1] != (1,):
+        warn(
+            f"{hdf.place(group, key)}: the label image has shape {labels.shape}, not (rows, columns)",
+            DataWarning,
+        )
+    labels = labels.ravel()
     if not labels.size:
         raise DataFormatError("the image has no pixel", where=hdf.place(group, key), expected="a label image")
     labels = labels[np.isfinite(labels) & (labels > 0)].astype(np.int64)
