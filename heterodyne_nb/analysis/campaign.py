@@ -43,7 +43,7 @@ def find_runs(patterns: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     """
     every = [patterns] if isinstance(patterns, str | os.PathLike) else list(patterns)
     found: set[str] = set()
-    for one in map(os.fspath, every):
+    for one in (os.fspath(name) for name in every):
         found |= set(glob.glob(one)) if glob.has_magic(one) and not os.path.exists(one) else {one}
     return sorted((Path(one) for one in found), key=lambda path: (path.name, str(path)))
 

@@ -95,7 +95,9 @@ def test_the_script_of_a_cancelled_fit_holds_its_best_point(
 ) -> None:
     true_fit = tasks.fit
 
-    def stopped_early(dataset: Any, settings: Any, parameters: Any, on_progress: Any, stop: Any) -> Any:
+    def stopped_early(
+        dataset: Any, settings: Any, parameters: Any, on_progress: Any, stop: Any, **more: Any
+    ) -> Any:
         def after_one(event: Any) -> None:
             if event.message.startswith("iteration 1"):
                 stop.cancel()
