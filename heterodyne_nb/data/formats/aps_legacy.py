@@ -23,7 +23,7 @@ from heterodyne_nb.data.formats.base import (
     lacking,
     upper_triangle,
 )
-from heterodyne_nb.errors import DataFormatError
+from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.files import new_h5
 
 _MAPS = "C2T_all"
@@ -108,6 +108,8 @@ def _maps(results: h5py.Group, xpcs: h5py.Group, n_bin: int) -> list[MapRef | No
     if not hdf.has(results, _MAPS):
         return []
     names = {int(m[1]): m[0] for m in map(re.compile(r"[gc]2_(\d+)$").match, results[_MAPS]) if m}
+    if not names:
+        warn(f"{hdf.place(results, _MAPS)} holds no map", DataWarning)
     maps: list[MapRef | None] = [None] * n_bin
     for number, label in _labels(results, xpcs, sorted(names), n_bin).items():
         maps[label - 1] = MapRef(f"{results.name}/{_MAPS}/{names[number]}")
