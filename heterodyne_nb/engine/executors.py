@@ -304,6 +304,8 @@ def ordered(
 
     Where work is stopped, what was not done is left out at the end.
     """
+    if stop is not None and stop.reason:
+        return
     jobs = {k: partial(function, item) for k, item in enumerate(items)}
     kept: dict[int, Any] = {}
     following = 0

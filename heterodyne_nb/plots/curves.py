@@ -119,6 +119,11 @@ def referee(found: Any, *, theme: str = "light") -> go.Figure:
     found : Referee
         Of :meth:`heterodyne_nb.FitResult.referee`.
     theme : {"light", "dark"}
+
+    Raises
+    ------
+    ConfigurationError
+        An unknown theme.
     """
     figure = compare_results({"fitted": found.result, "free form": found.free}, theme=theme)
     names, _ = _shared({"fitted": found.result, "free form": found.free})

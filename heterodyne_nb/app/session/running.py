@@ -73,8 +73,8 @@ class Running(SessionState):
         """
         if self.journal is not None and not resume:
             self.journal.unlink(missing_ok=True)
-        data = self._fitted_data()
-        task = partial(tasks.fit, data, self.settings, self.parameters, journal=self.journal)
+        more = {} if self.journal is None else {"journal": self.journal}
+        task = partial(tasks.fit, self._fitted_data(), self.settings, self.parameters, **more)
         self._start("fit", task, self.settings.time_limit)
 
     @action
