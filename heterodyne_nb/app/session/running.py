@@ -73,7 +73,7 @@ class Running(SessionState):
         """
         if self.journal is not None and not resume:
             self.journal.unlink(missing_ok=True)
-        more = {} if self.journal is None else {"journal": self.journal}
+        more: dict[str, Any] = {} if self.journal is None else {"journal": self.journal}
         task = partial(tasks.fit, self._fitted_data(), self.settings, self.parameters, **more)
         self._start("fit", task, self.settings.time_limit)
 

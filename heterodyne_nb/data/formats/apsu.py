@@ -217,7 +217,7 @@ def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
         return []
     names = {int(m[1]): m[0] for m in map(re.compile(r"[cg]2_(\d+)$").match, results[key]) if m}
     if not names:
-        warn(f"{hdf.place(results, _MAPS)} holds no map", DataWarning)
+        warn(f"{hdf.place(results, key)} holds no map", DataWarning)
     labels = _processed(results, sorted(names), n_label)
     maps: list[MapRef | None] = [None] * n_label
     for number, name in names.items():
