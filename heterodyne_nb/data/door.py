@@ -64,7 +64,7 @@ def one_run(data: Any, purpose: str) -> xr.Dataset:
         raise ConfigurationError(
             f"a {type(data).__name__} is no dataset",
             where=purpose,
-            expected="a Dataset, as open_dataset gives it",
+            expected="a Dataset or a FrameSet" if purpose == "fit" else "a Dataset, as open_dataset gives it",
         )
     raise ConfigurationError(
         f"the data are {many}",

@@ -104,7 +104,7 @@ def fit_batch(
     unit = "s" if windows else str(known.get("units", ""))
     cut = _parts(data, over, windows)
     model = ModelFactory.create_model(mode)
-    paths = not isinstance(data, xr.Dataset) and any(isinstance(one, Path) for one in data.values())
+    paths = isinstance(data, Mapping) and any(isinstance(one, Path) for one in data.values())
     if (
         alone
         and journal is None

@@ -309,7 +309,9 @@ def test_a_wrong_setting_is_an_error_before_any_work(what: str) -> None:
 
 
 def test_what_is_no_dataset_or_holds_no_maps_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="a ndarray is no dataset"):
+    with pytest.raises(
+        ConfigurationError, match="a ndarray is no dataset\\n  expected: a Dataset or a FrameSet"
+    ):
         fit(np.ones((3, 3)), "static_isotropic")
     g2 = make_dataset(g2=np.ones((1, 1, 5)), tau=np.arange(1.0, 6.0), q=0.01, phi=0.0, dt=1.0)
     with pytest.raises(DataFormatError, match="no two-time maps"):
