@@ -37,8 +37,8 @@ def passes(data, memory):
     return first.chi2, objective.equations(theta).chi2
 
 stacked = lambda path: hn.prepare.select(hn.open_dataset(path)).xpcs.stack_bins()
-for much in ("50 %", 4e6):  # kernels are compiled, or loaded, for maps of either kind
-    passes(stacked(sys.argv[1]).isel(bin=slice(0, 2)), much)
+for much in ("50 %", 1e6):  # kernels are compiled, or loaded, for maps of either kind
+    passes(stacked(sys.argv[1]).isel(bin=slice(0, 1)), much)
 before = peak()
 first, second = passes(stacked(sys.argv[1]), float(sys.argv[2]))
 print(peak() - before, first, second)
@@ -68,7 +68,7 @@ def test_passes_over_a_file_of_96_mb_stay_within_a_few_maps_of_the_8_mb_asked_fo
     whole, same, _ = run(1e12)
     assert chi2 == again == same
     assert growth < MOST + 10 * 4 * FRAMES**2  # the window, and what one bin takes while it is read
-    assert whole > 0.9 * 4 * BINS * FRAMES**2, growth
+    assert whole > 4 * BINS * FRAMES**2, growth
 
 
 def test_maps_in_a_file_are_as_maps_in_memory_after_they_were_let_go() -> None:
