@@ -68,10 +68,8 @@ def separable_products(
         model_products(columns.u, columns.w, step, mask, *lay.rows, out)
     else:
         value_products(columns.u, step, mask, out)
-    matched = np.multiply(columns.u[:, lay.base], big_q, order="C")
-    out[:, wanted + 2, wanted] = matched.reshape(bins, -1).sum(
-        axis=1
-    )  # each bin alike, however many there are
+    for b in range(bins):  # each by itself: its sum does not depend on how many there are
+        out[b, wanted + 2, wanted] = np.einsum("rn,rn->", columns.u[b, lay.base], big_q[b])
     if wanted:
         out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p)
     return out + np.swapaxes(np.tril(out, -1), 1, 2)

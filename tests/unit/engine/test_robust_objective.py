@@ -98,7 +98,7 @@ def test_on_clean_data_with_a_wide_tuning_it_is_chi_square() -> None:
     problem, theta = make_problem("static_isotropic", 40, 2, 5)
     local = Objective(problem).equations(theta)
     wide = RobustObjective(problem, loss="huber", scale=100.0, start=(local.contrast, local.offset))
-    assert wide(theta) == pytest.approx(local.chi2, rel=1e-11)
+    assert wide(theta) == pytest.approx(local.chi2, rel=1e-12)
     np.testing.assert_allclose(wide.equations(theta).gradient, local.gradient, rtol=1e-9)
 
 
