@@ -107,9 +107,7 @@ def test_a_start_is_taken_and_polished(nominal) -> None:
 
 def test_heterodyne_and_laminar_flow_fit_too() -> None:
     flowing = hnb.fit_robust(maps("heterodyne"), start=HETERODYNE, n_scenarios=8)
-    shear = hnb.fit_robust(
-        maps("laminar_flow"), "laminar_flow", start=LAMINAR, gap=GAP, n_scenarios=8
-    )
+    shear = hnb.fit_robust(maps("laminar_flow"), "laminar_flow", start=LAMINAR, gap=GAP, n_scenarios=8)
     for result in (*flowing.values(), *shear.values()):
         assert result.success
         assert result.robust["relative_gap"] < 1e-5
