@@ -124,11 +124,8 @@ class NormProgram(ConeProgram):
 
 def root_without_first(quadratic: Quadratic) -> FloatArray:
     """K (n, n) of :class:`NormProgram`: rows of the compressed Jacobian without the residual's own."""
-
-    class _Equations:
-        chi2, gradient, hessian = quadratic.value, quadratic.gradient, quadratic.hessian
-
-    return compressed_jacobian(_Equations())[1:]
+    first = quadratic.gradient / (2.0 * np.sqrt(max(quadratic.value, np.finfo(float).tiny)))
+    return root(0.5 * quadratic.hessian - np.outer(first, first))
 
 
 class WassersteinProblem(RobustProblem):
