@@ -5,16 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-import xarray as xr
 
 import heterodyne_nb as hn
 from heterodyne_nb.data import write_apsu
@@ -141,49 +141,6 @@ def test_a_batch_has_the_same_numbers_whoever_fits(who: Any, request: Any) -> No
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Any:
-    return hn.fit(static(), "static_isotropic", multistart=0, parameters=START)
-
-
-@pytest.mark.parametrize("who", ["threads", "pool", "cluster"])
-def test_what_is_asked_of_a_fit_has_the_same_answer_whoever_works_it_out(
-    who: str, fitted: Any, request: Any
-) -> None:
-    given = {"executor": spoken(who, request), "workers": 2}
-    for ask in (
-        lambda **more: hn.bootstrap(fitted, static(), n=12, **more),
-        lambda **more: hn.jackknife(fitted, static(), over="bin", refit=True, **more),
-        lambda **more: hn.profile(fitted, static(), ["D0", "alpha"], **more),
-        lambda **more: hn.compare_models(
-            static(), ["static_isotropic", "static_anisotropic"], folds=0, multistart=0,
-            parameters=dict.fromkeys(["static_isotropic", "static_anisotropic"], START), **more,
-        ),
-    ):  # fmt: skip
-        assert same(ask(**given).dataset, ask().dataset)
-
-
-@pytest.mark.filterwarnings("ignore:these robust methods failed")
-def test_robust_methods_run_side_by_side_with_the_answers_of_one_after_the_other(
-    pool: Any, fitted: Any
-) -> None:
-    settings: dict[str, Any] = {"methods": ["wasserstein", "scenario"], "start": fitted, "n_scenarios": 5}
-    alone = hn.fit_robust(static(), "static_isotropic", **settings)
-    both = hn.fit_robust(static(), "static_isotropic", executor=pool, **settings)
-    assert set(both) == set(alone)
-    for name, one in both.items():
-        assert one.values == pytest.approx(alone[name].values, rel=1e-6)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two answers have the same numbers; the times of their paths aside.
-
-    Fresh processes give the same bits; one that has run hundreds of other tests may round the last ones otherwise.
-    """
-    xr.testing.assert_allclose(a.drop_attrs(), b.drop_attrs(), rtol=1e-6, atol=1e-9)
-    return True
-
-
-@pytest.fixture(scope="module")
 def measured(tmp_path_factory: Any) -> Path:
     """A file with four maps."""
     path = tmp_path_factory.mktemp("run") / "run.h5"
@@ -191,50 +148,16 @@ def measured(tmp_path_factory: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("loss", ["linear", "huber"])
-@pytest.mark.parametrize("who", ["pool", "cluster"])
-def test_a_fit_whose_maps_are_held_by_workers_is_that_of_one_process_bit_for_bit(
-    who: str, loss: str, measured: Path, request: Any
-) -> None:
-    settings: dict[str, Any] = {"parameters": START, "loss": loss, "multistart": 2}
-    alone = hn.fit(hn.open_dataset(measured), "static_isotropic", **settings)
-    given = {"executor": spoken(who, request), "workers": 2}
-    assert same(
-        hn.fit(hn.open_dataset(measured), "static_isotropic", **given, **settings).dataset, alone.dataset
-    )
+def test_everything_is_the_same_bit_for_bit_whoever_works_it_out() -> None:
+    file = Path(__file__).with_name("same_bits.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, env=without_xdist(os.environ))
+    assert done.returncode == 0, done.stdout
+    assert "10 passed" in done.stdout
 
 
-def test_bins_of_a_worker_killed_in_mid_fit_are_read_again_and_the_numbers_stay(
-    measured: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings: dict[str, Any] = {"parameters": START, "multistart": 0}
-    alone = hn.fit(hn.open_dataset(measured), "static_isotropic", **settings)
-    killed: list[int] = []
-
-    def kill_one(event: Any) -> None:
-        if event.stage == "all pixels" or (event.chi2 is not None and not killed):
-            for child in psutil.Process().children(recursive=True):
-                if "spawn_main" in " ".join(child.cmdline()) and not killed:
-                    killed.append(child.pid)
-                    child.kill()
-
-    spread = hn.fit(
-        hn.open_dataset(measured),
-        "static_isotropic",
-        executor="processes",
-        workers=2,
-        on_progress=kill_one,
-        **settings,
-    )
-    assert killed
-    assert same(spread.dataset, alone.dataset)
-
-
-def test_maps_larger_than_the_memory_asked_for_give_the_same_numbers(measured: Path) -> None:
-    settings: dict[str, Any] = {"parameters": START, "multistart": 0}
-    alone = hn.fit(hn.open_dataset(measured), "static_isotropic", **settings)
-    bounded = hn.fit(hn.open_dataset(measured), "static_isotropic", memory=2 * 4 * 64**2, **settings)
-    assert same(bounded.dataset, alone.dataset)
+def without_xdist(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environment.items() if not name.startswith("PYTEST_")}
 
 
 def test_a_file_that_workers_cannot_see_is_told(measured: Path, tmp_path: Path, pool: Any) -> None:
