@@ -81,7 +81,7 @@ class Autosave:
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         self.folder = folder if folder is not None else sessions_home() / name
         self.journal = self.folder.with_name(self.folder.name + ".journal")
-        self._owner, self._mine = uuid.uuid4().hex, False
+        self._owner, self._mine, self._ran = uuid.uuid4().hex, False, False
         self._written: store.Written = {}
         self._timer: asyncio.TimerHandle | None = None
         self._names = [*CHOICES, "source", "history", "status"]
@@ -110,13 +110,16 @@ class Autosave:
                 self.close()
                 self._on_trouble("this session goes on in another page; this one no longer saves it")
                 return
-            running = session.activity if session.status == "running" else ""
+            running = "" if session.status == "idle" else session.activity
             about = {"owner": self._owner, "running": running}
             with heard_by(lambda text, category: None):  # that data in memory are copied is no news here
                 store.write_session(session, self.folder, written=self._written, about=about)
             self._mine = True
-            if not running:
+            if (
+                self._ran and not running
+            ):  # what ran here has ended; a journal from before is still to be used
                 self.journal.unlink(missing_ok=True)
+            self._ran = bool(running)
         except (HeterodyneError, OSError) as error:
             self.close()
             self._on_trouble(f"the session cannot save itself any more: {error}")

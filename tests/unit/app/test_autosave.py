@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heterodyne_nb.app import App
 from heterodyne_nb.app.app import FILE, PAGE, from_environment
+from heterodyne_nb.app.session import tasks
 from heterodyne_nb.app.session.autosave import HOME
 from heterodyne_nb.simulate import example_path
 
@@ -55,9 +57,19 @@ def test_a_page_loaded_again_comes_back_to_the_state_it_had() -> None:
     _left(again)
 
 
-def test_a_fit_whose_page_was_killed_goes_on_and_ends_at_the_same_optimum() -> None:
+def test_a_fit_whose_page_was_killed_goes_on_and_ends_at_the_same_optimum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
+    found: list[bool] = []
+
+    def watched(*asked: Any, journal: Path, **more: Any) -> Any:
+        found.append(journal.exists())
+        return the_fit(*asked, journal=journal, **more)
+
+    the_fit = tasks.fit
+    monkeypatch.setattr(tasks, "fit", watched)
     app = from_environment()
     assert app.message.value == ""
     assert app.session.activity == "fit"
@@ -65,6 +77,7 @@ def test_a_fit_whose_page_was_killed_goes_on_and_ends_at_the_same_optimum() -> N
     resumed = app.session.result
     app.session.run()
     app.session.wait()
+    assert found == [True, False]  # the first goes on from the journal, the second begins anew
     assert resumed.chi2 == pytest.approx(app.session.result.chi2, rel=1e-8)
     assert not app.saving.journal.exists()
     assert [entry.kind for entry in app.session.history] == ["fit", "fit"]
