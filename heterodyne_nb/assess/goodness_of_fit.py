@@ -223,7 +223,7 @@ def _size(ds: xr.Dataset) -> str:
     ratio = number(value, 2)
     if value < _OTHER_NOISE:
         return (
-            f"The residuals are {ratio} times the mean square of speckle's: other noise, as of few photons, outweighs it, "
+            f"The residuals are {number(value, 1)} times the mean square of speckle's: other noise, as of few photons, outweighs it, "
             "and their size says little."
         )
     if p < SIZE_CHANCE:
