@@ -29,7 +29,7 @@ from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.splines import SplineModel
-from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.models.symmetries import along_the_angle, canonical, unseen_directions
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
@@ -181,8 +181,11 @@ def solve_two_time(
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
         path, others = path + more, []
-    theta = canonical(model, best.x, problem.t, table)
-    others = [(canonical(model, x, problem.t, table), chi2) for x, chi2 in others]
+    theta, *more = (
+        canonical(model, along_the_angle(model, x, problem.phi, table), problem.t, table)
+        for x in (best.x, *(x for x, _ in others))
+    )
+    others = [(x, chi2) for x, (_, chi2) in zip(more, others, strict=True)]
     return Solved(objective, theta, bool(best.success), str(best.message), path, others)
 
 
@@ -280,7 +283,7 @@ def result_of(
         problem.model,
         parameters=theta,
         stderr=_errors(covariance, problem.table),
-        status=_status(problem.table, spread.at_bound),
+        status=_status(problem, spread.at_bound),
         covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
@@ -298,6 +301,7 @@ def result_of(
         provenance=provenance,
         path=solved.path,
         bounds=problem.table.bounds,
+        passing=spread.passing,
         gap=problem.gap,
         extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
@@ -376,9 +380,11 @@ def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
     return np.where(moved & (errors > 0), errors, np.nan)
 
 
-def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
-    words = []
+def _status(problem: Problem, at_bound: np.ndarray) -> list[str]:
+    words, table = [], problem.table
+    unseen = unseen_directions(problem.model, problem.phi, table)
     for i in range(len(table)):
         tied, free = table.tie[i] is not None, bool(table.vary[i])
-        words.append("tied" if tied else "fixed" if not free else "at bound" if at_bound[i] else "free")
+        held = "at bound" if at_bound[i] else "not determined" if i in unseen else "free"
+        words.append("tied" if tied else "fixed" if not free else held)
     return words

@@ -130,7 +130,11 @@ class Curve:
 
     def reverse(self, theta: FloatArray) -> None:
         """Change the sign of the curve in a published vector."""
-        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= -1.0
+        self.scale(theta, -1.0)
+
+    def scale(self, theta: FloatArray, factor: float) -> None:
+        """Multiply the curve in a published vector."""
+        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= factor
 
     def complement(self, theta: FloatArray) -> None:
         """Replace the curve x by 1 - x in a published vector."""

@@ -168,6 +168,30 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     return out
 
 
+def unseen_directions(model: Any, phi: FloatArray, table: Any) -> list[int]:
+    """Places of directions of flow that the data cannot tell: fitted freely, while all bins look along one line."""
+    if len(distinct_angles(phi)) > 1:
+        return []
+    return [i for i in model.directions if table.vary[i]]
+
+
+def along_the_angle(model: Any, theta: FloatArray, phi: FloatArray, table: Any) -> FloatArray:
+    """The vector whose flows go along the only line that all bins look along: only their component there counts.
+
+    One that bounds, fixed values, ties or priors do not allow stays as it is.
+    """
+    for at in unseen_directions(model, phi, table):
+        out = theta.copy()
+        out[at] = 90.0 - (90.0 - phi[0]) % 180.0
+        share = np.cos(np.radians(theta[at] - out[at]))
+        for curve in model.of_role(*FLOWS):
+            if curve.direction == at:
+                curve.scale(out, share)
+        if _allowed(out, theta, table):
+            theta = out
+    return theta
+
+
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
     """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 

@@ -16,8 +16,9 @@ from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.optimize.side_by_side import side_by_side
@@ -145,7 +146,33 @@ class Multistart:
             results = self._finished([fit.point for fit in hopped if fit not in start], results)
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
+        if self.settings.hops and not self._stopped():
+            self.solutions += self._without_flow([fit.point for fit in self.solutions])
         return min(results, key=lambda result: float(result.fun))
+
+    def _without_flow(self, points: list[FloatArray]) -> list[Found]:
+        """The best fit without each flow: where fringes are lost in the noise, it describes the data as well."""
+        problem, found = self.objective.problem, list[Found]()
+        table, quick = problem.table, _QuickStrategy(max_iterations=40, stop=self.stop)
+        bound = {name for name in table.tie if name} | {n for n, p in zip(table.names, table.prior, strict=True) if p}
+        for curve in searched_curves(problem.model):
+            own, named = list(curve.parameters), {table.names[i] for i in curve.parameters}
+            fixed = not np.all(table.vary[own]) or any(table.tie[i] for i in own) or named & bound
+            if curve.role not in FLOWS or fixed or np.any(table.lower[own] > 0) or np.any(table.upper[own] < 0):
+                continue
+            vary = table.vary.copy()
+            vary[[*own, *([] if curve.direction is None else [curve.direction])]] = False
+            fits = list[Found]()
+            for point in points[:2]:
+                still = point.copy()
+                still[own] = 0.0
+                fixed_table = replace(table, values=still, vary=vary)
+                objective = Objective(replace(problem, table=fixed_table), contrast=self.objective.contrast)
+                result, entry = _one_fit(objective, still, quick, "without flow")
+                self.path.append(entry)
+                fits.append(Found(float(result.fun), result.x, directions=self._directions(result.x)))
+            found += fits and [min(fits, key=lambda fit: fit.chi2)]
+        return found
 
     def _begun(self, journal: Journal | None) -> list[Found]:
         """Where a journal says that the search had gone: its optima where it had ended, else one more start."""

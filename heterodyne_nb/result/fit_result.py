@@ -215,6 +215,7 @@ class FitResult:
         provenance: Mapping[str, Any] | None = None,
         path: Sequence[Mapping[str, Any]] | None = None,
         bounds: np.ndarray | None = None,
+        passing: np.ndarray | None = None,
         gap: float | None = None,
         hessian: np.ndarray | None = None,
         sigma2: float | None = None,
@@ -259,6 +260,8 @@ class FitResult:
             ``seconds``, ``message``, as far as known.
         bounds : array, shape (p, 2), optional
             Published bounds of the fit. Default: the model's.
+        passing : array, shape (p,), optional
+            Standard errors by which each parameter would pass its bound, 0 where none holds it. Default: not known.
         gap : float, optional
             Gap in Å (laminar flow).
         hessian : array, shape (p, p), optional
@@ -280,7 +283,7 @@ class FitResult:
         OptimizationError
             A part has the wrong shape, an unknown status, or a band for an unknown curve.
         """
-        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
+        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds, passing)
         if t is not None:
             dataset = record.with_curves(dataset, model, np.asarray(t, dtype=float), bands)
         if hessian is not None:

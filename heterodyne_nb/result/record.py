@@ -66,6 +66,7 @@ def parameter_block(
     status: Sequence[str] | None,
     covariance: np.ndarray | None,
     bounds: np.ndarray | None,
+    passing: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Values, errors, status, units and bounds of the published parameters, in the model's order."""
     names = [spec.name for spec in model.parameters]
@@ -81,6 +82,9 @@ def parameter_block(
         "bound_lower": (low, "lower bound of the fit"),
         "bound_upper": (high, "upper bound of the fit"),
     }
+    if passing is not None:
+        told = "errors by which the parameter would pass its bound"
+        columns["bound_pull"] = (_shaped("passing", passing, (size,)), told)
     block = xr.Dataset(
         {name: ("parameter", values, {"long_name": told}) for name, (values, told) in columns.items()},
         coords={"parameter": names},

@@ -41,7 +41,7 @@ LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
 CURVE_CHANCE, SIZE_CHANCE, BIN_CHANCE = 0.02, 0.01, 0.01
 #: Flags that say that the curves are not to be used; other serious ones ask for a look.
 RED = ("not_converged", "poor_chi2", "bent_curve", "no_contrast", "no_decay", "decayed_early")
-#: Errors by which a contrast or offset must pull at its limit before that is serious.
+#: Errors by which contrast, offset or a parameter must pull at its limit before that is serious.
 PULLED = 3.0
 #: Error of a contrast or offset at its limit above which the data hardly determine it.
 LOOSE_LEVEL = 0.2
@@ -246,8 +246,16 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
     limited = [name for name in names if not _on_published_bound(record, name)]
     bound = [name for name in names if name not in limited]
     flags = []
-    if bound:
-        flags.append(Flag("at_bound", f"At a bound: {', '.join(bound)}. Widen it, or fix the parameter."))
+    held = [name for name in bound if not _pulls(record, name)]
+    pulling = [name for name in bound if name not in held]
+    if pulling:
+        flags.append(Flag("at_bound", f"At a bound: {', '.join(pulling)}. Widen it, or fix the parameter."))
+    if held:
+        text = (
+            f"At a bound: {', '.join(held)}. The data pull beyond it by less than {PULLED:g} errors; bands of the curves "
+            "end where it does."
+        )
+        flags.append(Flag("at_bound", text, serious=False))
     if limited:
         text = (
             f"A J at 0, or a fraction at 0 or 1, holds {_shortened(limited)}: that is as far as the curve can go, and "
@@ -255,6 +263,12 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
         )
         flags.append(Flag("at_limit", text, serious=False))
     return flags
+
+
+def _pulls(record: xr.Dataset, name: str) -> bool:
+    """Whether the data pull a parameter beyond its bound, or may do so for all that is known."""
+    known = "bound_pull" in record and not _oversized(record)
+    return not known or not float(record["bound_pull"].sel(parameter=name)) <= PULLED
 
 
 def _shortened(names: list[str], most: int = 6) -> str:
@@ -449,9 +463,9 @@ def solutions_of(record: xr.Dataset) -> tuple[Solution, ...]:
 
 def in_words(record: xr.Dataset) -> str:
     """The answers by what tells them apart, in one sentence; empty where there is one only."""
-    every = solutions_of(record)
+    every, lone = solutions_of(record), _one_line(record)
     if len(every) == 1 or "t" not in record:
-        return ""
+        return lone
     t = record["t"].values
     names = list(every[0].values)
     middle = t[len(t) // 2 : len(t) // 2 + 1]
@@ -474,7 +488,22 @@ def in_words(record: xr.Dataset) -> str:
     text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
     if directions:
         text += " The angles measured cannot tell them apart; another angle between them would."
-    return text
+    return f"{text} {lone}".rstrip()
+
+
+def _one_line(record: xr.Dataset) -> str:
+    """What is known of flows that are seen along one line only."""
+    model, unknown = model_of(record), _with_status(record, "not determined")
+    names = record["parameter"].values.tolist()
+    flows = {c.name: names[c.direction] for c in model.of_role(*FLOWS) if c.direction is not None}
+    seen = {name: at for name, at in flows.items() if at in unknown}
+    if not seen or "phi" not in record:
+        return ""
+    return (
+        f"All bins look along one line (phi = {number(float(record['phi'].values[0]))}°), so {', '.join(seen.values())} "
+        f"cannot be told: {', '.join(seen)} is the component along that line, and the flow may be faster. Fix "
+        f"{', '.join(seen.values())} where it is known, or measure another angle."
+    )
 
 
 def of_result(record: xr.Dataset) -> Identifiability:

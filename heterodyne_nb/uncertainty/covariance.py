@@ -79,6 +79,8 @@ class Covariance:
         Standard errors of contrast and offset of each bin.
     pull : (B, 2)
         How far from their limits they would go without them, in these errors; 0 where no limit holds them.
+    passing : (p,)
+        The same for published parameters and their bounds.
     speckles : bool
         Whether the tiles are clusters of pixels, which are independent.
     """
@@ -93,6 +95,7 @@ class Covariance:
     moves: FloatArray
     linear: FloatArray
     pull: FloatArray
+    passing: FloatArray
     speckles: bool = False
 
     @property
@@ -135,8 +138,12 @@ def estimate_covariance(
     every = np.flatnonzero(objective.problem.table.vary)
     matrix, lower, upper = objective.coordinates.room(theta)
     back = np.linalg.inv(matrix)
+    step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
+    covariance = jacobian @ (inner.dyadic + prior) @ jacobian.T
+    moved, errors = jacobian @ step[:n], np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    levels, linear = np.stack([sums.contrast, sums.offset], axis=1), objective.linear
     return Covariance(
-        jacobian @ (inner.dyadic + prior) @ jacobian.T,
+        covariance,
         jacobian @ inner.dyadic @ jacobian.T,
         jacobian @ inner.naive @ jacobian.T,
         _at_bound(objective, theta),
@@ -145,21 +152,20 @@ def estimate_covariance(
         BoundedEllipsoid(back @ (inner.dyadic + prior) @ back.T, lower, upper),
         jacobian @ matrix,
         inner.linear,
-        _pull(sums, inner),
+        _beyond(levels, linear.lower, linear.upper, linear.design @ step[n:], inner.linear),
+        _beyond(theta, *objective.bounds.T, moved, errors),
         sums.independent,
     )
 
 
-def _pull(sums: Tiles, inner: InternalCovariance) -> FloatArray:
-    """How far contrast and offset would leave their limits in a step without them, in standard errors, (B, 2)."""
-    linear, n = sums.objective.linear, sums.objective.coordinates.size
-    step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
-    moved = linear.design @ step[n:]
-    values = np.stack([sums.contrast, sums.offset], axis=1)
-    edge = 1e-9 * (linear.upper - linear.lower)
-    beyond = np.where(values >= linear.upper - edge, np.maximum(moved, 0.0), 0.0)
-    beyond += np.where(values <= linear.lower + edge, np.minimum(moved, 0.0), 0.0)
-    return np.divide(beyond, inner.linear, out=np.zeros_like(beyond), where=inner.linear > 0)
+def _beyond(
+    values: FloatArray, lower: FloatArray, upper: FloatArray, moved: FloatArray, errors: FloatArray
+) -> FloatArray:
+    """How far from the limits that hold them values would go in a step without limits, in standard errors."""
+    edge = 1e-9 * np.maximum(np.abs(values), 1.0)
+    beyond = np.where(values >= upper - edge, np.maximum(moved, 0.0), 0.0)
+    beyond += np.where(values <= lower + edge, np.minimum(moved, 0.0), 0.0)
+    return np.divide(beyond, errors, out=np.zeros_like(beyond), where=errors > 0)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Identifiability:
         return page("".join(parts) + table(["parameter", "value", "scale", "error / scale", ""], rows))
 
     def _answers(self) -> list[str]:
-        return [f"{self.answers} What follows is said of the first."] if self.answers else []
+        return [f"{self.answers} What follows is said of the answer reported."] if self.answers else []
 
     def _sections(self) -> list[tuple[str, list[str]]]:
         null = [d.text for d in self.directions if d.kind == "null"]
