@@ -29,7 +29,7 @@ from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.splines import SplineModel
-from heterodyne_nb.models.symmetries import along_the_angle, canonical, unseen_directions
+from heterodyne_nb.models.symmetries import along_the_angle, canonical, other_label, unseen_directions
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
@@ -321,10 +321,12 @@ def _answers(
     """Bands that hold every answer the data leave, and the answers besides the reported one."""
     objective, problem = solved.objective, solved.objective.problem
     bands = _bands(problem, solved.theta, spread, extra)
-    if not solved.others:
+    exchanged = other_label(problem.model, solved.theta, bands, problem.t, problem.table)
+    others = solved.others if exchanged is None else [(exchanged, chi2), *solved.others]
+    if not others:
         return bands, []
     errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
-    points = [(solved.theta, chi2), *solved.others]
+    points = [(solved.theta, chi2), *others]
     unit = objective.reduced(chi2) * spread.inflation
     kept = left_over(problem.model, points, bands, errors, problem.t, unit, problem.phi)
     every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]

@@ -134,7 +134,9 @@ class Curve:
 
     def scale(self, theta: FloatArray, factor: float) -> None:
         """Multiply the curve in a published vector."""
-        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= factor
+        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= (
+            factor
+        )
 
     def complement(self, theta: FloatArray) -> None:
         """Replace the curve x by 1 - x in a published vector."""

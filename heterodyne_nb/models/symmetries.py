@@ -168,6 +168,22 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     return out
 
 
+def other_label(model: Any, theta: FloatArray, bands: Any, t: FloatArray, table: Any) -> FloatArray | None:
+    """The vector with two components exchanged where the data leave open which is which, else None.
+
+    The label goes by the larger curve at mid-time: open where the band of either holds the other.
+    """
+    k, curves = len(t) // 2, model.curves(theta, t)
+    for swap in model.symmetries:
+        if not isinstance(swap, Swap) or swap.larger is None:
+            continue
+        for one, other in swap.pairs:
+            near = bands[one][1][k] >= curves[other][k] or bands[other][0][k] <= curves[one][k]
+            if near and _allowed(image := swap.image(model, theta), theta, table):
+                return image
+    return None
+
+
 def unseen_directions(model: Any, phi: FloatArray, table: Any) -> list[int]:
     """Places of directions of flow that the data cannot tell: fitted freely, while all bins look along one line."""
     if len(distinct_angles(phi)) > 1:

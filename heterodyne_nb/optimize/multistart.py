@@ -154,11 +154,18 @@ class Multistart:
         """The best fit without each flow: where fringes are lost in the noise, it describes the data as well."""
         problem, found = self.objective.problem, list[Found]()
         table, quick = problem.table, _QuickStrategy(max_iterations=40, stop=self.stop)
-        bound = {name for name in table.tie if name} | {n for n, p in zip(table.names, table.prior, strict=True) if p}
+        bound = {name for name in table.tie if name} | {
+            n for n, p in zip(table.names, table.prior, strict=True) if p
+        }
         for curve in searched_curves(problem.model):
             own, named = list(curve.parameters), {table.names[i] for i in curve.parameters}
             fixed = not np.all(table.vary[own]) or any(table.tie[i] for i in own) or named & bound
-            if curve.role not in FLOWS or fixed or np.any(table.lower[own] > 0) or np.any(table.upper[own] < 0):
+            if (
+                curve.role not in FLOWS
+                or fixed
+                or np.any(table.lower[own] > 0)
+                or np.any(table.upper[own] < 0)
+            ):
                 continue
             vary = table.vary.copy()
             vary[[*own, *([] if curve.direction is None else [curve.direction])]] = False

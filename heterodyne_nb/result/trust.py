@@ -266,9 +266,17 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
 
 
 def _pulls(record: xr.Dataset, name: str) -> bool:
-    """Whether the data pull a parameter beyond its bound, or may do so for all that is known."""
-    known = "bound_pull" in record and not _oversized(record)
-    return not known or not float(record["bound_pull"].sel(parameter=name)) <= PULLED
+    """Whether the data pull a parameter beyond its bound, or may do so for all that is known.
+
+    Only the exponents and rates of a model have bounds where a curve bends as much as frames can show; others, and those
+    that the user drew, any pull crosses.
+    """
+    one, own = record.sel(parameter=name), {spec.name: spec for spec in model_of(record).parameters}[name]
+    drawn = (float(one["bound_lower"]), float(one["bound_upper"])) != (own.lower, own.upper)
+    bends = model_of(record).parts()[name].part in ("exponent", "rate")
+    if "bound_pull" not in record or drawn or not bends or _oversized(record):
+        return True
+    return not float(one["bound_pull"]) <= PULLED
 
 
 def _shortened(names: list[str], most: int = 6) -> str:
