@@ -181,11 +181,11 @@ def solve_two_time(
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
         path, others = path + more, []
-    theta, *more = (
-        canonical(model, along_the_angle(model, x, problem.phi, table), problem.t, table)
-        for x in (best.x, *(x for x, _ in others))
-    )
-    others = [(x, chi2) for x, (_, chi2) in zip(more, others, strict=True)]
+
+    def reported(x: np.ndarray) -> np.ndarray:
+        return canonical(model, along_the_angle(model, x, problem.phi, table), problem.t, table)
+
+    others, theta = [(reported(x), chi2) for x, chi2 in others], reported(best.x)
     return Solved(objective, theta, bool(best.success), str(best.message), path, others)
 
 

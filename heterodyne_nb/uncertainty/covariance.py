@@ -153,7 +153,7 @@ def estimate_covariance(
         jacobian @ matrix,
         inner.linear,
         _beyond(levels, linear.lower, linear.upper, linear.design @ step[n:], inner.linear),
-        _beyond(theta, *objective.bounds.T, moved, errors),
+        _beyond(theta, objective.bounds[:, 0], objective.bounds[:, 1], moved, errors),
         sums.independent,
     )
 
