@@ -62,18 +62,14 @@ class Campaign:
         Receives an event a run, with the remaining time in its message.
     stop : StopToken, optional
         Ends the campaign; what is done is kept.
-
-    Attributes
-    ----------
-    records : dict of str to dict
-        By run: ``status`` (``"done"``, ``"not converged"``, ``"failed"``), ``message``, ``path``, ``seconds`` and ``mark``,
-        which says of which file and configuration it is.
     """
 
     config: Any
     output: Path
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
+    #: By run: ``status`` (``"done"``, ``"not converged"``, ``"failed"``), ``message``, ``path``, ``seconds`` and
+    #: ``mark``, which says of which file and configuration it is.
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -18,18 +18,10 @@ from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataW
 
 @dataclass(frozen=True)
 class Loaded:
-    """Data ready for a fit.
+    """Data ready for a fit."""
 
-    Attributes
-    ----------
-    dataset : xarray.Dataset
-        Selected, masked and cropped; maps still on disk.
-    account : tuple of str
-        What was used, one line each.
-    """
-
-    dataset: xr.Dataset
-    account: tuple[str, ...]
+    dataset: xr.Dataset  #: Selected, masked and cropped; maps still on disk.
+    account: tuple[str, ...]  #: What was used, one line each.
 
 
 def load(config: ConfigManager) -> Loaded:

@@ -20,18 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each method.
+    """What became of each method."""
 
-    Attributes
-    ----------
-    results : dict of str to FitResult
-        Those that gave an answer, in the order they ran.
-    failures : dict of str to str
-        Those that did not, with the reason.
-    """
-
+    #: Those that gave an answer, in the order they ran.
     results: dict[str, FitResult] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)  #: Those that did not, with the reason.
 
     @property
     def best_method(self) -> str:

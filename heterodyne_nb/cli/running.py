@@ -50,28 +50,15 @@ JOURNALS = "journal_*.json"
 
 @dataclass
 class Finished:
-    """A fit that has been saved.
-
-    Attributes
-    ----------
-    core : HeterodyneAnalysisCore
-    best : FitResult
-    others : dict of str to FitResult
-        Further answers by method.
-    files : list of pathlib.Path
-        What was written.
-    kept : str
-        What earlier results were kept, and so why this fit is not where it was asked for; empty if it is.
-    warnings : list of str
-        What was warned of on the way.
-    """
+    """A fit that has been saved."""
 
     core: HeterodyneAnalysisCore
     best: FitResult
-    others: dict[str, FitResult] = field(default_factory=dict)
-    files: list[Place] = field(default_factory=list)
+    others: dict[str, FitResult] = field(default_factory=dict)  #: Further answers by method.
+    files: list[Place] = field(default_factory=list)  #: What was written.
+    #: What earlier results were kept, and so why this fit is not where it was asked for; empty if it is.
     kept: str = ""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  #: What was warned of on the way.
 
 
 def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None) -> Finished:

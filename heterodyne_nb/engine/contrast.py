@@ -95,24 +95,14 @@ def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Solution:
-    """Contrast and offset that fit best for a given M.
+    """Contrast and offset that fit best for a given M."""
 
-    Attributes
-    ----------
-    contrast, offset : (B,)
-    free : (n, m)
-        Directions of the coefficients that no limit holds, as columns.
-    matrix : (m, m)
-        Normal matrix of these.
-    penalty : float
-        What priors add to χ².
-    """
-
+    #: contrast, offset (B,)
     contrast: FloatArray
     offset: FloatArray
-    free: FloatArray
-    matrix: FloatArray
-    penalty: float = 0.0
+    free: FloatArray  #: (n, m): Directions of the coefficients that no limit holds, as columns.
+    matrix: FloatArray  #: (m, m): Normal matrix of these.
+    penalty: float = 0.0  #: What priors add to χ².
 
     @property
     def inner(self) -> FloatArray:

@@ -88,26 +88,15 @@ def problem_from_dataset(
 
 @dataclass(frozen=True)
 class ReadBins:
-    """The maps of bins that can be used, as a problem has them.
+    """The maps of bins that can be used, as a problem has them."""
 
-    Attributes
-    ----------
-    kept : (B,) int
-        Which of the bins that were asked for.
-    told : list of str
-        What the others lack.
-    data, mask, holes
-        As of :class:`Problem`.
-    noise : dict
-        Parts of the noise by place; empty where the dataset says it.
-    """
-
-    kept: NDArray[np.int64]
-    told: list[str]
+    kept: NDArray[np.int64]  #: (B,): Which of the bins that were asked for.
+    told: list[str]  #: What the others lack.
+    #: data, mask, holes: As of :class:`Problem`.
     data: NDArray[np.float32]
     mask: NDArray[np.float64]
     holes: NDArray[np.int64]
-    noise: dict[tuple[int, ...], Any]
+    noise: dict[tuple[int, ...], Any]  #: Parts of the noise by place; empty where the dataset says it.
 
 
 def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:

@@ -21,28 +21,15 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """Local quadratic model of χ² after contrast and offset are eliminated.
+    """Local quadratic model of χ² after contrast and offset are eliminated."""
 
-    Attributes
-    ----------
-    chi2 : float
-        Weighted sum of squares at the point (with priors, if any).
-    gradient : (n,)
-        Gradient of chi2.
-    hessian : (n, n)
-        Gauss-Newton matrix of chi2 (twice JᵀJ).
-    contrast, offset : (B,)
-        Best values per bin.
-    chi2_bin : (B,)
-        Contribution of each bin.
-    """
-
-    chi2: float
-    gradient: FloatArray
-    hessian: FloatArray
+    chi2: float  #: Weighted sum of squares at the point (with priors, if any).
+    gradient: FloatArray  #: (n,): Gradient of chi2.
+    hessian: FloatArray  #: (n, n): Gauss-Newton matrix of chi2 (twice JᵀJ).
+    #: contrast, offset (B,): Best values per bin.
     contrast: FloatArray
     offset: FloatArray
-    chi2_bin: FloatArray
+    chi2_bin: FloatArray  #: (B,): Contribution of each bin.
 
     def among(self, count: int, wanted: IntArray) -> NormalEquations:
         """By ``count`` parameters, 0 for those that are not among the ``wanted`` ones of these equations."""

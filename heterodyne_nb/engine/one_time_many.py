@@ -37,21 +37,13 @@ _ENTRIES = 2_000_000
 
 @dataclass(frozen=True)
 class Levels:
-    """Limits and priors of contrast and offset of B curves; a fixed one has equal limits.
+    """Limits and priors of contrast and offset of B curves; a fixed one has equal limits."""
 
-    Attributes
-    ----------
-    lower, upper : (2, B)
-    prior : (2, B)
-        Centre of Gaussian priors.
-    weight : (2, B)
-        1/sigma² of these, 0 without.
-    """
-
+    #: lower, upper (2, B)
     lower: FloatArray
     upper: FloatArray
-    prior: FloatArray
-    weight: FloatArray
+    prior: FloatArray  #: (2, B): Centre of Gaussian priors.
+    weight: FloatArray  #: (2, B): 1/sigma² of these, 0 without.
 
     def of(self, chosen: Any) -> Levels:
         """The same for some of the curves."""
@@ -110,30 +102,18 @@ def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):
 
 @dataclass(frozen=True)
 class Curves:
-    """What is fitted.
+    """What is fitted."""
 
-    Attributes
-    ----------
-    model : OneTimeModel
-    table : ParameterTable
-        Start values, limits, ties and priors, alike in all groups.
-    tau : (K,)
-    g2, weight : (B, K)
-        Weight 0: not used.
-    q, phi : (B,)
-    group : (B,) int
-        0 … G-1 in order; curves of a group share their parameters.
-    levels : Levels
-    """
-
-    model: Any
-    table: ParameterTable
-    tau: FloatArray
+    model: Any  #: OneTimeModel
+    table: ParameterTable  #: Start values, limits, ties and priors, alike in all groups.
+    tau: FloatArray  #: (K,)
+    #: g2, weight (B, K): Weight 0: not used.
     g2: FloatArray
     weight: FloatArray
+    #: q, phi (B,)
     q: FloatArray
     phi: FloatArray
-    group: IntArray
+    group: IntArray  #: (B,): 0 … G-1 in order; curves of a group share their parameters.
     levels: Levels
 
     def of(self, groups: IntArray) -> Curves:
@@ -149,25 +129,16 @@ class Curves:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The optimum of each group.
+    """The optimum of each group."""
 
-    Attributes
-    ----------
-    values : (G, p)
-    chi2 : (G,)
-        Priors included.
-    contrast, offset, chi2_curve : (B,)
-    converged : (G,) bool
-    steps : (G,) int
-    """
-
-    values: FloatArray
-    chi2: FloatArray
+    values: FloatArray  #: (G, p)
+    chi2: FloatArray  #: (G,): Priors included.
+    #: contrast, offset, chi2_curve (B,)
     contrast: FloatArray
     offset: FloatArray
     chi2_curve: FloatArray
-    converged: NDArray[np.bool_]
-    steps: IntArray
+    converged: NDArray[np.bool_]  #: (G,)
+    steps: IntArray  #: (G,)
 
 
 class _Axes:

@@ -29,21 +29,12 @@ _READ = 150
 
 @dataclass(frozen=True)
 class LagNoise:
-    """How errors of g2 hang together.
+    """How errors of g2 hang together."""
 
-    Attributes
-    ----------
-    rho : float
-        Correlation of neighbouring lags in the correlated part of the noise: rho^d for lags d apart.
-    scale : float
-        Variance over that of the stated errors, from the scatter about the fit.
-    share : float
-        The correlated part of the variance; the rest is independent from lag to lag.
-    """
-
+    #: Correlation of neighbouring lags in the correlated part of the noise: rho^d for lags d apart.
     rho: float
-    scale: float
-    share: float = 1.0
+    scale: float  #: Variance over that of the stated errors, from the scatter about the fit.
+    share: float = 1.0  #: The correlated part of the variance; the rest is independent from lag to lag.
 
     def correlation(self, count: int) -> FloatArray:
         """Matrix (K, K)."""
@@ -67,27 +58,14 @@ def _matrix(rho: float, count: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class FitDesign:
-    """What a fit's errors are read from, everything over the errors of g2; further leading axes number fits.
+    """What a fit's errors are read from, everything over the errors of g2; further leading axes number fits."""
 
-    Attributes
-    ----------
-    slopes : (…, B, K, n)
-        Derivatives by the n numbers that the curves share.
-    pairs : (…, B, K, 2)
-        Derivatives by contrast and offset of each curve, zero where held.
-    residual : (…, B, K)
-    used : (…, B, K) bool
-    prior : (…, B, 2)
-        What priors add to the curvature by contrast and offset.
-    shared : (B, 2, m), optional
-        Contrast and offset by the last m of the n numbers, where bins share them.
-    """
-
-    slopes: FloatArray
-    pairs: FloatArray
+    slopes: FloatArray  #: Derivatives by the n numbers that the curves share.
+    pairs: FloatArray  #: Derivatives by contrast and offset of each curve, zero where held.
     residual: FloatArray
     used: NDArray[np.bool_]
-    prior: FloatArray
+    prior: FloatArray  #: What priors add to the curvature by contrast and offset.
+    #: (B, 2, m): Contrast and offset by the last m of the n numbers, where bins share them.
     shared: FloatArray | None = None
 
     @property

@@ -171,23 +171,13 @@ _TINY = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class PhotonData:
-    """The data of a fit as photons; stands where maps (B, N, N) would.
-
-    Attributes
-    ----------
-    photons : Photons
-    inverse : (B, N)
-        1 over the mean count of a pixel of each bin and frame, 0 where the frame is not used.
-    scale : (P,)
-        What the counts of each pixel are divided by.
-    columns : int
-        Of the detector, to know neighbours.
-    """
+    """The data of a fit as photons; stands where maps (B, N, N) would."""
 
     photons: Photons
+    #: (B, N): 1 over the mean count of a pixel of each bin and frame, 0 where the frame is not used.
     inverse: FloatArray
-    scale: FloatArray
-    columns: int
+    scale: FloatArray  #: (P,): What the counts of each pixel are divided by.
+    columns: int  #: Of the detector, to know neighbours.
 
     @cached_property
     def weight(self) -> FloatArray:

@@ -27,33 +27,18 @@ BLOCKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Weighted products of every tile at one point; see :meth:`at`.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        Published parameters.
-    wanted : (P,) int
-        Parameters by which there are derivatives.
-    blocks : int
-        Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
-    products : (B, T, P + 3, P + 3)
-        Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
-    contrast, offset : (B,)
-        Those for the residuals.
-    slope : float
-        Curvature of the loss over its weights (1 for least squares).
-    """
+    """Weighted products of every tile at one point; see :meth:`at`."""
 
     objective: Objective
-    theta: FloatArray
-    wanted: IntArray
-    blocks: int
+    theta: FloatArray  #: (p,): Published parameters.
+    wanted: IntArray  #: (P,): Parameters by which there are derivatives.
+    blocks: int  #: Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
+    #: Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
     products: FloatArray
+    #: contrast, offset (B,): Those for the residuals.
     contrast: FloatArray
     offset: FloatArray
-    slope: float = 1.0
+    slope: float = 1.0  #: Curvature of the loss over its weights (1 for least squares).
 
     @classmethod
     def at(

@@ -25,28 +25,15 @@ _SURE = 0.02
 
 @dataclass(frozen=True)
 class FlowReading:
-    """What the fringes of one q ring say.
+    """What the fringes of one q ring say."""
 
-    Attributes
-    ----------
-    v0, beta : float
-        v(t) = v0 t^beta in Å/s, t in s.
-    phi0 : float
-        Direction of the flow, degrees in (−90, 90].
-    scatter : float
-        Median relative distance of the fringe frequencies from these.
-    spectrum : xarray.Dataset
-        As :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns it, of the ring.
-    clear : xarray.DataArray
-        Which peaks were used, bool of the shape of ``spectrum.peak_frequency``.
-    """
-
+    #: v0, beta: v(t) = v0 t^beta in Å/s, t in s.
     v0: float
     beta: float
-    phi0: float
-    scatter: float
-    spectrum: xr.Dataset
-    clear: xr.DataArray
+    phi0: float  #: Direction of the flow, degrees in (−90, 90].
+    scatter: float  #: Median relative distance of the fringe frequencies from these.
+    spectrum: xr.Dataset  #: As :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns it, of the ring.
+    clear: xr.DataArray  #: Which peaks were used, bool of the shape of ``spectrum.peak_frequency``.
 
     def velocity(self, t: np.ndarray | float) -> np.ndarray | float:
         """v(t) in Å/s at times in s."""

@@ -188,19 +188,12 @@ INTEGRALS = ("exact", "trapezoid", "rectangle")
 
 @dataclass(frozen=True, eq=False)
 class FrameSum:
-    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures.
+    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures."""
 
-    Attributes
-    ----------
-    rule : {"trapezoid", "rectangle"}
-        What a step from frame to frame counts with: the mean of its two ends, as of ``numpy.trapezoid``, or the value
-        at its later frame, as of ``numpy.cumsum``.
-    t : (N,)
-        Times of all frames in s; sums to times between them are interpolated.
-    """
-
+    #: {"trapezoid", "rectangle"}: What a step from frame to frame counts with: the mean of its two ends, as of
+    #: ``numpy.trapezoid``, or the value at its later frame, as of ``numpy.cumsum``.
     rule: str
-    t: FloatArray
+    t: FloatArray  #: (N,): Times of all frames in s; sums to times between them are interpolated.
 
     def __call__(self, value: Callable[[FloatArray], FloatArray], t1: ArrayLike, t2: ArrayLike) -> Any:
         """The sum of a function of time from t1 to t2 (s).

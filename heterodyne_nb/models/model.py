@@ -62,20 +62,11 @@ _DENSE = 65
 
 @dataclass(frozen=True)
 class Part:
-    """What a published parameter is.
+    """What a published parameter is."""
 
-    Attributes
-    ----------
-    curve : str
-        Name of its curve; its own name where it stands for itself.
-    role : str
-        That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
-    part : str
-        ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
-    """
-
-    curve: str
-    role: str = "other"
+    curve: str  #: Name of its curve; its own name where it stands for itself.
+    role: str = "other"  #: That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
+    #: ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
     part: str = "single"
 
 

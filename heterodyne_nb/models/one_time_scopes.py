@@ -21,21 +21,14 @@ _SAME_Q, _SAME_PHI = 1e-6, 1e-3
 
 @dataclass(frozen=True)
 class Law:
-    """How a parameter depends on q (1/Å) and phi (degrees).
+    """How a parameter depends on q (1/Å) and phi (degrees)."""
 
-    Attributes
-    ----------
-    function : callable
-        ``function(q, phi, *values)``; q over its geometric mean q0, or in 1/Å where ``relative`` is False.
-    parameters : callable
-        ``parameters(spec)``: the numbers of the law for a parameter, as a tuple of ParameterSpec named by their ends;
-        they are published as ``Gamma.n``.
-    start : callable
-        ``start(q, phi, values)``: start values (n,) from a value of each bin.
-    """
-
+    #: ``function(q, phi, *values)``; q over its geometric mean q0, or in 1/Å where ``relative`` is False.
     function: Callable[..., Any]
+    #: ``parameters(spec)``: the numbers of the law for a parameter, as a tuple of ParameterSpec named by their ends;
+    #: they are published as ``Gamma.n``.
     parameters: Callable[[ParameterSpec], tuple[ParameterSpec, ...]]
+    #: ``start(q, phi, values)``: start values (n,) from a value of each bin.
     start: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
     relative: bool = True
 

@@ -27,15 +27,10 @@ SAME_DIRECTION = 2.0
 
 @dataclass(frozen=True)
 class Symmetry(ABC):
-    """A change of the parameters that leaves M as it is.
+    """A change of the parameters that leaves M as it is."""
 
-    Attributes
-    ----------
-    broken_by : str
-        What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
-        ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
-    """
-
+    #: What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
+    #: ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
     broken_by: ClassVar[Literal["labelling", "limits", "not fitted", ""]] = "labelling"
 
     @abstractmethod

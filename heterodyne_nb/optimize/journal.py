@@ -36,13 +36,9 @@ class Journal:
     ------
     ConfigurationError
         The file is there and is no journal.
-
-    Attributes
-    ----------
-    every : float
-        Least time between two writings in s; the end of the search is always written.
     """
 
+    #: Least time between two writings in s; the end of the search is always written.
     every: ClassVar[float] = 1.0
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

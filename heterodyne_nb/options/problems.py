@@ -23,24 +23,12 @@ _COMPARISONS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a setting.
+    """One thing that is wrong with a setting."""
 
-    Attributes
-    ----------
-    path : str
-        Dotted path of the setting, e.g. ``"optimization.robust.radius"``.
-    message : str
-        What is wrong, with the offending value.
-    allowed : str
-        What would have been right; empty when the message says it.
-    hint : str
-        How to mend it, e.g. the nearest valid name of a misspelt key.
-    """
-
-    path: str
-    message: str
-    allowed: str = ""
-    hint: str = ""
+    path: str  #: Dotted path of the setting, e.g. ``"optimization.robust.radius"``.
+    message: str  #: What is wrong, with the offending value.
+    allowed: str = ""  #: What would have been right; empty when the message says it.
+    hint: str = ""  #: How to mend it, e.g. the nearest valid name of a misspelt key.
 
     def __str__(self) -> str:
         extra = [f"allowed: {self.allowed}"] if self.allowed else []

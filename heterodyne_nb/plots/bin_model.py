@@ -23,27 +23,16 @@ _MOST_PAIRS = 60
 
 @dataclass(frozen=True)
 class BinModel:
-    """c2 = offset + contrast · M of one bin of a fit.
+    """c2 = offset + contrast · M of one bin of a fit."""
 
-    Attributes
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    values : array, shape (p,)
-        Published parameters.
-    q, phi : float
-        1/Å and degrees.
-    contrast, offset : float
-    gap : float or None
-        Å.
-    """
-
-    model: Any
-    values: np.ndarray
+    model: Any  #: Model of :class:`heterodyne_nb.models.ModelFactory`
+    values: np.ndarray  #: (p,): Published parameters.
+    #: q, phi: 1/Å and degrees.
     q: float
     phi: float
     contrast: float
     offset: float
-    gap: float | None
+    gap: float | None  #: Å.
 
     @classmethod
     def of(cls, result: Any, chosen: Bin) -> BinModel:

@@ -162,22 +162,13 @@ def _columns(bins: list[Bin]) -> int:
 
 @dataclass(frozen=True)
 class MapView:
-    """A map, or a window of it, as it is drawn.
+    """A map, or a window of it, as it is drawn."""
 
-    Attributes
-    ----------
-    t1, t2 : array, shapes (m,) and (n,)
-        Times of the drawn rows and columns in s: centres of the blocks.
-    values : float32 array, shape (m, n)
-        Block means on (t1, t2); NaN where there is no used pixel.
-    factor : int
-        Frames per block.
-    """
-
+    #: t1, t2 (m,): Times of the drawn rows and columns in s: centres of the blocks.
     t1: np.ndarray
     t2: np.ndarray
-    values: np.ndarray
-    factor: int
+    values: np.ndarray  #: (m, n): Block means on (t1, t2); NaN where there is no used pixel.
+    factor: int  #: Frames per block.
 
     def coloured(self) -> np.ndarray:
         """Return the finite values that set the colours: everything off the diagonal."""

@@ -20,24 +20,12 @@ _LISTED = 12
 
 @dataclass(frozen=True)
 class Bin:
-    """One (q, φ) bin of a Dataset.
+    """One (q, φ) bin of a Dataset."""
 
-    Attributes
-    ----------
-    number : int
-        Place of the bin, from 0; q varies slowest where q and φ are axes.
-    place : dict
-        ``isel`` indexers of the bin in its Dataset.
-    q : float
-        1/Å.
-    phi : float
-        Degrees.
-    """
-
-    number: int
-    place: dict[str, int]
-    q: float
-    phi: float
+    number: int  #: Place of the bin, from 0; q varies slowest where q and φ are axes.
+    place: dict[str, int]  #: ``isel`` indexers of the bin in its Dataset.
+    q: float  #: 1/Å.
+    phi: float  #: Degrees.
 
     @property
     def label(self) -> str:

@@ -55,23 +55,14 @@ _ELSEWHERE = 0.25
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason for suspicion.
+    """One reason for suspicion."""
 
-    Attributes
-    ----------
-    code : str
-        ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
-        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``,
-        ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
-    text : str
-        One line for a person.
-    serious : bool
-        False for what need not concern who reads only the curves.
-    """
-
+    #: ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``, ``no_contrast``, ``no_decay``,
+    #: ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``, ``at_bound``, ``at_limit``,
+    #: ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     code: str
-    text: str
-    serious: bool = True
+    text: str  #: One line for a person.
+    serious: bool = True  #: False for what need not concern who reads only the curves.
 
 
 def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
@@ -340,21 +331,12 @@ def _bin_name(record: xr.Dataset, place: int) -> str:
 
 @dataclass(frozen=True)
 class Solution:
-    """One answer that the data leave.
-
-    Attributes
-    ----------
-    mode : str
-    values : dict
-        Published parameters by name.
-    chi2 : float
-    rise : float
-        χ² above the best, in units that respect correlated pixels (9 is three standard errors).
-    """
+    """One answer that the data leave."""
 
     mode: str
-    values: dict[str, float]
+    values: dict[str, float]  #: Published parameters by name.
     chi2: float
+    #: χ² above the best, in units that respect correlated pixels (9 is three standard errors).
     rise: float = 0.0
 
     def curves(self, t: FloatArray) -> dict[str, FloatArray]:

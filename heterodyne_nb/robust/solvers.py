@@ -29,26 +29,14 @@ _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 
 @dataclass(frozen=True)
 class ConeSolver:
-    """A solver that CVXPY can call.
+    """A solver that CVXPY can call."""
 
-    Attributes
-    ----------
-    name : str
-        As CVXPY calls it.
-    semidefinite : bool
-        Whether it takes matrix inequalities besides second-order cones.
-    options : dict
-        Its settings: tolerances tight enough for steps of a hundredth of an error bar.
-    remedy : str
-        How to get it.
-    loose : dict
-        Its settings where it cannot meet those: good for a tenth of an error bar.
-    """
-
-    name: str
-    semidefinite: bool
+    name: str  #: As CVXPY calls it.
+    semidefinite: bool  #: Whether it takes matrix inequalities besides second-order cones.
+    #: Its settings: tolerances tight enough for steps of a hundredth of an error bar.
     options: dict[str, Any] = field(default_factory=dict)
-    remedy: str = ""
+    remedy: str = ""  #: How to get it.
+    #: Its settings where it cannot meet those: good for a tenth of an error bar.
     loose: dict[str, Any] = field(default_factory=dict)
 
 

@@ -169,16 +169,10 @@ class BoundedEllipsoid:
     lies within q standard errors. Bounds cut the ellipsoid, and the number lies between its least and its largest value
     in what is left. That loses no truth, for the truth obeys the bounds. Where a weakly determined exponent rests on its
     bound the two differ several-fold (tests/benchmarks/coverage_study.py).
-
-    Attributes
-    ----------
-    covariance : (n, n)
-        Of the coordinates; those without a variance stay where they are.
-    lower, upper : (n,)
-        Room of a step, ``lower <= 0 <= upper``.
     """
 
-    covariance: FloatArray
+    covariance: FloatArray  #: (n, n): Of the coordinates; those without a variance stay where they are.
+    #: lower, upper (n,): Room of a step, ``lower <= 0 <= upper``.
     lower: FloatArray
     upper: FloatArray
 

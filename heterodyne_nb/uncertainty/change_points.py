@@ -39,24 +39,14 @@ CHANCE = 0.01
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A time at which a curve changes at once.
+    """A time at which a curve changes at once."""
 
-    Attributes
-    ----------
-    t : float
-        In s.
-    curve : str
-    before, after : float
-        Values of the curve around it, in its unit.
-    sigma : float
-        Strength: the chance of such a step by noise, as standard errors of a normal law.
-    """
-
-    t: float
+    t: float  #: In s.
     curve: str
+    #: before, after: Values of the curve around it, in its unit.
     before: float
     after: float
-    sigma: float
+    sigma: float  #: Strength: the chance of such a step by noise, as standard errors of a normal law.
 
 
 def strongest_step(objective: Objective, theta: FloatArray) -> ChangePoint | None:

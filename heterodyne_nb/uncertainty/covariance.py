@@ -55,45 +55,20 @@ _LEAST_LEFT = 1e-3
 
 @dataclass(frozen=True)
 class Covariance:
-    """Covariance of the published parameters and what could not be estimated.
+    """Covariance of the published parameters and what could not be estimated."""
 
-    Attributes
-    ----------
-    covariance : (p, p)
-        Dyadic cluster-robust; a prior counts as a measurement.
-    noise : (p, p)
-        The part of it that the noise of the pixels makes.
-    naive : (p, p)
-        (JᵀJ)⁻¹ with the residual variance, for comparison.
-    at_bound : (p,) bool
-        Parameters that rest on a bound; their errors are those without it.
-    hessian : (p, p)
-        Gauss-Newton matrix of χ² by all varying published parameters.
-    tiles : (B, T, p, p)
-        Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
-    reach : BoundedEllipsoid
-        Steps that the covariance allows, in coordinates that bounds confine.
-    moves : (p, n)
-        Published parameters by these coordinates.
-    linear : (B, 2)
-        Standard errors of contrast and offset of each bin.
-    pull : (B, 2)
-        How far from their limits they would go without them, in these errors; 0 where no limit holds them.
-    speckles : bool
-        Whether the tiles are clusters of pixels, which are independent.
-    """
-
-    covariance: FloatArray
-    noise: FloatArray
-    naive: FloatArray
-    at_bound: NDArray[np.bool_]
-    hessian: FloatArray
-    tiles: FloatArray
-    reach: BoundedEllipsoid
-    moves: FloatArray
-    linear: FloatArray
+    covariance: FloatArray  #: (p, p): Dyadic cluster-robust; a prior counts as a measurement.
+    noise: FloatArray  #: (p, p): The part of it that the noise of the pixels makes.
+    naive: FloatArray  #: (p, p) (JᵀJ)⁻¹ with the residual variance, for comparison.
+    at_bound: NDArray[np.bool_]  #: (p,): Parameters that rest on a bound; their errors are those without it.
+    hessian: FloatArray  #: (p, p): Gauss-Newton matrix of χ² by all varying published parameters.
+    tiles: FloatArray  #: (B, T, p, p): Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
+    reach: BoundedEllipsoid  #: Steps that the covariance allows, in coordinates that bounds confine.
+    moves: FloatArray  #: (p, n): Published parameters by these coordinates.
+    linear: FloatArray  #: (B, 2): Standard errors of contrast and offset of each bin.
+    #: (B, 2): How far from their limits they would go without them, in these errors; 0 where no limit holds them.
     pull: FloatArray
-    speckles: bool = False
+    speckles: bool = False  #: Whether the tiles are clusters of pixels, which are independent.
 
     @property
     def inflation(self) -> float:
@@ -164,26 +139,15 @@ def _pull(sums: Tiles, inner: InternalCovariance) -> FloatArray:
 
 @dataclass(frozen=True)
 class InternalCovariance:
-    """Covariances of the n internal coordinates; priors count in the curvature, not as noise.
+    """Covariances of the n internal coordinates; priors count in the curvature, not as noise."""
 
-    Attributes
-    ----------
-    dyadic, naive, inverse : (n, n)
-        Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
-    tiles : (B, T, n, n)
-        Part of ``inverse`` that white noise in each tile makes up.
-    full : (n + m, n + m)
-        As ``inverse``, the m coefficients of contrast and offset included.
-    linear : (B, 2)
-        Standard errors of contrast and offset of each bin.
-    """
-
+    #: dyadic, naive, inverse (n, n): Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
     dyadic: FloatArray
     naive: FloatArray
     inverse: FloatArray
-    tiles: FloatArray
-    full: FloatArray
-    linear: FloatArray
+    tiles: FloatArray  #: (B, T, n, n): Part of ``inverse`` that white noise in each tile makes up.
+    full: FloatArray  #: As ``inverse``, the m coefficients of contrast and offset included.
+    linear: FloatArray  #: (B, 2): Standard errors of contrast and offset of each bin.
 
 
 def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:

@@ -34,22 +34,12 @@ _INTEGRALS = {"velocity": ("velocity", "displacement", "Å"), "shear_rate": ("sh
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
-    """One number that follows from the parameters.
+    """One number that follows from the parameters."""
 
-    Attributes
-    ----------
-    name : str
-        As it is shown, e.g. ``"v(50)"``.
-    unit : str
-    description : str
-    compute : callable
-        Published parameters (p,) to the number.
-    """
-
-    name: str
+    name: str  #: As it is shown, e.g. ``"v(50)"``.
     unit: str
     description: str
-    compute: Callable[[FloatArray], float]
+    compute: Callable[[FloatArray], float]  #: Published parameters (p,) to the number.
 
     def slopes(self, theta: FloatArray) -> FloatArray:
         """Derivatives by the published parameters, (p,)."""

@@ -33,23 +33,13 @@ _NAMED_EXACT, _NAMED_WEAK = 1e-2, 0.3
 
 @dataclass(frozen=True)
 class Direction:
-    """One independent combination of parameters.
-
-    Attributes
-    ----------
-    kind : "determined", "weak" or "null"
-    precision : float
-        Standard error of the combination when every parameter is counted in its scale; infinite for null.
-    weights : tuple of float
-        Coefficient of each parameter, counted in its scale.
-    text : str
-        The combination, or what a null or weak direction means, in words.
-    """
+    """One independent combination of parameters."""
 
     kind: Kind
+    #: Standard error of the combination when every parameter is counted in its scale; infinite for null.
     precision: float
-    weights: tuple[float, ...]
-    text: str
+    weights: tuple[float, ...]  #: Coefficient of each parameter, counted in its scale.
+    text: str  #: The combination, or what a null or weak direction means, in words.
 
 
 @dataclass(frozen=True, repr=False)

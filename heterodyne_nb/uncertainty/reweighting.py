@@ -41,20 +41,11 @@ _SHARPEST = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CurveStep:
-    """Turns steps of the internal coordinates at a point into parameters.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        The point.
-    covariance : (n, n)
-        Of the internal coordinates there; its scale does not matter.
-    """
+    """Turns steps of the internal coordinates at a point into parameters."""
 
     objective: Objective
-    theta: FloatArray
-    covariance: FloatArray
+    theta: FloatArray  #: (p,): The point.
+    covariance: FloatArray  #: (n, n): Of the internal coordinates there; its scale does not matter.
 
     def moved(self, step: FloatArray) -> FloatArray:
         """Published vector (p,) for a step (n,) of the internal coordinates."""

@@ -26,28 +26,15 @@ _MODES = {"two_component": "heterodyne", "heterodyne": "heterodyne"}
 
 @dataclass(frozen=True)
 class ForeignResult:
-    """What another package found, told as this one tells it.
+    """What another package found, told as this one tells it."""
 
-    Attributes
-    ----------
-    package : str
-        Who wrote it.
-    mode : str
-        Analysis mode here.
-    values, errors : dict of str to float
-        By published name; errors only where they are known.
-    frames : tuple of int, optional
-        First and last frame used, where the file says them.
-    notes : tuple of str
-        What was changed, and what could not be carried over.
-    """
-
-    package: str
-    mode: str
+    package: str  #: Who wrote it.
+    mode: str  #: Analysis mode here.
+    #: values, errors: By published name; errors only where they are known.
     values: dict[str, float]
     errors: dict[str, float]
-    frames: tuple[int, int] | None
-    notes: tuple[str, ...]
+    frames: tuple[int, int] | None  #: First and last frame used, where the file says them.
+    notes: tuple[str, ...]  #: What was changed, and what could not be carried over.
 
     def settings(self) -> dict[str, Any]:
         """A configuration that starts from these values."""

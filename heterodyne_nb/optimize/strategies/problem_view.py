@@ -47,21 +47,11 @@ class Objective(Protocol):
 
 
 class ProblemView(ABC):
-    """A minimisation problem in free, scaled coordinates.
+    """A minimisation problem in free, scaled coordinates."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Published parameter names.
-    z0 : ndarray (n,)
-        Start point, inside the bounds.
-    lower, upper : ndarray (n,)
-        Bounds of z, infinite where open.
-    offers_normal_equations : bool
-    """
-
-    names: tuple[str, ...]
-    z0: np.ndarray
+    names: tuple[str, ...]  #: Published parameter names.
+    z0: np.ndarray  #: (n,): Start point, inside the bounds.
+    #: lower, upper (n,): Bounds of z, infinite where open.
     lower: np.ndarray
     upper: np.ndarray
     offers_normal_equations: bool = False
