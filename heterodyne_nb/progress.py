@@ -57,15 +57,9 @@ def careful(on_progress: OnProgress) -> OnProgress:
 class StopToken:
     """Asks long work to stop: by hand from any thread, or when a time limit passes.
 
-    Parameters
-    ----------
-    time_limit : float, optional
-        Seconds from now after which :attr:`reason` becomes ``"time limit"``.
+    ``time_limit``: Seconds from now after which :attr:`reason` becomes ``"time limit"``.
 
-    Raises
-    ------
-    ConfigurationError
-        The limit is not a number above 0.
+    Raises ConfigurationError: The limit is not a number above 0.
     """
 
     def __init__(self, time_limit: float | None = None) -> None:

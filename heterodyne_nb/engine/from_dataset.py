@@ -34,23 +34,12 @@ def problem_from_dataset(
 ) -> Problem:
     """Read every usable bin of a dataset into a :class:`Problem`.
 
-    Parameters
-    ----------
-    ds : Dataset
-        With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``.
-    model : TwoTimeModel
-    table : ParameterTable
-    gap : float, optional
-        Å; needed by models with a shear factor.
-    executor : Team, optional
-        Where it works in other processes, these hold the maps; see :mod:`heterodyne_nb.engine.spread`.
-    memory : str or float, optional
-        What the maps may take here, default half of what is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
+    ``ds``: With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``. ``model`` (TwoTimeModel). ``gap``: Å;
+    needed by models with a shear factor. ``executor``: Where it works in other processes, these hold the maps; see
+    :mod:`heterodyne_nb.engine.spread`. ``memory`` (str or float): What the maps may take here, default half of what
+    is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
 
-    Raises
-    ------
-    DataFormatError
-        If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
+    Raises DataFormatError: If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")

@@ -47,14 +47,9 @@ class NormalEquations:
 def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int = 0) -> NormalEquations:
     """χ², gradient and Gauss-Newton matrix from products divided by sigma².
 
-    Parameters
-    ----------
-    products : (B, P+3, P+3)
-        Sums of z zᵀ/sigma² over pixels, z = (derivatives, M, 1, data).
-    linear : ContrastOffset
-        A contrast or offset on its limit counts as fixed.
-    added : int
-        So many derivatives, the last ones, are of c2 itself; those before are of M and count times the contrast.
+    ``products``: Sums of z zᵀ/sigma² over pixels, z = (derivatives, M, 1, data). ``linear``: A contrast or offset on
+    its limit counts as fixed. ``added``: So many derivatives, the last ones, are of c2 itself; those before are of M
+    and count times the contrast.
     """
     best = linear.solve(products)
     inner, factor = best.inner, np.repeat(best.contrast[:, None], products.shape[1] - 3, axis=1)
@@ -77,15 +72,7 @@ def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int
 class Priors:
     """Gaussian priors of published parameters: each counts as one more measurement.
 
-    Parameters
-    ----------
-    table : ParameterTable
-
-    Attributes
-    ----------
-    index : (k,) int
-        Parameters that have one.
-    mean, width : (k,)
+    Attributes: ``index`` (k,): Parameters that have one. ``mean``, ``width`` (k,).
     """
 
     def __init__(self, table: ParameterTable) -> None:
@@ -101,14 +88,8 @@ class Priors:
     ) -> NormalEquations:
         """Equations with the priors in them.
 
-        Parameters
-        ----------
-        local : NormalEquations
-        theta : (p,)
-        wanted : (P,), optional
-            Parameters that the first rows of the equations stand for; default all in order.
-        means : (k,), optional
-            Centres of the priors, instead of their own.
+        ``theta`` (p,). ``wanted`` (P,): Parameters that the first rows of the equations stand for; default all in
+        order. ``means`` (k,): Centres of the priors, instead of their own.
         """
         if not self.index.size:
             return local

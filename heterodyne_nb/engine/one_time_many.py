@@ -55,16 +55,8 @@ def boxed_pair(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Contrast and offset that fit best inside their limits, and what χ² falls by against both being 0.
 
-    Parameters
-    ----------
-    mm, m1, one, my, y : (B, …)
-        Sums over the lags of w M², w M, w, w M g2, w g2.
-    levels : Levels
-        Of the B curves.
-
-    Returns
-    -------
-    contrast, offset, gain : (B, …)
+    ``mm``, ``m1``, ``one``, ``my``, ``y``: Sums over the lags of w M², w M, w, w M g2, w g2. ``levels``: Of the B
+    curves.
     """
     extra = (slice(None), *(None,) * (np.ndim(mm) - 1))
     (low_c, low_o), (high_c, high_o) = ((a[0][extra], a[1][extra]) for a in (levels.lower, levels.upper))
@@ -197,15 +189,8 @@ def fit_many(
 ) -> Fitted:
     """Fit every group of curves.
 
-    Parameters
-    ----------
-    curves : Curves
-    start : (G, p), optional
-        Start of each group; by default the best of a grid of shapes.
-    stop : StopToken, optional
-        Ends it; what was reached is returned, not converged.
-    starts : int, optional
-        How many starts of the grid are fitted.
+    ``start`` (G, p): Start of each group; by default the best of a grid of shapes. ``stop``: Ends it; what was
+    reached is returned, not converged. ``starts``: How many starts of the grid are fitted.
     """
     groups = int(curves.group[-1]) + 1
     parameters = len(curves.table) + 3
@@ -249,18 +234,8 @@ def best_of(found: Sequence[Fitted], group: IntArray, margin: FloatArray | float
 def nested_starts(curves: Curves, shared: NDArray[np.bool_], count: int) -> FloatArray:
     """Starts of curves that share some parameters: for each choice of these the best of the others, curve by curve.
 
-    Parameters
-    ----------
-    curves : Curves
-    shared : (p,) bool
-        Parameters that all curves share.
-    count : int
-        Number of starts.
-
-    Returns
-    -------
-    (count, B, p)
-        Published values of each curve.
+    ``shared`` (p,): Parameters that all curves share. ``count``: Number of starts. Returns (count, B, p): Published
+    values of each curve.
     """
     axes = _Axes(curves.table)
     common = np.flatnonzero(shared[axes.free])

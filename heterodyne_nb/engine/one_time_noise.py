@@ -175,14 +175,8 @@ def fit_errors(
 ) -> FitErrors:
     """Errors of every number of one fit (B, …) or many (G, B, …).
 
-    Parameters
-    ----------
-    design : FitDesign
-    noise : LagNoise
-    prior : (n, n), optional
-        What priors add to the curvature (of ½χ²).
-    floor : float
-        The least scale of the variance: 1 where errors of g2 were measured.
+    ``prior`` (n, n): What priors add to the curvature (of ½χ²). ``floor``: The least scale of the variance: 1 where
+    errors of g2 were measured.
     """
     slopes, cross, inverse = _eliminated(design)
     matrix = noise.correlation(slopes.shape[-2])
@@ -249,20 +243,9 @@ def decay_in_window(
     limit for the four numbers of a decay. The unit is the measured error, or the scatter about the fit where that is
     larger or no error is known.
 
-    Parameters
-    ----------
-    curves : Curves
-    chi2 : (B,)
-        Of each curve in the fit of its model.
-    errors_known : bool
-        Whether weights are of measured errors.
-    unit : float
-        Variance of the noise, as far as it is known otherwise: by which the correlation of lags blurs the comparison.
-
-    Returns
-    -------
-    (B,) str
-        ``""``, ``"no decay"``, ``"not decayed"`` or ``"decayed early"``.
+    ``chi2`` (B,): Of each curve in the fit of its model. ``errors_known``: Whether weights are of measured errors.
+    ``unit``: Variance of the noise, as far as it is known otherwise: by which the correlation of lags blurs the
+    comparison. Returns (B,): ``""``, ``"no decay"``, ``"not decayed"`` or ``"decayed early"``.
     """
     tau = curves.tau
     rates = np.geomspace(1e-3 / tau[-1], _BEYOND / tau[0], _RATES)

@@ -108,22 +108,11 @@ def _sweep(frame, count, start, weight, p0, p1, block, first, add, back, out):
 def photon_products(frame, count, start, weight, edges, f, c, inverse, big_q, big_p, both):
     """Q and P of one bin, for each group of its pixels.
 
-    Parameters
-    ----------
-    frame : (photons,) int32, count : (photons,)
-        Frames, increasing within a pixel, and counts.
-    start : (pixels + 1,) int64
-        Where the photons of each pixel begin.
-    weight : (pixels,)
-        1 / (P s²), s what the counts of a pixel are divided by.
-    edges : (G + 1,)
-        Pixels of group g are edges[g] .. edges[g+1] - 1.
-    f, c : (R, N)
-        Decays and columns c_r.
-    inverse : (N,)
-        1 / m(t), 0 for a frame left out.
-    big_q, big_p : (G, R, N)
-        Added to; big_p only when ``both``.
+    ``frame`` (photons,): Frames, increasing within a pixel, and counts. ``start`` (pixels + 1,) int64: Where the
+    photons of each pixel begin. ``weight`` (pixels,): 1 / (P s²), s what the counts of a pixel are divided by.
+    ``edges`` (G + 1,): Pixels of group g are edges[g] .. edges[g+1] - 1. ``f``, ``c`` (R, N): Decays and columns c_r.
+    ``inverse`` (N,): 1 / m(t), 0 for a frame left out. ``big_q``, ``big_p`` (G, R, N): Added to; big_p only when
+    ``both``.
     """
     parts, n = f.shape
     groups = len(edges) - 1

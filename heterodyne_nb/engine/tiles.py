@@ -53,20 +53,10 @@ class Tiles:
     ) -> Self:
         """Products of every tile at a point, in one pass.
 
-        Parameters
-        ----------
-        objective : Objective
-        theta : (p,)
-            Published parameters.
-        blocks : int
-            Blocks of frames, or fewer where the data are few.
-        wanted : (P,) int, optional
-            Parameters by which derivatives are asked for; default those that the fit can move, and then the
-            curvature of a robust loss is found, too.
-        local : NormalEquations, optional
-            Those of the objective at theta, where they are known: for contrast and offset.
-        weighted : bool
-            Whether a robust loss weights the pixels; else each counts once.
+        ``theta`` (p,): Published parameters. ``blocks``: Blocks of frames, or fewer where the data are few.
+        ``wanted`` (P,): Parameters by which derivatives are asked for; default those that the fit can move, and then
+        the curvature of a robust loss is found, too. ``local``: Those of the objective at theta, where they are
+        known: for contrast and offset. ``weighted``: Whether a robust loss weights the pixels; else each counts once.
         """
         theta = np.array(theta, float)
         local = local or objective.equations(theta, derivatives=False)
@@ -106,12 +96,7 @@ class Tiles:
     ) -> NormalEquations:
         """Normal equations by the wanted published parameters, priors included.
 
-        Parameters
-        ----------
-        weights : (B, T), optional
-            Default 1.
-        means : (number of priors,), optional
-            Centres of the priors, default those of the fit.
+        ``weights`` (B, T): Default 1. ``means``: Centres of the priors, default those of the fit.
         """
         local = normal_equations(self.summed(weights), self.objective.linear)
         return self.objective.priors.added(local, self.theta, self.wanted, means)
@@ -171,11 +156,9 @@ class Tiles:
     def residual_record(self) -> xr.Dataset:
         """What a two-time fit leaves over: χ², mean residual and number of pixels of every unweighted tile.
 
-        Returns
-        -------
-        xarray.Dataset
-            ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0 pixels)
-            above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each block.
+        Returns: ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0
+        pixels) above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each
+        block.
         """
         problem, inner = self.objective.problem, -residual_of(self.contrast, self.offset)
         tail = self.products[:, :, -3:, -3:]

@@ -53,23 +53,12 @@ def read_flow(
     Cuts across the diagonal at a dozen ages are detrended and transformed; where a peak is clear, its frequency
     is f = q |cos(φ0 − φ)| v / 2π. The direction that brings all angles onto one power law is taken.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        With two-time maps.
-    q : float
-        The ring, 1/Å (the nearest).
-    phi0 : float, optional
-        Direction of the flow in degrees, where it is known. Default: from the angles, which needs two with fringes.
-    width : float, optional
-        Windows of age in s. Default: 3 % of the run.
+    ``ds``: With two-time maps. ``q``: The ring, 1/Å (the nearest). ``phi0``: Direction of the flow in degrees, where
+    it is known. Default: from the angles, which needs two with fringes. ``width``: Windows of age in s. Default: 3 %
+    of the run.
 
-    Raises
-    ------
-    DataFormatError
-        There are no clear fringes, or at one angle only while `phi0` is not given.
-    ConfigurationError
-        There is no such q.
+    Raises DataFormatError: There are no clear fringes, or at one angle only while `phi0` is not given. Raises
+    ConfigurationError: There is no such q.
     """
     t = ds["t"].values
     step = max(_WINDOW * (t[-1] - t[0]), 2 * float(ds.attrs["dt"])) if width is None else width

@@ -51,10 +51,8 @@ class OneTimeData:
 def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     """g2 and its weights from a dataset; where no error is known every lag counts alike.
 
-    Raises
-    ------
-    DataFormatError
-        There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
+    Raises DataFormatError: There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is
+    unknown.
     """
     dataset = checked(one_run(dataset, "dataset"))
     if "g2" not in dataset:

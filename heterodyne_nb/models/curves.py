@@ -198,10 +198,7 @@ class FrameSum:
     def __call__(self, value: Callable[[FloatArray], FloatArray], t1: ArrayLike, t2: ArrayLike) -> Any:
         """The sum of a function of time from t1 to t2 (s).
 
-        Raises
-        ------
-        ConfigurationError
-            A time lies outside the frames.
+        Raises ConfigurationError: A time lies outside the frames.
         """
         t1, t2, t = np.asarray(t1, float), np.asarray(t2, float), self.t
         slack = 1e-6 * (t[1] - t[0])

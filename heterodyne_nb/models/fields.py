@@ -31,12 +31,7 @@ class Field:
 def field_terms(fields: Sequence[Field], theta: FloatArray, phi: FloatArray) -> Terms:
     """The terms of each component with itself, then those of every two.
 
-    Parameters
-    ----------
-    fields : sequence of Field
-    theta : (p,)
-    phi : (B,)
-        Azimuths in degrees.
+    ``theta`` (p,). ``phi`` (B,): Azimuths in degrees.
     """
     count, moving = len(fields), [k for k, field in enumerate(fields) if field.path is not None]
     pairs = [(k, k) for k in range(count)] + list(combinations(range(count), 2))

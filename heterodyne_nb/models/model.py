@@ -42,10 +42,7 @@ def numbers(values: Any, what: str) -> FloatArray:
 def ordered_times(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The earlier and the later of two absolute times (s).
 
-    Raises
-    ------
-    ConfigurationError
-        A time is not above zero: the first frame is at one frame time.
+    Raises ConfigurationError: A time is not above zero: the first frame is at one frame time.
     """
     t1, t2 = numbers(t1, "t1"), numbers(t2, "t2")
     early, late = np.minimum(t1, t2), np.maximum(t1, t2)

@@ -116,14 +116,8 @@ class FieldSum(OneTimeModel):
 
     The intensity fractions x_n sum to 1: the last component has what the others leave.
 
-    Parameters
-    ----------
-    name : str
-    components : sequence of Component
-    envelope : Factor, optional
-        Multiplies M, for instance the sinc² of shear.
-    starts : dict, optional
-        Ranges of start values where the rule of the unit does not do.
+    ``envelope``: Multiplies M, for instance the sinc² of shear. ``starts``: Ranges of start values where the rule of
+    the unit does not do.
 
     Examples
     --------

@@ -111,10 +111,7 @@ def law_numbers(scope: str, spec: ParameterSpec) -> tuple[ParameterSpec, ...]:
 def bin_groups(scope: str, q: FloatArray, phi: FloatArray) -> tuple[np.ndarray, list[str]]:
     """The group of each bin (B,), 0 … n-1, and a label of each group.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown scope.
+    Raises ConfigurationError: For an unknown scope.
     """
     if scope not in GROUPINGS:
         raise ConfigurationError(
@@ -170,25 +167,13 @@ class _Place:
 class ScopedModel(OneTimeModel):
     """A one-time model on given bins, each of its parameters shared, of its own in groups of bins, or following a law.
 
-    Parameters
-    ----------
-    base : OneTimeModel
-    scopes : mapping of str to str
-        Parameter -> ``"shared"`` (the default), ``"q"``, ``"phi"``, ``"each"`` or a law of :data:`LAWS`.
-    q, phi : (B,)
-        The bins, 1/Å and degrees.
+    ``scopes``: Parameter -> ``"shared"`` (the default), ``"q"``, ``"phi"``, ``"each"`` or a law of :data:`LAWS`.
+    ``q``, ``phi`` (B,): The bins, 1/Å and degrees.
 
-    Attributes
-    ----------
-    parameters : tuple of ParameterSpec
-        ``Gamma`` where shared, ``Gamma[q=0.004]``, … where not, ``Gamma.n`` of a law.
-    q0 : float
-        Reference q of laws, the geometric mean over bins.
+    Attributes: ``parameters``: ``Gamma`` where shared, ``Gamma[q=0.004]``, … where not, ``Gamma.n`` of a law. ``q0``:
+    Reference q of laws, the geometric mean over bins.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown parameter or scope.
+    Raises ConfigurationError: For an unknown parameter or scope.
     """
 
     def __init__(self, base: OneTimeModel, scopes: Mapping[str, str], q: FloatArray, phi: FloatArray) -> None:

@@ -206,10 +206,7 @@ class Level:
     def known(self, q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Value and error of each bin (B,) by prior or calibration, and in how many bins each holds; None without any.
 
-        Raises
-        ------
-        ConfigurationError
-            A bin lies far from all that were calibrated.
+        Raises ConfigurationError: A bin lies far from all that were calibrated.
         """
         if self.prior is not None and not self.calibration:
             return tuple(np.full(len(q), each) for each in (*self.prior, len(q)))  # type: ignore[return-value]

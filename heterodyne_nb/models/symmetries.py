@@ -145,14 +145,8 @@ class RatioSign(Symmetry):
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
     """The reported form of a published vector.
 
-    Parameters
-    ----------
-    model : Model
-    theta : (p,)
-    t : (N,)
-        Frame times in s.
-    table : ParameterTable
-        Bounds and roles, which an equivalent vector must respect.
+    ``model`` (Model). ``theta`` (p,). ``t`` (N,): Frame times in s. ``table`` (ParameterTable): Bounds and roles,
+    which an equivalent vector must respect.
     """
     out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
@@ -166,15 +160,8 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
     """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 
-    Parameters
-    ----------
-    model, theta, t, table
-        As for :func:`canonical`.
-
-    Returns
-    -------
-    (p,) or None
-        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
+    ``model``, ``theta``, ``t``, ``table``: As for :func:`canonical`. Returns (p,): Inside the bounds, fixed values
+    kept. None where the swap is exact, or the model has none that labels decide.
     """
     here: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])

@@ -39,17 +39,7 @@ class Problem:
 class ConfigurationProblems(ConfigurationError):
     """All problems found in one configuration, in one error.
 
-    Parameters
-    ----------
-    problems : iterable of Problem
-        At least one problem.
-    where : str, optional
-        The file or object that holds them.
-
-    Attributes
-    ----------
-    problems : tuple of Problem
-        The problems one by one, for a form that marks its fields.
+    ``problems``: At least one problem. ``where``: The file or object that holds them.
     """
 
     def __init__(self, problems: Iterable[Problem], *, where: str | None = None) -> None:
@@ -96,14 +86,8 @@ def problems_of(
 ) -> list[Problem]:
     """Translate everything one validation refused.
 
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-        What the schema said.
-    model : type
-        The schema (section) that said it.
-    prefix : tuple of str
-        Path of that section in the configuration.
+    ``error``: What the schema said. ``model``: The schema (section) that said it. ``prefix``: Path of that section in
+    the configuration.
     """
     return [found for entry in error.errors(include_url=False) for found in _problems(entry, model, prefix)]
 

@@ -418,10 +418,7 @@ def tile_statistics(
 def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
     """What a result holds, with its tiles; made from the data where it keeps none.
 
-    Raises
-    ------
-    ConfigurationError
-        If it keeps none and there are no data, or other ones.
+    Raises ConfigurationError: If it keeps none and there are no data, or other ones.
     """
     kept = result.dataset
     if "chi2_tile" in kept and "sigma" in kept:

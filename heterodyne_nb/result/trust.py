@@ -68,10 +68,7 @@ class Flag:
 def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     """Return every reason for suspicion in the record of a fit.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     several = in_words(record)
     return (
@@ -355,21 +352,10 @@ def left_over(
 ) -> list[tuple[FloatArray, float, float]]:
     """Which optima are other answers than the first, as (published vector, χ², rise).
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    points : sequence of ((p,), float)
-        Reported optimum first, then the others; with their χ².
-    bands : dict
-        95 % bands of the curves of the first.
-    errors : (p,)
-        Standard errors of its parameters.
-    t : (N,)
-        Times of the bands in s.
-    unit : float
-        Scatter of χ² for one degree of freedom.
-    angles : (B,)
-        Azimuths measured, degrees: a single one tells no direction.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``points`` (p,): Reported optimum first, then the
+    others; with their χ². ``bands``: 95 % bands of the curves of the first. ``errors`` (p,): Standard errors of its
+    parameters. ``t`` (N,): Times of the bands in s. ``unit``: Scatter of χ² for one degree of freedom. ``angles``
+    (B,): Azimuths measured, degrees: a single one tells no direction.
     """
     directed = len(distinct_angles(angles)) > 1
     (best, lowest), *others = points
@@ -462,15 +448,9 @@ def in_words(record: xr.Dataset) -> str:
 def of_result(record: xr.Dataset) -> Identifiability:
     """Judge the parameters a fit varied from the Gauss-Newton matrix it kept, and by the errors it states.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
 
-    Raises
-    ------
-    OptimizationError
-        The record keeps no Gauss-Newton matrix, or nothing was varied.
+    Raises OptimizationError: The record keeps no Gauss-Newton matrix, or nothing was varied.
     """
     if "hessian" not in record:
         raise OptimizationError(

@@ -52,12 +52,7 @@ class ChangePoint:
 def strongest_step(objective: Objective, theta: FloatArray) -> ChangePoint | None:
     """The step that describes the data best, or None where none is better than smooth curves.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of a :class:`SplineModel`.
-    theta : (p,)
-        Its optimum.
+    ``objective``: Of a :class:`SplineModel`. ``theta`` (p,): Its optimum.
     """
     chosen: SplineModel = objective.problem.model
     fine = chosen.with_pieces(dict.fromkeys(chosen.pieces, max(*chosen.pieces.values(), *COARSE)))

@@ -93,13 +93,7 @@ def estimate_covariance(
 ) -> Covariance:
     """Covariance of a fit's published parameters at its optimum.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The optimum, published.
-    clusters : int
-        Clusters of frames.
+    ``theta`` (p,): The optimum, published. ``clusters``: Clusters of frames.
     """
     local = objective.equations(theta)
     sums = Tiles.at(objective, theta, clusters, local=local)
@@ -180,19 +174,8 @@ def dyadic_parts(
 ) -> tuple[FloatArray, FloatArray]:
     """Dyadic covariance of all coordinates, and what white noise in each tile adds to that of the first n.
 
-    Parameters
-    ----------
-    sums : Tiles
-    inverse : (n + m, n + m)
-        Inverse of the joint matrix; zero for coordinates that stay.
-    step : (n + m,), optional
-        The noise is that of the residuals after this step.
-
-    Returns
-    -------
-    total : (n + m, n + m)
-    shares : (B, T, n, n)
-        Of ``inverse``.
+    ``inverse``: Inverse of the joint matrix; zero for coordinates that stay. ``step``: The noise is that of the
+    residuals after this step. Returns ``shares`` (B, T, n, n): Of ``inverse``.
     """
     n, (bins, tiles) = sums.objective.coordinates.size, sums.products.shape[:2]
     total, shares = np.zeros_like(inverse), np.zeros((bins, tiles, n, n))
@@ -310,17 +293,9 @@ def dyadic_meat(scores: FloatArray) -> FloatArray:
 def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     """Variance of the sum of one bin's tile scores when tiles that share frames are correlated.
 
-    Parameters
-    ----------
-    scores : (T, k)
-        Scores of the tiles in coordinates in which the inverse Gauss-Newton matrix is the unit matrix.
-    leverage : (T, k, k)
-        Gauss-Newton matrix of each tile in the same coordinates; the sum over all bins is the unit matrix.
-
-    Returns
-    -------
-    (k, k)
-        Symmetric; directions of negative variance are possible where there are few clusters.
+    ``scores`` (T, k): Scores of the tiles in coordinates in which the inverse Gauss-Newton matrix is the unit matrix.
+    ``leverage`` (T, k, k): Gauss-Newton matrix of each tile in the same coordinates; the sum over all bins is the
+    unit matrix. Returns (k, k): Symmetric; directions of negative variance are possible where there are few clusters.
     """
     clusters = cluster_count(len(scores))
     member = membership(clusters)
@@ -357,15 +332,7 @@ def degrees_of_freedom(shares: FloatArray) -> FloatArray:
     that share frames if the noise of tiles is independent, (sum g)² / sum g² with g = sum h of a cluster if the sums
     of clusters are, their noise being that of frames. Speckle has some of either; returned is the geometric mean.
 
-    Parameters
-    ----------
-    shares : (B, T, m)
-        h of m quantities.
-
-    Returns
-    -------
-    (m,)
-        At least 1.
+    ``shares`` (B, T, m): h of m quantities. Returns (m,): At least 1.
     """
     member = membership(cluster_count(shares.shape[1]))
     related = (member.T @ member > 0).astype(float)

@@ -72,13 +72,7 @@ class Goodness:
 def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodness:
     """Test a fit of two-time maps at its optimum.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The optimum, published.
-    seed : int
-        Of the simulated speckle.
+    ``theta`` (p,): The optimum, published. ``seed``: Of the simulated speckle.
     """
     problem = objective.problem
     stride = -(-len(problem.t) // FRAMES)

@@ -244,13 +244,7 @@ def natural_scales(
     Amplitude and offset of one curve share the larger of the two; exponents and fractions have 1,
     angles 90 degrees, a rate its own value or one over the run's duration.
 
-    Parameters
-    ----------
-    parts : mapping of str to Part
-        What each parameter is: :meth:`heterodyne_nb.models.Model.parts`.
-    values : mapping of str to float
-    duration : float, optional
-        Length of the run in s.
+    ``parts``: What each parameter is: :meth:`heterodyne_nb.models.Model.parts`. ``duration``: Length of the run in s.
     """
     slowest = 1.0 / duration if duration else 0.0
     rates = {parts[n].curve: max(abs(v), slowest) for n, v in values.items() if parts[n].part == "rate"}
@@ -420,15 +414,8 @@ def _trade_off(
 ) -> str:
     """Say what a null or weak direction means.
 
-    Parameters
-    ----------
-    vector : array, shape (p,)
-        The direction, every parameter counted in its scale.
-    names, values, scale : sequences of length p
-    parts : mapping of str to Part
-        What each parameter is.
-    precision : float
-        Its standard error; infinite when the data do not change at all along it.
+    ``vector`` (p,): The direction, every parameter counted in its scale. ``parts``: What each parameter is.
+    ``precision``: Its standard error; infinite when the data do not change at all along it.
     """
     exact = math.isinf(precision)
     involved = _involved(vector, _NAMED_EXACT if exact else _NAMED_WEAK)

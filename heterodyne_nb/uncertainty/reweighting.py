@@ -144,15 +144,8 @@ class Reweighting(Tiles):
         Beyond one each costs a pass over the pixels; one that makes the sum worse is halved, and given up when that
         does not help.
 
-        Parameters
-        ----------
-        weights : (B, T) or None
-            Of the tiles; None for 1.
-        means : (number of priors,), optional
-            Centres of the priors.
-        tilt : (n,), optional
-            By the internal coordinates z.
-        steps : int
+        ``weights`` (B, T): Of the tiles; None for 1. ``means``: Centres of the priors. ``tilt`` (n,): By the internal
+        coordinates z.
         """
         if steps == 1:
             return self.moved(self.equations(weights, means), tilt)

@@ -77,21 +77,11 @@ def read_foreign_result(
 ) -> ForeignResult:
     """Read a result of another package and bring it into our conventions.
 
-    Parameters
-    ----------
-    path : str or Path
-        JSON or NPZ.
-    dt : float, optional
-        Time step in s, where the file does not say it; the origin of time depends on it.
-    start_frame : int, optional
-        First frame used, counted from 1, where the file does not say it (default 1).
+    ``path``: JSON or NPZ. ``dt``: Time step in s, where the file does not say it; the origin of time depends on it.
+    ``start_frame``: First frame used, counted from 1, where the file does not say it (default 1).
 
-    Raises
-    ------
-    MissingFileError
-        No such file.
-    DataFormatError
-        It is no such result, or its parameters belong to no mode.
+    Raises MissingFileError: No such file. Raises DataFormatError: It is no such result, or its parameters belong to
+    no mode.
     """
     path = Path(path)
     if not path.is_file():

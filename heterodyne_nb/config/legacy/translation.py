@@ -74,10 +74,7 @@ def without_comments(value: Any) -> Any:
 class Foreign:
     """A foreign configuration of which each key is taken once; what stays was not used.
 
-    Parameters
-    ----------
-    values : mapping
-        The configuration, without comments; it is copied.
+    ``values``: The configuration, without comments; it is copied.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:

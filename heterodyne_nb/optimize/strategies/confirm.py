@@ -42,11 +42,7 @@ class Curvature:
 def confirmed(run: Run, reason: str) -> str:
     """Why the run ended, after looking whether its answer is a minimum; Newton steps that still help are taken.
 
-    Parameters
-    ----------
-    run : Run
-    reason : str
-        A key of :data:`~heterodyne_nb.optimize.strategies.run.ENDINGS`, as the strategy gave it.
+    ``reason``: A key of :data:`~heterodyne_nb.optimize.strategies.run.ENDINGS`, as the strategy gave it.
     """
     if run.tells_noise or reason in FINAL or not run.best_z.size:
         return reason
