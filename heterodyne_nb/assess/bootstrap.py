@@ -37,8 +37,8 @@ from heterodyne_nb.options import BootstrapOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.result.tables import derived_draws
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_band
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.reweighting import Reweighting
 

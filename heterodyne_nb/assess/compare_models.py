@@ -38,8 +38,8 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import listed, number, value_with_error
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat, whitening
 
 FloatArray = NDArray[np.float64]

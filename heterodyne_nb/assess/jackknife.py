@@ -20,8 +20,8 @@ from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import JackknifeOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_error
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import dyadic_meat
 from heterodyne_nb.uncertainty.derived import Quantity, middle_targets
 from heterodyne_nb.uncertainty.reweighting import Reweighting

@@ -37,7 +37,7 @@ from heterodyne_nb.errors import (
     warn,
 )
 from heterodyne_nb.models import ModelFactory, registry
-from heterodyne_nb.options.execution import ExecutionOptions, is_client
+from heterodyne_nb.options.fit import ExecutionOptions, is_client
 from heterodyne_nb.progress import StopToken
 
 #: Seconds between two looks at the stop token, and how often a job is given to another worker when its own died.

@@ -17,7 +17,7 @@ from heterodyne_nb.models.splines import SplineModel, sized
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.multistart import Found, Multistart
 from heterodyne_nb.options import SearchOptions
-from heterodyne_nb.uncertainty.smoothness import better_pieces, finest
+from heterodyne_nb.uncertainty.change_points import better_pieces, finest
 
 FloatArray = NDArray[np.float64]
 

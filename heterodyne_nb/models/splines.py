@@ -19,7 +19,7 @@ from scipy.interpolate import BSpline
 
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import FLOWS, Curve
-from heterodyne_nb.models.fields import Field, field_terms
+from heterodyne_nb.models.heterodyne import Field, field_terms
 from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap

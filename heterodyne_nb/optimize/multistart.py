@@ -17,12 +17,10 @@ from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, side_by_side
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
-from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategies.curvature import LocalModel
-from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, LocalModel, Quiet
 from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.options import SearchOptions

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result.record import curve_names, unit_shown
 from heterodyne_nb.result.trust import trust_flags
-from heterodyne_nb.text.html import page, table
+from heterodyne_nb.text.html import aligned, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 from heterodyne_nb.uncertainty.derived import fringe_counts, fringe_rates, has_fringes, quantities_of
 

@@ -17,7 +17,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.robust.robust_parts import nominal_fit
+from heterodyne_nb.robust.robust_fit import nominal_fit
 
 FloatArray = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum, whitening
 
 if TYPE_CHECKING:
-    from heterodyne_nb.robust.robust_parts import RobustRun
+    from heterodyne_nb.robust.robust_fit import RobustRun
 
 FloatArray = NDArray[np.float64]
 _FACTOR = float(np.sqrt(np.pi / (np.pi - 2.0)))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
-from heterodyne_nb.optimize.strategies.gurobi_qp import gurobi_readiness
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import gurobi_readiness
 from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import SOLVERS
 
@@ -156,7 +156,7 @@ def _attempt(problem: Any, solver: ConeSolver) -> str | None:
     options = dict(solver.options)
     try:
         if solver.name == "GUROBI":
-            from heterodyne_nb.optimize.strategies.gurobi_qp import environment
+            from heterodyne_nb.optimize.strategies.gurobi_trust_region import environment
 
             options["env"] = environment()
         with warnings.catch_warnings():

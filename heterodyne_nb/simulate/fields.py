@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.simulate.components import Component
-from heterodyne_nb.simulate.inputs import Array
+from heterodyne_nb.simulate.components import Array, Component
 
 _BLOCK = 512  # pixels; the fields of a block stay in the processor's cache
 _STRAY = 0.04  # stray light on a frame without beam, relative to the mean intensity

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.simulate.inputs import (
+from heterodyne_nb.simulate.components import (
     Array,
     Axes,
     Parameters,

@@ -28,9 +28,8 @@ from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.free_form import FreeFormModel, waves
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import Axes, components
 from heterodyne_nb.simulate.fields import mode_weights
-from heterodyne_nb.simulate.inputs import Axes
 from heterodyne_nb.uncertainty.covariance import (
     ERROR_CLUSTERS,
     LEAST_DYADIC,
