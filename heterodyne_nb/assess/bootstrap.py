@@ -240,7 +240,7 @@ def _widened(tiles: Reweighting) -> FloatArray:
         return tiles.noise
     slopes: Any = np.linalg.pinv(tiles.objective.coordinates.jacobian(tiles.theta), rcond=1e-14)
     factor = stdtrit(tiles.freedom(slopes), 0.975) / NORMAL_95
-    return factor[:, None] * tiles.noise * factor
+    return np.asarray(factor[:, None] * tiles.noise * factor)
 
 
 def _drawn_meat(tiles: Reweighting) -> FloatArray:
@@ -260,7 +260,7 @@ def _power(matrix: FloatArray, exponent: float) -> FloatArray:
     """Power of a positive semidefinite matrix, on the directions that are not null."""
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
     kept = values > 1e-12 * max(float(values[-1]), 1e-300)
-    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T
+    return np.asarray((vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T)
 
 
 def _prior_means(objective: Objective, rng: np.random.Generator) -> FloatArray | None:

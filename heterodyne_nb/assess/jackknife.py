@@ -234,7 +234,7 @@ def _dataset(
 
 def _spread(values: FloatArray) -> FloatArray:
     groups = len(values)
-    return np.sqrt((groups - 1) / groups * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+    return np.asarray(np.sqrt((groups - 1) / groups * np.sum((values - values.mean(axis=0)) ** 2, axis=0)))
 
 
 def _calmed(surprise: FloatArray) -> FloatArray:

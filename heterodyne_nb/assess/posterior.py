@@ -247,7 +247,7 @@ class _Target:
         if not np.isfinite(here):
             return -np.inf
         rise = here * wide / flat if flat > 1e-12 * here and here > 0 else wide
-        return -0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty
+        return float(-0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty)
 
 
 def _noiseless(objective: Objective, theta: FloatArray) -> Objective:

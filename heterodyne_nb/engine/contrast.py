@@ -155,7 +155,7 @@ class ContrastOffset:
     @property
     def size(self) -> int:
         """Number of coefficients, n."""
-        return self.design.shape[2]
+        return int(self.design.shape[2])
 
     def solve(self, products: FloatArray) -> Solution:
         """Best contrast and offset inside their limits.

@@ -45,7 +45,7 @@ class FrameProblem(Problem):
     data: Any
 
     def _moments(self) -> FloatArray:
-        return self.data.moments.copy()
+        return np.asarray(self.data.moments.copy())
 
     def blocks(self, most: int) -> int:
         """Number of clusters of pixels of a bin."""

@@ -83,7 +83,7 @@ class Objective:
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""
-        return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
+        return np.asarray(products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2)
 
     def tile_products(
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
@@ -131,7 +131,7 @@ class Objective:
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return chi2 / max(self.problem.n_data - self.n_free, 1)
+        return float(chi2 / max(self.problem.n_data - self.n_free, 1))
 
     def model(self) -> Any:
         """The model being fitted."""
@@ -224,7 +224,7 @@ class RobustObjective(Objective):
         levels = Levels(contrast, offset, self.problem.sigma)
         every = _of_bins(self.problem, _slopes, theta, levels, self.loss, self.scale)
         slope, weight = every.sum(axis=0).tolist()
-        return max(slope, 0.1 * weight) / weight
+        return float(max(slope, 0.1 * weight) / weight)
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products with the weights of the converged residuals.

@@ -151,7 +151,7 @@ class OneTimeObjective(Objective):
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
     ) -> FloatArray:
         """Over each block of lags; there are no robust losses of g2."""
-        return self.problem.block_products(self.columns(theta, wanted), blocks)
+        return np.asarray(self.problem.block_products(self.columns(theta, wanted), blocks))
 
     def equations(
         self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None

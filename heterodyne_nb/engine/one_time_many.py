@@ -156,7 +156,7 @@ class _Axes:
 
     def published(self, z: FloatArray) -> FloatArray:
         """(…, p)."""
-        return self.base + self.single(z) @ self.moves.T
+        return np.asarray(self.base + self.single(z) @ self.moves.T)
 
     def internal(self, theta: FloatArray) -> FloatArray:
         """(…, F) of published values."""
@@ -322,7 +322,7 @@ def grid_chi2(curves: Curves, theta: FloatArray) -> FloatArray:
     _, _, gain = boxed_pair(
         mm, m1, np.broadcast_to(one, shape), my, np.broadcast_to(sum_y, shape), curves.levels
     )
-    return total - gain
+    return np.asarray(total - gain)
 
 
 def _firsts(group: IntArray) -> IntArray:

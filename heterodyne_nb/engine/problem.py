@@ -267,7 +267,7 @@ class OneTimeProblem(BinData):
     @property
     def count(self) -> FloatArray:
         """Used entries of each bin."""
-        return np.count_nonzero(self.weight, axis=1).astype(float)
+        return np.asarray(np.count_nonzero(self.weight, axis=1).astype(float))
 
     @property
     def scale(self) -> Scale:

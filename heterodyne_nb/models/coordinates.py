@@ -128,7 +128,7 @@ class Coordinates:
         for part, own in self.placed():
             own.set(theta, raw[part])
         theta = np.clip(theta, self.lower, self.upper)
-        return theta[self.source]
+        return np.asarray(theta[self.source])
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """d theta / d z at a published vector, shape (p, n)."""
@@ -137,7 +137,7 @@ class Coordinates:
         out[self.order, np.arange(self.size)] = 1.0
         for part, own in self.placed():
             out[list(own.indices), part] = own.jacobian(theta, raw[part])
-        return out[self.source] * self.scale
+        return np.asarray(out[self.source] * self.scale)
 
     def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Box of z, exact for the exponents, rates, fractions and plain parameters.

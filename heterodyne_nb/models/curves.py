@@ -248,7 +248,7 @@ def power_cumulative(
     t: FloatArray, amplitude: float, exponent: float, offset: float, *, rule: Rule = None
 ) -> FloatArray:
     """Integral from the first time of ``t`` to each time, shape of ``t``."""
-    return power_integral(t[0], t, amplitude, exponent, offset, rule=rule)
+    return np.asarray(power_integral(t[0], t, amplitude, exponent, offset, rule=rule))
 
 
 def power_cumulative_gradient(

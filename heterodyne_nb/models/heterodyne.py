@@ -176,7 +176,7 @@ class _Places:
 
     @property
     def phi0(self) -> int:
-        return self.transport.stop + 6
+        return int(self.transport.stop + 6)
 
 
 class MulticomponentModel(SeparableModel):

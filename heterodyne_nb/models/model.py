@@ -206,7 +206,7 @@ class Terms:
     @property
     def has_fringes(self) -> NDArray[np.bool_]:
         """(K,) which terms carry a cosine."""
-        return np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3))
+        return np.asarray(np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3)))
 
     def correlation(
         self,

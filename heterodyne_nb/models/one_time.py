@@ -345,8 +345,8 @@ def _correlation(
     """M on the grid (q, phi, tau); the last ones asked for are kept, since sliders and plots ask again."""
     grid_q, grid_phi, grid_tau = np.meshgrid(q, phi, tau, indexing="ij")
     if start is None:
-        return HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi)
-    return HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi)
+        return np.asarray(HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi))
+    return np.asarray(HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi))
 
 
 def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:

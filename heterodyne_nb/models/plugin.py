@@ -134,7 +134,9 @@ class _PluginCheck:
 class PluginTwoTimeModel(_PluginCheck, TwoTimeModel):
     """Adapter: a two-time :class:`ModelPlugin` as a model."""
 
-    def correlation(self, params, t1, t2, *, q, phi=0.0, gap=None):
+    def correlation(
+        self, params: Parameters, t1: Any, t2: Any, *, q: Any, phi: Any = 0.0, gap: float | None = None
+    ) -> FloatArray:
         """See :meth:`TwoTimeModel.correlation`."""
         t1, t2, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (t1, t2, q, phi)))
         return self.answer((t1, t2), self.unpack(params), q, phi, t1.shape)
@@ -143,7 +145,7 @@ class PluginTwoTimeModel(_PluginCheck, TwoTimeModel):
 class PluginOneTimeModel(_PluginCheck, OneTimeModel):
     """Adapter: a one-time :class:`ModelPlugin` as a model."""
 
-    def correlation(self, params, tau, *, q=0.0, phi=0.0):
+    def correlation(self, params: Parameters, tau: Any, *, q: Any = 0.0, phi: Any = 0.0) -> FloatArray:
         """See :meth:`OneTimeModel.correlation`."""
         tau, q, phi = np.broadcast_arrays(*(np.asarray(a, float) for a in (tau, q, phi)))
         return self.answer(tau, self.unpack(params), q, phi, tau.shape)
@@ -157,7 +159,8 @@ def adapt_plugin(plugin: ModelPlugin | Model, parameters: PluginParameters | Non
         raise ConfigurationError(
             f"model {plugin.name!r} has parameters of its own", where="parameters", hint="leave them out"
         )
-    return _declared(plugin)
+    _declared(plugin)
+    return plugin
 
 
 def check_model(

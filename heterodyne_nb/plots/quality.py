@@ -420,7 +420,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
 
     Raises ConfigurationError: If it keeps none and there are no data, or other ones.
     """
-    kept = result.dataset
+    kept: xr.Dataset = result.dataset
     if "chi2_tile" in kept and "sigma" in kept:
         return kept
     if dataset is None:

@@ -108,17 +108,17 @@ class FitResult:
     @property
     def provenance(self) -> dict[str, Any]:
         """Source, selection, masks, settings, versions and seed (a fresh copy)."""
-        return json.loads(self._dataset.attrs["provenance"])
+        return dict(json.loads(self._dataset.attrs["provenance"]))
 
     @property
     def path(self) -> list[dict[str, Any]]:
         """The runs that led here: strategies, starts, iterations, time (a fresh copy)."""
-        return json.loads(self._dataset.attrs["path"])
+        return list(json.loads(self._dataset.attrs["path"]))
 
     @property
     def extra(self) -> dict[str, Any]:
         """Further statements of the fit (a fresh copy)."""
-        return json.loads(self._dataset.attrs.get("extra", "{}"))
+        return dict(json.loads(self._dataset.attrs.get("extra", "{}")))
 
     @property
     def robust(self) -> dict[str, Any] | None:

@@ -311,7 +311,7 @@ def _undetermined(record: xr.Dataset) -> list[Flag]:
 
 
 def _with_status(record: xr.Dataset, status: str) -> list[str]:
-    return record["parameter"].values[record["status"].values == status].tolist()
+    return list(record["parameter"].values[record["status"].values == status].tolist())
 
 
 def _bin_names(record: xr.Dataset, places: np.ndarray, most: int) -> str:
@@ -338,7 +338,7 @@ class Solution:
 
     def curves(self, t: FloatArray) -> dict[str, FloatArray]:
         """Curves at times ``t`` (s), in the units of the model."""
-        return ModelFactory.create_model(self.mode).curves(list(self.values.values()), t)
+        return dict(ModelFactory.create_model(self.mode).curves(list(self.values.values()), t))
 
 
 def left_over(

@@ -199,7 +199,7 @@ class EllipsoidalProblem(RobustProblem):
         )
         response[free] = -scale[:, None] * (inner @ (scale[:, None] * cross[free]))
         moved = self.radius * whole @ response
-        return moved @ moved.T
+        return np.asarray(moved @ moved.T)
 
     def _ball(self, theta: FloatArray, weighting: Any) -> tuple[float, FloatArray, FloatArray]:
         local = self.instrument.equations(theta, _NONE, weighting=weighting)

@@ -45,7 +45,7 @@ def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
     drawn = rng.multinomial(bins, np.full(bins, 1.0 / bins), size=count).astype(float)
     late, early = problem.places(blocks)
     both = frames if len(late) == blocks else frames[:, late] * frames[:, early]
-    return drawn[:, :, None] * both[:, None, :]
+    return np.asarray(drawn[:, :, None] * both[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ class ScenarioProgram(ConeProgram):
 
 def sample_values(model: ScenarioModel, step: FloatArray) -> FloatArray:
     """The quadratic model of every sample after a step, (S,)."""
-    return model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    return np.asarray(
+        model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    )
 
 
 class ScenarioProblem(RobustProblem):

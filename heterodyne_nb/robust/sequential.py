@@ -90,19 +90,20 @@ class RobustProblem(ABC):
 
     def to_internal(self, theta: FloatArray) -> FloatArray:
         """Internal coordinates of a published vector."""
-        return self.objective.to_internal(theta)
+        return np.asarray(self.objective.to_internal(theta))
 
     def from_internal(self, z: FloatArray) -> FloatArray:
         """Published vector of internal coordinates, inside all bounds."""
-        return self.objective.from_internal(z)
+        return np.asarray(self.objective.from_internal(z))
 
     def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Box of the internal coordinates, at a published vector."""
-        return self.objective.internal_bounds(theta)
+        lower, upper = self.objective.internal_bounds(theta)
+        return lower, upper
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return self.objective.reduced(chi2)
+        return float(self.objective.reduced(chi2))
 
     @abstractmethod
     def worst_case(self, theta: FloatArray) -> WorstCase:

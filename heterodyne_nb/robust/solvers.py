@@ -198,7 +198,7 @@ def root(matrix: FloatArray) -> FloatArray:
     scale = np.sqrt(np.where(known, diagonal, 0.0))
     unit = np.where(known, 1.0 / np.where(known, scale, 1.0), 0.0)
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) * np.outer(unit, unit))
-    return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale)
 
 
 def step_sizes(hessian: FloatArray, reach: FloatArray) -> FloatArray:

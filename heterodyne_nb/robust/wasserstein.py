@@ -48,7 +48,7 @@ def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] |
     wanted = np.array([stated.get(n, value) for n, value in zip(table.names, nominal, strict=True)])
     filled = objective.to_internal(np.clip(wanted, table.lower, table.upper))
     known = coordinates.complete(np.array([name in stated for name in table.names]))
-    return np.where(known, filled, coordinates.simplest(objective.to_internal(nominal)))
+    return np.asarray(np.where(known, filled, coordinates.simplest(objective.to_internal(nominal))))
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class WassersteinProblem(RobustProblem):
     def _penalty(self, chi2: float) -> float:
         """λ of :class:`NormProgram`."""
         if self.loss is None:
-            return 2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count)
+            return float(2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count))
         slope = LIPSCHITZ[self.loss.name] * self.loss.tuning * self.objective.scale
         return float(self.count * self.radius * slope)
 

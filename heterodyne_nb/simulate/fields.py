@@ -98,7 +98,7 @@ def _phasors(components: Sequence[Component], q: float, phi: float) -> NDArray[n
 def _scale(components: Sequence[Component], steady: bool) -> Array:
     """Field scale at each frame that makes the mean intensity 1, always or on average over the run."""
     power = np.sum([c.amplitude**2 for c in components], axis=0)
-    return np.sqrt(power if steady else np.full_like(power, power.mean()))
+    return np.asarray(np.sqrt(power if steady else np.full_like(power, power.mean())))
 
 
 def _intensity(

@@ -155,7 +155,7 @@ class _Steps:
 
     def _shares(self, b: int, pull: FloatArray) -> FloatArray:
         acting, matrices = self.sums.of_bin(b)
-        return np.einsum("i,tij,j->t", pull[acting], matrices, pull[acting])
+        return np.asarray(np.einsum("i,tij,j->t", pull[acting], matrices, pull[acting]))
 
 
 class _Way:

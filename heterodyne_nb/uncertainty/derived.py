@@ -43,7 +43,7 @@ class Quantity:
 
     def slopes(self, theta: FloatArray) -> FloatArray:
         """Derivatives by the published parameters, (p,)."""
-        return jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0]
+        return np.asarray(jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0])
 
 
 def quantities_of(model: Any, t: FloatArray | None) -> list[Quantity]:

@@ -125,7 +125,7 @@ class CurveStep:
         for at in range(0, len(errors) - len(self._alone) - len(self._expected), count):
             own = errors[at : at + count]
             own[:] = np.maximum(own, _SHARPEST * max(float(own.max()), 1e-300))
-        return np.maximum(errors, 1e-300)
+        return np.asarray(np.maximum(errors, 1e-300))
 
 
 @dataclass(frozen=True, eq=False)

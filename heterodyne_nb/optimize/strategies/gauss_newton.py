@@ -91,7 +91,7 @@ def _with_diagonal(hessian: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
     kept = np.diag(hessian)
     usable = (kept > 0.0) & (diagonal > 0.0)  # rounding may have left neither
     factor = np.sqrt(np.where(usable, diagonal, 1.0) / np.where(usable, kept, 1.0))
-    return hessian * np.outer(factor, factor)
+    return np.asarray(hessian * np.outer(factor, factor))
 
 
 _LARGEST_DAMPING = 1e14

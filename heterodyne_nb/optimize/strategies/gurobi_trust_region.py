@@ -164,7 +164,7 @@ class TrustRegionProgram:
         """Take out what the solver's tolerance let through."""
         inside = np.clip(step, low, high)
         norm = float(np.linalg.norm(inside))
-        return inside * (radius / norm) if self._norm == "ball" and norm > radius else inside
+        return np.asarray(inside * (radius / norm) if self._norm == "ball" and norm > radius else inside)
 
 
 def _expected_step(gradient: np.ndarray, hessian: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
@@ -181,7 +181,7 @@ def _semidefinite(form: np.ndarray) -> np.ndarray:
     """The nearest positive semidefinite matrix: rounding may have left negative eigenvalues."""
     values, vectors = np.linalg.eigh(0.5 * (form + form.T))
     mended = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return 0.5 * (mended + mended.T)
+    return np.asarray(0.5 * (mended + mended.T))
 
 
 def _told(error: Any, size: int) -> OptimizationError:

@@ -448,7 +448,7 @@ def curvature(run: Run) -> Curvature | None:
 
 def _free(run: Run, z: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Coordinates that no bound stops."""
-    return (run.unblocked(z, gradient) == gradient) & (run.view.lower < run.view.upper)
+    return np.asarray((run.unblocked(z, gradient) == gradient) & (run.view.lower < run.view.upper))
 
 
 def _by_differences(

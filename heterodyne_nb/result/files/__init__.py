@@ -328,15 +328,17 @@ def _summary(dataset: xr.Dataset) -> dict[str, Any]:
         name: {key: dataset[variable].values[i] for key, variable in _PARAMETER.items()}
         for i, name in enumerate(dataset["parameter"].values.tolist())
     }
-    return _plain(
-        {
-            **{name: value for name, value in dataset.attrs.items() if name not in texts},
-            "success": bool(dataset.attrs["success"]),
-            "parameters": parameters,
-            "curves": {name: _curve(dataset, name) for name in curve_names(dataset)},
-            "bins": _bins(dataset),
-            **texts,
-        }
+    return dict(
+        _plain(
+            {
+                **{name: value for name, value in dataset.attrs.items() if name not in texts},
+                "success": bool(dataset.attrs["success"]),
+                "parameters": parameters,
+                "curves": {name: _curve(dataset, name) for name in curve_names(dataset)},
+                "bins": _bins(dataset),
+                **texts,
+            }
+        )
     )
 
 
