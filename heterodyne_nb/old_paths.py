@@ -274,6 +274,20 @@ def formerly(*order: str, **renamed: str) -> Callable[[_View], _View]:
     return wrap
 
 
+def either_order(view: _View) -> _View:
+    """Let a function of (dataset, result) be given the two the other way round, as before, or a result alone."""
+
+    @functools.wraps(view)
+    def called(*given: Any, **named: Any) -> Any:
+        if given and hasattr(given[0], "curve_names") and "result" not in named:
+            result, *others = given
+            data = others[:1] or ([named.pop("dataset")] if "dataset" in named else [None])
+            return view(*data, result, *others[1:], **named)
+        return view(*given, **named)
+
+    return cast(_View, called)
+
+
 class _Folder(ModuleType):
     """A folder that is gone: it hands on what it held."""
 

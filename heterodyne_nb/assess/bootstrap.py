@@ -33,6 +33,7 @@ from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options import BootstrapOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
@@ -51,9 +52,10 @@ _FEW_BINS = 6
 
 
 @keywords(BootstrapOptions)
+@either_order
 def bootstrap(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     *,
     n: int = 500,
     seed: int = 0,
@@ -72,10 +74,10 @@ def bootstrap(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time fit; of a one-time fit curves are simulated from the fit and fitted again.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time fit; of a one-time fit curves are simulated from the fit and fitted again.
     n : int
         Number of draws.
     seed : int
@@ -121,7 +123,7 @@ def bootstrap(
     """
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
         return _one_time(result, dataset, n, seed, kind, on_progress, stop)
-    objective = objective_of(result, dataset)
+    objective = objective_of(dataset, result)
     bins = objective.problem.n_bins
     if kind != "blocks" and bins < 2:
         raise ConfigurationError(f"{bins} bin cannot be drawn from", where="kind", expected="'blocks'")
@@ -171,7 +173,7 @@ def _one_time(
         raise ConfigurationError(
             f"kind = {kind!r} is for two-time fits", where="kind", expected="'blocks' for one-time modes"
         )
-    objective = one_time_objective_of(result, dataset)
+    objective = one_time_objective_of(dataset, result)
 
     def told(k: int) -> None:
         on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))

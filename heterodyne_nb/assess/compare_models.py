@@ -162,14 +162,14 @@ def _fitted(
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:
     _go_on(stop)
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     trace, held_out = _trace(objective, theta), _held_out(objective, theta, folds, stop)
     return Judged(result, objective.n_free, result.chi2, result.chi2_reduced, trace, held_out)
 
 
 def _judged_one_time(results: Sequence[FitResult], dataset: xr.Dataset) -> list[Judged]:
     """All by the noise that the best of them leaves: in units of the measured errors, or of the scatter about it."""
-    objectives = [one_time_objective_of(one, dataset) for one in results]
+    objectives = [one_time_objective_of(dataset, one) for one in results]
     designs = [o.design(optimum(one)) for o, one in zip(objectives, results, strict=True)]
     known, numbers = objectives[0].problem.errors_known, [o.n_free for o in objectives]
     weights = np.array(

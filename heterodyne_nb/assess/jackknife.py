@@ -16,6 +16,7 @@ from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import JackknifeOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -92,9 +93,10 @@ class Jackknife(Tabular):
 
 
 @keywords(JackknifeOptions)
+@either_order
 def jackknife(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     *,
     over: str = "phi",
     refit: bool = False,
@@ -107,10 +109,10 @@ def jackknife(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time fit.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time fit.
     over : {"phi", "q", "bin"}
         What is left out: every bin of one azimuth, of one ring, or a single bin.
     refit : bool
@@ -142,7 +144,7 @@ def jackknife(
     to part of the same data), scaled by the ratio of the dyadic to the independent-pixel variance of c in the other
     groups, and by the median over the groups where shifts are larger than that throughout.
     """
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     labels, member = groups_of(objective, over)
     if len(labels) < 3:
         raise ConfigurationError(

@@ -31,6 +31,7 @@ from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import ProfileOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -65,9 +66,10 @@ _ENDS = {
 
 
 @keywords(ProfileOptions)
+@either_order
 def profile(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     names: TargetName | Sequence[TargetName],
     *,
     level: float = 0.95,
@@ -81,10 +83,10 @@ def profile(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time or a one-time fit.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time or a one-time fit.
     names : str, (str, float), or a sequence of them
         Published parameters (``"phi0"``), curves at mid-time (``"v"``) or at a time in s (``"v(12.5)"`` or
         ``("v", 12.5)``), derived figures (``"displacement"``).
@@ -119,10 +121,10 @@ def profile(
     theta = optimum(result)
     spread: Any
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
-        spread = OneTimeSpread.at(one_time_objective_of(result, dataset), theta)
+        spread = OneTimeSpread.at(one_time_objective_of(dataset, result), theta)
         objective: Objective = spread.objective
     else:
-        objective = objective_of(result, dataset)
+        objective = objective_of(dataset, result)
         spread = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.times

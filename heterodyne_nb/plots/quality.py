@@ -429,7 +429,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
-        objective = objective_of(result, dataset)
+        objective = objective_of(dataset, result)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
     return kept.assign(residual_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 
