@@ -99,8 +99,7 @@ def bootstrap(
         Gauss-Newton steps a draw. One needs no pass over the pixels; each further one needs a pass, and the
         draws become exact refits as their number grows.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional

@@ -119,8 +119,7 @@ def jackknife(
         Fit the rest to convergence. Default: one Gauss-Newton step from the sums of the bins, which needs no
         further pass over the pixels.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional

@@ -95,8 +95,7 @@ def profile(
     max_iterations : int
         Most iterations of the refit at each point, each started from the point before.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives an event for every point.
     stop : StopToken, optional
