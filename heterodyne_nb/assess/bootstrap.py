@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.one_time import one_time_draws
 from heterodyne_nb.engine import BLOCKS, Objective
 from heterodyne_nb.engine.executors import ordered, team
@@ -42,8 +42,6 @@ from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: Draws that are made between two looks at the stop token.
 _TOGETHER = 20

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.engine.executors import ordered, team
@@ -41,8 +41,6 @@ from heterodyne_nb.result import FitResult
 from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import listed, number, value_with_error
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat, whitening
-
-FloatArray = NDArray[np.float64]
 
 MODES = ("static_anisotropic", "heterodyne", "multicomponent_3")
 #: Iterations of the refits without some angles, which start from the fit to all.

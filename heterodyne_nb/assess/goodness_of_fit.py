@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective, residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -25,8 +25,6 @@ from heterodyne_nb.result.trust import BIN_CHANCE, CURVE_CHANCE, SIZE_CHANCE
 from heterodyne_nb.text.html import bullets, heading, page
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.goodness import goodness
-
-FloatArray = NDArray[np.float64]
 
 #: Chance below which structure shared by the bins is called real.
 _REAL = 0.005

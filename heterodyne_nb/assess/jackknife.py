@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import ordered, team
@@ -26,8 +27,6 @@ from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.uncertainty.covariance import dyadic_meat
 from heterodyne_nb.uncertainty.derived import Quantity, middle_targets
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: A shift this many times larger than its expected size is called out: some dozens are looked at together.
 SURPRISING = 4.0

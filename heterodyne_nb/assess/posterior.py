@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import multivariate_t
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.engine import FrameProblem, Objective
 from heterodyne_nb.engine.products import z_rows
@@ -39,8 +39,6 @@ from heterodyne_nb.options import SampleOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.covariance import estimate_covariance, pseudo_inverse
-
-FloatArray = NDArray[np.float64]
 
 #: Frames of the likelihood at most: of longer runs every k-th.
 _FRAMES = 400

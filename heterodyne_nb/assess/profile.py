@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.one_time import OneTimeSpread
 from heterodyne_nb.engine import NormalEquations, Objective
 from heterodyne_nb.engine.executors import ordered, team
@@ -41,8 +41,6 @@ from heterodyne_nb.text.numbers import number, value_with_band
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS
 from heterodyne_nb.uncertainty.derived import Quantity, TargetName, target
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: Stiffness with which a point is held at its value: the reached value falls short by this part of the way.
 _SLACK = 1e-3

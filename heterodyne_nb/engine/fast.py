@@ -16,6 +16,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.columns import Columns, Layout
 from heterodyne_nb.engine.data_products import FAST, data_products, stripe_bounds
 from heterodyne_nb.engine.photons import PhotonData
@@ -216,10 +217,6 @@ def value_products(c, step, mask, out):
         out[b, 0, 0] += squares
         out[b, 1, 0] += level
         out[b, 1, 1] += pairs
-
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:

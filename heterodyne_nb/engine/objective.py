@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
@@ -24,7 +25,6 @@ from heterodyne_nb.engine.products import (
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
 
-FloatArray = NDArray[np.float64]
 _ROWS = 64
 _NONE = np.zeros(0, np.int64)
 _STEP = 1e-4

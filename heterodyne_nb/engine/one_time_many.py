@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.progress import StopToken
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}

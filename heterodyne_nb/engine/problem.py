@@ -21,6 +21,7 @@ import psutil
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 from heterodyne_nb.files import check_folder
 from heterodyne_nb.models.parameters import ParameterTable
@@ -64,8 +65,6 @@ def _file_of(data: Any) -> mmap.mmap | None:
         data = getattr(data, "base", None)
     return data
 
-
-FloatArray = NDArray[np.float64]
 
 #: A mean correlation above the second is not normalised, one below the first has its baseline at 0.
 _LEAST, _MOST = 0.5, 3.0

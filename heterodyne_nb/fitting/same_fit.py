@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import (
@@ -25,8 +25,6 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options.problems import Problem as SettingProblem
 from heterodyne_nb.result.fit_result import FitResult
-
-FloatArray = NDArray[np.float64]
 
 #: Relative difference of χ² above which a dataset is not the one that was fitted.
 _SAME = 1e-5

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.models.parametrisations import Parametrisation, RelativeChange, Times, parametrisation_of
 
-FloatArray = NDArray[np.float64]
 #: Typical sizes of an exponent and of a direction (degrees) that are their own coordinates.
 _PLAIN_SIZES = {"exponent": 0.3, "direction": 10.0}
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import (
     Curve,
@@ -19,7 +20,7 @@ from heterodyne_nb.models.curves import (
     power_cumulative_gradient,
     power_integral,
 )
-from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
+from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import PARAMETERS, multicomponent_parameters
 from heterodyne_nb.models.symmetries import HalfTurn, RatioSign, Reversal, Shift, Swap
 

@@ -20,13 +20,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
 from heterodyne_nb.models.curves import INTEGRALS, Curve, FrameSum, Rule
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
-FloatArray = NDArray[np.float64]
 #: A published parameter vector.
 Parameters = Sequence[float] | NDArray[Any]
 

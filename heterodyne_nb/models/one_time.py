@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
-
-FloatArray = NDArray[np.float64]
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import LARGEST_EXPONENT, Curve
-
-FloatArray = NDArray[np.float64]
 
 
 def within(x: float, low: float, high: float) -> float:

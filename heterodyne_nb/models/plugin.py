@@ -14,17 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import FORMS, ROLES, Curve
-from heterodyne_nb.models.model import (
-    FloatArray,
-    Model,
-    OneTimeModel,
-    Parameters,
-    SeparableModel,
-    Terms,
-    TwoTimeModel,
-)
+from heterodyne_nb.models.model import Model, OneTimeModel, Parameters, SeparableModel, Terms, TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 from heterodyne_nb.names import unknown_name

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem
 from heterodyne_nb.engine.executors import Team, ordered
@@ -53,7 +53,6 @@ def side_by_side(jobs: Sequence[Callable[[], T]], team: Team | None = None) -> I
                 future.cancel()
 
 
-FloatArray = NDArray[np.float64]
 #: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
 FEW_FRAMES = 0.5
 _WINDOWS = 3

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.curves import FLOWS
@@ -26,7 +26,6 @@ from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
-FloatArray = NDArray[np.float64]
 Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.

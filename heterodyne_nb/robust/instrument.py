@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.engine import BLOCKS, NormalEquations, OneTimeObjective, Weighting, products_at
@@ -27,9 +28,6 @@ from heterodyne_nb.models.homodyne import LaminarFlowModel
 from heterodyne_nb.models.model import Parameters, Terms, TwoTimeModel
 from heterodyne_nb.options import Tolerances
 from heterodyne_nb.options.fields import unit_of
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: What may be mis-set, with its unit.
 TOLERANCES = {name: unit_of(field) for name, field in Tolerances.model_fields.items()}

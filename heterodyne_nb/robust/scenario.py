@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
 from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
-FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 _DEFAULTS = ScenarioOptions()
 

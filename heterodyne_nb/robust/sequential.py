@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
@@ -19,7 +19,6 @@ from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import ROBUST_METHOD_OPTIONS, Options, RobustMethodOptions
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, SolverChain, solver_readiness, step_sizes
 
-FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
 _DEFAULTS = RobustMethodOptions()
 _FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-7

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
 from heterodyne_nb.optimize.strategies.gurobi_trust_region import gurobi_readiness
 from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import SOLVERS
 
-FloatArray = NDArray[np.float64]
 #: A coordinate whose curvature is below this, relative to the largest, holds no information.
 _NOTHING = 1e-24
 _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")

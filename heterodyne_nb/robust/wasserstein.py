@@ -19,14 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import RobustObjective
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
-
-FloatArray = NDArray[np.float64]
 
 #: Largest slope of ρ(r) for tuning constant 1 and scale 1; see :mod:`heterodyne_nb.engine.losses`.
 LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 / np.sqrt(5.0)}

@@ -21,8 +21,9 @@ from heterodyne_nb.simulate.components import (
 from heterodyne_nb.simulate.fields import Detector, mode_weights, pixel_blocks
 
 if TYPE_CHECKING:
+    from heterodyne_nb.arrays import IntArray
     from heterodyne_nb.frames import FrameSet
-    from heterodyne_nb.frames.photons import Events, IntArray
+    from heterodyne_nb.frames.photons import Events
 
 _GAP = 2  # pixels between the patches of two bins
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.models.free_form import FreeFormModel, Step
@@ -36,8 +36,6 @@ from heterodyne_nb.uncertainty.covariance import (
     pseudo_inverse,
 )
 from heterodyne_nb.uncertainty.goodness import with_model
-
-FloatArray = NDArray[np.float64]
 
 #: Times tried, the share of the run at either end that is left out, and pieces of the stepping curve.
 TRIED, ENDS, COARSE = 24, 0.08, (1, 2, 4)

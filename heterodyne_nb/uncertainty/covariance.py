@@ -36,10 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.uncertainty.bands import BoundedEllipsoid
-
-FloatArray = NDArray[np.float64]
 
 #: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
 #: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Problem, Tiles
 from heterodyne_nb.engine.normal import normal_equations
@@ -37,8 +38,6 @@ from heterodyne_nb.uncertainty.covariance import (
     dyadic_parts,
     pseudo_inverse,
 )
-
-FloatArray = NDArray[np.float64]
 
 #: Frames that the tests look at.
 FRAMES = 150

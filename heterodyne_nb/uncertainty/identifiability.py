@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.model import Part
 from heterodyne_nb.text.html import alert, bullets, heading, page, table
 from heterodyne_nb.text.numbers import listed, number, value_with_error
 
-FloatArray = NDArray[np.float64]
 Kind = Literal["determined", "weak", "null"]
 _KINDS: dict[Kind, str] = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
 

@@ -19,12 +19,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import NormalEquations, Objective, Tiles
 from heterodyne_nb.optimize.strategies.gauss_newton import bounded_step
 from heterodyne_nb.uncertainty.bands import jacobian
 from heterodyne_nb.uncertainty.covariance import Covariance, estimate_covariance
-
-FloatArray = NDArray[np.float64]
 
 #: Added to the scaled diagonal, so that a direction without any information stays where it is.
 _RIDGE = 1e-9
