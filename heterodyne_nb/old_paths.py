@@ -190,10 +190,7 @@ def install() -> None:
 def moved_name(folder: str, name: str) -> Any:
     """What ``heterodyne_nb.<folder>`` handed on under this name: for the ``__getattr__`` of a module.
 
-    Raises
-    ------
-    AttributeError
-        If it handed on nothing of that name.
+    Raises AttributeError: If it handed on nothing of that name.
     """
     home = NAMES[folder].get(name)
     if home is None:
@@ -212,10 +209,7 @@ def moved_module(name: str) -> ModuleType:
 def renamed(folder: str, name: str) -> Any:
     """What ``heterodyne_nb.<folder>.<name>`` is called now, a function or a file: for the folder's ``__getattr__``.
 
-    Raises
-    ------
-    AttributeError
-        If there was nothing of that name.
+    Raises AttributeError: If there was nothing of that name.
     """
     old, new = f"{_ROOT}{folder}.{name}", RENAMED[folder].get(name)
     if new is not None:
@@ -234,12 +228,8 @@ def _warn(old: str, new: str, stacklevel: int = 3) -> None:
 def formerly(*order: str, **renamed: str) -> Callable[[_View], _View]:
     """Let a function of (dataset, result) be called as before for one version, with a warning.
 
-    Parameters
-    ----------
-    *order : str
-        Its positional arguments of before, of which the first was the result.
-    **renamed : str
-        Keyword of before = keyword of now.
+    ``*order``: Its positional arguments of before, of which the first was the result. ``**renamed``: Keyword of
+    before = keyword of now.
     """
 
     import inspect

@@ -81,18 +81,10 @@ def public(url: str) -> str:
 
 @dataclass(frozen=True)
 class Remote:
-    """A file or folder elsewhere; as far as it is used here, it answers as a Path does.
+    """A file or folder elsewhere; as far as it is used here, it answers as a Path does."""
 
-    Attributes
-    ----------
-    url : str
-        In full, for opening; ``str(remote)`` is what may be shown.
-    source : file object, optional
-        What is read instead.
-    """
-
-    url: str
-    source: Any = None
+    url: str  #: In full, for opening; ``str(remote)`` is what may be shown.
+    source: Any = None  #: What is read instead.
 
     def __str__(self) -> str:
         return public(self.url)

@@ -20,27 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each method.
+    """What became of each method."""
 
-    Attributes
-    ----------
-    results : dict of str to FitResult
-        Those that gave an answer, in the order they ran.
-    failures : dict of str to str
-        Those that did not, with the reason.
-    """
-
+    #: Those that gave an answer, in the order they ran.
     results: dict[str, FitResult] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)  #: Those that did not, with the reason.
 
     @property
     def best_method(self) -> str:
         """The method with the lowest chi-square.
 
-        Raises
-        ------
-        OptimizationError
-            No method gave an answer; every reason is listed.
+        Raises OptimizationError: No method gave an answer; every reason is listed.
         """
         if not self.results:
             reasons = "".join(f"\n  - {name}: {reason}" for name, reason in self.failures.items())
@@ -56,19 +46,10 @@ class Outcome:
 def run_methods(methods: Sequence[str], run: Callable[[str], FitResult], stop: StopToken) -> Outcome:
     """Run each method; one that fails is told in a FitWarning, and the next one takes its place.
 
-    Parameters
-    ----------
-    methods : sequence of str
-        Names, in order.
-    run : callable
-        Fits by the method it is given.
-    stop : StopToken
-        Once it asks to stop, the remaining methods are not run, and are listed as failures with the reason.
+    ``methods``: Names, in order. ``run``: Fits by the method it is given. ``stop``: Once it asks to stop, the
+    remaining methods are not run, and are listed as failures with the reason.
 
-    Warns
-    -----
-    FitWarning
-        Naming each method that failed and the one that is tried next.
+    Warns FitWarning: Naming each method that failed and the one that is tried next.
     """
     outcome = Outcome()
     for place, method in enumerate(methods):
@@ -88,11 +69,8 @@ def run_methods(methods: Sequence[str], run: Callable[[str], FitResult], stop: S
 def as_optimize_result(result: FitResult, failures: dict[str, str] | None = None) -> OptimizeResult:
     """A fit in the form SciPy users know.
 
-    Returns
-    -------
-    scipy.optimize.OptimizeResult
-        ``x`` (published order), ``fun`` (chi-square), ``success``, ``message``, ``nfev`` and ``nit`` (summed
-        over the path), ``method``, ``failures`` (pairs of method and reason) and ``fit_result``.
+    Returns: ``x`` (published order), ``fun`` (chi-square), ``success``, ``message``, ``nfev`` and ``nit`` (summed
+    over the path), ``method``, ``failures`` (pairs of method and reason) and ``fit_result``.
     """
     return OptimizeResult(
         x=np.array(list(result.values.values())),

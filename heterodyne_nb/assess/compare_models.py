@@ -53,27 +53,15 @@ _CLEAR, _DECISIVE = 2.0, 6.0
 
 @dataclass(frozen=True)
 class Judged:
-    """One mode: its fit, and what the judges need of it.
-
-    Attributes
-    ----------
-    result : FitResult
-    numbers : int
-        Fitted numbers, contrast and offset included.
-    chi2, s2 : float
-        In the same units for all modes; and the variance of the noise in these.
-    trace : float
-        tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
-    held_out : (folds,)
-        χ² of the angles left out, predicted.
-    """
+    """One mode: its fit, and what the judges need of it."""
 
     result: FitResult
-    numbers: int
+    numbers: int  #: Fitted numbers, contrast and offset included.
+    #: chi2, s2: In the same units for all modes; and the variance of the noise in these.
     chi2: float
     s2: float
-    trace: float
-    held_out: FloatArray
+    trace: float  #: tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
+    held_out: FloatArray  #: (folds,): χ² of the angles left out, predicted.
 
 
 def compare_models(

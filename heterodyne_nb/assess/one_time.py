@@ -23,16 +23,8 @@ _MANY = 1e6
 class OneTimeSpread:
     """What a profile needs to know of the noise, by the internal coordinates.
 
-    Attributes
-    ----------
-    objective : OneTimeObjective
-    theta : (p,)
-        The optimum.
-    naive : (n, n)
-        Covariance for independent lags with the stated errors.
-    covariance, noise : (n, n)
-        With the scale and the correlation of lags.
-    lags : LagNoise
+    Attributes: ``theta`` (p,): The optimum. ``naive`` (n, n): Covariance for independent lags with the stated errors.
+    ``covariance``, ``noise`` (n, n): With the scale and the correlation of lags.
     """
 
     objective: OneTimeObjective

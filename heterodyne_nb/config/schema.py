@@ -570,21 +570,10 @@ def validate_settings(
 ) -> tuple[Settings, ParameterTable]:
     """Turn plain values into settings and the parameter table they ask for.
 
-    Parameters
-    ----------
-    values : mapping
-        Sections of the schema.
-    where : str, optional
-        Name of the file, for the error.
-    earlier : list of Problem, optional
-        What was found wrong before, to be listed too.
-    also_known : sequence of str
-        Further names of sections that a misspelt one may mean.
+    ``values``: Sections of the schema. ``where``: Name of the file, for the error. ``earlier``: What was found wrong
+    before, to be listed too. ``also_known``: Further names of sections that a misspelt one may mean.
 
-    Raises
-    ------
-    ConfigurationError
-        Listing every problem of every section.
+    Raises ConfigurationError: Listing every problem of every section.
     """
     problems = list(earlier or [])
     sections: dict[str, Any] = {}

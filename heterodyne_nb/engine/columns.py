@@ -177,18 +177,9 @@ def make_columns(
 ) -> Columns:
     """Build the columns of every bin.
 
-    Parameters
-    ----------
-    terms : Terms
-        Curves of the model at the frames' times, with weights for the bins' azimuths.
-    q : (B,)
-        Wave vectors in 1/Å.
-    mask : (B, N)
-        1 for a used frame, 0 for a masked one.
-    wanted : (P,)
-        Indices of the parameters whose derivatives are asked for; empty for none.
-    layout : Layout, optional
-        As :func:`make_layout` gives it, when known already.
+    ``terms``: Curves of the model at the frames' times, with weights for the bins' azimuths. ``q`` (B,): Wave vectors
+    in 1/Å. ``mask`` (B, N): 1 for a used frame, 0 for a masked one. ``wanted`` (P,): Indices of the parameters whose
+    derivatives are asked for; empty for none. ``layout``: As :func:`make_layout` gives it, when known already.
     """
     layout = layout or make_layout(terms, wanted)
     bins, n = len(q), terms.amplitude.shape[1]

@@ -32,18 +32,11 @@ _FLOOR = 1e-13
 def contrast_design(mode: str, q: FloatArray, phi: FloatArray) -> FloatArray:
     """Matrices L (B, 2, n): (contrast_b, offset_b) = L_b @ coefficients.
 
-    Parameters
-    ----------
-    mode : str
-        ``"per_bin"``: free in every bin; ``"shared"``: one pair for all; ``"per_q"``: one pair per q;
-        ``"smooth_phi"``: per q, 1, cos φ, sin φ, cos 2φ, sin 2φ (as many as there are angles for).
-    q, phi : (B,)
-        1/Å and degrees.
+    ``mode``: ``"per_bin"``: free in every bin; ``"shared"``: one pair for all; ``"per_q"``: one pair per q;
+    ``"smooth_phi"``: per q, 1, cos φ, sin φ, cos 2φ, sin 2φ (as many as there are angles for). ``q``, ``phi`` (B,):
+    1/Å and degrees.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown mode.
+    Raises ConfigurationError: For an unknown mode.
     """
     basis = _basis(mode, q, phi)
     design = np.zeros((len(q), 2, 2 * basis.shape[1]))
@@ -95,24 +88,14 @@ def residual_of(contrast: FloatArray, offset: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Solution:
-    """Contrast and offset that fit best for a given M.
+    """Contrast and offset that fit best for a given M."""
 
-    Attributes
-    ----------
-    contrast, offset : (B,)
-    free : (n, m)
-        Directions of the coefficients that no limit holds, as columns.
-    matrix : (m, m)
-        Normal matrix of these.
-    penalty : float
-        What priors add to χ².
-    """
-
+    #: contrast, offset (B,)
     contrast: FloatArray
     offset: FloatArray
-    free: FloatArray
-    matrix: FloatArray
-    penalty: float = 0.0
+    free: FloatArray  #: (n, m): Directions of the coefficients that no limit holds, as columns.
+    matrix: FloatArray  #: (m, m): Normal matrix of these.
+    penalty: float = 0.0  #: What priors add to χ².
 
     @property
     def inner(self) -> FloatArray:
@@ -127,23 +110,12 @@ class Solution:
 class ContrastOffset:
     """How contrast and offset of the bins hang together, and where they may lie.
 
-    Parameters
-    ----------
-    mode : {"per_bin", "shared", "per_q", "smooth_phi"}
-    q, phi : (B,)
-        1/Å and degrees.
-    table : ParameterTable
-        Its ``contrast`` and ``offset`` hold limits, fixed values and priors.
-    scale : Scale
-        Units of c2, which default limits follow.
+    ``mode`` {"per_bin", "shared", "per_q", "smooth_phi"}. ``q``, ``phi`` (B,): 1/Å and degrees. ``table``: Its
+    ``contrast`` and ``offset`` hold limits, fixed values and priors. ``scale``: Units of c2, which default limits
+    follow.
 
-    Attributes
-    ----------
-    design : (B, 2, n)
-        (contrast_b, offset_b) = base_b + design_b @ coefficients; fixed ones have no coefficients.
-    base : (B, 2)
-    lower, upper : (2,)
-        Limits of contrast and of offset.
+    Attributes: ``design`` (B, 2, n): (contrast_b, offset_b) = base_b + design_b @ coefficients; fixed ones have no
+    coefficients. ``base`` (B, 2). ``lower``, ``upper`` (2,): Limits of contrast and of offset.
     """
 
     def __init__(
@@ -188,10 +160,7 @@ class ContrastOffset:
     def solve(self, products: FloatArray) -> Solution:
         """Best contrast and offset inside their limits.
 
-        Parameters
-        ----------
-        products : (B, P+3, P+3)
-            Sums of z zᵀ/sigma², z = (derivatives, M, 1, data).
+        ``products``: Sums of z zᵀ/sigma², z = (derivatives, M, 1, data).
         """
         linear, by_data = products[:, -3:-1, -3:-1], products[:, -3:-1, -1]
         matrix = np.einsum("bia,bij,bjc->ac", self.design, linear, self.design)

@@ -40,22 +40,11 @@ def separable_products(
 ) -> FloatArray:
     """Products of z = (derivatives, M, 1, data) over the pixels t1 < t2, per bin.
 
-    Parameters
-    ----------
-    data : (B, N, N) float32
-        c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0. Or the photons that c2 would be made of.
-    columns : Columns
-        Columns of the wanted parameters (there may be none).
-    mask : (B, N)
-        1 for a used frame, 0 for a masked one.
-    first : int
-        Bin of the photons that the first of the columns belongs to.
-
-    Returns
-    -------
-    (B, P+3, P+3) float64
-        Symmetric. The products of the data with 1 and with themselves do not depend on the parameters
-        and are left 0, for the caller to fill.
+    ``data`` (B, N, N): c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0. Or the photons that c2 would be
+    made of. ``columns``: Columns of the wanted parameters (there may be none). ``mask`` (B, N): 1 for a used frame, 0
+    for a masked one. ``first``: Bin of the photons that the first of the columns belongs to. Returns: Symmetric. The
+    products of the data with 1 and with themselves do not depend on the parameters and are left 0, for the caller to
+    fill.
     """
     lay, f = columns.layout, columns.f
     bins = len(f)

@@ -133,23 +133,11 @@ def problem_from_frames(
 ) -> Problem:
     """The problem of a fit to detector frames, by a map or by photons.
 
-    Parameters
-    ----------
-    frames : FrameSet
-    model : TwoTimeModel
-    table : ParameterTable
-    gap : float, optional
-        Å; needed by models with a shear factor.
-    via : {"auto", "map", "frames"}
-        ``"auto"``: whichever costs less. A map is a matrix of frames by frames for each bin; photons are passed
-        through one by one.
-    robust : bool
-        Whether single pixels of a map are to be weighted, which needs one.
+    ``model`` (TwoTimeModel). ``gap``: Å; needed by models with a shear factor. ``via`` {"auto", "map", "frames"}:
+    ``"auto"``: whichever costs less. A map is a matrix of frames by frames for each bin; photons are passed through
+    one by one. ``robust``: Whether single pixels of a map are to be weighted, which needs one.
 
-    Raises
-    ------
-    ConfigurationError
-        The model or the loss needs a map, and it has no room or is not allowed.
+    Raises ConfigurationError: The model or the loss needs a map, and it has no room or is not allowed.
     """
     if via not in ("auto", "map", "frames"):
         raise ConfigurationError(f"via = {via!r}", where="via", expected="'auto', 'map' or 'frames'")

@@ -36,23 +36,12 @@ def problem_from_dataset(
 ) -> Problem:
     """Read every usable bin of a dataset into a :class:`Problem`.
 
-    Parameters
-    ----------
-    ds : Dataset
-        With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``.
-    model : TwoTimeModel
-    table : ParameterTable
-    gap : float, optional
-        Å; needed by models with a shear factor.
-    executor : Team, optional
-        Where it works in other processes, these hold the maps; see :mod:`heterodyne_nb.engine.spread`.
-    memory : str or float, optional
-        What the maps may take here, default half of what is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
+    ``ds``: With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``. ``model`` (TwoTimeModel). ``gap``: Å;
+    needed by models with a shear factor. ``executor``: Where it works in other processes, these hold the maps; see
+    :mod:`heterodyne_nb.engine.spread`. ``memory`` (str or float): What the maps may take here, default half of what
+    is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
 
-    Raises
-    ------
-    DataFormatError
-        If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
+    Raises DataFormatError: If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
@@ -97,26 +86,15 @@ def problem_from_dataset(
 
 @dataclass(frozen=True)
 class ReadBins:
-    """The maps of bins that can be used, as a problem has them.
+    """The maps of bins that can be used, as a problem has them."""
 
-    Attributes
-    ----------
-    kept : (B,) int
-        Which of the bins that were asked for.
-    told : list of str
-        What the others lack.
-    data, mask, holes
-        As of :class:`Problem`.
-    noise : dict
-        Parts of the noise by place; empty where the dataset says it.
-    """
-
-    kept: NDArray[np.int64]
-    told: list[str]
+    kept: NDArray[np.int64]  #: (B,): Which of the bins that were asked for.
+    told: list[str]  #: What the others lack.
+    #: data, mask, holes: As of :class:`Problem`.
     data: NDArray[np.float32]
     mask: NDArray[np.float64]
     holes: NDArray[np.int64]
-    noise: dict[tuple[int, ...], Any]
+    noise: dict[tuple[int, ...], Any]  #: Parts of the noise by place; empty where the dataset says it.
 
 
 def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:

@@ -64,17 +64,10 @@ def _tukey_weight(y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Loss:
-    """A robust loss with its tuning constant.
-
-    Attributes
-    ----------
-    name : str
-    tuning : float
-        c, in units of the residual scale; infinite for ``linear``.
-    """
+    """A robust loss with its tuning constant."""
 
     name: str
-    tuning: float
+    tuning: float  #: c, in units of the residual scale; infinite for ``linear``.
     _phi: Callable[[np.ndarray], np.ndarray]
     _slope: Callable[[np.ndarray], np.ndarray]
 

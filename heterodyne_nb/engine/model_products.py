@@ -117,14 +117,9 @@ def _gather(contracted, column_part, column_base, column_row, g):
 def model_products(u, w, step, mask, column_part, column_row, base, part_end, out):
     """Products of (derivatives, M, 1) over pixels t1 < t2, added to the lower triangle of out (B, P+2, P+2).
 
-    Parameters
-    ----------
-    u, w : (B, C, N), step : (B, R, N), mask : (B, N)
-    column_part, column_row : (C + 1,)
-        Part of each column, and the row of ``out`` it adds to; the last column is the constant 1, a part of its
-        own that does not fade.
-    base, part_end : (R + 1,)
-        First column of each part, which holds c_r, and one past its last.
+    ``u``, ``w`` (B, C, N). ``column_part``, ``column_row`` (C + 1,): Part of each column, and the row of ``out`` it
+    adds to; the last column is the constant 1, a part of its own that does not fade. ``base``, ``part_end`` (R + 1,):
+    First column of each part, which holds c_r, and one past its last.
     """
     bins, columns, n = u.shape
     parts = step.shape[1] + 1

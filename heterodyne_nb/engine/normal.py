@@ -21,28 +21,15 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """Local quadratic model of χ² after contrast and offset are eliminated.
+    """Local quadratic model of χ² after contrast and offset are eliminated."""
 
-    Attributes
-    ----------
-    chi2 : float
-        Weighted sum of squares at the point (with priors, if any).
-    gradient : (n,)
-        Gradient of chi2.
-    hessian : (n, n)
-        Gauss-Newton matrix of chi2 (twice JᵀJ).
-    contrast, offset : (B,)
-        Best values per bin.
-    chi2_bin : (B,)
-        Contribution of each bin.
-    """
-
-    chi2: float
-    gradient: FloatArray
-    hessian: FloatArray
+    chi2: float  #: Weighted sum of squares at the point (with priors, if any).
+    gradient: FloatArray  #: (n,): Gradient of chi2.
+    hessian: FloatArray  #: (n, n): Gauss-Newton matrix of chi2 (twice JᵀJ).
+    #: contrast, offset (B,): Best values per bin.
     contrast: FloatArray
     offset: FloatArray
-    chi2_bin: FloatArray
+    chi2_bin: FloatArray  #: (B,): Contribution of each bin.
 
     def among(self, count: int, wanted: IntArray) -> NormalEquations:
         """By ``count`` parameters, 0 for those that are not among the ``wanted`` ones of these equations."""
@@ -60,14 +47,9 @@ class NormalEquations:
 def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int = 0) -> NormalEquations:
     """χ², gradient and Gauss-Newton matrix from products divided by sigma².
 
-    Parameters
-    ----------
-    products : (B, P+3, P+3)
-        Sums of z zᵀ/sigma² over pixels, z = (derivatives, M, 1, data).
-    linear : ContrastOffset
-        A contrast or offset on its limit counts as fixed.
-    added : int
-        So many derivatives, the last ones, are of c2 itself; those before are of M and count times the contrast.
+    ``products``: Sums of z zᵀ/sigma² over pixels, z = (derivatives, M, 1, data). ``linear``: A contrast or offset on
+    its limit counts as fixed. ``added``: So many derivatives, the last ones, are of c2 itself; those before are of M
+    and count times the contrast.
     """
     best = linear.solve(products)
     inner, factor = best.inner, np.repeat(best.contrast[:, None], products.shape[1] - 3, axis=1)
@@ -90,15 +72,7 @@ def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int
 class Priors:
     """Gaussian priors of published parameters: each counts as one more measurement.
 
-    Parameters
-    ----------
-    table : ParameterTable
-
-    Attributes
-    ----------
-    index : (k,) int
-        Parameters that have one.
-    mean, width : (k,)
+    Attributes: ``index`` (k,): Parameters that have one. ``mean``, ``width`` (k,).
     """
 
     def __init__(self, table: ParameterTable) -> None:
@@ -114,14 +88,8 @@ class Priors:
     ) -> NormalEquations:
         """Equations with the priors in them.
 
-        Parameters
-        ----------
-        local : NormalEquations
-        theta : (p,)
-        wanted : (P,), optional
-            Parameters that the first rows of the equations stand for; default all in order.
-        means : (k,), optional
-            Centres of the priors, instead of their own.
+        ``theta`` (p,). ``wanted`` (P,): Parameters that the first rows of the equations stand for; default all in
+        order. ``means`` (k,): Centres of the priors, instead of their own.
         """
         if not self.index.size:
             return local

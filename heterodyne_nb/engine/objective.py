@@ -33,29 +33,11 @@ _STEP = 1e-4
 class Objective:
     """χ²(theta) of a :class:`Problem`, contrast and offset eliminated, priors included.
 
-    Parameters
-    ----------
-    problem : Problem
-    contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
-        How contrast and offset are tied over bins.
+    ``contrast`` {"per_bin", "shared", "per_q", "smooth_phi"}: How contrast and offset are tied over bins.
 
-    Attributes
-    ----------
-    parameter_names : tuple of str
-        Published names, p of them.
-    bounds : (p, 2)
-        Published bounds.
-    free : (p,) bool
-        Parameters fitted on their own.
-    x0 : (p,)
-        Start values.
-    moving : (P,) int
-        Parameters that the internal coordinates can move.
-    linear : ContrastOffset
-        Contrast and offset of the bins.
-    priors : Priors
-    evaluations : int
-        Passes over the data so far.
+    Attributes: ``parameter_names``: Published names, p of them. ``bounds`` (p, 2): Published bounds. ``free`` (p,):
+    Parameters fitted on their own. ``x0`` (p,): Start values. ``moving`` (P,): Parameters that the internal
+    coordinates can move. ``linear``: Contrast and offset of the bins. ``evaluations``: Passes over the data so far.
     """
 
     problem: Any
@@ -89,13 +71,8 @@ class Objective:
     ) -> NormalEquations:
         """Normal equations by the published parameters.
 
-        Parameters
-        ----------
-        theta : (p,)
-        derivatives : bool
-            Whether gradient and matrix are asked for, or only χ².
-        wanted : (P,) int, optional
-            Parameters whose rows are filled; default those that the fit can move.
+        ``theta`` (p,). ``derivatives``: Whether gradient and matrix are asked for, or only χ². ``wanted`` (P,):
+        Parameters whose rows are filled; default those that the fit can move.
         """
         theta = np.asarray(theta, float)
         if wanted is None:
@@ -227,15 +204,9 @@ def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> I
 class RobustObjective(Objective):
     """Sum of a robust loss over pixels, minimised over contrast and offset by reweighting.
 
-    Parameters
-    ----------
-    problem, contrast
-        See :class:`Objective`.
-    loss : {"huber", "soft_l1", "cauchy", "tukey"}
-    scale : float
-        Scale of the residuals in units of sigma; see :func:`residual_scale`.
-    start : (contrast, offset), each (B,)
-        Where the reweighting starts, at every point alike, so that the objective is a function of theta.
+    ``problem``, ``contrast``: See :class:`Objective`. ``loss`` {"huber", "soft_l1", "cauchy", "tukey"}. ``scale``:
+    Scale of the residuals in units of sigma; see :func:`residual_scale`. ``start`` (contrast, offset): Where the
+    reweighting starts, at every point alike, so that the objective is a function of theta.
     """
 
     #: Most reweighting rounds at one point, and the relative change of the loss at which they end.

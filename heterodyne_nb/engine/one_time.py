@@ -22,18 +22,11 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LevelRequest:
-    """What is asked of contrast or offset beyond what a :class:`ParameterTable` holds.
+    """What is asked of contrast or offset beyond what a :class:`ParameterTable` holds."""
 
-    Attributes
-    ----------
-    scope : str or None
-        ``"shared"``, ``"q"``, ``"phi"`` or ``"each"``; None: as the fit's ``contrast`` says.
-    values : (B,) or None
-        Values it is fixed at, bin by bin.
-    """
-
+    #: ``"shared"``, ``"q"``, ``"phi"`` or ``"each"``; None: as the fit's ``contrast`` says.
     scope: str | None = None
-    values: FloatArray | None = None
+    values: FloatArray | None = None  #: (B,): Values it is fixed at, bin by bin.
 
     def subset(self, keep: NDArray[np.bool_]) -> LevelRequest:
         """The same for some of the bins."""

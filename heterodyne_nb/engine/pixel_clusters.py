@@ -39,13 +39,7 @@ def cluster_products(
 ) -> FloatArray:
     """Sums of z zᵀ of every cluster of pixels, z = (derivatives, M, 1, data), (B, G, P+3, P+3).
 
-    Parameters
-    ----------
-    problem : FrameProblem
-    theta : (p,)
-    wanted : (P,)
-    contrast, offset : (B,)
-        Those of f.
+    ``theta`` (p,). ``wanted`` (P,). ``contrast``, ``offset`` (B,): Those of f.
     """
     data: PhotonData = problem.data  # type: ignore[assignment]
     rows = len(wanted) + 2

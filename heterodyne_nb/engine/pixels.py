@@ -146,22 +146,11 @@ def tile_products(
 ):  # fmt: skip
     """Add sum weight z zᵀ of every tile to out (B, T, P+3, P+3) and sum rho to rho (B, T).
 
-    Parameters
-    ----------
-    kind : int
-        SEPARABLE or LAMINAR.
-    data : (B, N, N) float32
-        Exactly 0 where unmeasured.
-    u, w : (B, C, N), step : (B, R, N), mask : (B, N)
-    part, start, column, partner
-        Layout of separable columns, see ``model_products``.
-    is_shear : (P,) bool
-        Which parameters act through the shear factor (laminar).
-    edges : (S + 1,), cluster : (S,)
-        Blocks of at most SIDE frames, and the cluster of each; tile = c2 (c2 + 1) / 2 + c1.
-    inner : (B, 3)
-        Contrast, offset and noise of each bin, for the residuals of robust weights.
-    loss : int, tuning : float
+    ``kind`` (int): SEPARABLE or LAMINAR. ``data`` (B, N, N): Exactly 0 where unmeasured. ``u``, ``w`` (B, C, N).
+    ``part``, ``start``, ``column``, ``partner``: Layout of separable columns, see ``model_products``. ``is_shear``
+    (P,): Which parameters act through the shear factor (laminar). ``edges`` (S,): Blocks of at most SIDE frames, and
+    the cluster of each; tile = c2 (c2 + 1) / 2 + c1. ``inner`` (B, 3): Contrast, offset and noise of each bin, for
+    the residuals of robust weights. ``loss``: its number and tuning.
     """
     bins, rows = data.shape[0], out.shape[2]
     blocks = len(cluster)

@@ -37,14 +37,9 @@ def scale_of(mean: float) -> Scale:
 
 
 class BinData(ABC):
-    """What two-time and one-time data have in common: bins, and times that can be cut into blocks.
+    """What two-time and one-time data have in common: bins, and times that can be cut into blocks."""
 
-    Attributes
-    ----------
-    q, phi : (B,)
-        1/Å and degrees.
-    """
-
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
     #: What the times are of, and how many of them a block needs at least.
@@ -90,46 +85,24 @@ class BinData(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Problem(BinData):
-    """Everything a two-time fit needs, in arrays.
+    """Everything a two-time fit needs, in arrays."""
 
-    Attributes
-    ----------
-    model : TwoTimeModel
-    table : ParameterTable
-    data : (B, N, N) float32
-        c2 of each bin, rows t2; only t1 < t2 is read; a pixel of exactly 0 is unmeasured.
-    q, phi : (B,)
-        1/Å and degrees.
-    t : (N,)
-        Frame times in s.
-    mask : (B, N)
-        1 for a used frame.
-    sigma : (B,)
-        Noise of one c2 pixel.
-    holes : (H, 3) int
-        Unmeasured pixels inside used frames, as (bin, t2, t1).
-    gap : float or None
-        Gap of the shear cell in Å.
-    at_once : int or None
-        Bins whose maps may be in memory together, where they are in a file.
-    layouts : dict
-        Layouts of columns met so far, kept by the kernels.
-    count, sum_data, sum_squares : (B,)
-        Number of used pixels, sum of c2 and of c2² over them.
-    """
-
-    model: Any
+    model: Any  #: TwoTimeModel
     table: ParameterTable
+    #: (B, N, N): c2 of each bin, rows t2; only t1 < t2 is read; a pixel of exactly 0 is unmeasured.
     data: NDArray[np.float32]
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
-    t: FloatArray
-    mask: FloatArray
-    sigma: FloatArray
-    holes: NDArray[np.int64]
-    gap: float | None = None
-    at_once: int | None = None
+    t: FloatArray  #: (N,): Frame times in s.
+    mask: FloatArray  #: (B, N): 1 for a used frame.
+    sigma: FloatArray  #: (B,): Noise of one c2 pixel.
+    holes: NDArray[np.int64]  #: (H, 3): Unmeasured pixels inside used frames, as (bin, t2, t1).
+    gap: float | None = None  #: Gap of the shear cell in Å.
+    at_once: int | None = None  #: Bins whose maps may be in memory together, where they are in a file.
+    #: Layouts of columns met so far, kept by the kernels.
     layouts: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
+    #: count, sum_data, sum_squares (B,): Number of used pixels, sum of c2 and of c2² over them.
     count: FloatArray = field(init=False)
     sum_data: FloatArray = field(init=False)
     sum_squares: FloatArray = field(init=False)
@@ -215,34 +188,18 @@ def require_lags(lags: int, parameters: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class OneTimeProblem(BinData):
-    """g2 of B bins at K lags.
+    """g2 of B bins at K lags."""
 
-    Attributes
-    ----------
-    model : OneTimeModel
-    table : ParameterTable
-    tau : (K,)
-        Lags in s.
-    g2 : (B, K)
-        Unused entries hold any finite number.
-    weight : (B, K)
-        1/err² of the used entries, 0 for the others.
-    q, phi : (B,)
-        1/Å and degrees.
-    errors_known : bool
-        Whether the weights come from measured errors.
-    levels : mapping of str to LevelRequest
-        Of ``contrast`` and ``offset``, beyond what the table says.
-    """
-
-    model: Any
+    model: Any  #: OneTimeModel
     table: ParameterTable
-    tau: FloatArray
-    g2: FloatArray
-    weight: FloatArray
+    tau: FloatArray  #: (K,): Lags in s.
+    g2: FloatArray  #: (B, K): Unused entries hold any finite number.
+    weight: FloatArray  #: (B, K): 1/err² of the used entries, 0 for the others.
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
-    errors_known: bool = True
+    errors_known: bool = True  #: Whether the weights come from measured errors.
+    #: Of ``contrast`` and ``offset``, beyond what the table says.
     levels: Mapping[str, Any] = field(default_factory=dict)
     _what, _least = "lags", 2
 

@@ -58,17 +58,7 @@ class Weighting:
 def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
     """Sums of z zᵀ over used pixels t1 < t2 of every bin, z = (derivatives, M, 1, data).
 
-    Parameters
-    ----------
-    problem : Problem
-    theta : (p,)
-        Published parameters.
-    wanted : (P,)
-        Indices of the parameters whose derivatives are asked for.
-
-    Returns
-    -------
-    (B, P+3, P+3) float64
+    ``theta`` (p,): Published parameters. ``wanted`` (P,): Indices of the parameters whose derivatives are asked for.
     """
     kernels.require_threads()
     if isinstance(problem.data, Spread):
@@ -94,21 +84,9 @@ def tile_products_at(
 ) -> tuple[FloatArray, FloatArray]:
     """Sums of weight z zᵀ over the used pixels of each tile, z = (derivatives, M, 1, data).
 
-    Parameters
-    ----------
-    problem : Problem
-    theta : (p,)
-    wanted : (P,)
-    clusters : int
-        Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2 (k2 + 1) / 2 + k1``.
-    weighting : Weighting, optional
-        Without, every pixel counts once.
-
-    Returns
-    -------
-    products : (B, T, P+3, P+3)
-    rho : (B, T)
-        Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
+    ``theta`` (p,). ``wanted`` (P,). ``clusters``: Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2
+    (k2 + 1) / 2 + k1``. ``weighting``: Without, every pixel counts once. Returns ``rho`` (B, T): Sum of the loss of
+    the residuals in units of sigma (zero contrast without a weighting).
     """
     b = problem.n_bins
     weighting = weighting or Weighting(np.zeros(b), np.zeros(b))

@@ -27,10 +27,7 @@ def room(memory: Any = None) -> float:
 def maps_of(shape: tuple[int, int, int], most: float) -> NDArray[np.float32]:
     """Maps of zeros, (B, N, N): in memory where they take at most so many bytes, else in a temporary file.
 
-    Raises
-    ------
-    OutputError
-        The disk of temporary files has no room for them.
+    Raises OutputError: The disk of temporary files has no room for them.
     """
     size = 4 * int(np.prod(shape, dtype=np.int64))
     if size <= most:

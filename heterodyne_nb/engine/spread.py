@@ -48,14 +48,8 @@ class Part:
 class Spread:
     """The maps of a problem, held by workers in parts; stands in for the array of them.
 
-    Attributes
-    ----------
-    team : Team
-    key : str
-        Name of the fit, by which workers know their parts.
-    parts : list of Part
-    bins : list of slice
-        Bins of the problem that each part holds.
+    Attributes: ``key``: Name of the fit, by which workers know their parts. ``bins``: Bins of the problem that each
+    part holds.
     """
 
     def __init__(self, team: Team, parts: list[Part]) -> None:

@@ -27,33 +27,18 @@ BLOCKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Weighted products of every tile at one point; see :meth:`at`.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        Published parameters.
-    wanted : (P,) int
-        Parameters by which there are derivatives.
-    blocks : int
-        Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
-    products : (B, T, P + 3, P + 3)
-        Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
-    contrast, offset : (B,)
-        Those for the residuals.
-    slope : float
-        Curvature of the loss over its weights (1 for least squares).
-    """
+    """Weighted products of every tile at one point; see :meth:`at`."""
 
     objective: Objective
-    theta: FloatArray
-    wanted: IntArray
-    blocks: int
+    theta: FloatArray  #: (p,): Published parameters.
+    wanted: IntArray  #: (P,): Parameters by which there are derivatives.
+    blocks: int  #: Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
+    #: Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
     products: FloatArray
+    #: contrast, offset (B,): Those for the residuals.
     contrast: FloatArray
     offset: FloatArray
-    slope: float = 1.0
+    slope: float = 1.0  #: Curvature of the loss over its weights (1 for least squares).
 
     @classmethod
     def at(
@@ -68,20 +53,10 @@ class Tiles:
     ) -> Self:
         """Products of every tile at a point, in one pass.
 
-        Parameters
-        ----------
-        objective : Objective
-        theta : (p,)
-            Published parameters.
-        blocks : int
-            Blocks of frames, or fewer where the data are few.
-        wanted : (P,) int, optional
-            Parameters by which derivatives are asked for; default those that the fit can move, and then the
-            curvature of a robust loss is found, too.
-        local : NormalEquations, optional
-            Those of the objective at theta, where they are known: for contrast and offset.
-        weighted : bool
-            Whether a robust loss weights the pixels; else each counts once.
+        ``theta`` (p,): Published parameters. ``blocks``: Blocks of frames, or fewer where the data are few.
+        ``wanted`` (P,): Parameters by which derivatives are asked for; default those that the fit can move, and then
+        the curvature of a robust loss is found, too. ``local``: Those of the objective at theta, where they are
+        known: for contrast and offset. ``weighted``: Whether a robust loss weights the pixels; else each counts once.
         """
         theta = np.array(theta, float)
         local = local or objective.equations(theta, derivatives=False)
@@ -121,12 +96,7 @@ class Tiles:
     ) -> NormalEquations:
         """Normal equations by the wanted published parameters, priors included.
 
-        Parameters
-        ----------
-        weights : (B, T), optional
-            Default 1.
-        means : (number of priors,), optional
-            Centres of the priors, default those of the fit.
+        ``weights`` (B, T): Default 1. ``means``: Centres of the priors, default those of the fit.
         """
         local = normal_equations(self.summed(weights), self.objective.linear)
         return self.objective.priors.added(local, self.theta, self.wanted, means)
@@ -186,11 +156,9 @@ class Tiles:
     def residual_record(self) -> xr.Dataset:
         """What a two-time fit leaves over: χ², mean residual and number of pixels of every unweighted tile.
 
-        Returns
-        -------
-        xarray.Dataset
-            ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0 pixels)
-            above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each block.
+        Returns: ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0
+        pixels) above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each
+        block.
         """
         problem, inner = self.objective.problem, -residual_of(self.contrast, self.offset)
         tail = self.products[:, :, -3:, -3:]

@@ -65,15 +65,8 @@ def with_ends(table: ParameterTable, first: float, last: float) -> ParameterTabl
 class FreeForm:
     """Splines fitted from curves that are nearly right.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of the base model, with the data.
-    model : SplineModel
-    table : ParameterTable
-        Of the model, as asked for.
-    strategy, options
-        Of the fit.
+    ``objective``: Of the base model, with the data. ``table``: Of the model, as asked for. ``strategy``, ``options``:
+    Of the fit.
     """
 
     def __init__(

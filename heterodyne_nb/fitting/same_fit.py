@@ -34,15 +34,9 @@ _SAME = 1e-5
 def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObjective:
     """The objective of a one-time fit, with its scopes, bounds, ties, priors and contrast mode.
 
-    Parameters
-    ----------
-    result, dataset
-        As for :func:`objective_of`.
+    ``result``, ``dataset``: As for :func:`objective_of`.
 
-    Raises
-    ------
-    ConfigurationError
-        The data are not those that were fitted.
+    Raises ConfigurationError: The data are not those that were fitted.
     """
     settings = result.provenance.get("config") or {}
     asked = settings.get("parameters") or {}

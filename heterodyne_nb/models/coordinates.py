@@ -28,13 +28,8 @@ def fitted_curves(curves: Iterable[Curve]) -> tuple[Curve, ...]:
 class Coordinates:
     """Map between published parameters theta (p,) and scaled internal coordinates z (n,).
 
-    Parameters
-    ----------
-    table : ParameterTable
-    curves : iterable of Curve
-        Curves of the model; parameters in none that has a parametrisation are their own coordinates.
-    first, last : float
-        First and last frame time in s.
+    ``curves``: Curves of the model; parameters in none that has a parametrisation are their own coordinates.
+    ``first``, ``last``: First and last frame time in s.
     """
 
     def __init__(self, table: ParameterTable, curves: Iterable[Curve], first: float, last: float) -> None:
@@ -159,12 +154,8 @@ class Coordinates:
     def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What bounds leave to steps from a published vector, for curves linear in them.
 
-        Returns
-        -------
-        matrix : (n, n)
-            Steps of z are ``matrix @ y``.
-        lower, upper : (n,)
-            Room of y, ``lower <= 0 <= upper``.
+        Returns ``matrix`` (n, n): Steps of z are ``matrix @ y``. Returns ``lower, upper`` (n,): Room of y, ``lower <=
+        0 <= upper``.
         """
         lower, upper = self.internal_bounds(theta)
         z = self.to_internal(theta)

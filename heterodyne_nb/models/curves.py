@@ -188,27 +188,17 @@ INTEGRALS = ("exact", "trapezoid", "rectangle")
 
 @dataclass(frozen=True, eq=False)
 class FrameSum:
-    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures.
+    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures."""
 
-    Attributes
-    ----------
-    rule : {"trapezoid", "rectangle"}
-        What a step from frame to frame counts with: the mean of its two ends, as of ``numpy.trapezoid``, or the value
-        at its later frame, as of ``numpy.cumsum``.
-    t : (N,)
-        Times of all frames in s; sums to times between them are interpolated.
-    """
-
+    #: {"trapezoid", "rectangle"}: What a step from frame to frame counts with: the mean of its two ends, as of
+    #: ``numpy.trapezoid``, or the value at its later frame, as of ``numpy.cumsum``.
     rule: str
-    t: FloatArray
+    t: FloatArray  #: (N,): Times of all frames in s; sums to times between them are interpolated.
 
     def __call__(self, value: Callable[[FloatArray], FloatArray], t1: ArrayLike, t2: ArrayLike) -> Any:
         """The sum of a function of time from t1 to t2 (s).
 
-        Raises
-        ------
-        ConfigurationError
-            A time lies outside the frames.
+        Raises ConfigurationError: A time lies outside the frames.
         """
         t1, t2, t = np.asarray(t1, float), np.asarray(t2, float), self.t
         slack = 1e-6 * (t[1] - t[0])

@@ -15,38 +15,23 @@ _DEGREE = np.pi / 180.0
 
 @dataclass(frozen=True)
 class Field:
-    """One component at N times, with derivatives by the p published parameters.
+    """One component at N times, with derivatives by the p published parameters."""
 
-    Attributes
-    ----------
-    x, decay : (N,)
-        Its fraction, and ∫J since the first time in Å².
-    d_x, d_decay : (p, N)
-    path : (N,) or None
-        ∫v since the first time in Å; None at rest.
-    d_path : (p, N) or None
-    direction : int
-        Place of the direction of its velocity.
-    """
-
+    #: x, decay (N,): Its fraction, and ∫J since the first time in Å².
     x: FloatArray
+    #: d_x, d_decay (p, N)
     d_x: FloatArray
     decay: FloatArray
     d_decay: FloatArray
-    path: FloatArray | None = None
-    d_path: FloatArray | None = None
-    direction: int = -1
+    path: FloatArray | None = None  #: (N,): ∫v since the first time in Å; None at rest.
+    d_path: FloatArray | None = None  #: (p, N)
+    direction: int = -1  #: Place of the direction of its velocity.
 
 
 def field_terms(fields: Sequence[Field], theta: FloatArray, phi: FloatArray) -> Terms:
     """The terms of each component with itself, then those of every two.
 
-    Parameters
-    ----------
-    fields : sequence of Field
-    theta : (p,)
-    phi : (B,)
-        Azimuths in degrees.
+    ``theta`` (p,). ``phi`` (B,): Azimuths in degrees.
     """
     count, moving = len(fields), [k for k, field in enumerate(fields) if field.path is not None]
     pairs = [(k, k) for k in range(count)] + list(combinations(range(count), 2))

@@ -42,10 +42,7 @@ def numbers(values: Any, what: str) -> FloatArray:
 def ordered_times(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The earlier and the later of two absolute times (s).
 
-    Raises
-    ------
-    ConfigurationError
-        A time is not above zero: the first frame is at one frame time.
+    Raises ConfigurationError: A time is not above zero: the first frame is at one frame time.
     """
     t1, t2 = numbers(t1, "t1"), numbers(t2, "t2")
     early, late = np.minimum(t1, t2), np.maximum(t1, t2)
@@ -62,20 +59,11 @@ _DENSE = 65
 
 @dataclass(frozen=True)
 class Part:
-    """What a published parameter is.
+    """What a published parameter is."""
 
-    Attributes
-    ----------
-    curve : str
-        Name of its curve; its own name where it stands for itself.
-    role : str
-        That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
-    part : str
-        ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
-    """
-
-    curve: str
-    role: str = "other"
+    curve: str  #: Name of its curve; its own name where it stands for itself.
+    role: str = "other"  #: That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
+    #: ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
     part: str = "single"
 
 

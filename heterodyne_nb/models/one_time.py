@@ -91,41 +91,24 @@ Part = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Factor:
-    """A piece of a model: parameters of its own, and a function of them.
+    """A piece of a model: parameters of its own, and a function of them."""
 
-    Attributes
-    ----------
-    function : callable
-        ``function(tau, q, phi, *values)``; arrays broadcast. Of a decay: the field correlation, 1 at lag 0. Of a
-        fringe: its phase in radians. Of an envelope: what M is multiplied by.
-    parameters : tuple of ParameterSpec
-    uses_q : bool
-        Whether q or phi enter.
-    roles : tuple of str
-        What each parameter is (:data:`heterodyne_nb.models.curves.ROLES`) where its unit does not tell; else empty.
-    """
-
+    #: ``function(tau, q, phi, *values)``; arrays broadcast. Of a decay: the field correlation, 1 at lag 0. Of a
+    #: fringe: its phase in radians. Of an envelope: what M is multiplied by.
     function: Part
     parameters: tuple[ParameterSpec, ...]
-    uses_q: bool = False
+    uses_q: bool = False  #: Whether q or phi enter.
+    #: What each parameter is (:data:`heterodyne_nb.models.curves.ROLES`) where its unit does not tell; else empty.
     roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Component:
-    """A decay of the field with its share of the intensity, and the fringe of its motion if it moves.
-
-    Attributes
-    ----------
-    decay : Factor
-    fringe : Factor, optional
-    fraction : ParameterSpec, optional
-        Of all components but the last, which has the rest.
-    """
+    """A decay of the field with its share of the intensity, and the fringe of its motion if it moves."""
 
     decay: Factor
     fringe: Factor | None = None
-    fraction: ParameterSpec | None = None
+    fraction: ParameterSpec | None = None  #: Of all components but the last, which has the rest.
 
 
 class FieldSum(OneTimeModel):
@@ -133,14 +116,8 @@ class FieldSum(OneTimeModel):
 
     The intensity fractions x_n sum to 1: the last component has what the others leave.
 
-    Parameters
-    ----------
-    name : str
-    components : sequence of Component
-    envelope : Factor, optional
-        Multiplies M, for instance the sinc² of shear.
-    starts : dict, optional
-        Ranges of start values where the rule of the unit does not do.
+    ``envelope``: Multiplies M, for instance the sinc² of shear. ``starts``: Ranges of start values where the rule of
+    the unit does not do.
 
     Examples
     --------

@@ -79,10 +79,7 @@ class Parametrisation:
     def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What bounds leave to steps, for curves linear in them: raw steps are matrix (3, 3) @ y, y in a box.
 
-        Returns
-        -------
-        matrix, lower, upper
-            ``lower <= 0 <= upper``.
+        Returns: ``lower <= 0 <= upper``.
         """
         raw, (lower, upper) = self.raw(theta), self.box(theta)
         return np.eye(len(raw)), np.minimum(lower - raw, 0.0), np.maximum(upper - raw, 0.0)

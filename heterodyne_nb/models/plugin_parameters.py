@@ -27,20 +27,11 @@ def plugin_parameters(
 ) -> tuple[ParameterSpec, ...]:
     """The described parameters of a plugin.
 
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    given : mapping or sequence
-        ``ParameterSpec`` objects, names, or a mapping of name to start value or to
-        ``dict(value=, min=, max=, unit=, description=)``; empty: read from the code.
-    compute : callable
-        The plugin's ``compute_correlation``.
+    ``name``: Of the model. ``given``: ``ParameterSpec`` objects, names, or a mapping of name to start value or to
+    ``dict(value=, min=, max=, unit=, description=)``; empty: read from the code. ``compute``: The plugin's
+    ``compute_correlation``.
 
-    Raises
-    ------
-    ConfigurationError
-        They are neither given nor can be read from the code, or what is given is wrong.
+    Raises ConfigurationError: They are neither given nor can be read from the code, or what is given is wrong.
     """
     if not given:
         given = _names_in(compute)

@@ -27,15 +27,10 @@ SAME_DIRECTION = 2.0
 
 @dataclass(frozen=True)
 class Symmetry(ABC):
-    """A change of the parameters that leaves M as it is.
+    """A change of the parameters that leaves M as it is."""
 
-    Attributes
-    ----------
-    broken_by : str
-        What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
-        ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
-    """
-
+    #: What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
+    #: ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
     broken_by: ClassVar[Literal["labelling", "limits", "not fitted", ""]] = "labelling"
 
     @abstractmethod
@@ -150,14 +145,8 @@ class RatioSign(Symmetry):
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
     """The reported form of a published vector.
 
-    Parameters
-    ----------
-    model : Model
-    theta : (p,)
-    t : (N,)
-        Frame times in s.
-    table : ParameterTable
-        Bounds and roles, which an equivalent vector must respect.
+    ``model`` (Model). ``theta`` (p,). ``t`` (N,): Frame times in s. ``table`` (ParameterTable): Bounds and roles,
+    which an equivalent vector must respect.
     """
     out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
@@ -171,15 +160,8 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
     """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 
-    Parameters
-    ----------
-    model, theta, t, table
-        As for :func:`canonical`.
-
-    Returns
-    -------
-    (p,) or None
-        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
+    ``model``, ``theta``, ``t``, ``table``: As for :func:`canonical`. Returns (p,): Inside the bounds, fixed values
+    kept. None where the swap is exact, or the model has none that labels decide.
     """
     here: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])

@@ -31,23 +31,12 @@ Methods = str | OptimizationStrategy | type[OptimizationStrategy]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one method.
-
-    Attributes
-    ----------
-    method : str
-    outcome : {"converged", "not converged", "failed", "skipped"}
-    message : str
-    fun : float
-        Best objective found; NaN when the method failed or was skipped.
-    nfev : int
-    seconds : float
-    """
+    """What became of one method."""
 
     method: str
-    outcome: str
+    outcome: str  #: {"converged", "not converged", "failed", "skipped"}
     message: str
-    fun: float = float("nan")
+    fun: float = float("nan")  #: Best objective found; NaN when the method failed or was skipped.
     nfev: int = 0
     seconds: float = 0.0
 

@@ -43,19 +43,8 @@ def start_ranges(
 ) -> dict[int, tuple[float, float]]:
     """Where each parameter may be at the start: inside its bounds and, where the model says more, what data can show.
 
-    Parameters
-    ----------
-    model, table
-        Of the fit.
-    q : (B,)
-        1/Å.
-    shortest, longest : float
-        Times (s) that the data resolve.
-
-    Returns
-    -------
-    dict of int to (float, float)
-        Place of a parameter that varies -> least and largest start value.
+    ``model``, ``table``: Of the fit. ``q`` (B,): 1/Å. ``shortest``, ``longest``: Times (s) that the data resolve.
+    Returns: Place of a parameter that varies -> least and largest start value.
     """
     largest = max(float(q.max()), 1e-12)
     said = dict.fromkeys(model.directions, (-90.0, 90.0))
@@ -100,14 +89,8 @@ def _frame_time(problem: Problem) -> float:
 def lag_cuts(problem: Problem, windows: int = _WINDOWS) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean of each map along the lag inside age windows.
 
-    Returns
-    -------
-    ages : (W,)
-        Middle of each window in s.
-    lags : (K,)
-        In s.
-    cuts : (W, B, K)
-        NaN where no pixel is used.
+    Returns ``ages`` (W,): Middle of each window in s. Returns ``lags`` (K,): In s. Returns ``cuts`` (W, B, K): NaN
+    where no pixel is used.
     """
     n = len(problem.t)
     size = max(n // windows, min(n, 16))
@@ -157,11 +140,7 @@ def _improvement(cuts: FloatArray, lags: FloatArray, omegas: FloatArray) -> Floa
 def flow_candidates(problem: Problem, most: int = 4) -> list[FlowCandidate]:
     """Flows that explain the fringes of all bins together, best first.
 
-    Parameters
-    ----------
-    problem : Problem
-    most : int
-        How many to return.
+    ``most``: How many to return.
     """
     ages, lags, cuts = lag_cuts(problem)
     if cuts.shape[2] < 12:
@@ -223,12 +202,7 @@ class StartSampler:
     what the model says no more of has its default or lies anywhere inside its bounds.
     Values the user stated are kept as long as ``keep_given`` is true.
 
-    Parameters
-    ----------
-    problem : Problem
-    objective : Objective
-        Whose coordinates make every sample feasible.
-    rng : numpy.random.Generator
+    ``objective``: Whose coordinates make every sample feasible.
     """
 
     def __init__(self, problem: Problem, objective: Objective, rng: np.random.Generator) -> None:
@@ -328,15 +302,8 @@ def screened_starts(
 ) -> list[FloatArray]:
     """The best start vectors of many samples, ranked by the χ² of a coarse problem, kept apart.
 
-    Parameters
-    ----------
-    sampler : StartSampler
-    coarse : Objective
-        The problem with fewer frames, where the samples are compared.
-    count, samples : int
-        How many to return, out of how many.
-    bases : list of (p,), optional
-        Answers found so far; half of the samples are then variations of them.
+    ``coarse``: The problem with fewer frames, where the samples are compared. ``count``, ``samples``: How many to
+    return, out of how many. ``bases`` (p,): Answers found so far; half of the samples are then variations of them.
     """
     bases = bases or []
     points = [sampler.sample() for _ in range(samples // 2 if bases else samples)]

@@ -33,10 +33,7 @@ _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
 class Hops:
     """Points in other basins than that of a given one.
 
-    Parameters
-    ----------
-    objective : Objective
-        Whose coordinates make each point feasible, and whose χ² ranks the points of a grid.
+    ``objective``: Whose coordinates make each point feasible, and whose χ² ranks the points of a grid.
     """
 
     def __init__(self, objective: Objective) -> None:

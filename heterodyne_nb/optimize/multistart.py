@@ -102,15 +102,7 @@ class _QuickStrategy(GaussNewtonStrategy):
 
 @dataclass
 class Multistart:
-    """Runs a search and remembers its path.
-
-    Attributes
-    ----------
-    path : list of dict
-        One entry a fit: stage, start, χ² reached, iterations, seconds.
-    team : Team or None
-        Who makes the fits on fewer frames, where it works in other processes.
-    """
+    """Runs a search and remembers its path."""
 
     objective: Objective
     strategy: OptimizationStrategy
@@ -118,7 +110,8 @@ class Multistart:
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
-    team: Team | None = None
+    team: Team | None = None  #: Who makes the fits on fewer frames, where it works in other processes.
+    #: One entry a fit: stage, start, χ² reached, iterations, seconds.
     path: list[dict[str, Any]] = field(default_factory=list)
     solutions: list[Found] = field(default_factory=list)
     _made: dict[int, Objective] = field(default_factory=dict, init=False)

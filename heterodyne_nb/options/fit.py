@@ -141,10 +141,7 @@ _OF_THE_CALL = ("bounds", "scale", "on_progress", "stop")
 def method_options(method: str) -> type[Options]:
     """The settings of a method; those of one's own strategy are read from its constructor.
 
-    Raises
-    ------
-    ConfigurationError
-        There is no such method.
+    Raises ConfigurationError: There is no such method.
     """
     name = METHODS.find(method)
     if name in METHOD_OPTIONS:

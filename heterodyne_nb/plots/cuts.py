@@ -111,10 +111,7 @@ def _cut_at(
 def read_cuts(dataset: xr.Dataset, chosen: Bin) -> list[Cut]:
     """Return the cuts of one bin, those without any finite point left out.
 
-    Raises
-    ------
-    ConfigurationError
-        If the dataset has no g2, or nothing of it is measured in this bin.
+    Raises ConfigurationError: If the dataset has no g2, or nothing of it is measured in this bin.
     """
     values = need(dataset, "g2", "g2 against lag").isel(chosen.place)
     errors = (

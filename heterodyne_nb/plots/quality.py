@@ -315,23 +315,15 @@ def _run_time(path: list[dict[str, Any]]) -> str:
 
 
 class Tiles(NamedTuple):
-    """Tiles of some bins.
+    """Tiles of some bins."""
 
-    Attributes
-    ----------
-    chi2, shift, pixels : (k, k)
-        Reduced chi-square, mean residual in σ, and number of pixels of each tile; symmetric.
-    edges : (k + 1,)
-        Ends of the blocks in s.
-    bins : str
-        Which bins, in words.
-    """
-
+    #: chi2, shift, pixels (k, k): Reduced chi-square, mean residual in σ, and number of pixels of each tile;
+    #: symmetric.
     chi2: np.ndarray
     shift: np.ndarray
     pixels: np.ndarray
-    edges: np.ndarray
-    bins: str
+    edges: np.ndarray  #: Ends of the blocks in s.
+    bins: str  #: Which bins, in words.
 
 
 @formerly("result", "dataset")
@@ -426,10 +418,7 @@ def tile_statistics(
 def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
     """What a result holds, with its tiles; made from the data where it keeps none.
 
-    Raises
-    ------
-    ConfigurationError
-        If it keeps none and there are no data, or other ones.
+    Raises ConfigurationError: If it keeps none and there are no data, or other ones.
     """
     kept = result.dataset
     if "chi2_tile" in kept and "sigma" in kept:

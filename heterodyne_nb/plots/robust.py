@@ -98,10 +98,7 @@ def room_around(values: np.ndarray) -> dict[str, Any]:
 def robust_record(result: Any) -> dict[str, Any]:
     """What a robust fit certifies.
 
-    Raises
-    ------
-    ConfigurationError
-        If the result is of a plain fit.
+    Raises ConfigurationError: If the result is of a plain fit.
     """
     found = getattr(fit_result(result), "robust", None)
     if not found:

@@ -40,25 +40,15 @@ def remember(result: FitResult, dataset: Any) -> FitResult:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A published parameter after a fit.
-
-    Attributes
-    ----------
-    name : str
-    value, error : float
-        In `unit`; the standard error is NaN where there is none.
-    unit : str
-    status : str
-        ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
-    lower, upper : float
-        Bounds of the fit.
-    """
+    """A published parameter after a fit."""
 
     name: str
+    #: value, error: In `unit`; the standard error is NaN where there is none.
     value: float
     error: float
     unit: str
-    status: str
+    status: str  #: ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
+    #: lower, upper: Bounds of the fit.
     lower: float
     upper: float
 

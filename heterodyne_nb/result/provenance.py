@@ -89,10 +89,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def sha256(path: str | Place) -> str:
     """Hash a file piece by piece; a file that did not change is hashed once a session.
 
-    Parameters
-    ----------
-    path : str or Path
-        An existing file, of any size.
+    ``path``: An existing file, of any size.
     """
     if isinstance(path, Remote):
         return hashlib.sha256(path.bytes(0, path.size)).hexdigest()

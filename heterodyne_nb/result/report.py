@@ -40,10 +40,7 @@ class Table:
 def text_report(record: xr.Dataset) -> str:
     """Headline, what deserves suspicion, parameters, curves, bins, path, provenance, as plain text.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     blocks = [[title(record), *(f"  {line}" for line in _lead(record))]]
     blocks.append([f"{'!!' if flag.serious else '--'} {flag.text}" for flag in trust_flags(record)])
@@ -61,10 +58,7 @@ def text_report(record: xr.Dataset) -> str:
 def html_report(record: xr.Dataset) -> str:
     """The same as self-contained HTML; long parts are folded.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     body = [heading(title(record)), *(f"<p>{escape(line)}</p>" for line in _lead(record))]
     body += [alert(flag.text, serious=flag.serious) for flag in trust_flags(record)]

@@ -30,17 +30,10 @@ _ATTRIBUTES = (
 def current(dataset: xr.Dataset, where: str) -> xr.Dataset:
     """Bring a Dataset read from a file to the present schema and check it.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        As read, of any schema version up to the present one.
-    where : str
-        File name, for error messages.
+    ``dataset``: As read, of any schema version up to the present one. ``where``: File name, for error messages.
 
-    Raises
-    ------
-    DataFormatError
-        Not a result of this package, of a newer schema version, with parts missing, or changed since it was written.
+    Raises DataFormatError: Not a result of this package, of a newer schema version, with parts missing, or changed
+    since it was written.
     """
     version, read = _version(dataset, where), dataset
     sealed = version >= SEALED_FROM

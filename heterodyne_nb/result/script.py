@@ -26,21 +26,11 @@ def fit_script(
 ) -> str:
     """Write the script.
 
-    Parameters
-    ----------
-    provenance : mapping
-        As :func:`heterodyne_nb.result.collect_provenance` returns it.
-    mode, method : str
-        Used when the provenance holds no settings.
-    chi2_reduced : float
-        Said in the first line, to compare with.
-    path : str or Path, optional
-        The data file; default its recorded name, looked for in the folder the script runs in.
+    ``provenance``: As :func:`heterodyne_nb.result.collect_provenance` returns it. ``mode``, ``method``: Used when the
+    provenance holds no settings. ``chi2_reduced``: Said in the first line, to compare with. ``path``: The data file;
+    default its recorded name, looked for in the folder the script runs in.
 
-    Raises
-    ------
-    ConfigurationError
-        No file is recorded and none is given.
+    Raises ConfigurationError: No file is recorded and none is given.
     """
     source = str(path) if path is not None else provenance.get("source")
     if not source:

@@ -70,25 +70,13 @@ def derived_quantities(
 ) -> Derived:
     """Compute derived figures with delta-method errors.
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    parameters : array, shape (p,)
-        Published values.
-    covariance : array, shape (p, p), optional
-        Without it the errors are NaN.
-    t : array, optional
-        Times of the run in s; its first and last count. None for one-time models.
-    bins : xarray.Dataset, optional
-        With coordinates ``q`` (1/Å) and ``phi`` (degrees) on ``bin``: figures of the fringes are added.
-
-    Returns
-    -------
-    Derived
-        ``value``, ``stderr``, ``lower``, ``upper`` (95 %), ``unit``, ``description`` on dimension
-        ``quantity``; where the model has a velocity and a flow direction also ``fringe_rate(bin)`` =
-        q cos(phi0 - phi) v at mid-time (rad/s) and ``fringe_count(bin)``, the fringes over the run, each
-        with ``_stderr``, ``_lower``, ``_upper``.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``parameters`` (p,): Published values.
+    ``covariance`` (p, p): Without it the errors are NaN. ``t``: Times of the run in s; its first and last count. None
+    for one-time models. ``bins``: With coordinates ``q`` (1/Å) and ``phi`` (degrees) on ``bin``: figures of the
+    fringes are added. Returns: ``value``, ``stderr``, ``lower``, ``upper`` (95 %), ``unit``, ``description`` on
+    dimension ``quantity``; where the model has a velocity and a flow direction also ``fringe_rate(bin)`` = q cos(phi0
+    - phi) v at mid-time (rad/s) and ``fringe_count(bin)``, the fringes over the run, each with ``_stderr``,
+    ``_lower``, ``_upper``.
     """
 
     def spread(function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray, FloatArray]:

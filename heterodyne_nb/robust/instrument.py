@@ -47,10 +47,7 @@ _EQUIVALENT_STEP, _ANGLE_STEP, _TIME_STEP = 1e-6, 1e-3, 1e-5
 def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
     """Tolerances above 0; what is not named counts as known.
 
-    Raises
-    ------
-    ConfigurationError
-        An unknown name, a negative value, or none above 0.
+    Raises ConfigurationError: An unknown name, a negative value, or none above 0.
     """
     used = Tolerances.above_zero(tolerances)
     if not used:
@@ -63,17 +60,10 @@ def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
 class Instrument:
     """An objective and what may be mis-set in it.
 
-    Parameters
-    ----------
-    objective : Objective
-        Two-time, with or without a robust loss, or one-time.
-    tolerances : mapping
-        See :data:`TOLERANCES`; relative, degrees, relative, c2, c2.
+    ``objective`` (Objective): Two-time, with or without a robust loss, or one-time. ``tolerances``: See
+    :data:`TOLERANCES`; relative, degrees, relative, c2, c2.
 
-    Attributes
-    ----------
-    unknowns : tuple of (str, float)
-        Name and tolerance of each of the k unknowns; stripes are one unknown a block of frames.
+    Attributes: ``unknowns``: Name and tolerance of each of the k unknowns; stripes are one unknown a block of frames.
     """
 
     def __init__(self, objective: Any, tolerances: Mapping[str, float]) -> None:
@@ -244,12 +234,7 @@ def _signed(value: float) -> str:
 
 
 class MissetModel(TwoTimeModel):
-    """A two-time model whose last three parameters mis-set the instrument; derivatives by differences.
-
-    Parameters
-    ----------
-    base : TwoTimeModel
-    """
+    """A two-time model whose last three parameters mis-set the instrument; derivatives by differences."""
 
     def __init__(self, base: TwoTimeModel) -> None:
         self.base, self.name = base, base.name

@@ -32,24 +32,13 @@ _OF_STRATEGY = ("calibration", "n_scenarios", "cvar", "seed", *RobustMethodOptio
 
 @dataclass(frozen=True)
 class RobustRun:
-    """A nominal answer and what the robust fits that start from it need.
-
-    Attributes
-    ----------
-    nominal : Solved
-    options : FitRun
-    dataset : Dataset
-    strategy : dict
-        Settings of the robust strategies that are not None.
-    asked : dict
-        Arguments of the call, for the record.
-    """
+    """A nominal answer and what the robust fits that start from it need."""
 
     nominal: Solved
     options: FitRun
     dataset: xr.Dataset
-    strategy: dict[str, Any]
-    asked: dict[str, Any]
+    strategy: dict[str, Any]  #: Settings of the robust strategies that are not None.
+    asked: dict[str, Any]  #: Arguments of the call, for the record.
 
     @classmethod
     def begin(

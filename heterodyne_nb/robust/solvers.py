@@ -29,26 +29,14 @@ _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 
 @dataclass(frozen=True)
 class ConeSolver:
-    """A solver that CVXPY can call.
+    """A solver that CVXPY can call."""
 
-    Attributes
-    ----------
-    name : str
-        As CVXPY calls it.
-    semidefinite : bool
-        Whether it takes matrix inequalities besides second-order cones.
-    options : dict
-        Its settings: tolerances tight enough for steps of a hundredth of an error bar.
-    remedy : str
-        How to get it.
-    loose : dict
-        Its settings where it cannot meet those: good for a tenth of an error bar.
-    """
-
-    name: str
-    semidefinite: bool
+    name: str  #: As CVXPY calls it.
+    semidefinite: bool  #: Whether it takes matrix inequalities besides second-order cones.
+    #: Its settings: tolerances tight enough for steps of a hundredth of an error bar.
     options: dict[str, Any] = field(default_factory=dict)
-    remedy: str = ""
+    remedy: str = ""  #: How to get it.
+    #: Its settings where it cannot meet those: good for a tenth of an error bar.
     loose: dict[str, Any] = field(default_factory=dict)
 
 
@@ -119,19 +107,10 @@ def require_solver(name: str) -> str:
 class SolverChain:
     """The chosen solver, and those that take over for a program it fails on.
 
-    Parameters
-    ----------
-    name : str
-        The chosen solver; it must be ready.
-    semidefinite : bool
-        Whether the programs have matrix inequalities.
+    ``name``: The chosen solver; it must be ready. ``semidefinite``: Whether the programs have matrix inequalities.
 
-    Attributes
-    ----------
-    used : str
-        The solver that gave the latest answer.
-    fallbacks : list of str
-        Who took over from whom and why, each told once and also warned of.
+    Attributes: ``used``: The solver that gave the latest answer. ``fallbacks``: Who took over from whom and why, each
+    told once and also warned of.
     """
 
     def __init__(self, name: str = "CLARABEL", *, semidefinite: bool = False) -> None:
@@ -147,10 +126,7 @@ class SolverChain:
     def solve(self, problem: Any) -> None:
         """Solve a CVXPY problem in place, by the next solver where one fails.
 
-        Raises
-        ------
-        OptimizationError
-            Every ready solver failed.
+        Raises OptimizationError: Every ready solver failed.
         """
         failed: list[tuple[str, str]] = []
         for name in self._order:
@@ -240,11 +216,7 @@ def newton_gain(model: Quadratic) -> float:
 class ConeProgram(ABC):
     """A parametrised CVXPY program over a step δ in a box; subclasses add their cones.
 
-    Parameters
-    ----------
-    size : int
-        Number of coordinates n.
-    chain : SolverChain
+    ``size``: Number of coordinates n.
     """
 
     def __init__(self, size: int, chain: SolverChain) -> None:
@@ -257,18 +229,10 @@ class ConeProgram(ABC):
     ) -> tuple[FloatArray, float]:
         """Best step inside lower ≤ δ ≤ upper, and the program's value there in units of χ².
 
-        Parameters
-        ----------
-        model
-            Of the subclass; ``model.plain`` is the nominal χ².
-        lower, upper : (n,)
-        cap : Cap, optional
-            What the nominal χ² may rise to.
+        ``model``: Of the subclass; ``model.plain`` is the nominal χ². ``lower``, ``upper`` (n,). ``cap``: What the
+        nominal χ² may rise to.
 
-        Raises
-        ------
-        OptimizationError
-            No solver gave an answer.
+        Raises OptimizationError: No solver gave an answer.
         """
         if self._made is None:
             self._made = self._build()

@@ -35,19 +35,10 @@ LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 
 def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] | None = None) -> FloatArray:
     """θ_ref in internal coordinates: prior mean, else stated value, else the simplest curve through the nominal one.
 
-    Parameters
-    ----------
-    objective : Objective
-    nominal : (p,)
-        The nominal answer, published.
-    reference : mapping, optional
-        Stated values by published name. Default: the start values that the objective's table marks as given.
-
-    Returns
-    -------
-    (n,)
-        For a power law without stated values: constant at its nominal mid-time rate (exponent 0). For a fraction:
-        constant at the mean of its nominal ends. Any other parameter: its nominal value, which pulls nowhere.
+    ``objective`` (Objective). ``nominal`` (p,): The nominal answer, published. ``reference``: Stated values by
+    published name. Default: the start values that the objective's table marks as given. Returns (n,): For a power law
+    without stated values: constant at its nominal mid-time rate (exponent 0). For a fraction: constant at the mean of
+    its nominal ends. Any other parameter: its nominal value, which pulls nowhere.
     """
     table, coordinates = objective.problem.table, objective.coordinates
     if reference is None:
@@ -131,15 +122,8 @@ def root_without_first(quadratic: Quadratic) -> FloatArray:
 class WassersteinProblem(RobustProblem):
     """Worst law within ε; see the module.
 
-    Parameters
-    ----------
-    objective : Objective
-    nominal : (p,)
-        Gives D and, where nothing is stated, the centre.
-    radius : float
-        ε.
-    reference : mapping, optional
-        See :func:`centre`.
+    ``objective`` (Objective). ``nominal`` (p,): Gives D and, where nothing is stated, the centre. ``radius``: ε.
+    ``reference``: See :func:`centre`.
     """
 
     def __init__(

@@ -34,21 +34,11 @@ class Component:
 def components(mode: str, params: Parameters, axes: Axes, gap: float | None = None) -> list[Component]:
     """Scattering components of an analysis mode.
 
-    Parameters
-    ----------
-    mode : str
-        A mode that `ModelFactory` knows and whose model names its ``field_components``.
-    params : sequence or mapping
-        Published parameters of the mode.
-    axes : Axes
-        Times of the frames; the largest q fixes how finely a sheared gap is divided.
-    gap : float, optional
-        Gap of the shear cell in Å, needed by laminar_flow.
+    ``mode``: A mode that `ModelFactory` knows and whose model names its ``field_components``. ``params``: Published
+    parameters of the mode. ``axes``: Times of the frames; the largest q fixes how finely a sheared gap is divided.
+    ``gap``: Gap of the shear cell in Å, needed by laminar_flow.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown or one-time-only mode, a negative J or a fraction outside [0, 1].
+    Raises ConfigurationError: For an unknown or one-time-only mode, a negative J or a fraction outside [0, 1].
     """
     model, theta = model_and_vector(mode, params)
     curves = [

@@ -73,10 +73,7 @@ _FILE = Path(__file__).parent / "example" / "heterodyne_example.h5"
 def simulate_example(only: tuple[int, int] | None = None) -> xr.Dataset:
     """The example, simulated anew.
 
-    Parameters
-    ----------
-    only : (int, int), optional
-        Place (i_q, i_phi) of a single bin to simulate; the others are then dead.
+    ``only`` (int, int): Place (i_q, i_phi) of a single bin to simulate; the others are then dead.
     """
     settings = dict(EXPERIMENT)
     if only is not None:

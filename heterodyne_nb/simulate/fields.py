@@ -53,26 +53,11 @@ def bin_correlation(
 ) -> tuple[NDArray[np.float32], Array]:
     """Two-time correlation and mean intensity of one simulated bin.
 
-    Parameters
-    ----------
-    components : sequence of Component
-        What scatters, sampled at N frames.
-    q : float
-        Wave-vector modulus, 1/Å.
-    phi : float
-        Azimuth of the bin, degrees.
-    detector : Detector
-        Pixels, coherence, shot noise and lost frames.
-    seed : numpy.random.SeedSequence
-        Source of all randomness; advanced by spawning.
-
-    Returns
-    -------
-    c2 : ndarray (N, N), float32
-        ⟨I(t1) I(t2)⟩ / (⟨I(t1)⟩⟨I(t2)⟩) over pixels. With shot noise the diagonal is ⟨n(n−1)⟩/⟨n⟩², free of
-        the 1/⟨n⟩ spike.
-    intensity : ndarray (N,)
-        ⟨I(t)⟩ over pixels: photons per pixel with shot noise, else 1 on average over a full run.
+    ``components``: What scatters, sampled at N frames. ``q``: Wave-vector modulus, 1/Å. ``phi``: Azimuth of the bin,
+    degrees. ``detector``: Pixels, coherence, shot noise and lost frames. ``seed``: Source of all randomness; advanced
+    by spawning. Returns ``c2`` (N, N): ⟨I(t1) I(t2)⟩ / (⟨I(t1)⟩⟨I(t2)⟩) over pixels. With shot noise the diagonal is
+    ⟨n(n−1)⟩/⟨n⟩², free of the 1/⟨n⟩ spike. Returns ``intensity`` (N,): ⟨I(t)⟩ over pixels: photons per pixel with
+    shot noise, else 1 on average over a full run.
     """
     n_frames = components[0].amplitude.size
     total = np.zeros(n_frames)

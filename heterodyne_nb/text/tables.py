@@ -17,23 +17,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Printed:
-    """How a result prints.
-
-    Attributes
-    ----------
-    title : str
-    rows : list of list of str
-        The first is the head.
-    note : str
-        Below the table.
-    marked : str
-        First cell of a row that stands out in a notebook.
-    """
+    """How a result prints."""
 
     title: str
-    rows: list[list[str]]
-    note: str = ""
-    marked: str | None = None
+    rows: list[list[str]]  #: The first is the head.
+    note: str = ""  #: Below the table.
+    marked: str | None = None  #: First cell of a row that stands out in a notebook.
 
 
 class Tabular(ABC):

@@ -39,35 +39,20 @@ CHANCE = 0.01
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A time at which a curve changes at once.
+    """A time at which a curve changes at once."""
 
-    Attributes
-    ----------
-    t : float
-        In s.
-    curve : str
-    before, after : float
-        Values of the curve around it, in its unit.
-    sigma : float
-        Strength: the chance of such a step by noise, as standard errors of a normal law.
-    """
-
-    t: float
+    t: float  #: In s.
     curve: str
+    #: before, after: Values of the curve around it, in its unit.
     before: float
     after: float
-    sigma: float
+    sigma: float  #: Strength: the chance of such a step by noise, as standard errors of a normal law.
 
 
 def strongest_step(objective: Objective, theta: FloatArray) -> ChangePoint | None:
     """The step that describes the data best, or None where none is better than smooth curves.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of a :class:`SplineModel`.
-    theta : (p,)
-        Its optimum.
+    ``objective``: Of a :class:`SplineModel`. ``theta`` (p,): Its optimum.
     """
     chosen: SplineModel = objective.problem.model
     fine = chosen.with_pieces(dict.fromkeys(chosen.pieces, max(*chosen.pieces.values(), *COARSE)))

@@ -56,21 +56,16 @@ _LEAST_CONTRAST = 0.15
 
 @dataclass(frozen=True)
 class Goodness:
-    """What the two tests found.
+    """What the two tests found."""
 
-    Attributes
-    ----------
-    curves : dict of str to (float, float, float)
-        Chance of a bend as large in each curve, where it is largest (s), and its size there, in the curve's unit.
-        Empty for a model without curves that can be bent.
-    ratio : (B,)
-        Mean square residual of each bin over that expected of speckle; 1 for a right model, less with photon noise.
-    chance, bin_chance : float, (B,)
-        Chance of so large a ratio, over all bins and of each; NaN where nothing could be simulated.
-    """
-
+    #: (float, float, float): Chance of a bend as large in each curve, where it is largest (s), and its size there,
+    #: in the curve's unit. Empty for a model without curves that can be bent.
     curves: dict[str, tuple[float, float, float]]
+    #: (B,): Mean square residual of each bin over that expected of speckle; 1 for a right model, less with photon
+    #: noise.
     ratio: FloatArray
+    #: chance, bin_chance (B,): Chance of so large a ratio, over all bins and of each; NaN where nothing could be
+    #: simulated.
     chance: float
     bin_chance: FloatArray
 
@@ -78,13 +73,7 @@ class Goodness:
 def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodness:
     """Test a fit of two-time maps at its optimum.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The optimum, published.
-    seed : int
-        Of the simulated speckle.
+    ``theta`` (p,): The optimum, published. ``seed``: Of the simulated speckle.
     """
     problem = objective.problem
     if isinstance(problem, CellProblem):  # no simulated speckle has such cells

@@ -41,20 +41,11 @@ _SHARPEST = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CurveStep:
-    """Turns steps of the internal coordinates at a point into parameters.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        The point.
-    covariance : (n, n)
-        Of the internal coordinates there; its scale does not matter.
-    """
+    """Turns steps of the internal coordinates at a point into parameters."""
 
     objective: Objective
-    theta: FloatArray
-    covariance: FloatArray
+    theta: FloatArray  #: (p,): The point.
+    covariance: FloatArray  #: (n, n): Of the internal coordinates there; its scale does not matter.
 
     def moved(self, step: FloatArray) -> FloatArray:
         """Published vector (p,) for a step (n,) of the internal coordinates."""
@@ -153,15 +144,8 @@ class Reweighting(Tiles):
         Beyond one each costs a pass over the pixels; one that makes the sum worse is halved, and given up when that
         does not help.
 
-        Parameters
-        ----------
-        weights : (B, T) or None
-            Of the tiles; None for 1.
-        means : (number of priors,), optional
-            Centres of the priors.
-        tilt : (n,), optional
-            By the internal coordinates z.
-        steps : int
+        ``weights`` (B, T): Of the tiles; None for 1. ``means``: Centres of the priors. ``tilt`` (n,): By the internal
+        coordinates z.
         """
         if steps == 1:
             return self.moved(self.equations(weights, means), tilt)

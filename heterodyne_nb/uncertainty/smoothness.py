@@ -32,14 +32,8 @@ def finest(frames: int) -> int:
 def better_pieces(objective: Objective, theta: FloatArray, pieces: dict[str, int]) -> dict[str, int]:
     """The pieces, or others of one of the curves that predict better.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of a :class:`SplineModel` in which every curve has the most pieces.
-    theta : (p,)
-        The optimum with ``pieces``.
-    pieces : dict of str to int
-        Of each curve.
+    ``objective``: Of a :class:`SplineModel` in which every curve has the most pieces. ``theta`` (p,): The optimum
+    with ``pieces``. ``pieces``: Of each curve.
     """
     model: SplineModel = objective.problem.model
     sums = Tiles.at(objective, theta, ERROR_CLUSTERS)

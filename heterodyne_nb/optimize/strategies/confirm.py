@@ -30,34 +30,19 @@ _POLISH = 10
 
 @dataclass(frozen=True)
 class Curvature:
-    """Second-order picture of the objective at a point, over the coordinates that bounds leave free.
+    """Second-order picture of the objective at a point, over the coordinates that bounds leave free."""
 
-    Attributes
-    ----------
-    free : ndarray of bool (n,)
-    gradient : ndarray (k,)
-    hessian : ndarray (k, k)
-    error : float
-        Of an entry of the Hessian scaled to a diagonal of ones.
-    resolution : float
-        Change of the objective that rounding hides.
-    """
-
-    free: np.ndarray
-    gradient: np.ndarray
-    hessian: np.ndarray
-    error: float
-    resolution: float
+    free: np.ndarray  #: (n,)
+    gradient: np.ndarray  #: (k,)
+    hessian: np.ndarray  #: (k, k)
+    error: float  #: Of an entry of the Hessian scaled to a diagonal of ones.
+    resolution: float  #: Change of the objective that rounding hides.
 
 
 def confirmed(run: Run, reason: str) -> str:
     """Why the run ended, after looking whether its answer is a minimum; Newton steps that still help are taken.
 
-    Parameters
-    ----------
-    run : Run
-    reason : str
-        A key of :data:`~heterodyne_nb.optimize.strategies.run.ENDINGS`, as the strategy gave it.
+    ``reason``: A key of :data:`~heterodyne_nb.optimize.strategies.run.ENDINGS`, as the strategy gave it.
     """
     if run.tells_noise or reason in FINAL or not run.best_z.size:
         return reason

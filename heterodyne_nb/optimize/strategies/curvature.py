@@ -27,10 +27,7 @@ class LocalModel:
 def local_model(run: Run, z: np.ndarray, fun: float) -> LocalModel:
     """Model at z: Gauss-Newton where offered, otherwise measured gradient and diagonal Hessian.
 
-    Raises
-    ------
-    EndRun
-        The normal equations are not finite at z.
+    Raises EndRun: The normal equations are not finite at z.
     """
     if not run.view.offers_normal_equations:
         gradient, diagonal = run.differences(z, fun)
@@ -66,12 +63,7 @@ def next_model(
 def damped_bfgs(hessian: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
     """BFGS update with Powell's damping (Nocedal & Wright, eq. 18.14-18.16): stays positive definite.
 
-    Parameters
-    ----------
-    hessian : ndarray (n, n)
-        Positive definite.
-    step, change : ndarray (n,)
-        Step taken and the change of gradient along it.
+    ``hessian`` (n, n): Positive definite. ``step``, ``change`` (n,): Step taken and the change of gradient along it.
     """
     curved = hessian @ step
     expected = float(step @ curved)

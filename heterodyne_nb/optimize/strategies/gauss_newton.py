@@ -25,17 +25,8 @@ def bounded_step(
 ) -> np.ndarray:
     """Minimise gᵀd + ½ dᵀH d over a box that contains 0, H positive definite (primal active set).
 
-    Parameters
-    ----------
-    hessian : (n, n)
-    gradient : (n,)
-    lower, upper : (n,)
-        ``lower <= 0 <= upper``.
-
-    Returns
-    -------
-    (n,)
-        The step; bounds are met exactly.
+    ``hessian`` (n, n). ``gradient`` (n,). ``lower``, ``upper`` (n,): ``lower <= 0 <= upper``. Returns (n,): The step;
+    bounds are met exactly.
     """
     n = len(gradient)
     step, free = np.zeros(n), np.ones(n, bool)

@@ -73,11 +73,7 @@ class TrustRegionProgram:
 
     Use it as a context manager; the model is built once and its numbers are replaced at each solve.
 
-    Parameters
-    ----------
-    size : int
-        Number of variables.
-    norm : {"box", "ball"}
+    ``size``: Number of variables. ``norm`` {"box", "ball"}.
     """
 
     def __init__(self, size: int, norm: Norm = "box") -> None:
@@ -110,20 +106,10 @@ class TrustRegionProgram:
     ) -> np.ndarray | None:
         """The best step d, or None when Gurobi finds no descent.
 
-        Parameters
-        ----------
-        gradient : ndarray (n,)
-        hessian : ndarray (n, n)
-            Positive semidefinite.
-        lower, upper : ndarray (n,)
-            Room for d; contains 0.
-        radius : float
-            Δ.
+        ``gradient`` (n,). ``hessian`` (n, n): Positive semidefinite. ``lower``, ``upper`` (n,): Room for d; contains
+        0. ``radius``: Δ.
 
-        Raises
-        ------
-        OptimizationError
-            The licence is too small, or Gurobi fails.
+        Raises OptimizationError: The licence is too small, or Gurobi fails.
         """
         low, high = np.maximum(lower, -radius), np.minimum(upper, radius)
         unit, cost = _expected_step(gradient, hessian, radius)

@@ -47,21 +47,11 @@ class Objective(Protocol):
 
 
 class ProblemView(ABC):
-    """A minimisation problem in free, scaled coordinates.
+    """A minimisation problem in free, scaled coordinates."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Published parameter names.
-    z0 : ndarray (n,)
-        Start point, inside the bounds.
-    lower, upper : ndarray (n,)
-        Bounds of z, infinite where open.
-    offers_normal_equations : bool
-    """
-
-    names: tuple[str, ...]
-    z0: np.ndarray
+    names: tuple[str, ...]  #: Published parameter names.
+    z0: np.ndarray  #: (n,): Start point, inside the bounds.
+    #: lower, upper (n,): Bounds of z, infinite where open.
     lower: np.ndarray
     upper: np.ndarray
     offers_normal_equations: bool = False
@@ -214,19 +204,12 @@ def view_problem(
 ) -> ProblemView:
     """Choose the view an objective allows.
 
-    Parameters
-    ----------
-    objective : callable
-    initial_params : sequence of float
-        Start values of all published parameters.
-    bounds, scale : optional
-        For a plain callable only; see :class:`~heterodyne_nb.optimize.strategies.strategy.OptimizationStrategy`.
+    ``objective`` (callable). ``initial_params`` (sequence of float): Start values of all published parameters.
+    ``bounds``, ``scale``: For a plain callable only; see
+    :class:`~heterodyne_nb.optimize.strategies.strategy.OptimizationStrategy`.
 
-    Raises
-    ------
-    ConfigurationError
-        The start is not a vector of finite numbers or lies outside the bounds, or bounds were given
-        for an objective that has its own.
+    Raises ConfigurationError: The start is not a vector of finite numbers or lies outside the bounds, or bounds were
+    given for an objective that has its own.
     """
     x0 = _read_start(initial_params)
     if not callable(objective):
@@ -313,22 +296,9 @@ def differences(
     Central where the bounds allow, one-sided with two points at a bound. A coordinate with only one
     finite neighbour gets a one-sided slope and no curvature; with none, zero for both.
 
-    Parameters
-    ----------
-    fun : callable
-        May return NaN or infinity.
-    z : ndarray (n,)
-    f0 : float
-        ``fun(z)``, finite.
-    lower, upper : ndarray (n,)
-        No point outside is evaluated.
-    step : float
-        Step relative to ``max(1, |z_i|)``.
-
-    Returns
-    -------
-    gradient, curvature : ndarray (n,)
-        Curvature is the diagonal of the Hessian, NaN where it could not be measured.
+    ``fun``: May return NaN or infinity. ``z`` (n,). ``f0``: ``fun(z)``, finite. ``lower``, ``upper`` (n,): No point
+    outside is evaluated. ``step``: Step relative to ``max(1, |z_i|)``. Returns ``gradient, curvature`` (n,):
+    Curvature is the diagonal of the Hessian, NaN where it could not be measured.
     """
     gradient, curvature = np.zeros_like(z), np.full_like(z, np.nan)
     for i in range(z.size):

@@ -72,21 +72,11 @@ class EndRun(Exception):
 class Run:
     """State of one optimisation.
 
-    Attributes
-    ----------
-    view : ProblemView
-    best_z : ndarray (n,)
-        Best point evaluated so far.
-    best_fun : float
-    nfev, njev, nit : int
-        Evaluations of the objective, of its normal equations, and iterations.
-    history : list of (int, float)
-        (iteration, best objective), starting at iteration 0.
-    notes : dict
-        What the strategy adds to its result.
-    tells_noise : bool
-        The objective is a χ² that says what a change by one standard error is (``reduced``). Then changes far below that
-        are not worth a pass; of any other function nothing is known but its rounding.
+    Attributes: ``best_z`` (n,): Best point evaluated so far. ``nfev``, ``njev``, ``nit``: Evaluations of the
+    objective, of its normal equations, and iterations. ``history``: (iteration, best objective), starting at
+    iteration 0. ``notes``: What the strategy adds to its result. ``tells_noise``: The objective is a χ² that says
+    what a change by one standard error is (``reduced``). Then changes far below that are not worth a pass; of any
+    other function nothing is known but its rounding.
     """
 
     def __init__(self, view: ProblemView, strategy: OptimizationStrategy, objective: Any = None) -> None:

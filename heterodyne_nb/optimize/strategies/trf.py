@@ -156,16 +156,9 @@ class _QuietBFGS(BFGS):
 def compressed_jacobian(equations: NormalEquations) -> np.ndarray:
     """Jacobian (n+1, n) that belongs to the residual vector (√χ², 0, …, 0).
 
-    Parameters
-    ----------
-    equations : NormalEquations
-        χ² with its gradient g and Gauss-Newton matrix H.
-
-    Returns
-    -------
-    ndarray (n+1, n)
-        B with 2 Bᵀ(√χ², 0, …) = g and 2 BᵀB = H (see the module's derivation). Eigenvalues of the
-        Schur complement that are negative (by rounding, or under a robust loss) count as zero.
+    ``equations``: χ² with its gradient g and Gauss-Newton matrix H. Returns: B with 2 Bᵀ(√χ², 0, …) = g and 2 BᵀB = H
+    (see the module's derivation). Eigenvalues of the Schur complement that are negative (by rounding, or under a
+    robust loss) count as zero.
     """
     gradient, normal = np.asarray(equations.gradient, float), 0.5 * np.asarray(equations.hessian, float)
     root = np.sqrt(max(float(equations.chi2), 0.0))

@@ -38,12 +38,8 @@ _MARKS = (".zgroup", "zarr.json")
 def write_result(dataset: xr.Dataset, path: str | Place) -> Place:
     """Write the record of a fit in the format its suffix names; return the path.
 
-    Raises
-    ------
-    ConfigurationError
-        Unknown suffix, or a format whose library is not installed.
-    OutputError
-        It cannot be written there.
+    Raises ConfigurationError: Unknown suffix, or a format whose library is not installed. Raises OutputError: It
+    cannot be written there.
     """
     target = place(path)
     _format(target)[0](dataset, target)
@@ -53,14 +49,8 @@ def write_result(dataset: xr.Dataset, path: str | Place) -> Place:
 def read_result(path: str | Place) -> xr.Dataset:
     """Read the record of a fit, as it was written (any schema version).
 
-    Raises
-    ------
-    MissingFileError
-        No such file.
-    DataFormatError
-        Damaged, or not a file of its kind.
-    ConfigurationError
-        Unknown suffix, or a format that holds only part of a result.
+    Raises MissingFileError: No such file. Raises DataFormatError: Damaged, or not a file of its kind. Raises
+    ConfigurationError: Unknown suffix, or a format that holds only part of a result.
     """
     source = place(path)
     recover(source)
