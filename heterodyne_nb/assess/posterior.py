@@ -30,7 +30,7 @@ from scipy.stats import multivariate_t
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.engine import FrameProblem, Objective
-from heterodyne_nb.engine.products import z_rows
+from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.frames import FrameSet

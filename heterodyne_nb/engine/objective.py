@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
     Weighting,
     products_at,
     tile_products_at,
-    used_rows,
     weighted_tiles,
-    z_rows,
 )
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
@@ -185,6 +185,15 @@ def _slopes(problem: Problem, theta: FloatArray, loss: Loss, scale: float, level
 
 def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> Iterator[FloatArray]:
     """Residuals of one bin in units of sigma, some rows at a time."""
+    if isinstance(problem, CellProblem):
+        own: Any = problem.subset(np.arange(problem.n_bins) == b)
+        z = next(cell_means(own, theta, _NONE))
+        yield (
+            (z[-1] - levels.offset[b] - levels.contrast[b] * z[-3])
+            * np.sqrt(own.weights[0])
+            / levels.sigma[b]
+        )
+        return
     for j0 in range(0, len(problem.t), _ROWS):
         j1 = min(j0 + _ROWS, len(problem.t))
         z = z_rows(problem, theta, _NONE, b, j0, j1)
