@@ -30,15 +30,11 @@ class CellProblem(Problem):
     """A two-time problem whose pixels show the value of a cell of age and lag.
 
     A cell is used where all of its pixels are. Maps of fewer frames, to search on, are ordinary ones.
-
-    Attributes
-    ----------
-    cells : AgeLagCells
-    values, weights : list of (C,) arrays
-        Value and number of pixels of the used cells of each bin; ``chosen``: their numbers, row by row of lags.
     """
 
     cells: AgeLagCells = None  # type: ignore[assignment]
+    #: values, weights: Value and number of pixels of the used cells of each bin; ``chosen``: their numbers, row by
+    #: row of lags.
     values: list[FloatArray] = field(init=False, repr=False)
     weights: list[FloatArray] = field(init=False, repr=False)
     chosen: list[IntArray] = field(init=False, repr=False)

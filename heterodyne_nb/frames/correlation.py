@@ -88,10 +88,7 @@ def correlate(
 def two_time_maps(frames: FrameSet, sum_frames: int = 1) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Maps (B, C, C) of all bins, and the cells that hold a used frame, (C,).
 
-    Raises
-    ------
-    ConfigurationError
-        The maps have no room, or frames cannot be summed to cells that begin with the run.
+    Raises ConfigurationError: The maps have no room, or frames cannot be summed to cells that begin with the run.
     """
     n, before = frames.n_frames, frames.first_frame - 1
     if before % sum_frames:

@@ -22,17 +22,10 @@ from heterodyne_nb.guard import need_room
 def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
     """Frames of one file or of several that follow each other.
 
-    Parameters
-    ----------
-    paths : list of path
-    key : str, optional
-        Path of the stack in the file; default ``/entry/data/data``, the parts ``data_000001`` ... beside it, or the
-        only stack there is.
+    ``key``: Path of the stack in the file; default ``/entry/data/data``, the parts ``data_000001`` ... beside it, or
+    the only stack there is.
 
-    Raises
-    ------
-    DataFormatError
-        No stack, several of them, or stacks of different shapes.
+    Raises DataFormatError: No stack, several of them, or stacks of different shapes.
     """
     parts: list[tuple[Path, str, int]] = []
     shape, dt = None, None

@@ -29,10 +29,7 @@ def _fabio() -> Any:
 def images_of(path: Path) -> Iterator[np.ndarray]:
     """Every image of a file.
 
-    Raises
-    ------
-    DataFormatError
-        It is damaged, cut short, or no image.
+    Raises DataFormatError: It is damaged, cut short, or no image.
     """
     fabio = _fabio()
     try:

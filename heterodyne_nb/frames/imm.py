@@ -22,10 +22,7 @@ _PLACES = {"compression": 4, "rows": 108, "columns": 112, "bytes": 116, "dlen": 
 def imm_source(path: Path) -> Source:
     """Frames of an IMM file, sparse or dense.
 
-    Raises
-    ------
-    DataFormatError
-        Not an IMM file, or it ends inside a frame.
+    Raises DataFormatError: Not an IMM file, or it ends inside a frame.
     """
     heads = _heads(path)
     first = heads[0][1]
