@@ -152,6 +152,8 @@ _MERGED: dict[str, str] = {
     "simulate.example": "simulate.make_example",
     "analysis.core": "analysis.methods",
     "simulate.components": "simulate.inputs",
+    "engine.normal": "engine.contrast",
+    "simulate.experiment": "simulate.maps",
 }
 #: Old name in a folder: new one.
 RENAMED: dict[str, dict[str, str]] = {

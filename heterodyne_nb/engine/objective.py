@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
-from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
-from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.normal import ContrastOffset, NormalEquations, Priors, normal_equations
 from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (

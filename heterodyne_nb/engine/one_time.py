@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.arrays import FloatArray
-from heterodyne_nb.engine.contrast import ContrastOffset, Solution, contrast_design, level_limits
-from heterodyne_nb.engine.normal import NormalEquations
+from heterodyne_nb.engine.normal import (
+    ContrastOffset,
+    NormalEquations,
+    Solution,
+    contrast_design,
+    level_limits,
+)
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.one_time_many import Levels, boxed_pair
 from heterodyne_nb.engine.one_time_noise import FitDesign

@@ -13,9 +13,9 @@ from heterodyne_nb import kernels
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.columns import column_chunks
-from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
 from heterodyne_nb.engine.losses import Loss, get_loss
+from heterodyne_nb.engine.normal import residual_of
 from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.pixel_clusters import cluster_products
 from heterodyne_nb.engine.pixels import (

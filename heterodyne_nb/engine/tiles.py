@@ -15,8 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.arrays import FloatArray, IntArray
-from heterodyne_nb.engine.contrast import residual_of
-from heterodyne_nb.engine.normal import NormalEquations, normal_equations
+from heterodyne_nb.engine.normal import NormalEquations, normal_equations, residual_of
 from heterodyne_nb.engine.objective import Objective
 
 #: Blocks of frames of bootstrap, jackknife, scenarios and stripes; each should be longer than noise stays correlated.
