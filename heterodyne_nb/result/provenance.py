@@ -47,7 +47,7 @@ def collect_provenance(
     Returns
     -------
     dict
-        JSON-ready: ``source``, ``source_sha256``, ``layout``, ``dt``, ``opened_with`` (settings of
+        JSON-ready: ``source``, ``source_sha256``, ``averaged`` (runs), ``layout``, ``dt``, ``opened_with`` (settings of
         ``open_dataset``), ``run`` (its metadata), ``selection``, ``masks``, ``config``,
         ``versions``, ``seed``, ``date``; what is not known is left out.
     """
@@ -57,6 +57,7 @@ def collect_provenance(
         "source": str(path) if is_url(path) else None if name is None else Path(str(name)).name,
         "source_sha256": dataset.attrs.get("source_sha256")
         or (sha256(path) if path and Path(path).is_file() else None),
+        "averaged": [run for run in str(dataset.attrs.get("runs", "")).split(", ") if run] or None,
         "layout": dataset.attrs.get("layout"),
         "dt": dataset.attrs.get("dt"),
         "opened_with": json.loads(dataset.attrs.get("opened_with", "{}")),
