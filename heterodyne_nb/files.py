@@ -291,7 +291,7 @@ def _alive(work: Path, process: int) -> bool:
         return work in _in_use
     import psutil
 
-    return psutil.pid_exists(process)
+    return bool(psutil.pid_exists(process))
 
 
 def _clear(work: Path) -> None:

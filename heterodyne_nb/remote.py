@@ -119,7 +119,8 @@ class Remote:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(self.url)
+            system, inside = fsspec.core.url_to_fs(self.url)
+            return system, inside
         except ImportError as error:
             missing = error.name or str(error)
             raise MissingExtraError(

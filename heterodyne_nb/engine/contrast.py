@@ -11,17 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.optimize import nnls
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine.problem import Scale
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options import CONTRASTS
-
-FloatArray = NDArray[np.float64]
 
 #: How contrast and offset may be tied over bins.
 CONTRAST_MODES = CONTRASTS.names()
@@ -155,7 +153,7 @@ class ContrastOffset:
     @property
     def size(self) -> int:
         """Number of coefficients, n."""
-        return self.design.shape[2]
+        return int(self.design.shape[2])
 
     def solve(self, products: FloatArray) -> Solution:
         """Best contrast and offset inside their limits.

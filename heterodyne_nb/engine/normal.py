@@ -10,13 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.models.parameters import ParameterTable
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

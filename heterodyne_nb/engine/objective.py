@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
     Weighting,
     products_at,
     tile_products_at,
-    used_rows,
     weighted_tiles,
-    z_rows,
 )
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
 
-FloatArray = NDArray[np.float64]
 _ROWS = 64
 _NONE = np.zeros(0, np.int64)
 _STEP = 1e-4
@@ -83,7 +83,7 @@ class Objective:
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""
-        return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
+        return np.asarray(products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2)
 
     def tile_products(
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
@@ -131,7 +131,7 @@ class Objective:
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return chi2 / max(self.problem.n_data - self.n_free, 1)
+        return float(chi2 / max(self.problem.n_data - self.n_free, 1))
 
     def model(self) -> Any:
         """The model being fitted."""
@@ -185,6 +185,15 @@ def _slopes(problem: Problem, theta: FloatArray, loss: Loss, scale: float, level
 
 def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> Iterator[FloatArray]:
     """Residuals of one bin in units of sigma, some rows at a time."""
+    if isinstance(problem, CellProblem):
+        own: Any = problem.subset(np.arange(problem.n_bins) == b)
+        z = next(cell_means(own, theta, _NONE))
+        yield (
+            (z[-1] - levels.offset[b] - levels.contrast[b] * z[-3])
+            * np.sqrt(own.weights[0])
+            / levels.sigma[b]
+        )
+        return
     for j0 in range(0, len(problem.t), _ROWS):
         j1 = min(j0 + _ROWS, len(problem.t))
         z = z_rows(problem, theta, _NONE, b, j0, j1)
@@ -224,7 +233,7 @@ class RobustObjective(Objective):
         levels = Levels(contrast, offset, self.problem.sigma)
         every = _of_bins(self.problem, _slopes, theta, levels, self.loss, self.scale)
         slope, weight = every.sum(axis=0).tolist()
-        return max(slope, 0.1 * weight) / weight
+        return float(max(slope, 0.1 * weight) / weight)
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products with the weights of the converged residuals.

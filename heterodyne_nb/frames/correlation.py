@@ -10,12 +10,12 @@ import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import ATTRS, make_dataset, time_coords, unstack_bins
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.multitau import PER_LEVEL, lagged, lags, pair_sums
-from heterodyne_nb.frames.photons import FloatArray
 from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
 
 #: Share of the free memory that maps may take.

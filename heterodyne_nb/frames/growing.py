@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.images import SUFFIXES, images_of
 from heterodyne_nb.frames.partition import Partition
-from heterodyne_nb.frames.photons import Events, IntArray, by_pixel, checked_events, joined
+from heterodyne_nb.frames.photons import Events, by_pixel, checked_events, joined
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
 #: Photon events that are sorted together while frames arrive.

@@ -10,10 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_h5
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 from heterodyne_nb.guard import need_room
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
 SUFFIXES = (".tif", ".tiff", ".edf", ".cbf")

@@ -8,7 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.frames.photons import Photons
 
 _BLOCK = 512
 #: Time of a product written to its place in a map, in units of one inside a product of dense matrices.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray
+from heterodyne_nb.arrays import FloatArray, IntArray
 
 #: Lags a level: 1 ... 2 L - 1 frames one by one, then L ... 2 L - 1 sums of 2, 4, 8 ... frames.
 PER_LEVEL = 8

@@ -10,10 +10,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.errors import DataFormatError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Photon events that are gathered before they are sorted by pixel.
 _SEGMENT = 1 << 22

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source
 
 #: Rows and columns of a 500k module, and how six of them make a 3M: by rows of two, with gaps between.

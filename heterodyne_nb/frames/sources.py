@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.data.formats.arrays import loading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.guard import guarded
 
 #: Values of one batch of dense frames that are looked at together.

@@ -6,7 +6,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.frames.photons import Photons
 
 #: Fewest clusters of a whole fit, most of one bin, and speckles that a cluster should hold.
 LEAST, MOST, SPECKLES = 40, 64, 20.0

@@ -15,9 +15,8 @@ import xarray as xr
 from heterodyne_nb.result.record import curve_names, model_of, unit_of, unit_shown
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text.escaping import printable
-from heterodyne_nb.text.html import alert, bullets, folded, heading, page, table
+from heterodyne_nb.text.html import alert, aligned, bullets, folded, heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 
 #: With more bins than this the report gives their range only.
 MANY_BINS = 16

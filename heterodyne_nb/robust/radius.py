@@ -17,17 +17,16 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum, whitening
 
 if TYPE_CHECKING:
-    from heterodyne_nb.robust.robust_parts import RobustRun
+    from heterodyne_nb.robust.robust_fit import RobustRun
 
-FloatArray = NDArray[np.float64]
 _FACTOR = float(np.sqrt(np.pi / (np.pi - 2.0)))
 _DRAWS = 20_000
 _RULES = {

@@ -11,18 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.simulate.components import components
-from heterodyne_nb.simulate.fields import Detector, bin_correlation, mode_weights
-from heterodyne_nb.simulate.inputs import (
+from heterodyne_nb.simulate.components import (
     Array,
     Axes,
     Parameters,
     check_axes,
     check_range,
+    components,
     frame_mask,
     model_and_vector,
     per_bin,
 )
+from heterodyne_nb.simulate.fields import Detector, bin_correlation, mode_weights
 
 if TYPE_CHECKING:
     import xarray as xr

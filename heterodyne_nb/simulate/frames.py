@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import (
+    Array,
+    Parameters,
+    check_axes,
+    check_range,
+    components,
+    frame_mask,
+    per_bin,
+)
 from heterodyne_nb.simulate.fields import Detector, mode_weights, pixel_blocks
-from heterodyne_nb.simulate.inputs import Array, Parameters, check_axes, check_range, frame_mask, per_bin
 
 if TYPE_CHECKING:
+    from heterodyne_nb.arrays import IntArray
     from heterodyne_nb.frames import FrameSet
-    from heterodyne_nb.frames.photons import Events, IntArray
+    from heterodyne_nb.frames.photons import Events
 
 _GAP = 2  # pixels between the patches of two bins
 

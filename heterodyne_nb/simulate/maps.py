@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.simulate.inputs import (
+from heterodyne_nb.simulate.components import (
     Array,
     Axes,
     Parameters,
@@ -124,7 +124,7 @@ def _noise(n_frames: int, sigma: float, dyadic: float, rng: np.random.Generator)
     own += np.triu(own, 1).T
     frames = rng.standard_normal(n_frames)
     shared = np.sqrt(0.5) * (frames[:, None] + frames[None, :])
-    return sigma * (np.sqrt(dyadic) * shared + np.sqrt(1 - dyadic) * own)
+    return np.asarray(sigma * (np.sqrt(dyadic) * shared + np.sqrt(1 - dyadic) * own))
 
 
 def _record(mode: str, model: Any, values: Array, axes: Axes, **how: Any) -> str:
