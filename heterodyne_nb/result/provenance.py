@@ -52,7 +52,7 @@ def collect_provenance(
     Returns
     -------
     dict
-        JSON-ready: ``source``, ``source_sha256``, ``layout``, ``dt``, ``opened_with`` (settings of
+        JSON-ready: ``source``, ``source_sha256``, ``averaged`` (runs), ``layout``, ``dt``, ``opened_with`` (settings of
         ``open_dataset``), ``run`` (its metadata), ``selection``, ``masks``, ``config``,
         ``versions``, ``seed``, ``date``; what is not known is left out.
     """
@@ -62,6 +62,7 @@ def collect_provenance(
         "source": str(path) if is_url(path) else None if name is None else Path(str(name)).name,
         "source_sha256": dataset.attrs.get("source_sha256")
         or (sha256(path) if path and Path(path).is_file() else None),
+        "averaged": [run for run in str(dataset.attrs.get("runs", "")).split(", ") if run] or None,
         "layout": dataset.attrs.get("layout"),
         "dt": dataset.attrs.get("dt"),
         "opened_with": json.loads(dataset.attrs.get("opened_with", "{}")),
@@ -172,16 +173,17 @@ def fit_script(
 
     Raises ConfigurationError: No file is recorded and none is given.
     """
-    source = str(path) if path is not None else provenance.get("source")
+    source = str(path) if path is not None else provenance.get("source") or provenance.get("averaged")
     if not source:
         raise ConfigurationError(
             "the data of this result came from no file", hint="pass path= to the file they are in"
         )
+    named = Path(source).name if isinstance(source, str) else f"the average of {', '.join(source)}"
     settings = {"mode": mode, "method": method, **(provenance.get("config") or {})}
     if provenance.get("seed") is not None:
         settings.setdefault("seed", provenance["seed"])
     lines = [
-        docstring(f"Fits {Path(source).name} again; reduced chi-square was {chi2_reduced:.6g}."),
+        docstring(f"Fits {named} again; reduced chi-square was {chi2_reduced:.6g}."),
         "",
         *_imports(provenance),
         "",
@@ -238,8 +240,11 @@ def _opening(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _of_dataset(provenance: Mapping[str, Any], source: str) -> list[str]:
-    opened = call_lines("data = heterodyne_nb.open_dataset", [literal(source)], _opening(provenance))
+def _of_dataset(provenance: Mapping[str, Any], source: str | list[str]) -> list[str]:
+    verb, opening = "open_dataset", _opening(provenance)
+    if not isinstance(source, str):  # the runs that were kept, each of them
+        verb, opening = "average_runs", {"threshold": math.inf, **opening}
+    opened = call_lines(f"data = heterodyne_nb.{verb}", [literal(source)], opening)
     points = np.reshape((provenance.get("masks") or {}).get("points") or [], (-1, 3)).tolist()
     left_out = call_lines("data = data.xpcs.exclude_points", [literal(points)], {}) if points else []
     return [*opened, *left_out, *_bins(provenance)]

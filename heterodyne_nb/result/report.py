@@ -256,7 +256,7 @@ def provenance_lines(record: xr.Dataset) -> list[str]:
     if told.get("source"):
         sha = str(told.get("source_sha256") or "")
         lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
-    for key in ("layout", "run", "road", "selection", "masks", "seed", "date"):
+    for key in ("averaged", "layout", "run", "road", "selection", "masks", "seed", "date"):
         if told.get(key) not in (None, "", {}, []):
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}
