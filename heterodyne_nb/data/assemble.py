@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.age_lag import with_cells
 from heterodyne_nb.data.dataset import ATTRS, IMAGES, grid_of, make_dataset, wrap_degrees
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
@@ -109,6 +110,8 @@ def assemble(
         },
         attrs=notes,
     )
+    if found.cells is not None and refs:
+        ds = with_cells(ds, *(edges * step for edges in found.cells))
     if found.intensity is not None:
         ds = _with_intensity(ds, found.intensity)
     if found.images:

@@ -38,7 +38,7 @@ def _huber(y: np.ndarray) -> np.ndarray:
 
 
 def _huber_weight(y: np.ndarray) -> np.ndarray:
-    return 1.0 / np.sqrt(np.maximum(y, 1.0))
+    return np.asarray(1.0 / np.sqrt(np.maximum(y, 1.0)))
 
 
 def _soft_l1(y: np.ndarray) -> np.ndarray:
@@ -55,26 +55,19 @@ def _cauchy_weight(y: np.ndarray) -> np.ndarray:
 
 def _tukey(y: np.ndarray) -> np.ndarray:
     inside = np.minimum(y, 1.0)
-    return inside * (1.0 - inside + inside * inside / 3.0)
+    return np.asarray(inside * (1.0 - inside + inside * inside / 3.0))
 
 
 def _tukey_weight(y: np.ndarray) -> np.ndarray:
-    return (1.0 - np.minimum(y, 1.0)) ** 2
+    return np.asarray((1.0 - np.minimum(y, 1.0)) ** 2)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A robust loss with its tuning constant.
-
-    Attributes
-    ----------
-    name : str
-    tuning : float
-        c, in units of the residual scale; infinite for ``linear``.
-    """
+    """A robust loss with its tuning constant."""
 
     name: str
-    tuning: float
+    tuning: float  #: c, in units of the residual scale; infinite for ``linear``.
     _phi: Callable[[np.ndarray], np.ndarray]
     _slope: Callable[[np.ndarray], np.ndarray]
 

@@ -36,14 +36,7 @@ _FINISHED = 4
 
 @dataclass(frozen=True)
 class OneTimeData:
-    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`; and where these bins are in the dataset.
-
-    Attributes
-    ----------
-    places : tuple of (B,) int
-        Index of each bin along each of ``axes``.
-    axes : tuple of str
-    """
+    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`; and where these bins are in the dataset."""
 
     tau: np.ndarray
     g2: np.ndarray
@@ -51,17 +44,15 @@ class OneTimeData:
     q: np.ndarray
     phi: np.ndarray
     errors_known: bool
-    places: tuple[np.ndarray, ...] = ()
+    places: tuple[np.ndarray, ...] = ()  #: Index of each bin along each of ``axes``.
     axes: tuple[str, ...] = ()
 
 
 def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     """g2 and its weights from a dataset; where no error is known every lag counts alike.
 
-    Raises
-    ------
-    DataFormatError
-        There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
+    Raises DataFormatError: There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is
+    unknown.
     """
     dataset = checked(one_run(dataset, "dataset"))
     if "g2" not in dataset:
@@ -368,26 +359,15 @@ def one_time_result(
 
 @dataclass(frozen=True)
 class Spread:
-    """Errors of a one-time fit.
+    """Errors of a one-time fit."""
 
-    Attributes
-    ----------
-    covariance, naive : (p, p)
-        With the correlation of lags, and without it in units of the stated errors.
-    at_bound : (p,) bool
-    levels : (B, 2)
-        Errors of contrast and offset.
-    noise : LagNoise
-    told : str
-        How they were estimated, in words.
-    """
-
+    #: covariance, naive (p, p): With the correlation of lags, and without it in units of the stated errors.
     covariance: np.ndarray
     naive: np.ndarray
-    at_bound: np.ndarray
-    levels: np.ndarray
+    at_bound: np.ndarray  #: (p,)
+    levels: np.ndarray  #: (B, 2): Errors of contrast and offset.
     noise: LagNoise
-    told: str
+    told: str  #: How they were estimated, in words.
 
 
 def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: NormalEquations) -> Spread:

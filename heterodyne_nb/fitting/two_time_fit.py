@@ -121,27 +121,15 @@ def _concluded(
 
 @dataclass(frozen=True)
 class Solved:
-    """The optimum of a fit before anything is said about it.
+    """The optimum of a fit before anything is said about it."""
 
-    Attributes
-    ----------
-    objective : Objective
-        What was minimised, with its data.
-    theta : (p,)
-        The optimum, published, in its reported form.
-    success, message
-        How the optimiser ended.
-    path : list of dict
-        One entry a run of a strategy.
-    others : list of ((p,), float)
-        Further optima of all pixels that the search met, with their χ².
-    """
-
-    objective: Objective
-    theta: np.ndarray
+    objective: Objective  #: What was minimised, with its data.
+    theta: np.ndarray  #: (p,): The optimum, published, in its reported form.
+    #: success, message: How the optimiser ended.
     success: bool
     message: str
-    path: list[dict[str, Any]]
+    path: list[dict[str, Any]]  #: One entry a run of a strategy.
+    #: Further optima of all pixels that the search met, with their χ².
     others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 

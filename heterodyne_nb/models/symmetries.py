@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import FLOWS, Curve
 
-FloatArray = NDArray[np.float64]
 #: Angles closer than this (degrees) measure the same component of a velocity.
 _SAME_ANGLE = 0.5
 #: Directions of flow closer than this (degrees) are the same.
@@ -27,15 +26,10 @@ SAME_DIRECTION = 2.0
 
 @dataclass(frozen=True)
 class Symmetry(ABC):
-    """A change of the parameters that leaves M as it is.
+    """A change of the parameters that leaves M as it is."""
 
-    Attributes
-    ----------
-    broken_by : str
-        What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
-        ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
-    """
-
+    #: What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
+    #: ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
     broken_by: ClassVar[Literal["labelling", "limits", "not fitted", ""]] = "labelling"
 
     @abstractmethod
@@ -150,14 +144,8 @@ class RatioSign(Symmetry):
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
     """The reported form of a published vector.
 
-    Parameters
-    ----------
-    model : Model
-    theta : (p,)
-    t : (N,)
-        Frame times in s.
-    table : ParameterTable
-        Bounds and roles, which an equivalent vector must respect.
+    ``model`` (Model). ``theta`` (p,). ``t`` (N,): Frame times in s. ``table`` (ParameterTable): Bounds and roles,
+    which an equivalent vector must respect.
     """
     out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
@@ -211,15 +199,8 @@ def along_the_angle(model: Any, theta: FloatArray, phi: FloatArray, table: Any) 
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
     """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 
-    Parameters
-    ----------
-    model, theta, t, table
-        As for :func:`canonical`.
-
-    Returns
-    -------
-    (p,) or None
-        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
+    ``model``, ``theta``, ``t``, ``table``: As for :func:`canonical`. Returns (p,): Inside the bounds, fixed values
+    kept. None where the swap is exact, or the model has none that labels decide.
     """
     here: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])

@@ -9,27 +9,24 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves, side_by_side
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
-from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategies.curvature import LocalModel
-from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, LocalModel, Quiet
 from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.options import SearchOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
-FloatArray = NDArray[np.float64]
 #: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
 #: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
 _WORTH = 250.0
@@ -103,15 +100,7 @@ class _QuickStrategy(GaussNewtonStrategy):
 
 @dataclass
 class Multistart:
-    """Runs a search and remembers its path.
-
-    Attributes
-    ----------
-    path : list of dict
-        One entry a fit: stage, start, χ² reached, iterations, seconds.
-    team : Team or None
-        Who makes the fits on fewer frames, where it works in other processes.
-    """
+    """Runs a search and remembers its path."""
 
     objective: Objective
     strategy: OptimizationStrategy
@@ -119,7 +108,8 @@ class Multistart:
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
-    team: Team | None = None
+    team: Team | None = None  #: Who makes the fits on fewer frames, where it works in other processes.
+    #: One entry a fit: stage, start, χ² reached, iterations, seconds.
     path: list[dict[str, Any]] = field(default_factory=list)
     solutions: list[Found] = field(default_factory=list)
     _made: dict[int, Objective] = field(default_factory=dict, init=False)

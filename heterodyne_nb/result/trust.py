@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.curves import FLOWS
@@ -26,7 +26,6 @@ from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
-FloatArray = NDArray[np.float64]
 Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
@@ -55,32 +54,20 @@ _ELSEWHERE = 0.25
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason for suspicion.
+    """One reason for suspicion."""
 
-    Attributes
-    ----------
-    code : str
-        ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
-        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``,
-        ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
-    text : str
-        One line for a person.
-    serious : bool
-        False for what need not concern who reads only the curves.
-    """
-
+    #: ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``, ``no_contrast``, ``no_decay``,
+    #: ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``, ``at_bound``, ``at_limit``,
+    #: ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     code: str
-    text: str
-    serious: bool = True
+    text: str  #: One line for a person.
+    serious: bool = True  #: False for what need not concern who reads only the curves.
 
 
 def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     """Return every reason for suspicion in the record of a fit.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     several = in_words(record)
     return (
@@ -345,7 +332,7 @@ def _undetermined(record: xr.Dataset) -> list[Flag]:
 
 
 def _with_status(record: xr.Dataset, status: str) -> list[str]:
-    return record["parameter"].values[record["status"].values == status].tolist()
+    return list(record["parameter"].values[record["status"].values == status].tolist())
 
 
 def _bin_names(record: xr.Dataset, places: np.ndarray, most: int) -> str:
@@ -362,26 +349,17 @@ def _bin_name(record: xr.Dataset, place: int) -> str:
 
 @dataclass(frozen=True)
 class Solution:
-    """One answer that the data leave.
-
-    Attributes
-    ----------
-    mode : str
-    values : dict
-        Published parameters by name.
-    chi2 : float
-    rise : float
-        χ² above the best, in units that respect correlated pixels (9 is three standard errors).
-    """
+    """One answer that the data leave."""
 
     mode: str
-    values: dict[str, float]
+    values: dict[str, float]  #: Published parameters by name.
     chi2: float
+    #: χ² above the best, in units that respect correlated pixels (9 is three standard errors).
     rise: float = 0.0
 
     def curves(self, t: FloatArray) -> dict[str, FloatArray]:
         """Curves at times ``t`` (s), in the units of the model."""
-        return ModelFactory.create_model(self.mode).curves(list(self.values.values()), t)
+        return dict(ModelFactory.create_model(self.mode).curves(list(self.values.values()), t))
 
 
 def left_over(
@@ -395,21 +373,10 @@ def left_over(
 ) -> list[tuple[FloatArray, float, float]]:
     """Which optima are other answers than the first, as (published vector, χ², rise).
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    points : sequence of ((p,), float)
-        Reported optimum first, then the others; with their χ².
-    bands : dict
-        95 % bands of the curves of the first.
-    errors : (p,)
-        Standard errors of its parameters.
-    t : (N,)
-        Times of the bands in s.
-    unit : float
-        Scatter of χ² for one degree of freedom.
-    angles : (B,)
-        Azimuths measured, degrees: a single one tells no direction.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``points`` (p,): Reported optimum first, then the
+    others; with their χ². ``bands``: 95 % bands of the curves of the first. ``errors`` (p,): Standard errors of its
+    parameters. ``t`` (N,): Times of the bands in s. ``unit``: Scatter of χ² for one degree of freedom. ``angles``
+    (B,): Azimuths measured, degrees: a single one tells no direction.
     """
     directed = len(distinct_angles(angles)) > 1
     (best, lowest), *others = points
@@ -517,15 +484,9 @@ def _one_line(record: xr.Dataset) -> str:
 def of_result(record: xr.Dataset) -> Identifiability:
     """Judge the parameters a fit varied from the Gauss-Newton matrix it kept, and by the errors it states.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
 
-    Raises
-    ------
-    OptimizationError
-        The record keeps no Gauss-Newton matrix, or nothing was varied.
+    Raises OptimizationError: The record keeps no Gauss-Newton matrix, or nothing was varied.
     """
     if "hessian" not in record:
         raise OptimizationError(

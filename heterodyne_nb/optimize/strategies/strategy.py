@@ -20,20 +20,11 @@ STRATEGIES = METHODS
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether a strategy can run here.
-
-    Attributes
-    ----------
-    state : {"ready", "missing", "unlicensed"}
-    detail : str
-        What was found, for a person.
-    remedy : str
-        What to install, or which other method to choose; empty when ready.
-    """
+    """Whether a strategy can run here."""
 
     state: Literal["ready", "missing", "unlicensed"]
-    detail: str = ""
-    remedy: str = ""
+    detail: str = ""  #: What was found, for a person.
+    remedy: str = ""  #: What to install, or which other method to choose; empty when ready.
 
     def __bool__(self) -> bool:
         return self.state == "ready"
