@@ -263,7 +263,7 @@ def _pulls(record: xr.Dataset, name: str) -> bool:
     bends = model_of(record).parts()[name].part in ("exponent", "rate")
     if "bound_pull" not in record or drawn or not bends or _oversized(record):
         return True
-    return not float(one["bound_pull"]) <= PULLED
+    return not abs(float(one["bound_pull"])) <= PULLED
 
 
 def _shortened(names: list[str], most: int = 6) -> str:

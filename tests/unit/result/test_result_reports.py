@@ -208,6 +208,7 @@ def test_a_bound_is_serious_where_the_data_pull_beyond_it_or_where_the_user_drew
 
     assert not first(0.5).serious
     assert first(5.0).serious
+    assert first(-5.0).serious
     assert first(np.nan).serious
     assert first(0.5, drawn).serious
     large = 1.6 * make_result().chi2 / make_result().chi2_reduced
