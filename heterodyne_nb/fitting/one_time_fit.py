@@ -21,7 +21,7 @@ from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
-from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved
+from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved, status_words
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize.journal import Journal, current_journal
@@ -324,21 +324,11 @@ def one_time_result(
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     table, stopped = problem.table, options.stop.reason
-    status = [
-        "tied"
-        if table.tie[i]
-        else "fixed"
-        if not table.vary[i]
-        else "at bound"
-        if spread.at_bound[i]
-        else "free"
-        for i in range(len(table))
-    ]
     return FitResult.from_parts(
         problem.model,
         parameters=theta,
         stderr=np.where(errors > 0, errors, np.nan),
-        status=status,
+        status=status_words(table, spread.at_bound),
         covariance=covariance,
         hessian=local.hessian,
         sigma2=objective.reduced(local.chi2),

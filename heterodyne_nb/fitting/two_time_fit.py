@@ -268,7 +268,7 @@ def result_of(
         problem.model,
         parameters=theta,
         stderr=_errors(covariance, problem.table),
-        status=_status(problem.table, spread.at_bound),
+        status=status_words(problem.table, spread.at_bound),
         covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
@@ -364,7 +364,8 @@ def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
     return np.where(moved & (errors > 0), errors, np.nan)
 
 
-def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+def status_words(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+    """What became of each parameter of a fit."""
     words = []
     for i in range(len(table)):
         tied, free = table.tie[i] is not None, bool(table.vary[i])
