@@ -277,19 +277,27 @@ def result_of(
         solutions=others,
         bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
-        chi2=local.chi2,
-        n_data=problem.n_data,
-        n_free=objective.n_free,
-        success=solved.success and not stopped,
-        message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method_name,
-        provenance=provenance,
-        path=solved.path,
-        bounds=problem.table.bounds,
+        **ended(solved, options, local.chi2, provenance),
         gap=problem.gap,
         extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def ended(solved: Solved, options: FitRun, chi2: float, provenance: dict[str, Any]) -> dict[str, Any]:
+    """How a fit ended, as parts of its result."""
+    objective, stopped = solved.objective, options.stop.reason
+    return {
+        "chi2": chi2,
+        "n_data": objective.problem.n_data,
+        "n_free": objective.n_free,
+        "success": solved.success and not stopped,
+        "message": f"{stopped}: best so far" if stopped else solved.message,
+        "method": options.method_name,
+        "provenance": provenance,
+        "path": solved.path,
+        "bounds": objective.problem.table.bounds,
+    }
 
 
 def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
