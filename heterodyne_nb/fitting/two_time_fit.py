@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -265,13 +266,14 @@ def result_of(
     if stopped:  # each further answer takes passes of its own
         solved = replace(solved, others=[])
     bands, others = _answers(solved, spread, local.chi2, extra_covariance)
+    unseen = unseen_directions(problem.model, problem.phi, problem.table)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
     return FitResult.from_parts(
         problem.model,
         parameters=theta,
         stderr=_errors(covariance, problem.table),
-        status=_status(problem, spread.at_bound),
+        status=status_words(problem.table, spread.at_bound, unseen),
         covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
@@ -280,20 +282,28 @@ def result_of(
         solutions=others,
         bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
-        chi2=local.chi2,
-        n_data=problem.n_data,
-        n_free=objective.n_free,
-        success=solved.success and not stopped,
-        message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method_name,
-        provenance=provenance,
-        path=solved.path,
-        bounds=problem.table.bounds,
+        **ended(solved, options, local.chi2, provenance),
         passing=spread.passing,
         gap=problem.gap,
         extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def ended(solved: Solved, options: FitRun, chi2: float, provenance: dict[str, Any]) -> dict[str, Any]:
+    """How a fit ended, as parts of its result."""
+    objective, stopped = solved.objective, options.stop.reason
+    return {
+        "chi2": chi2,
+        "n_data": objective.problem.n_data,
+        "n_free": objective.n_free,
+        "success": solved.success and not stopped,
+        "message": f"{stopped}: best so far" if stopped else solved.message,
+        "method": options.method_name,
+        "provenance": provenance,
+        "path": solved.path,
+        "bounds": objective.problem.table.bounds,
+    }
 
 
 def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
@@ -370,9 +380,9 @@ def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
     return np.where(moved & (errors > 0), errors, np.nan)
 
 
-def _status(problem: Problem, at_bound: np.ndarray) -> list[str]:
-    words, table = [], problem.table
-    unseen = unseen_directions(problem.model, problem.phi, table)
+def status_words(table: ParameterTable, at_bound: np.ndarray, unseen: Sequence[int] = ()) -> list[str]:
+    """What became of each parameter of a fit; ``unseen`` are places that the data cannot tell."""
+    words = []
     for i in range(len(table)):
         tied, free = table.tie[i] is not None, bool(table.vary[i])
         held = "at bound" if at_bound[i] else "not determined" if i in unseen else "free"
