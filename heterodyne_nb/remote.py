@@ -119,7 +119,8 @@ class Remote:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(self.url)
+            system, inside = fsspec.core.url_to_fs(self.url)
+            return system, inside
         except ImportError as error:
             missing = error.name or str(error)
             raise MissingExtraError(
@@ -139,9 +140,7 @@ class Remote:
     def _tried(self, what: Callable[[Any, str], Found]) -> Found:
         """Do something with the file system, again where the connection is lost.
 
-        Raises
-        ------
-        MissingFileError, DataFormatError
+        Raises MissingFileError, DataFormatError.
         """
         system, path = self._opened
         for wait in (*WAITS, None):
@@ -244,10 +243,7 @@ class Remote:
     def made(self) -> Iterator[Path]:
         """A path on this machine for a new file or folder, which is sent when it is complete.
 
-        Raises
-        ------
-        OutputError
-            It cannot be written there.
+        Raises OutputError: It cannot be written there.
         """
         with tempfile.TemporaryDirectory(prefix="heterodyne_nb-") as folder:
             local = Path(folder) / self.name

@@ -103,7 +103,7 @@ def referee(result: FitResult, dataset: xr.Dataset | FrameSet) -> Referee:
             f"the curves of {result.mode!r} are free already", hint="ask a fit of power laws"
         )
     free = SplineModel(model)
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     options = FitRun.read({"mode": result.mode, "contrast": objective.contrast})
     table = carried(free, table_of(result), {})
     made = FreeForm(objective, free, table, options.strategy(), options)

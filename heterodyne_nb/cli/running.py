@@ -147,7 +147,7 @@ def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
 
 
 def _save(finished: Finished, folder: Path, overwrite: bool) -> None:
-    from heterodyne_nb.analysis.methods import with_provenance
+    from heterodyne_nb.analysis.core import with_provenance
 
     dataset, output = finished.core.dataset, finished.core.config.settings.output
     assert dataset is not None

@@ -41,7 +41,6 @@ from heterodyne_nb.options import (
 )
 from heterodyne_nb.options import MODES as KNOWN_MODES
 from heterodyne_nb.options import Options as Section
-from heterodyne_nb.options.execution import a_size, an_executor
 from heterodyne_nb.options.fields import (
     Choice,
     Flag,
@@ -63,7 +62,7 @@ from heterodyne_nb.options.fields import (
     refuse,
     setting,
 )
-from heterodyne_nb.options.fit import CommonOptions, Method, method_settings
+from heterodyne_nb.options.fit import CommonOptions, Method, a_size, an_executor, method_settings
 from heterodyne_nb.options.problems import (
     ConfigurationProblems,
     Problem,

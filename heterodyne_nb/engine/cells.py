@@ -13,8 +13,8 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.age_lag import AgeLagCells
 from heterodyne_nb.engine.columns import column_chunks
 from heterodyne_nb.engine.data_products import FAST
@@ -22,8 +22,6 @@ from heterodyne_nb.engine.pixels import block_edges, z_rows
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.models import SeparableModel
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 _ROWS = 64
 
 
@@ -32,15 +30,11 @@ class CellProblem(Problem):
     """A two-time problem whose pixels show the value of a cell of age and lag.
 
     A cell is used where all of its pixels are. Maps of fewer frames, to search on, are ordinary ones.
-
-    Attributes
-    ----------
-    cells : AgeLagCells
-    values, weights : list of (C,) arrays
-        Value and number of pixels of the used cells of each bin; ``chosen``: their numbers, row by row of lags.
     """
 
     cells: AgeLagCells = None  # type: ignore[assignment]
+    #: values, weights: Value and number of pixels of the used cells of each bin; ``chosen``: their numbers, row by
+    #: row of lags.
     values: list[FloatArray] = field(init=False, repr=False)
     weights: list[FloatArray] = field(init=False, repr=False)
     chosen: list[IntArray] = field(init=False, repr=False)
@@ -77,7 +71,7 @@ class CellProblem(Problem):
         early = np.clip(np.floor((sums - apart) / 2), 0, n - 1).astype(int)
         late = np.clip(np.floor((sums + apart) / 2), 0, n - 1).astype(int)
         k1, k2 = of_frame[early], of_frame[late]
-        return k2 * (k2 + 1) // 2 + k1
+        return np.asarray(k2 * (k2 + 1) // 2 + k1)
 
 
 def _middles(cell_of: IntArray, wanted: IntArray) -> FloatArray:

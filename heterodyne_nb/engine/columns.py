@@ -22,12 +22,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.model import Terms
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
 
-FloatArray = NDArray[np.float64]
 #: Numbers of columns that are held at once.
 HELD = 1 << 24
 

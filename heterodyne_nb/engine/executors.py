@@ -37,7 +37,7 @@ from heterodyne_nb.errors import (
     warn,
 )
 from heterodyne_nb.models import ModelFactory, registry
-from heterodyne_nb.options.execution import ExecutionOptions, is_client
+from heterodyne_nb.options.fit import ExecutionOptions, is_client
 from heterodyne_nb.progress import StopToken
 
 #: Seconds between two looks at the stop token, and how often a job is given to another worker when its own died.
@@ -154,14 +154,17 @@ class _Dask(Team):
     @property
     def slots(self) -> int:  # type: ignore[override]
         """Threads of all workers now; one where they are still to come."""
-        return max(1, sum(self.client.ncores().values()))
+        return int(max(1, sum(self.client.ncores().values())))
 
     def submit(self, place: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
         homes = [address for address, n in sorted(self.client.ncores().items()) for _ in range(n)]
         near = {"workers": [homes[place % len(homes)]], "allow_other_workers": True} if homes else {}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")  # data in memory have to travel once
-            return self.client.get_executor(pure=False, retries=3, **near).submit(function, *args)
+            future: Future[Any] = self.client.get_executor(pure=False, retries=3, **near).submit(
+                function, *args
+            )
+            return future
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
         self.client.run(function, *args)

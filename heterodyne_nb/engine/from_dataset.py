@@ -17,8 +17,7 @@ from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.executors import Team
-from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.engine.room import bins_at_once, let_go, maps_of, room
+from heterodyne_nb.engine.problem import Problem, bins_at_once, let_go, maps_of, room
 from heterodyne_nb.engine.spread import spread_problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
@@ -100,7 +99,7 @@ class ReadBins:
 def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:
     """Read the bins of a stacked dataset one by one, those that cannot be used left out.
 
-    Maps of more than ``most`` bytes together go to a temporary file, see :func:`heterodyne_nb.engine.room.maps_of`.
+    Maps of more than ``most`` bytes together go to a temporary file, see :func:`heterodyne_nb.engine.problem.maps_of`.
     """
     n, bins = stacked.sizes["t1"], stacked.sizes["bin"]
     data = maps_of((bins, n, n), most)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
-from heterodyne_nb.engine.contrast import ContrastOffset
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
-from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.normal import ContrastOffset, NormalEquations, Priors, normal_equations
 from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
@@ -24,7 +24,6 @@ from heterodyne_nb.engine.products import (
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
 
-FloatArray = NDArray[np.float64]
 _ROWS = 64
 _NONE = np.zeros(0, np.int64)
 _STEP = 1e-4
@@ -83,7 +82,7 @@ class Objective:
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""
-        return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
+        return np.asarray(products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2)
 
     def tile_products(
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
@@ -131,7 +130,7 @@ class Objective:
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return chi2 / max(self.problem.n_data - self.n_free, 1)
+        return float(chi2 / max(self.problem.n_data - self.n_free, 1))
 
     def model(self) -> Any:
         """The model being fitted."""
@@ -233,7 +232,7 @@ class RobustObjective(Objective):
         levels = Levels(contrast, offset, self.problem.sigma)
         every = _of_bins(self.problem, _slopes, theta, levels, self.loss, self.scale)
         slope, weight = every.sum(axis=0).tolist()
-        return max(slope, 0.1 * weight) / weight
+        return float(max(slope, 0.1 * weight) / weight)
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products with the weights of the converged residuals.

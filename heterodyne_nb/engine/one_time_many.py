@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.progress import StopToken
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}
@@ -156,7 +154,7 @@ class _Axes:
 
     def published(self, z: FloatArray) -> FloatArray:
         """(…, p)."""
-        return self.base + self.single(z) @ self.moves.T
+        return np.asarray(self.base + self.single(z) @ self.moves.T)
 
     def internal(self, theta: FloatArray) -> FloatArray:
         """(…, F) of published values."""
@@ -322,7 +320,7 @@ def grid_chi2(curves: Curves, theta: FloatArray) -> FloatArray:
     _, _, gain = boxed_pair(
         mm, m1, np.broadcast_to(one, shape), my, np.broadcast_to(sum_y, shape), curves.levels
     )
-    return total - gain
+    return np.asarray(total - gain)
 
 
 def _firsts(group: IntArray) -> IntArray:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.one_time_many import Curves, Levels, boxed_pair
-
-FloatArray = NDArray[np.float64]
 
 _RHO = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.985, 0.994])
 #: Parts of the variance that are tried as the correlated one, the whole first.

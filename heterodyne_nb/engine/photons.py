@@ -19,13 +19,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.data_products import FAST, SAFE
 from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.photons import Photons
 from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 #: Frames whose columns and sums fit into the cache of a core.
 TILE = 2048
 

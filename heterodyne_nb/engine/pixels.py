@@ -245,4 +245,4 @@ def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:
     """1 for the used pixels t1 < t2 of these rows, (j1-j0, j1)."""
     used = problem.mask[b, j0:j1, None] * problem.mask[b, None, :j1]
     used *= np.arange(j1)[None, :] < np.arange(j0, j1)[:, None]
-    return used * (problem.data[b, j0:j1, :j1] != 0.0)
+    return np.asarray(used * (problem.data[b, j0:j1, :j1] != 0.0))

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.columns import column_chunks
-from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
 from heterodyne_nb.engine.losses import Loss, get_loss
+from heterodyne_nb.engine.normal import residual_of
 from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.pixel_clusters import cluster_products
 from heterodyne_nb.engine.pixels import (
@@ -32,7 +33,6 @@ from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.curves import power_cumulative, power_cumulative_gradient
 from heterodyne_nb.models.homodyne import LaminarFlowModel
 
-FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 
 

@@ -21,12 +21,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.executors import Team, answers
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import HeterodyneError, OptimizationError
 from heterodyne_nb.models.parameters import ParameterTable
 
-FloatArray = NDArray[np.float64]
 #: Parts of fits that a worker holds at most: of one fit that has ended the next one makes it let go.
 _MOST_FITS = 2
 #: Where the layouts of a part keep the model that they are of.

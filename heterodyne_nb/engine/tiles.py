@@ -14,12 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.contrast import residual_of
-from heterodyne_nb.engine.normal import NormalEquations, normal_equations
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.engine.normal import NormalEquations, normal_equations, residual_of
 from heterodyne_nb.engine.objective import Objective
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Blocks of frames of bootstrap, jackknife, scenarios and stripes; each should be longer than noise stays correlated.
 BLOCKS = 12
@@ -71,7 +68,8 @@ class Tiles:
     @property
     def places(self) -> tuple[IntArray, IntArray]:
         """Block of t2 and of t1 of every tile, (T,) each."""
-        return self.objective.problem.places(self.blocks)
+        late, early = self.objective.problem.places(self.blocks)
+        return late, early
 
     @property
     def independent(self) -> bool:
@@ -88,8 +86,8 @@ class Tiles:
     def summed(self, weights: FloatArray | None = None) -> FloatArray:
         """Products of every bin, (B, P + 3, P + 3), the tiles counted with weights (B, T), default 1."""
         if weights is None:
-            return self.products.sum(axis=1)
-        return np.einsum("bt,btij->bij", weights, self.products)
+            return np.asarray(self.products.sum(axis=1))
+        return np.asarray(np.einsum("bt,btij->bij", weights, self.products))
 
     def equations(
         self, weights: FloatArray | None = None, means: FloatArray | None = None
@@ -111,7 +109,7 @@ class Tiles:
     @cached_property
     def joint_scores(self) -> FloatArray:
         """Scores of χ²/2 of every tile by the n coordinates and m coefficients of contrast and offset, (B, T, n + m)."""
-        return (
+        return np.asarray(
             np.einsum("btij,bj->bti", self.products[:, :, :-1, -3:], residual_of(self.contrast, self.offset))
             @ self.outer
         )
@@ -120,7 +118,9 @@ class Tiles:
     def joint_matrix(self) -> FloatArray:
         """Gauss-Newton matrix of χ²/2 of all tiles by the same, (n + m, n + m); no priors."""
         total = self._inner.sum(axis=1)
-        return self.slope * np.einsum("bia,bij,bjc->ac", self.outer, total, self.outer, optimize=True)
+        return np.asarray(
+            self.slope * np.einsum("bia,bij,bjc->ac", self.outer, total, self.outer, optimize=True)
+        )
 
     @cached_property
     def outer(self) -> FloatArray:
@@ -147,7 +147,7 @@ class Tiles:
         if step is None:
             return scores
         reduced = self.outer @ self._follow
-        return scores + np.einsum("btij,bj->bti", self._inner, reduced @ step) @ reduced
+        return np.asarray(scores + np.einsum("btij,bj->bti", self._inner, reduced @ step) @ reduced)
 
     def matrix(self) -> FloatArray:
         """Matrix of χ²/2 by the internal coordinates, contrast and offset eliminated and without priors, (n, n)."""

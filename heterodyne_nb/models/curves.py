@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
-
-FloatArray = NDArray[np.float64]
 
 #: What a curve may be, with the least and the largest value it can have.
 ROLES: dict[str, tuple[float, float]] = {
@@ -248,7 +247,7 @@ def power_cumulative(
     t: FloatArray, amplitude: float, exponent: float, offset: float, *, rule: Rule = None
 ) -> FloatArray:
     """Integral from the first time of ``t`` to each time, shape of ``t``."""
-    return power_integral(t[0], t, amplitude, exponent, offset, rule=rule)
+    return np.asarray(power_integral(t[0], t, amplitude, exponent, offset, rule=rule))
 
 
 def power_cumulative_gradient(

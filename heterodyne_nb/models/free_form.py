@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
 
-FloatArray = NDArray[np.float64]
 _FAR = 1e3
 
 

@@ -20,13 +20,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
 from heterodyne_nb.models.curves import INTEGRALS, Curve, FrameSum, Rule
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
-FloatArray = NDArray[np.float64]
 #: A published parameter vector.
 Parameters = Sequence[float] | NDArray[Any]
 
@@ -206,7 +206,7 @@ class Terms:
     @property
     def has_fringes(self) -> NDArray[np.bool_]:
         """(K,) which terms carry a cosine."""
-        return np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3))
+        return np.asarray(np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3)))
 
     def correlation(
         self,

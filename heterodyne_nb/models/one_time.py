@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
-
-FloatArray = NDArray[np.float64]
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -345,8 +344,8 @@ def _correlation(
     """M on the grid (q, phi, tau); the last ones asked for are kept, since sliders and plots ask again."""
     grid_q, grid_phi, grid_tau = np.meshgrid(q, phi, tau, indexing="ij")
     if start is None:
-        return HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi)
-    return HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi)
+        return np.asarray(HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi))
+    return np.asarray(HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi))
 
 
 def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:

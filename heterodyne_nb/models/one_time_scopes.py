@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.model import FloatArray, OneTimeModel
+from heterodyne_nb.models.model import OneTimeModel
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec
 
 #: Ways in which values may be grouped over bins; laws are in :data:`LAWS`.

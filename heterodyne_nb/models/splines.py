@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import BSpline
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import FLOWS, Curve
-from heterodyne_nb.models.fields import Field, field_terms
-from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
+from heterodyne_nb.models.heterodyne import Field, field_terms
+from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import FLOWS, Curve
 
-FloatArray = NDArray[np.float64]
 #: Angles closer than this (degrees) measure the same component of a velocity.
 _SAME_ANGLE = 0.5
 #: Directions of flow closer than this (degrees) are the same.

@@ -12,13 +12,14 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
-from heterodyne_nb.optimize.strategies.confirm import confirmed
-from heterodyne_nb.optimize.strategies.curvature import usable_curvature
-from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
-from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.strategies.gauss_newton import usable_curvature
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import (
+    GurobiTrustRegionStrategy,
+    TrustRegionProgram,
+)
 from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.optimize.strategies.problem_view import GRADIENT_STEP, differences, view_problem
-from heterodyne_nb.optimize.strategies.run import EndRun, Run
+from heterodyne_nb.optimize.strategies.run import EndRun, Run, confirmed
 from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
     OptimizationStrategy,

@@ -11,14 +11,12 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.models.symmetries import distinct_angles
 from heterodyne_nb.optimize.guess import FEW_FRAMES, searched_curves
-
-FloatArray = NDArray[np.float64]
 
 #: Levels of velocity and directions of the grid that is scanned around a point.
 _SPEEDS, _DIRECTIONS = 16, 12

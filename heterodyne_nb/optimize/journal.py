@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, OutputError
 from heterodyne_nb.files import make_folder, write_text
 from heterodyne_nb.progress import OnProgress, ProgressEvent
 
-FloatArray = NDArray[np.float64]
 _SAMPLE = 1 << 16
 _FORM = "heterodyne_nb journal 1"
 

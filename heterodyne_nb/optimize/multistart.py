@@ -9,26 +9,23 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, side_by_side
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
-from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategies.curvature import LocalModel
-from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, LocalModel, Quiet
 from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.options import SearchOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
-FloatArray = NDArray[np.float64]
 #: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
 #: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
 _WORTH = 250.0
@@ -318,17 +315,24 @@ def _one_hop(
 def _one_fit(
     objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
 ) -> tuple[OptimizeResult, dict[str, Any]]:
+    """See :func:`one_fit`; its entry also says on how many frames, and its course."""
+    result, entry = one_fit(objective, start, strategy, stage)
+    history = [(int(k), objective.reduced(float(f))) for k, f in result.history]
+    return result, {**entry, "frames": len(objective.problem.t), "history": history}
+
+
+def one_fit(
+    objective: Any, start: FloatArray, strategy: OptimizationStrategy, stage: str
+) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     begun = time.perf_counter()
     result = strategy.optimize(objective, start)
     return result, {
         "start": stage,
         "strategy": strategy.name,
-        "frames": len(objective.problem.t),
         "chi2_reduced": objective.reduced(float(result.fun)),
         "iterations": int(result.nit),
         "nfev": int(result.nfev),
         "seconds": round(time.perf_counter() - begun, 4),
         "message": str(result.message),
-        "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
     }

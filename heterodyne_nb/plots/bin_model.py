@@ -136,7 +136,7 @@ class _Blocks:
     def frames(self, number: int) -> np.ndarray:
         """Used frames of one block."""
         frames = self._all[number * self._factor : (number + 1) * self._factor]
-        return frames[self._used[frames]]
+        return np.asarray(frames[self._used[frames]])
 
 
 def _mean_of_pixels(one: BinModel, times: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> float:
@@ -201,7 +201,7 @@ def _in_window(
         values = np.asarray(one.model.correlation(parameters, t1, t2, q=one.q, phi=one.phi, gap=one.gap))
         count = inside.sum(axis=0)
         total = np.where(inside, values, 0.0).sum(axis=0)
-        return np.divide(total, count, out=np.full(tau.size, np.nan), where=count > 0)
+        return np.asarray(np.divide(total, count, out=np.full(tau.size, np.nan), where=count > 0))
 
     return averaged
 
@@ -231,4 +231,4 @@ def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple
 def _some(values: np.ndarray) -> np.ndarray:
     if values.size <= _MOST_PAIRS:
         return values
-    return values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))]
+    return np.asarray(values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))])

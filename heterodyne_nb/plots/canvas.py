@@ -115,7 +115,7 @@ def diverging_scale(theme: str = "light") -> list[tuple[float, str]]:
     return [(0.0, deep_low), (0.25, low), (0.5, _NEUTRAL[theme]), (0.75, high), (1.0, deep_high)]
 
 
-def _axis(theme: str) -> dict:
+def _axis(theme: str) -> dict[str, Any]:
     return {
         "gridcolor": _GRID[theme],
         "linecolor": _FAINT[theme],
@@ -132,7 +132,7 @@ def _axis(theme: str) -> dict:
     }
 
 
-def _polar_axis(theme: str) -> dict:
+def _polar_axis(theme: str) -> dict[str, Any]:
     return {
         "gridcolor": _GRID[theme],
         "linecolor": _FAINT[theme],

@@ -88,7 +88,7 @@ def g2_cuts(
     return figure
 
 
-def _log_ticks(cuts: list[Cut]) -> dict:
+def _log_ticks(cuts: list[Cut]) -> dict[str, Any]:
     decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
     return canvas.log_axis(few=decades < 3)
 

@@ -37,7 +37,7 @@ class Fringe(NamedTuple):
 
     def along(self, phi0: float) -> float:
         """q |cos(phi0 - phi)|, 1/Å."""
-        return self.q * abs(np.cos(np.deg2rad(phi0 - self.phi)))
+        return float(self.q * abs(np.cos(np.deg2rad(phi0 - self.phi))))
 
 
 class Flow(NamedTuple):

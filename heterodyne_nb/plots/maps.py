@@ -175,7 +175,7 @@ class MapView:
         counted = np.isfinite(self.values)
         if self.factor == 1:
             counted &= self.t1[:, None] != self.t2
-        return self.values[counted]
+        return np.asarray(self.values[counted])
 
     def logarithm(self) -> MapView:
         """Return log10 of the excess over the baseline 1, NaN where there is none."""
@@ -395,12 +395,12 @@ def _mean(values: np.ndarray, factor: int) -> np.ndarray:
     total = _block_sum(values, factor)
     if np.isfinite(total).all():
         down, across = (_sizes(length, factor) for length in values.shape[-2:])
-        return total / (down[:, None] * across)
+        return np.asarray(total / (down[:, None] * across))
     finite = np.isfinite(values)
     total = _block_sum(np.where(finite, values, values.dtype.type(0)), factor)
     count = _block_sum(finite.view(np.uint8), factor)
     mean = np.full(total.shape, np.nan)
-    return np.divide(total, count, out=mean, where=count > 0)
+    return np.asarray(np.divide(total, count, out=mean, where=count > 0))
 
 
 def _block_sum(values: np.ndarray, factor: int) -> np.ndarray:
@@ -425,7 +425,9 @@ def _sizes(length: int, factor: int) -> np.ndarray:
 def reduced_curve(values: np.ndarray, factor: int) -> np.ndarray:
     """Mean of each block of `factor` points of a curve or coordinate; the last block may be short."""
     values = np.asarray(values, dtype=float)
-    return np.add.reduceat(values, np.arange(0, values.size, factor)) / _sizes(values.size, factor)
+    return np.asarray(
+        np.add.reduceat(values, np.arange(0, values.size, factor)) / _sizes(values.size, factor)
+    )
 
 
 def reduce_strips(

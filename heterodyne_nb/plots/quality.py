@@ -420,7 +420,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
 
     Raises ConfigurationError: If it keeps none and there are no data, or other ones.
     """
-    kept = result.dataset
+    kept: xr.Dataset = result.dataset
     if "chi2_tile" in kept and "sigma" in kept:
         return kept
     if dataset is None:
@@ -429,7 +429,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
-        objective = objective_of(result, dataset)
+        objective = objective_of(dataset, result)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
     return kept.assign(residual_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 

@@ -17,11 +17,10 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, place
-from heterodyne_nb.result import maps, record, schema
-from heterodyne_nb.result.files import read_result, write_result
-from heterodyne_nb.result.files.text import page_of
+from heterodyne_nb.result import maps, record
+from heterodyne_nb.result.files import page_of, read_result, write_result
+from heterodyne_nb.result.provenance import fit_script
 from heterodyne_nb.result.report import html_report, text_report
-from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.tables import derived_quantities
 from heterodyne_nb.result.trust import Flag, Solution, of_result, solutions_of, traffic_light, trust_flags
 from heterodyne_nb.uncertainty.identifiability import Identifiability
@@ -109,17 +108,17 @@ class FitResult:
     @property
     def provenance(self) -> dict[str, Any]:
         """Source, selection, masks, settings, versions and seed (a fresh copy)."""
-        return json.loads(self._dataset.attrs["provenance"])
+        return dict(json.loads(self._dataset.attrs["provenance"]))
 
     @property
     def path(self) -> list[dict[str, Any]]:
         """The runs that led here: strategies, starts, iterations, time (a fresh copy)."""
-        return json.loads(self._dataset.attrs["path"])
+        return list(json.loads(self._dataset.attrs["path"]))
 
     @property
     def extra(self) -> dict[str, Any]:
         """Further statements of the fit (a fresh copy)."""
-        return json.loads(self._dataset.attrs.get("extra", "{}"))
+        return dict(json.loads(self._dataset.attrs.get("extra", "{}")))
 
     @property
     def robust(self) -> dict[str, Any] | None:
@@ -541,7 +540,7 @@ class FitResult:
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
         with guarded(path, "a result written by FitResult.save, complete"):
-            return cls(schema.current(read_result(path), place(path).name))
+            return cls(record.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

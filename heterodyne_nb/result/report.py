@@ -15,9 +15,8 @@ import xarray as xr
 from heterodyne_nb.result.record import curve_names, model_of, unit_of, unit_shown
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text.escaping import printable
-from heterodyne_nb.text.html import alert, bullets, folded, heading, page, table
+from heterodyne_nb.text.html import alert, aligned, bullets, folded, heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 
 #: With more bins than this the report gives their range only.
 MANY_BINS = 16
@@ -257,7 +256,7 @@ def provenance_lines(record: xr.Dataset) -> list[str]:
     if told.get("source"):
         sha = str(told.get("source_sha256") or "")
         lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
-    for key in ("layout", "run", "road", "selection", "masks", "seed", "date"):
+    for key in ("averaged", "layout", "run", "road", "selection", "masks", "seed", "date"):
         if told.get(key) not in (None, "", {}, []):
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}

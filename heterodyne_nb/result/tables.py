@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result.record import curve_names, unit_shown
 from heterodyne_nb.result.trust import trust_flags
-from heterodyne_nb.text.html import page, table
+from heterodyne_nb.text.html import aligned, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 from heterodyne_nb.uncertainty.derived import fringe_counts, fringe_rates, has_fringes, quantities_of
 
 if TYPE_CHECKING:
     from heterodyne_nb.result.fit_result import FitResult
 
-FloatArray = NDArray[np.float64]
 #: Vector function of the parameters -> (stderr, lower, upper).
 Spread = Callable[[Callable[[FloatArray], FloatArray]], tuple[FloatArray, FloatArray, FloatArray]]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.curves import FLOWS
@@ -26,7 +26,6 @@ from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
-FloatArray = NDArray[np.float64]
 Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
@@ -311,7 +310,7 @@ def _undetermined(record: xr.Dataset) -> list[Flag]:
 
 
 def _with_status(record: xr.Dataset, status: str) -> list[str]:
-    return record["parameter"].values[record["status"].values == status].tolist()
+    return list(record["parameter"].values[record["status"].values == status].tolist())
 
 
 def _bin_names(record: xr.Dataset, places: np.ndarray, most: int) -> str:
@@ -338,7 +337,7 @@ class Solution:
 
     def curves(self, t: FloatArray) -> dict[str, FloatArray]:
         """Curves at times ``t`` (s), in the units of the model."""
-        return ModelFactory.create_model(self.mode).curves(list(self.values.values()), t)
+        return dict(ModelFactory.create_model(self.mode).curves(list(self.values.values()), t))
 
 
 def left_over(

@@ -23,15 +23,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.options import Tolerances
 from heterodyne_nb.robust.instrument import Instrument, checked_tolerances
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import ConeProgram, Quadratic, SolverChain, below, newton_gain, root
-
-FloatArray = NDArray[np.float64]
 
 _STEP = 1e-4
 _NONE = np.zeros(0, np.int64)
@@ -199,7 +197,7 @@ class EllipsoidalProblem(RobustProblem):
         )
         response[free] = -scale[:, None] * (inner @ (scale[:, None] * cross[free]))
         moved = self.radius * whole @ response
-        return moved @ moved.T
+        return np.asarray(moved @ moved.T)
 
     def _ball(self, theta: FloatArray, weighting: Any) -> tuple[float, FloatArray, FloatArray]:
         local = self.instrument.equations(theta, _NONE, weighting=weighting)

@@ -17,17 +17,16 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum, whitening
 
 if TYPE_CHECKING:
-    from heterodyne_nb.robust.robust_parts import RobustRun
+    from heterodyne_nb.robust.robust_fit import RobustRun
 
-FloatArray = NDArray[np.float64]
 _FACTOR = float(np.sqrt(np.pi / (np.pi - 2.0)))
 _DRAWS = 20_000
 _RULES = {
@@ -162,17 +161,9 @@ def profile_radius(
 ) -> float:
     """Radius ε of :class:`WassersteinDRO` by the rule above.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The nominal answer, published.
-    score_covariance : (n, n), optional
-        Covariance of half the gradient of χ² by the internal coordinates. Default: independent pixels.
-    level : float
-        How often the truth shall be inside.
-    seed : int
-        Of the draws.
+    ``objective`` (Objective). ``theta`` (p,): The nominal answer, published. ``score_covariance`` (n, n): Covariance
+    of half the gradient of χ² by the internal coordinates. Default: independent pixels. ``level``: How often the
+    truth shall be inside. ``seed``: Of the draws.
     """
     local = objective.normal_equations(theta)
     variance = local.chi2 / max(objective.problem.n_data - objective.n_free, 1)

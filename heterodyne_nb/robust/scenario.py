@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
 from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
-FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 _DEFAULTS = ScenarioOptions()
 
@@ -45,7 +45,7 @@ def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
     drawn = rng.multinomial(bins, np.full(bins, 1.0 / bins), size=count).astype(float)
     late, early = problem.places(blocks)
     both = frames if len(late) == blocks else frames[:, late] * frames[:, early]
-    return drawn[:, :, None] * both[:, None, :]
+    return np.asarray(drawn[:, :, None] * both[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ class ScenarioProgram(ConeProgram):
 
 def sample_values(model: ScenarioModel, step: FloatArray) -> FloatArray:
     """The quadratic model of every sample after a step, (S,)."""
-    return model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    return np.asarray(
+        model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    )
 
 
 class ScenarioProblem(RobustProblem):

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
-from heterodyne_nb.optimize.strategies.gurobi_qp import gurobi_readiness
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import gurobi_readiness
 from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import SOLVERS
 
-FloatArray = NDArray[np.float64]
 #: A coordinate whose curvature is below this, relative to the largest, holds no information.
 _NOTHING = 1e-24
 _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
@@ -62,10 +61,7 @@ for _solver in (
 def solver_name(name: str) -> str:
     """The known solver that `name` spells, in any case.
 
-    Raises
-    ------
-    ConfigurationError
-        No such solver; the nearest is offered.
+    Raises ConfigurationError: No such solver; the nearest is offered.
     """
     return SOLVERS.find(name)
 
@@ -88,10 +84,7 @@ def solver_readiness(name: str) -> Readiness:
 def require_solver(name: str) -> str:
     """The solver's name in full, or an error that says what to install.
 
-    Raises
-    ------
-    ConfigurationError, OptimizationError
-        Unknown, or not ready.
+    Raises ConfigurationError, OptimizationError: Unknown, or not ready.
     """
     name = solver_name(name)
     state = solver_readiness(name)
@@ -156,7 +149,7 @@ def _attempt(problem: Any, solver: ConeSolver) -> str | None:
     options = dict(solver.options)
     try:
         if solver.name == "GUROBI":
-            from heterodyne_nb.optimize.strategies.gurobi_qp import environment
+            from heterodyne_nb.optimize.strategies.gurobi_trust_region import environment
 
             options["env"] = environment()
         with warnings.catch_warnings():
@@ -198,7 +191,7 @@ def root(matrix: FloatArray) -> FloatArray:
     scale = np.sqrt(np.where(known, diagonal, 0.0))
     unit = np.where(known, 1.0 / np.where(known, scale, 1.0), 0.0)
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) * np.outer(unit, unit))
-    return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale)
 
 
 def step_sizes(hessian: FloatArray, reach: FloatArray) -> FloatArray:

@@ -19,14 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import RobustObjective
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
-
-FloatArray = NDArray[np.float64]
 
 #: Largest slope of ρ(r) for tuning constant 1 and scale 1; see :mod:`heterodyne_nb.engine.losses`.
 LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 / np.sqrt(5.0)}
@@ -48,7 +46,7 @@ def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] |
     wanted = np.array([stated.get(n, value) for n, value in zip(table.names, nominal, strict=True)])
     filled = objective.to_internal(np.clip(wanted, table.lower, table.upper))
     known = coordinates.complete(np.array([name in stated for name in table.names]))
-    return np.where(known, filled, coordinates.simplest(objective.to_internal(nominal)))
+    return np.asarray(np.where(known, filled, coordinates.simplest(objective.to_internal(nominal))))
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class WassersteinProblem(RobustProblem):
     def _penalty(self, chi2: float) -> float:
         """λ of :class:`NormProgram`."""
         if self.loss is None:
-            return 2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count)
+            return float(2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count))
         slope = LIPSCHITZ[self.loss.name] * self.loss.tuning * self.objective.scale
         return float(self.count * self.radius * slope)
 

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.simulate.components import Component
-from heterodyne_nb.simulate.inputs import Array
+from heterodyne_nb.simulate.components import Array, Component
 
 _BLOCK = 512  # pixels; the fields of a block stay in the processor's cache
 _STRAY = 0.04  # stray light on a frame without beam, relative to the mean intensity
@@ -99,7 +98,7 @@ def _phasors(components: Sequence[Component], q: float, phi: float) -> NDArray[n
 def _scale(components: Sequence[Component], steady: bool) -> Array:
     """Field scale at each frame that makes the mean intensity 1, always or on average over the run."""
     power = np.sum([c.amplitude**2 for c in components], axis=0)
-    return np.sqrt(power if steady else np.full_like(power, power.mean()))
+    return np.asarray(np.sqrt(power if steady else np.full_like(power, power.mean())))
 
 
 def _intensity(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-FloatArray = NDArray[np.float64]
+from heterodyne_nb.arrays import FloatArray
 
 #: Half-width of a 95 % band in standard errors of a normal law.
 NORMAL_95 = 1.959963984540054

@@ -29,16 +29,16 @@ hold a block of frames; a tile off the diagonal belongs to two, so its own squar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.uncertainty.bands import BoundedEllipsoid
-
-FloatArray = NDArray[np.float64]
 
 #: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
 #: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).
@@ -166,7 +166,7 @@ def prior_curvature(sums: Tiles) -> FloatArray:
     """What priors add to the joint matrix (n + m, n + m)."""
     objective = sums.objective
     by_theta = objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
-    return block_diag(by_theta, objective.linear.curvature())
+    return np.asarray(block_diag(by_theta, objective.linear.curvature()))
 
 
 def dyadic_parts(
@@ -210,7 +210,7 @@ def _at_least(dyadic: FloatArray, naive: FloatArray) -> FloatArray:
     root, back = _root(naive)
     values, vectors = np.linalg.eigh(back @ dyadic @ back.T)
     half = root @ vectors * np.sqrt(np.maximum(values, LEAST_DYADIC))
-    return half @ half.T
+    return np.asarray(half @ half.T)
 
 
 def _at_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
@@ -257,14 +257,14 @@ def _informed(matrix: FloatArray, null: float) -> tuple[FloatArray, FloatArray, 
 
 def cluster_count(tiles: int) -> int:
     """Number c of clusters of frames from the number c (c + 1) / 2 of tiles."""
-    return round((np.sqrt(8 * tiles + 1) - 1) / 2)
+    return round((math.sqrt(8 * tiles + 1) - 1) / 2)
 
 
 def membership(clusters: int) -> FloatArray:
     """Which tile holds which cluster, (c, T), 1 or 0; tile of clusters (late >= early) is late (late + 1) / 2 + early."""
     late, early = np.tril_indices(clusters)
     k = np.arange(clusters)[:, None]
-    return ((late == k) | (early == k)).astype(float)
+    return np.asarray(((late == k) | (early == k)).astype(float))
 
 
 def dyadic_sum(scores: FloatArray) -> FloatArray:
@@ -314,7 +314,7 @@ def independent_meat(scores: FloatArray) -> FloatArray:
 def independent_freedom(shares: FloatArray) -> FloatArray:
     """Degrees of freedom (m,) of such a variance: G - 1 of each bin, pooled after Satterthwaite; shares as below."""
     by_bin = shares.sum(axis=1)
-    return (shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0))
+    return np.asarray((shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0)))
 
 
 def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
@@ -322,7 +322,7 @@ def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     values, vectors = np.linalg.eigh(leverage)
     left = np.maximum(1.0 - values, _LEAST_LEFT)
     turned = np.einsum("kij,ki->kj", vectors, scores) / left
-    return np.einsum("kij,kj->ki", vectors, turned)
+    return np.asarray(np.einsum("kij,kj->ki", vectors, turned))
 
 
 def degrees_of_freedom(shares: FloatArray) -> FloatArray:

@@ -15,12 +15,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.bands import jacobian
-
-FloatArray = NDArray[np.float64]
 
 #: ``"v0"``, ``"v"`` (at mid-time), ``"v(12.5)"``, ``("v", 12.5)`` or ``"displacement"``.
 TargetName = str | tuple[str, float]
@@ -43,7 +42,7 @@ class Quantity:
 
     def slopes(self, theta: FloatArray) -> FloatArray:
         """Derivatives by the published parameters, (p,)."""
-        return jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0]
+        return np.asarray(jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0])
 
 
 def quantities_of(model: Any, t: FloatArray | None) -> list[Quantity]:

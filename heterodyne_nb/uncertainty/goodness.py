@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Problem, Tiles
 from heterodyne_nb.engine.cells import CellProblem
@@ -29,9 +30,8 @@ from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.free_form import FreeFormModel, waves
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import Axes, components
 from heterodyne_nb.simulate.fields import mode_weights
-from heterodyne_nb.simulate.inputs import Axes
 from heterodyne_nb.uncertainty.covariance import (
     ERROR_CLUSTERS,
     LEAST_DYADIC,
@@ -39,8 +39,6 @@ from heterodyne_nb.uncertainty.covariance import (
     dyadic_parts,
     pseudo_inverse,
 )
-
-FloatArray = NDArray[np.float64]
 
 #: Frames that the tests look at.
 FRAMES = 150

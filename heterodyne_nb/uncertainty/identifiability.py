@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.model import Part
 from heterodyne_nb.text.html import alert, bullets, heading, page, table
 from heterodyne_nb.text.numbers import listed, number, value_with_error
 
-FloatArray = NDArray[np.float64]
 Kind = Literal["determined", "weak", "null"]
 _KINDS: dict[Kind, str] = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
 
@@ -282,7 +282,7 @@ def _checked(hessian: ArrayLike, names: Sequence[str], values: Sequence[float]) 
         raise OptimizationError(
             "the Gauss-Newton matrix is not symmetric with a diagonal of at least zero", expected="2 Jᵀ W J"
         )
-    return 0.5 * (matrix + matrix.T)
+    return np.asarray(0.5 * (matrix + matrix.T))
 
 
 def _same_size(covariance: ArrayLike, matrix: FloatArray) -> FloatArray:
@@ -291,7 +291,7 @@ def _same_size(covariance: ArrayLike, matrix: FloatArray) -> FloatArray:
         raise OptimizationError(
             f"a covariance of shape {known.shape}", expected=f"finite numbers of shape {matrix.shape}"
         )
-    return 0.5 * (known + known.T)
+    return np.asarray(0.5 * (known + known.T))
 
 
 def _split(matrix: FloatArray, rcond: float) -> tuple[FloatArray, FloatArray]:
@@ -384,7 +384,7 @@ def _sparse(null: FloatArray) -> FloatArray:
         for other in range(basis.shape[1]):
             if other != column:
                 basis[:, other] -= basis[pivot, other] * basis[:, column]
-    return basis / np.max(np.abs(basis), axis=0, initial=1e-300)
+    return np.asarray(basis / np.max(np.abs(basis), axis=0, initial=1e-300))
 
 
 def _status(error: float, scale: float, weak: float) -> Kind:

@@ -19,12 +19,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import NormalEquations, Objective, Tiles
 from heterodyne_nb.optimize.strategies.gauss_newton import bounded_step
 from heterodyne_nb.uncertainty.bands import jacobian
 from heterodyne_nb.uncertainty.covariance import Covariance, estimate_covariance
-
-FloatArray = NDArray[np.float64]
 
 #: Added to the scaled diagonal, so that a direction without any information stays where it is.
 _RIDGE = 1e-9
@@ -125,7 +124,7 @@ class CurveStep:
         for at in range(0, len(errors) - len(self._alone) - len(self._expected), count):
             own = errors[at : at + count]
             own[:] = np.maximum(own, _SHARPEST * max(float(own.max()), 1e-300))
-        return np.maximum(errors, 1e-300)
+        return np.asarray(np.maximum(errors, 1e-300))
 
 
 @dataclass(frozen=True, eq=False)

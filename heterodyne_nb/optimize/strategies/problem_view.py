@@ -101,7 +101,7 @@ class ProblemView(ABC):
 
     def clip(self, z: np.ndarray) -> np.ndarray:
         """The nearest point inside the bounds."""
-        return np.clip(z, self.lower, self.upper)
+        return np.asarray(np.clip(z, self.lower, self.upper))
 
 
 class PlainView(ProblemView):
@@ -126,10 +126,10 @@ class PlainView(ProblemView):
     def to_x(self, z: np.ndarray) -> np.ndarray:
         x = self._x0.copy()
         x[self._free] = z * self._scale
-        return np.clip(x, *self._box)
+        return np.asarray(np.clip(x, *self._box))
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
-        return x[self._free] / self._scale
+        return np.asarray(x[self._free] / self._scale)
 
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
@@ -164,7 +164,7 @@ class ObjectiveView(ProblemView):
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):  # what has no coordinates is NaN, and worth no point
-            return np.asarray(self._objective.to_internal(x), float) / self._unit
+            return np.asarray(np.asarray(self._objective.to_internal(x), float) / self._unit)
 
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))

@@ -142,7 +142,7 @@ def _near(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _interior(view: ProblemView) -> np.ndarray:
     """The start moved off its bounds, where an interior-point method cannot begin."""
     margin = np.minimum(0.01, 0.1 * (view.upper - view.lower))
-    return np.clip(view.z0, view.lower + margin, view.upper - margin)
+    return np.asarray(np.clip(view.z0, view.lower + margin, view.upper - margin))
 
 
 class _QuietBFGS(BFGS):
