@@ -101,10 +101,7 @@ for _loss in (
 def get_loss(name: str, *, tuning: float | None = None) -> Loss:
     """A loss by name, with its 95 % constant or your own.
 
-    Raises
-    ------
-    ConfigurationError
-        Unknown name (the nearest is offered), or a tuning constant that is not above zero.
+    Raises ConfigurationError: Unknown name (the nearest is offered), or a tuning constant that is not above zero.
     """
     loss: Loss = LOSSES[LOSSES.find(name)]
     if tuning is None:
@@ -119,22 +116,10 @@ def get_loss(name: str, *, tuning: float | None = None) -> Loss:
 def robust_scale(residuals: np.ndarray, *, center: bool = True) -> float:
     """Standard deviation of the bulk of the residuals: 1.4826 × median absolute deviation.
 
-    Parameters
-    ----------
-    residuals : ndarray
-        Any shape; NaN entries are left out.
-    center : bool
-        Deviations from the median; otherwise from zero.
+    ``residuals``: Any shape; NaN entries are left out. ``center``: Deviations from the median; otherwise from zero.
+    Returns: At least the smallest positive float, so that it can divide.
 
-    Returns
-    -------
-    float
-        At least the smallest positive float, so that it can divide.
-
-    Raises
-    ------
-    ConfigurationError
-        No finite residual.
+    Raises ConfigurationError: No finite residual.
     """
     values = np.asarray(residuals, dtype=float)
     values = values[np.isfinite(values)]

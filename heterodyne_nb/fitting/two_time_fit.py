@@ -268,7 +268,7 @@ def result_of(
         problem.model,
         parameters=theta,
         stderr=_errors(covariance, problem.table),
-        status=_status(problem.table, spread.at_bound),
+        status=status_words(problem.table, spread.at_bound),
         covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
@@ -277,19 +277,27 @@ def result_of(
         solutions=others,
         bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
-        chi2=local.chi2,
-        n_data=problem.n_data,
-        n_free=objective.n_free,
-        success=solved.success and not stopped,
-        message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method_name,
-        provenance=provenance,
-        path=solved.path,
-        bounds=problem.table.bounds,
+        **ended(solved, options, local.chi2, provenance),
         gap=problem.gap,
         extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def ended(solved: Solved, options: FitRun, chi2: float, provenance: dict[str, Any]) -> dict[str, Any]:
+    """How a fit ended, as parts of its result."""
+    objective, stopped = solved.objective, options.stop.reason
+    return {
+        "chi2": chi2,
+        "n_data": objective.problem.n_data,
+        "n_free": objective.n_free,
+        "success": solved.success and not stopped,
+        "message": f"{stopped}: best so far" if stopped else solved.message,
+        "method": options.method_name,
+        "provenance": provenance,
+        "path": solved.path,
+        "bounds": objective.problem.table.bounds,
+    }
 
 
 def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
@@ -364,7 +372,8 @@ def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
     return np.where(moved & (errors > 0), errors, np.nan)
 
 
-def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+def status_words(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+    """What became of each parameter of a fit."""
     words = []
     for i in range(len(table)):
         tied, free = table.tie[i] is not None, bool(table.vary[i])

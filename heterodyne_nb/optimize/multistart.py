@@ -315,17 +315,24 @@ def _one_hop(
 def _one_fit(
     objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
 ) -> tuple[OptimizeResult, dict[str, Any]]:
+    """See :func:`one_fit`; its entry also says on how many frames, and its course."""
+    result, entry = one_fit(objective, start, strategy, stage)
+    history = [(int(k), objective.reduced(float(f))) for k, f in result.history]
+    return result, {**entry, "frames": len(objective.problem.t), "history": history}
+
+
+def one_fit(
+    objective: Any, start: FloatArray, strategy: OptimizationStrategy, stage: str
+) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     begun = time.perf_counter()
     result = strategy.optimize(objective, start)
     return result, {
         "start": stage,
         "strategy": strategy.name,
-        "frames": len(objective.problem.t),
         "chi2_reduced": objective.reduced(float(result.fun)),
         "iterations": int(result.nit),
         "nfev": int(result.nfev),
         "seconds": round(time.perf_counter() - begun, 4),
         "message": str(result.message),
-        "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
     }

@@ -29,10 +29,7 @@ ROBUST_STRATEGIES.update({s.name: s for s in (WassersteinDRO, ScenarioRobust, El
 def robust_name(name: str) -> str:
     """The method that `name` spells.
 
-    Raises
-    ------
-    ConfigurationError
-        No such method; the nearest is offered.
+    Raises ConfigurationError: No such method; the nearest is offered.
     """
     return ROBUST_STRATEGIES.find(name)
 

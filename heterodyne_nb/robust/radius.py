@@ -161,17 +161,9 @@ def profile_radius(
 ) -> float:
     """Radius ε of :class:`WassersteinDRO` by the rule above.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The nominal answer, published.
-    score_covariance : (n, n), optional
-        Covariance of half the gradient of χ² by the internal coordinates. Default: independent pixels.
-    level : float
-        How often the truth shall be inside.
-    seed : int
-        Of the draws.
+    ``objective`` (Objective). ``theta`` (p,): The nominal answer, published. ``score_covariance`` (n, n): Covariance
+    of half the gradient of χ² by the internal coordinates. Default: independent pixels. ``level``: How often the
+    truth shall be inside. ``seed``: Of the draws.
     """
     local = objective.normal_equations(theta)
     variance = local.chi2 / max(objective.problem.n_data - objective.n_free, 1)

@@ -61,10 +61,7 @@ for _solver in (
 def solver_name(name: str) -> str:
     """The known solver that `name` spells, in any case.
 
-    Raises
-    ------
-    ConfigurationError
-        No such solver; the nearest is offered.
+    Raises ConfigurationError: No such solver; the nearest is offered.
     """
     return SOLVERS.find(name)
 
@@ -87,10 +84,7 @@ def solver_readiness(name: str) -> Readiness:
 def require_solver(name: str) -> str:
     """The solver's name in full, or an error that says what to install.
 
-    Raises
-    ------
-    ConfigurationError, OptimizationError
-        Unknown, or not ready.
+    Raises ConfigurationError, OptimizationError: Unknown, or not ready.
     """
     name = solver_name(name)
     state = solver_readiness(name)

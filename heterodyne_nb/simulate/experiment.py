@@ -116,7 +116,8 @@ def speckle(
                 population, float(axes.q[i]), float(axes.phi[j]), detectors[i][j], stream
             )
     ds = _dataset(axes, c2, intensity, np.array([[d.n_pixels for d in row] for row in detectors]))
-    ds.attrs["simulation"] = _record(mode, params, seed, contrast, gap)
+    how = {"seed": seed, "gap": gap, "contrast": np.asarray(contrast).tolist()}
+    ds.attrs["simulation"] = _record("speckle", mode, params, **how)
     if frames := sorted(set(bad_frames)):
         ds.attrs["bad_frames"] = ", ".join(map(str, frames))
     return ds
@@ -163,11 +164,10 @@ def _dataset(axes: Axes, c2: NDArray[np.float32], intensity: Array, n_pixels: ND
     return ds
 
 
-def _record(mode: str, params: Parameters, seed: int, contrast: ArrayLike, gap: float | None) -> str:
+def _record(kind: str, mode: str, params: Parameters, **how: Any) -> str:
     model, vector = model_and_vector(mode, params)
     values = dict(zip(model.parameter_names, vector.tolist(), strict=True))
-    about = {"kind": "speckle", "mode": mode, "parameters": values, "seed": seed, "gap": gap}
-    return json.dumps({**about, "contrast": np.asarray(contrast).tolist()})
+    return json.dumps({"kind": kind, "mode": mode, "parameters": values, **how})
 
 
 def model_maps(
@@ -250,7 +250,9 @@ def model_maps(
         )
         c2[i, j] = base[i, j] + scale[i, j] * exact + _noise(axes.t.size, float(sigma[i, j]), dyadic, rng)
     ds = make_dataset(c2, q=axes.q, phi=axes.phi, dt=axes.dt, sigma=sigma if sigma.any() else None)
-    ds.attrs["simulation"] = _maps_record(mode, model, values, axes, seed=seed, gap=gap, integral=integral)
+    ds.attrs["simulation"] = _record(
+        "model", mode, params, seed=seed, gap=gap, integral=integral, n_frames=axes.t.size
+    )
     return ds
 
 
@@ -272,12 +274,6 @@ def _noise(n_frames: int, sigma: float, dyadic: float, rng: np.random.Generator)
     frames = rng.standard_normal(n_frames)
     shared = np.sqrt(0.5) * (frames[:, None] + frames[None, :])
     return np.asarray(sigma * (np.sqrt(dyadic) * shared + np.sqrt(1 - dyadic) * own))
-
-
-def _maps_record(mode: str, model: Any, values: Array, axes: Axes, **how: Any) -> str:
-    parameters = dict(zip(model.parameter_names, values.tolist(), strict=True))
-    about = {"kind": "model", "mode": mode, "parameters": parameters}
-    return json.dumps({**about, **how, "n_frames": axes.t.size})
 
 
 _GAP = 2  # pixels between the patches of two bins

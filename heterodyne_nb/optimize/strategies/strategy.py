@@ -124,10 +124,7 @@ def register(cls: S) -> S:
 def strategy_name(name: str) -> str:
     """The registered name that `name` spells (``"Nelder-Mead"`` is ``"nelder_mead"``).
 
-    Raises
-    ------
-    ConfigurationError
-        No such strategy; the nearest name is offered.
+    Raises ConfigurationError: No such strategy; the nearest name is offered.
     """
     return STRATEGIES.find(name)
 
@@ -141,17 +138,10 @@ def settings_of(cls: type[OptimizationStrategy]) -> tuple[str, ...]:
 def create_strategy(name: str | type[OptimizationStrategy], **settings: Any) -> OptimizationStrategy:
     """Make a strategy by name.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`STRATEGIES`, in any case and punctuation; or the class itself.
-    **settings
-        Constructor settings of that strategy.
+    ``name``: A key of :data:`STRATEGIES`, in any case and punctuation; or the class itself. ``**settings``:
+    Constructor settings of that strategy.
 
-    Raises
-    ------
-    ConfigurationError
-        Unknown name or setting; the nearest one is offered.
+    Raises ConfigurationError: Unknown name or setting; the nearest one is offered.
     """
     cls = STRATEGIES[strategy_name(name)] if isinstance(name, str) else name
     known = settings_of(cls)

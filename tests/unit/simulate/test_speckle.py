@@ -140,7 +140,7 @@ def test_the_script_writes_a_whole_file_or_none(tmp_path, monkeypatch, capsys):
     assert dict(ds.c2.sizes) == {"q": 3, "phi": 8, "t1": 12, "t2": 12}
 
 
-@pytest.mark.parametrize("module", ["maps", "experiment", "example"])
+@pytest.mark.parametrize("module", ["experiment", "example"])
 def test_examples_in_the_docstrings_run(module):
     found = doctest.testmod(importlib.import_module(f"heterodyne_nb.simulate.{module}"))
     assert found.attempted > 0
