@@ -403,6 +403,9 @@ def _g2(
     err = np.full(g2.shape, np.nan) if found.g2_err is None else np.array(found.g2_err, dtype=float).T
     missing = (g2 == 0) & ((err == 0) | np.isnan(err))
     g2[missing], err[missing] = np.nan, np.nan
+    if (err < 0).any():
+        warn(f"{np.count_nonzero(err < 0)} errors of g2 are negative and taken as not known", DataWarning)
+        err[err < 0] = np.nan
     frame = step
     if found.tau_frame is not None:
         frame = found.tau_frame if dt is None or found.dt is None else found.tau_frame * dt / found.dt

@@ -41,29 +41,33 @@ def test_an_old_name_is_the_same_object_and_says_so(folder: str, name: str, home
 
 
 @pytest.mark.parametrize(
-    "line",
+    "lines",
     [
-        "from heterodyne_nb.results import FitResult, bootstrap",
-        "from heterodyne_nb.results.bootstrap import bootstrap",
-        "from heterodyne_nb.results import reach",
-        "import heterodyne_nb.results.uncertainty as uncertainty",
-        "from heterodyne_nb.widgets import App",
-        "from heterodyne_nb.analysis import fit, AnalysisSession",
-        "from heterodyne_nb.analysis import fitting",
-        "from heterodyne_nb.analysis.session import AnalysisSession",
-        "from heterodyne_nb.optimize.robust import profile_radius",
-        "from heterodyne_nb.optimize.trf import TRFStrategy",
-        "from heterodyne_nb.engine.instrument import TOLERANCES",
-        "from heterodyne_nb import widgets",
-        "import heterodyne_nb; heterodyne_nb.widgets.App",
+        [
+            "from heterodyne_nb.results import FitResult, bootstrap",
+            "from heterodyne_nb.results.bootstrap import bootstrap",
+            "from heterodyne_nb.results import reach",
+            "import heterodyne_nb.results.uncertainty as uncertainty",
+            "from heterodyne_nb.widgets import App",
+            "from heterodyne_nb.analysis import fit, AnalysisSession",
+            "from heterodyne_nb.analysis import fitting",
+            "from heterodyne_nb.analysis.session import AnalysisSession",
+            "from heterodyne_nb.optimize.robust import profile_radius",
+            "from heterodyne_nb.optimize.trf import TRFStrategy",
+            "from heterodyne_nb.engine.instrument import TOLERANCES",
+        ],
+        ["from heterodyne_nb import widgets"],
+        ["import heterodyne_nb; heterodyne_nb.widgets.App"],
     ],
+    ids=["imports of names and modules", "import of widgets", "widgets as an attribute"],
 )
-def test_the_warning_is_shown_at_the_line_of_the_user(line: str, tmp_path: Path) -> None:
+def test_the_warning_is_shown_at_the_line_of_the_user(lines: list[str], tmp_path: Path) -> None:
     script = tmp_path / "old.py"
-    script.write_text(line)
+    script.write_text("\n".join(lines))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{script}:1: DeprecationWarning: heterodyne_nb." in done.stderr
+    for number in range(1, len(lines) + 1):
+        assert f"{script}:{number}: DeprecationWarning: heterodyne_nb." in done.stderr
 
 
 def test_a_name_that_never_was_is_an_ordinary_error() -> None:

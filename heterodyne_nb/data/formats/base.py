@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -201,6 +201,22 @@ def stacked_maps(node: h5py.Dataset, order: str | None = None) -> list[MapRef]:
     if order == "first":
         return [MapRef(node.name, before=(i,)) for i in range(shape[0])]
     return [MapRef(node.name, after=(i,)) for i in range(shape[2])]
+
+
+def by_label(refs: Iterable[tuple[int, MapRef]], n_label: int, where: str) -> list[MapRef | None]:
+    """The map of each label (1, 2, …), None where there is none; refuses a label that no bin has, or two maps have."""
+    maps: list[MapRef | None] = [None] * n_label
+    for label, ref in refs:
+        if not 1 <= label <= n_label or maps[label - 1] is not None:
+            raise DataFormatError(
+                f"there is a map of label {label}"
+                if not 1 <= label <= n_label
+                else f"two maps have label {label}",
+                where=where,
+                expected=f"labels from 1 to {n_label} (0 means unused), each once",
+            )
+        maps[label - 1] = ref
+    return maps
 
 
 @dataclass(frozen=True)
