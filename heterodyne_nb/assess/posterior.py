@@ -45,6 +45,8 @@ _FRAMES = 400
 #: Walkers have settled where R-hat, each walker a chain, is below the first and the effective size above the second
 #: (both as of Vehtari et al. 2021): ends of 95 % intervals then scatter by a fifth of a standard error at most.
 RHAT, ESS = 1.25, 80.0
+#: Width of the start in coordinates that the errors of an answer say nothing of, such as v where it is 0.
+_STILL = 0.01
 _NO_COLUMNS = np.zeros(0, np.int64)
 
 
@@ -221,12 +223,20 @@ class _Target:
 
     def start(self, walkers: int, rng: np.random.Generator) -> FloatArray:
         """Inside the bounds, by Student's law of the errors, narrower and narrower where there is little room."""
-        ridge = np.diag(1e-10 * np.maximum(np.diag(self.covariance), 1e-300))
-        law = multivariate_t(self.z, self.covariance + ridge, df=self.freedom, allow_singular=True)
+        lower, upper = self.objective.internal_bounds(self.objective.from_internal(self.z))
+        variance = np.diag(self.covariance)
+        narrow = np.minimum(1.0, 0.25 * (upper - lower) / np.sqrt(np.maximum(variance, 1e-300)))
+        ridge = np.diag(np.where(variance > 0, 1e-10 * narrow**2 * variance, _STILL**2))
+        law = multivariate_t(
+            self.z, self.covariance * np.outer(narrow, narrow) + ridge, df=self.freedom, allow_singular=True
+        )
         found: list[FloatArray] = []
         for k in range(60):
             drawn = np.reshape(law.rvs(walkers, random_state=rng), (walkers, -1))
-            trials = (self.z + 0.9**k * (z - self.z) for z in drawn)
+            mirrored = np.where(
+                drawn < lower, 2 * lower - drawn, np.where(drawn > upper, 2 * upper - drawn, drawn)
+            )
+            trials = (self.z + 0.9**k * (z - self.z) for z in mirrored)
             found += [z for z in trials if np.isfinite(self(z))]
             if len(found) >= walkers:
                 return np.array(found[:walkers])

@@ -26,6 +26,8 @@ _MOST_PHASE = 40.0
 _SHORT = 0.95
 #: Fractions tried in place of the one found, and ratios of the J of two components.
 _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
+#: Exponents of a velocity that are tried, where they differ by more than this from the one found.
+_EXPONENTS, _APART = (-1.0, 0.4, 1.5), 0.5
 
 
 class Hops:
@@ -44,6 +46,10 @@ class Hops:
         """Bends turned over, J and fractions exchanged or at other levels."""
         points = [*self._bends(theta), *self._exchanges(theta), *self._levels(theta), *self._ratios(theta)]
         return self._physical([self._feasible(point) for point in points])
+
+    def bends(self, theta: FloatArray) -> list[FloatArray]:
+        """Curves bent another way, what they are at mid-time or at their ends kept."""
+        return self._physical([self._feasible(point) for point in self._bends(theta)])
 
     def flows(self, theta: FloatArray, most: int = 4) -> list[FloatArray]:
         """Other velocities and directions: mirrors at the angles measured, aliases, and the best of a grid."""
@@ -74,6 +80,20 @@ class Hops:
                 turned = raw.copy()
                 turned[part.start + place] *= -1.0
                 points.append(coordinates.from_internal(turned / coordinates.scale))
+        for curve, _ in self._moving():
+            points += self._curved(theta, curve)
+        return points
+
+    def _curved(self, theta: FloatArray, curve: Curve) -> list[FloatArray]:
+        """The same velocity and slope at mid-time, by a power law that is curved otherwise."""
+        i, j, k = curve.indices
+        value, points = curve.at(theta, self.middle), []
+        slope = theta[i] * theta[j] * self.middle ** theta[j]  # of ln t
+        for exponent in _EXPONENTS:
+            if abs(exponent - theta[j]) > _APART and slope != 0.0:
+                point, amplitude = theta.copy(), slope / exponent
+                point[[i, j, k]] = amplitude * self.middle**-exponent, exponent, value - amplitude
+                points.append(point)
         return points
 
     def _exchanges(self, theta: FloatArray) -> list[FloatArray]:

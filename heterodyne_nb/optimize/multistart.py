@@ -35,6 +35,8 @@ _REFINED = 10.0
 #: From this far above a known optimum, in the same units, a fit is followed no more where χ² is what the quadratic
 #: form around that optimum says.
 _NEAR = 50.0
+#: What the search found is tried again on so many times the frames: fewer do not tell close optima apart.
+_FINER = 2
 #: Damping at the start of a fit from a sample, which is far from any optimum: less only costs steps not taken.
 _FAR_DAMPING = 0.03
 
@@ -129,16 +131,27 @@ class Multistart:
         if journal is not None and not self._stopped():
             journal.search_ended(self.objective.parameter_names, [fit.point for fit in promising])
         results = self._finished([fit.point for fit in promising], [])
-        if self.settings.samples <= 0 and self.settings.hops and not self._stopped():
-            coarse = self._coarse(self.settings.coarse_frames)
+        coarse = self._hopped_again()
+        if coarse is not None:
             start = self._coarse_fits(coarse, [result.x for result in results])
-            hopped = self._promising(self._hopped(coarse, start))
+            hopped = self._promising(self._hopped(coarse, start, near=self.settings.samples > 0))
             results = self._finished([fit.point for fit in hopped if fit not in start], results)
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
         if self.settings.hops and not self._stopped():
             self.solutions += self._without_flow([fit.point for fit in self.solutions])
         return min(results, key=lambda result: float(result.fun))
+
+    def _hopped_again(self) -> Objective | None:
+        """Where hops from the optima of all pixels are made; None where the search hopped on as many frames."""
+        settings = self.settings
+        if not settings.hops or self._stopped():
+            return None
+        coarse = self._coarse(settings.coarse_frames)
+        if settings.samples <= 0:
+            return coarse
+        fine = self._coarse(_FINER * settings.coarse_frames)
+        return fine if len(fine.problem.t) > len(coarse.problem.t) else None
 
     def _without_flow(self, points: list[FloatArray]) -> list[Found]:
         """The best fit without each flow: where fringes are lost in the noise, it describes the data as well."""
@@ -253,14 +266,18 @@ class Multistart:
         twin = coarse.from_internal(coarse.to_internal(twin))
         return _distinct([*found, *self._coarse_fits(coarse, [twin])], self.settings.agree)
 
-    def _hopped(self, coarse: Objective, found: list[Found]) -> list[Found]:
-        """The optima with those that hops from the best lead to; again from a better one until none is found."""
+    def _hopped(self, coarse: Objective, found: list[Found], *, near: bool = False) -> list[Found]:
+        """The optima with those that hops from the best lead to; again from a better one until none is found.
+
+        With ``near`` only where curves bend another way.
+        """
         hops, rng = Hops(coarse), np.random.default_rng([self.settings.seed, 1])
         for _ in range(self.settings.hops):
             if self._stopped():
                 break
             best = found[0]
-            points = [*hops.structural(best.point), *hops.flows(best.point)]
+            far = [] if near else [*hops.structural(best.point), *hops.flows(best.point)]
+            points = far or hops.bends(best.point)
             points += hops.kicks(best.point, rng, self.settings.kicks)
             found = _distinct([*found, *self._coarse_fits(coarse, points, found)], self.settings.agree)
             if not found[0].chi2 < best.chi2 - self.settings.agree * best.chi2:
