@@ -150,7 +150,7 @@ class FitPanel(Panel):
     bins : BinPicker
     rows : dict of str to ParameterRow
         ``rows["v0"].slider``, ``.value``, ``.min``, ``.max``, ``.vary``, ``.tie``, ``.prior``.
-    entries, show, revert, compare : Widget
+    entries, show, revert, compare, delete, note : Widget
         The history.
     overlay, trace : Panel
         g2 with the model, and the course of chi-square.
@@ -191,7 +191,7 @@ class FitPanel(Panel):
             setattr(self, name, getattr(self.settings, name))
         for name in ("guess", "run", "cancel", "undo", "redo"):
             setattr(self, name, getattr(self.bar, name))
-        for name in ("entries", "show", "revert", "compare"):
+        for name in ("entries", "show", "revert", "compare", "delete", "note"):
             setattr(self, name, getattr(self.history, name))
         columns = (
             (_HALF, self.overlay.heading, self.overlay.widget),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 from traitlets import HasTraits
@@ -16,6 +16,8 @@ from traitlets import HasTraits
 from heterodyne_nb.app.live_figure import PageTheme
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.errors import HeterodyneError, heard_by
+
+Part = TypeVar("Part", bound="Panel")
 
 __all__ = ["Panel", "button", "heading", "heading_html", "row", "short_path"]
 
@@ -83,7 +85,7 @@ class Panel:
         self.message.layout.display = "" if text else "none"
         self.message.value = error_box(text) if text else ""
 
-    def add(self, part: Panel) -> Panel:
+    def add(self, part: Part) -> Part:
         """Take a panel in as a part that is closed with this one."""
         self._parts.append(part)
         return part

@@ -31,6 +31,7 @@ __all__ = ["RunTable", "RunsPanel"]
 #: Columns of what a file holds: head, column of :func:`heterodyne_nb.scan_folder`, and how a value is written.
 _HELD = (
     ("run", "file", "{}"),
+    ("remarks", "problem", "{}"),
     ("start", "start_time", "{}"),
     ("sample", "sample", "{}"),
     ("T (K)", "temperature", "{:.5g}"),
@@ -39,7 +40,7 @@ _HELD = (
     ("frames", "n_frames", "{}"),
     ("dt (s)", "dt", "{:.4g}"),
     ("contrast", "contrast", "{:.3f}"),
-    ("bad frames (%)", "bad_frames", "{:.1f}"),
+    ("bad frames", "bad_frames", "{:.1%}"),
     ("signal/noise", "signal_to_noise", "{:.3g}"),
 )
 #: Seconds between two looks for new files.
@@ -198,7 +199,7 @@ class RunsPanel(Panel):
 
         def found(table: pd.DataFrame) -> None:
             for file, held in zip(files, table.to_dict("records"), strict=True):
-                self._held[file] = {**held, "size": sizes.get(file)}
+                self._held[file] = {**{str(k): v for k, v in held.items()}, "size": sizes.get(file)}
             self._sizes |= sizes
             self.told.value = f"{len(self._held)} runs"
             self._show()
@@ -274,15 +275,15 @@ class RunsPanel(Panel):
         self._work.start()
 
     def _progress(self, event: ProgressEvent) -> None:
-        self.told.value = event.message
         self._show()
+        self.told.value = event.message
 
     def _ended(self, work: Work) -> None:
         if work is not self._work:
             return
         self._work = None
-        self.told.value = f"table.csv and the fits are in {self.output.value}"
         self._show()
+        self.told.value = f"table.csv and the fits are in {self.output.value}"
         if work.failure is not None:
             raise work.failure
 
@@ -315,26 +316,24 @@ class RunsPanel(Panel):
         fits = self._fitted()
         results = [result for _, result in fits.values() if result is not None]
         free = [n for n, one in results[0].params.items() if one.error > 0] if results else []
-        heads = [head for head, _, _ in _HELD]
-        rows = []
-        for file in sorted(self._held, key=lambda path: Path(path).name):
+        names = sorted(self._held, key=lambda path: Path(path).name)
+        lines: list[dict[str, str]] = []
+        for file in names:
             held, (status, result) = self._held[file], fits.get(file, ("", None))
-            cells = [
-                _written(form, held[name], 100 if name == "bad_frames" else 1) for _, name, form in _HELD
-            ]
-            if fits:
-                values = result.params if result is not None else {}
-                cells += [status if result is None else f"{status}, {result.light}"]
-                cells += ["" if result is None else f"{result.chi2_reduced:.4g}"]
-                cells += [
-                    value_with_error(values[n].value, values[n].error) if n in values else "" for n in free
-                ]
-            rows.append([*cells, held["problem"]])
+            line = {head: _written(form, held[name]) for head, name, form in _HELD}
+            values = result.params if result is not None else {}
+            line["fit"] = status if result is None else f"{status}, {result.light}"
+            line["χ²ᵣ"] = "" if result is None else f"{result.chi2_reduced:.4g}"
+            for name in free:
+                known = name in values
+                line[name] = value_with_error(values[name].value, values[name].error) if known else ""
+            lines.append(line)
+        heads = [head for head in (lines[0] if lines else ()) if any(line[head] for line in lines)]
         with self.table.hold_sync():
-            self.table.columns = [*heads, *(["fit", "χ²ᵣ", *free] if fits else []), "remarks"]
-            self.table.names = sorted(self._held, key=lambda path: Path(path).name)
+            self.table.columns = heads
+            self.table.names = names
             self.table.selected = [one for one in self.table.selected if one in self._held]
-            self.table.rows = rows
+            self.table.rows = [[line[head] for head in heads] for line in lines]
         self.stop.disabled = self._work is None
         self.fit.disabled = self._work is not None
 
@@ -349,8 +348,7 @@ class RunsPanel(Panel):
         super().close()
 
 
-def _written(form: str, value: Any, scale: float) -> str:
+def _written(form: str, value: Any) -> str:
     """A cell; empty where the file does not say."""
-    if value is None or value == "" or value != value:
-        return ""
-    return form.format(value if isinstance(value, str) or scale == 1 else value * scale)
+    unknown = value is None or value == "" or value != value or (isinstance(value, int) and not value)
+    return "" if unknown else form.format(value)

@@ -44,7 +44,7 @@ function render({ model, el }) {
       line.dataset.key = key;
       const box = make("input", make("td", line), { type: "checkbox", checked: chosen.has(key), ariaLabel: `choose ${row[0]}` });
       box.tabIndex = -1;
-      row.forEach((text) => make("td", line, { textContent: text }));
+      row.forEach((text) => make("td", line, { textContent: text, title: text }));
       line.onclick = () => choose(key, !chosen.has(key));
       line.ondblclick = () => open(key);
       line.onkeydown = (event) => {
