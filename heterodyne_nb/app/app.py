@@ -163,7 +163,10 @@ class App(Panel):
 
     def _tell(self) -> None:
         session = self.session
-        run = Path(session.source).name if session.source else "data in memory"
+        run = Path(session.source).name
+        if session.source.startswith("<") and session.dataset is not None:
+            runs = session.dataset.attrs.get("runs")
+            run = f"average of {runs}" if runs else "data in memory"
         words = [run if session.dataset is not None else "no run is open", session.settings.mode]
         words.append(_work(session) if session.status != "idle" else _shown(session))
         text = " · ".join(word for word in words if word)

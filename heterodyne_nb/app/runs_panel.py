@@ -69,8 +69,20 @@ class RunTable(anywidget.AnyWidget):
     rows: traitlets.List = traitlets.List().tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     selected = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    opened: traitlets.List = traitlets.List().tag(sync=True)
+    opened: traitlets.List = traitlets.List()
     hint = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.on_msg(self._heard)
+
+    def _heard(self, _: Any, told: dict[str, Any], __: Any) -> None:
+        """What the page says was done."""
+        if "open" in told:
+            self.opened = [told["open"], len(self.opened) and self.opened[1] + 1]
+        elif "choose" in told:
+            others = [one for one in self.selected if one not in told["choose"]]
+            self.selected = [*others, *told["choose"]] if told["chosen"] else others
 
 
 class RunsPanel(Panel):

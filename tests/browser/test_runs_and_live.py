@@ -58,7 +58,7 @@ def test_runs_of_a_folder_are_fitted_averaged_followed_and_opened(page: Any, tmp
         a_run(folder / "run4.nc", 4)
         page.locator(".hn-table:visible tbody tr", has_text="run4.nc").wait_for()
         press(page, "Average")
-        read(page, "data in memory")
+        read(page, "average of run1.nc, run2.nc")
         Canvas(page, "map").wait()
         tab(page, "Runs")
         rows.nth(2).dblclick()
@@ -88,10 +88,10 @@ def test_a_replayed_run_sharpens_and_is_stopped(page: Any, tmp_path: Path) -> No
         button(page, "Example").wait_for()
         set_mode(page)
         tab(page, "Live")
-        fields = {"from": "frames.h5", "q map": "qmap.h5", "dt (s)": "0.5", "first fit after (frames)": "60"}
+        fields = {"from": "frames.h5", "q map": "qmap.h5", "dt (s)": "0.5", "first fit after (frames)": "20"}
         page.locator('.widget-inline-hbox:visible:has(label:text-is("frames of")) select').first.wait_for()
         choose(page, "frames of", "replay a stored run")
-        choose(page, "speed", "10 × as fast")
+        choose(page, "speed", "as measured")
         for name, text in fields.items():
             fill(page, name, text)
         press(page, "Start")

@@ -7,13 +7,14 @@ function render({ model, el }) {
   let by = null; // column and direction of sorting
 
   const make = (tag, parent, properties = {}) => Object.assign(parent.appendChild(document.createElement(tag)), properties);
-  const tell = (values) => {
-    for (const [name, value] of Object.entries(values)) model.set(name, value);
-    model.save_changes();
+  // As messages: unlike changed traits they never wait behind the press of a button.
+  const chooseAll = (keys, chosen) => {
+    const others = model.get("selected").filter((one) => !keys.includes(one));
+    model.set("selected", chosen ? [...others, ...keys] : others);
+    model.send({ choose: keys, chosen });
   };
-  const choose = (key, chosen) =>
-    tell({ selected: chosen ? [...model.get("selected"), key] : model.get("selected").filter((one) => one !== key) });
-  const open = (key) => tell({ opened: [key, Date.now()] });
+  const choose = (key, chosen) => chooseAll([key], chosen);
+  const open = (key) => model.send({ open: key });
 
   const sorted = () => {
     const rows = model.get("rows").map((row, place) => [model.get("names")[place], row]);
@@ -33,7 +34,7 @@ function render({ model, el }) {
     const head = make("tr", make("thead", table));
     const all = make("input", make("th", head), { type: "checkbox", title: "choose all", ariaLabel: "choose all" });
     all.checked = chosen.size > 0 && chosen.size === model.get("names").length;
-    all.onchange = () => tell({ selected: all.checked ? [...model.get("names")] : [] });
+    all.onchange = () => chooseAll(model.get("names"), all.checked);
     model.get("columns").forEach((text, column) => {
       const sort = make("button", make("th", head), { textContent: text, title: `sort by ${text}` });
       sort.onclick = () => ((by = { column, sign: by?.column === column ? -by.sign : 1 }), draw());
