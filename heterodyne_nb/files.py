@@ -45,11 +45,8 @@ def new_file(path: remote.AnyPath) -> Iterator[Path]:
 
     A symbolic link stays one: the file that it leads to is replaced. So do the permissions of an older file.
 
-    Raises
-    ------
-    OutputError
-        The folder does not exist or cannot be written, the disk is full, or there is no file at `path` but
-        something else.
+    Raises OutputError: The folder does not exist or cannot be written, the disk is full, or there is no file at
+    `path` but something else.
     """
     path = remote.place(path)
     if isinstance(path, remote.Remote):
@@ -78,19 +75,10 @@ def new_file(path: remote.AnyPath) -> Iterator[Path]:
 def new_h5(path: remote.AnyPath, room: int = 0, **options: Any) -> Iterator[h5py.File]:
     """An HDF5 file that takes its name only when it is complete; HDF5 itself never meets a full disk, of which it dies.
 
-    Parameters
-    ----------
-    path : path
-    room : int, optional
-        Bytes that the file takes at most. A large one is written to the disk, once that has granted the room for it;
-        others are made in memory.
-    **options
-        For :class:`h5py.File`.
+    ``room``: Bytes that the file takes at most. A large one is written to the disk, once that has granted the room
+    for it; others are made in memory. ``**options``: For :class:`h5py.File`.
 
-    Raises
-    ------
-    OutputError
-        As for :func:`new_file`.
+    Raises OutputError: As for :func:`new_file`.
     """
     import h5py
 
@@ -118,21 +106,12 @@ def _grant(handle: int, n_bytes: int) -> None:
 def new_folder(path: remote.AnyPath, ours: re.Pattern[str], mark: str, kind: str) -> Iterator[Path]:
     """Yield a temporary path for a folder; exchange it for what is at `path` on success.
 
-    Parameters
-    ----------
-    path : path
-        Folder to create or replace.
-    ours : re.Pattern
-        Matches the name of every file that such a folder can hold. A folder with another one is never replaced.
-    mark : str
-        Pattern of a name that such a folder holds at its top.
-    kind : str
-        What such a folder is, for messages.
+    ``path``: Folder to create or replace. ``ours``: Matches the name of every file that such a folder can hold. A
+    folder with another one is never replaced. ``mark``: Pattern of a name that such a folder holds at its top.
+    ``kind``: What such a folder is, for messages.
 
-    Raises
-    ------
-    OutputError
-        Something else is at `path`, the parent folder does not exist or cannot be written, or the disk is full.
+    Raises OutputError: Something else is at `path`, the parent folder does not exist or cannot be written, or the
+    disk is full.
     """
     path = remote.place(path)
     if isinstance(path, remote.Remote):
@@ -197,16 +176,9 @@ def alone_in(folder: Path) -> Iterator[bool]:
 def check_folder(folder: str | os.PathLike[str], room: int) -> None:
     """Check that files can be written into a folder, which need not exist yet, before long work is begun.
 
-    Parameters
-    ----------
-    folder : path
-    room : int
-        Bytes that are needed at most.
+    ``room``: Bytes that are needed at most.
 
-    Raises
-    ------
-    OutputError
-        It, or a folder above it, is a file, may not be written, or its disk has less room.
+    Raises OutputError: It, or a folder above it, is a file, may not be written, or its disk has less room.
     """
     place = Path(os.path.realpath(folder))
     while not place.exists() and place != place.parent:
@@ -291,7 +263,7 @@ def _alive(work: Path, process: int) -> bool:
         return work in _in_use
     import psutil
 
-    return psutil.pid_exists(process)
+    return bool(psutil.pid_exists(process))
 
 
 def _clear(work: Path) -> None:

@@ -33,16 +33,9 @@ def guarded(
 ) -> Iterator[None]:
     """Turn whatever a library raises while a file is read into an error of ours.
 
-    Parameters
-    ----------
-    where : path, Remote, or Zarr group or store
-        The file, for the message.
-    expected : str, optional
-        What would have been right.
-    error : type, optional
-        What is raised; a file that is not there is a MissingFileError all the same.
-    hint : str, optional
-        How to mend it.
+    ``where`` (path, Remote, or Zarr group or store): The file, for the message. ``expected``: What would have been
+    right. ``error``: What is raised; a file that is not there is a MissingFileError all the same. ``hint``: How to
+    mend it.
     """
     try:
         yield
@@ -76,10 +69,7 @@ def _place(where: Any) -> str:
 def need_room(n_bytes: float, where: str, what: str) -> None:
     """Refuse what would not fit into memory before anything is allocated for it.
 
-    Raises
-    ------
-    DataFormatError
-        More than half of the memory that is free would be needed.
+    Raises DataFormatError: More than half of the memory that is free would be needed.
     """
     if n_bytes < 1 << 26:
         return
@@ -136,10 +126,7 @@ def _plain(value: Any) -> Any:
 def check_seal(dataset: xr.Dataset, where: str, *, needed: bool, skip: tuple[str, ...] = ()) -> xr.Dataset:
     """The dataset without its seal.
 
-    Raises
-    ------
-    DataFormatError
-        The seal does not fit what was read, or there is none where one is `needed`.
+    Raises DataFormatError: The seal does not fit what was read, or there is none where one is `needed`.
     """
     said = dataset.attrs.get(SEAL)
     if said is None and not needed:

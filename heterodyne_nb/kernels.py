@@ -44,10 +44,7 @@ def prepare() -> None:
 def require_threads() -> None:
     """Raise where kernels cannot run: in a process forked after the parent has used its threads.
 
-    Raises
-    ------
-    OptimizationError
-        With the way to do it.
+    Raises OptimizationError: With the way to do it.
     """
     if _forked:
         raise OptimizationError(

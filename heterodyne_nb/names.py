@@ -16,10 +16,7 @@ def squeeze(name: str) -> str:
 def find_name(name: str, known: Iterable[str], what: str) -> str:
     """The entry of `known` that `name` spells, up to case and punctuation.
 
-    Raises
-    ------
-    ConfigurationError
-        No entry matches; the message names the nearest one and lists all.
+    Raises ConfigurationError: No entry matches; the message names the nearest one and lists all.
     """
     table = {squeeze(k): k for k in known}
     found = table.get(squeeze(name)) if isinstance(name, str) else None

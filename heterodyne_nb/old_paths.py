@@ -97,7 +97,7 @@ _MERGED: dict[str, str] = {
     "options.problems": "config.messages config.problems",
     "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
     "assess.profile": "results.profiles",
-    "optimize.guess": "optimize.fringe_search",
+    "optimize.guess": "optimize.fringe_search optimize.side_by_side",
     "optimize.strategies.problem_view": (
         "optimize.differences optimize.start optimize.strategies.differences optimize.strategies.start"
     ),
@@ -116,7 +116,7 @@ _MERGED: dict[str, str] = {
     "result.files": (
         "result.files.csv_table result.files.dispatch result.files.json_summary result.files.netcdf "
         "result.files.zarr_store results.files.csv_table results.files.dispatch results.files.json_summary "
-        "results.files.netcdf results.files.zarr_store"
+        "results.files.netcdf results.files.zarr_store result.files.nexus result.files.text"
     ),
     "result.fit_result": "result.result_values results.result_values",
     "result.report": (
@@ -135,6 +135,25 @@ _MERGED: dict[str, str] = {
     "uncertainty.derived": "results.targets",
     "uncertainty.identifiability": "results.identifiability_words",
     "uncertainty.reweighting": "results.curve_step results.one_step",
+    "models.heterodyne": "models.fields models.multicomponent",
+    "models.plugin": "models.plugin_parameters",
+    "engine.problem": "engine.room",
+    "engine.fast": "engine.model_products",
+    "optimize.strategies.run": "optimize.strategies.confirm",
+    "optimize.strategies.gauss_newton": "optimize.strategies.curvature",
+    "optimize.strategies.gurobi_trust_region": "optimize.strategies.gurobi_qp",
+    "robust.robust_fit": "robust.robust_parts",
+    "result.record": "result.schema",
+    "result.provenance": "result.script",
+    "uncertainty.change_points": "uncertainty.smoothness",
+    "options.fit": "options.execution options.uncertainty",
+    "config.legacy.parameters": "config.legacy.modes",
+    "text.html": "text.tables",
+    "simulate.example": "simulate.make_example",
+    "analysis.core": "analysis.methods",
+    "simulate.components": "simulate.inputs",
+    "engine.normal": "engine.contrast",
+    "simulate.experiment": "simulate.maps",
 }
 #: Old name in a folder: new one.
 RENAMED: dict[str, dict[str, str]] = {
@@ -171,6 +190,9 @@ MODULES: dict[str, str] = {
     },
     **{f"{_ROOT}{old}": f"{_ROOT}{new}" for new, files in _MERGED.items() for old in files.split()},
 }
+for _old in MODULES:  # what moved twice
+    while MODULES[_old] in MODULES:
+        MODULES[_old] = MODULES[MODULES[_old]]
 #: Old folder: {name that it handed on: new folder}.
 NAMES: dict[str, dict[str, str]] = {
     old: {name: new for new, names in homes.items() for name in names.split()}
@@ -190,10 +212,7 @@ def install() -> None:
 def moved_name(folder: str, name: str) -> Any:
     """What ``heterodyne_nb.<folder>`` handed on under this name: for the ``__getattr__`` of a module.
 
-    Raises
-    ------
-    AttributeError
-        If it handed on nothing of that name.
+    Raises AttributeError: If it handed on nothing of that name.
     """
     home = NAMES[folder].get(name)
     if home is None:
@@ -212,10 +231,7 @@ def moved_module(name: str) -> ModuleType:
 def renamed(folder: str, name: str) -> Any:
     """What ``heterodyne_nb.<folder>.<name>`` is called now, a function or a file: for the folder's ``__getattr__``.
 
-    Raises
-    ------
-    AttributeError
-        If there was nothing of that name.
+    Raises AttributeError: If there was nothing of that name.
     """
     old, new = f"{_ROOT}{folder}.{name}", RENAMED[folder].get(name)
     if new is not None:
@@ -234,12 +250,8 @@ def _warn(old: str, new: str, stacklevel: int = 3) -> None:
 def formerly(*order: str, **renamed: str) -> Callable[[_View], _View]:
     """Let a function of (dataset, result) be called as before for one version, with a warning.
 
-    Parameters
-    ----------
-    *order : str
-        Its positional arguments of before, of which the first was the result.
-    **renamed : str
-        Keyword of before = keyword of now.
+    ``*order``: Its positional arguments of before, of which the first was the result. ``**renamed``: Keyword of
+    before = keyword of now.
     """
 
     import inspect
@@ -262,6 +274,20 @@ def formerly(*order: str, **renamed: str) -> Callable[[_View], _View]:
         return cast(_View, called)
 
     return wrap
+
+
+def either_order(view: _View) -> _View:
+    """Let a function of (dataset, result) be given the two the other way round, as before, or a result alone."""
+
+    @functools.wraps(view)
+    def called(*given: Any, **named: Any) -> Any:
+        if given and hasattr(given[0], "curve_names") and "result" not in named:
+            result, *others = given
+            data = others[:1] or ([named.pop("dataset")] if "dataset" in named else [None])
+            return view(*data, result, *others[1:], **named)
+        return view(*given, **named)
+
+    return cast(_View, called)
 
 
 class _Folder(ModuleType):

@@ -16,27 +16,14 @@ from heterodyne_nb.errors import ConfigurationError, FitWarning, warn
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """One report from long work.
+    """One report from long work."""
 
-    Attributes
-    ----------
-    stage : str
-        What is being done, e.g. ``"load"``, ``"start values"``, ``"gauss_newton"``.
-    fraction : float or None
-        Done part in [0, 1]; None when it cannot be known.
-    chi2 : float or None
-        Reduced chi-square of the best point so far.
-    parameters : mapping of str to float
-        Best published parameters so far (a copy).
-    message : str
-        One line for a person.
-    """
-
-    stage: str
-    fraction: float | None = None
-    chi2: float | None = None
+    stage: str  #: What is being done, e.g. ``"load"``, ``"start values"``, ``"gauss_newton"``.
+    fraction: float | None = None  #: Done part in [0, 1]; None when it cannot be known.
+    chi2: float | None = None  #: Reduced chi-square of the best point so far.
+    #: Best published parameters so far (a copy).
     parameters: Mapping[str, float] = field(default_factory=dict)
-    message: str = ""
+    message: str = ""  #: One line for a person.
 
 
 OnProgress = Callable[[ProgressEvent], None]
@@ -70,15 +57,9 @@ def careful(on_progress: OnProgress) -> OnProgress:
 class StopToken:
     """Asks long work to stop: by hand from any thread, or when a time limit passes.
 
-    Parameters
-    ----------
-    time_limit : float, optional
-        Seconds from now after which :attr:`reason` becomes ``"time limit"``.
+    ``time_limit``: Seconds from now after which :attr:`reason` becomes ``"time limit"``.
 
-    Raises
-    ------
-    ConfigurationError
-        The limit is not a number above 0.
+    Raises ConfigurationError: The limit is not a number above 0.
     """
 
     def __init__(self, time_limit: float | None = None) -> None:

@@ -81,18 +81,10 @@ def public(url: str) -> str:
 
 @dataclass(frozen=True)
 class Remote:
-    """A file or folder elsewhere; as far as it is used here, it answers as a Path does.
+    """A file or folder elsewhere; as far as it is used here, it answers as a Path does."""
 
-    Attributes
-    ----------
-    url : str
-        In full, for opening; ``str(remote)`` is what may be shown.
-    source : file object, optional
-        What is read instead.
-    """
-
-    url: str
-    source: Any = None
+    url: str  #: In full, for opening; ``str(remote)`` is what may be shown.
+    source: Any = None  #: What is read instead.
 
     def __str__(self) -> str:
         return public(self.url)
@@ -127,7 +119,8 @@ class Remote:
         import fsspec
 
         try:
-            return fsspec.core.url_to_fs(self.url)
+            system, inside = fsspec.core.url_to_fs(self.url)
+            return system, inside
         except ImportError as error:
             missing = error.name or str(error)
             raise MissingExtraError(
@@ -147,9 +140,7 @@ class Remote:
     def _tried(self, what: Callable[[Any, str], Found]) -> Found:
         """Do something with the file system, again where the connection is lost.
 
-        Raises
-        ------
-        MissingFileError, DataFormatError
+        Raises MissingFileError, DataFormatError.
         """
         system, path = self._opened
         for wait in (*WAITS, None):
@@ -252,10 +243,7 @@ class Remote:
     def made(self) -> Iterator[Path]:
         """A path on this machine for a new file or folder, which is sent when it is complete.
 
-        Raises
-        ------
-        OutputError
-            It cannot be written there.
+        Raises OutputError: It cannot be written there.
         """
         with tempfile.TemporaryDirectory(prefix="heterodyne_nb-") as folder:
             local = Path(folder) / self.name

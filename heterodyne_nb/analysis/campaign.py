@@ -52,28 +52,17 @@ def find_runs(patterns: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
 class Campaign:
     """Fits every run by one configuration; see :meth:`run`.
 
-    Parameters
-    ----------
-    config : ConfigManager, path or mapping
-        Its data file is not used: each run takes its place.
-    output : path
-        Folder of the campaign, made if need be.
-    on_progress : callable, optional
-        Receives an event a run, with the remaining time in its message.
-    stop : StopToken, optional
-        Ends the campaign; what is done is kept.
-
-    Attributes
-    ----------
-    records : dict of str to dict
-        By run: ``status`` (``"done"``, ``"not converged"``, ``"failed"``), ``message``, ``path``, ``seconds`` and ``mark``,
-        which says of which file and configuration it is.
+    ``config`` (ConfigManager, path or mapping): Its data file is not used: each run takes its place. ``output``:
+    Folder of the campaign, made if need be. ``on_progress``: Receives an event a run, with the remaining time in its
+    message. ``stop``: Ends the campaign; what is done is kept.
     """
 
     config: Any
     output: Path
     on_progress: OnProgress = ignore_progress
     stop: StopToken = field(default_factory=StopToken)
+    #: By run: ``status`` (``"done"``, ``"not converged"``, ``"failed"``), ``message``, ``path``, ``seconds`` and
+    #: ``mark``, which says of which file and configuration it is.
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,21 +96,11 @@ class Campaign:
     ) -> xr.Dataset | None:
         """Fit the runs that are not done yet, and write the table.
 
-        Parameters
-        ----------
-        runs : iterable of path, or a function that gives them
-            Asked again and again in follow mode.
-        executor, workers
-            Who fits; see :func:`heterodyne_nb.fit_batch`.
-        follow : float, optional
-            Go on with new runs as they appear, until none has for so many seconds, or until it is stopped.
-        table : bool
-            Whether the table is written; for one of many processes of a campaign it is not.
-
-        Returns
-        -------
-        Dataset or None
-            The table, see :meth:`table`; None where none is asked for, or no run was ever fitted.
+        ``runs``: Asked again and again in follow mode. ``executor``, ``workers``: Who fits; see
+        :func:`heterodyne_nb.fit_batch`. ``follow``: Go on with new runs as they appear, until none has for so many
+        seconds, or until it is stopped. ``table``: Whether the table is written; for one of many processes of a
+        campaign it is not. Returns: The table, see :meth:`table`; None where none is asked for, or no run was ever
+        fitted.
         """
         look = runs if callable(runs) else lambda: list(runs)
         quiet, seen = time.monotonic(), dict[Path, str]()
@@ -198,12 +177,9 @@ class Campaign:
     def table(self, runs: Iterable[str]) -> xr.Dataset | None:
         """Write and return the table of the runs that have a record.
 
-        Returns
-        -------
-        Dataset or None
-            What :func:`heterodyne_nb.result.batch_table` says along ``run``, with ``run_status``, ``run_message``,
-            ``path``, ``seconds`` and what the files say of each run (``temperature``, ``start_time``, …); values of a
-            run without a fit are NaN. None where no run has a fit.
+        Returns: What :func:`heterodyne_nb.result.batch_table` says along ``run``, with ``run_status``,
+        ``run_message``, ``path``, ``seconds`` and what the files say of each run (``temperature``, ``start_time``,
+        …); values of a run without a fit are NaN. None where no run has a fit.
         """
         names = [name for name in runs if name in self.records]
         fits: dict[str, FitResult] = {}

@@ -18,39 +18,20 @@ from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning, DataW
 
 @dataclass(frozen=True)
 class Loaded:
-    """Data ready for a fit.
+    """Data ready for a fit."""
 
-    Attributes
-    ----------
-    dataset : xarray.Dataset
-        Selected, masked and cropped; maps still on disk.
-    account : tuple of str
-        What was used, one line each.
-    """
-
-    dataset: xr.Dataset
-    account: tuple[str, ...]
+    dataset: xr.Dataset  #: Selected, masked and cropped; maps still on disk.
+    account: tuple[str, ...]  #: What was used, one line each.
 
 
 def load(config: ConfigManager) -> Loaded:
     """Open the data a configuration names and keep what it asks for.
 
-    Parameters
-    ----------
-    config : ConfigManager
-        Names the file, and selects frames, q and angles.
+    ``config``: Names the file, and selects frames, q and angles.
 
-    Raises
-    ------
-    ConfigurationError
-        The configuration names no file, or selects what is not in the data.
-    DataFormatError
-        The file is missing, damaged, or of no known layout.
-
-    Warns
-    -----
-    DataWarning
-        Angle filtering matched nothing and fell back to all angles; a bin is dead.
+    Raises ConfigurationError: The configuration names no file, or selects what is not in the data. Raises
+    DataFormatError: The file is missing, damaged, or of no known layout. Warns DataWarning: Angle filtering matched
+    nothing and fell back to all angles; a bin is dead.
     """
     from heterodyne_nb.data import open_dataset
 
@@ -79,10 +60,7 @@ def opening(config: ConfigManager) -> dict[str, Any]:
 def prepare_for_fit(dataset: xr.Dataset, settings: Settings) -> tuple[xr.Dataset, tuple[str, ...]]:
     """Apply the frames, masks, q and angles of a configuration to a dataset.
 
-    Returns
-    -------
-    Dataset, tuple of str
-        What is left, and what was done in words.
+    Returns: What is left, and what was done in words.
     """
     from heterodyne_nb.data import prepare
 

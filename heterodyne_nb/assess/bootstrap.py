@@ -24,25 +24,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.one_time import one_time_draws
 from heterodyne_nb.engine import BLOCKS, Objective
 from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options import BootstrapOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.result.tables import derived_draws
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_band
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: Draws that are made between two looks at the stop token.
 _TOGETHER = 20
@@ -51,9 +50,10 @@ _FEW_BINS = 6
 
 
 @keywords(BootstrapOptions)
+@either_order
 def bootstrap(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     *,
     n: int = 500,
     seed: int = 0,
@@ -72,10 +72,10 @@ def bootstrap(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time fit; of a one-time fit curves are simulated from the fit and fitted again.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time fit; of a one-time fit curves are simulated from the fit and fitted again.
     n : int
         Number of draws.
     seed : int
@@ -97,8 +97,7 @@ def bootstrap(
         Gauss-Newton steps a draw. One needs no pass over the pixels; each further one needs a pass, and the
         draws become exact refits as their number grows.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -121,7 +120,7 @@ def bootstrap(
     """
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
         return _one_time(result, dataset, n, seed, kind, on_progress, stop)
-    objective = objective_of(result, dataset)
+    objective = objective_of(dataset, result)
     bins = objective.problem.n_bins
     if kind != "blocks" and bins < 2:
         raise ConfigurationError(f"{bins} bin cannot be drawn from", where="kind", expected="'blocks'")
@@ -171,7 +170,7 @@ def _one_time(
         raise ConfigurationError(
             f"kind = {kind!r} is for two-time fits", where="kind", expected="'blocks' for one-time modes"
         )
-    objective = one_time_objective_of(result, dataset)
+    objective = one_time_objective_of(dataset, result)
 
     def told(k: int) -> None:
         on_progress(ProgressEvent("bootstrap", (k + 1) / n, message=f"draw {k + 1} of {n}"))
@@ -240,7 +239,7 @@ def _widened(tiles: Reweighting) -> FloatArray:
         return tiles.noise
     slopes: Any = np.linalg.pinv(tiles.objective.coordinates.jacobian(tiles.theta), rcond=1e-14)
     factor = stdtrit(tiles.freedom(slopes), 0.975) / NORMAL_95
-    return factor[:, None] * tiles.noise * factor
+    return np.asarray(factor[:, None] * tiles.noise * factor)
 
 
 def _drawn_meat(tiles: Reweighting) -> FloatArray:
@@ -260,7 +259,7 @@ def _power(matrix: FloatArray, exponent: float) -> FloatArray:
     """Power of a positive semidefinite matrix, on the directions that are not null."""
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
     kept = values > 1e-12 * max(float(values[-1]), 1e-300)
-    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T
+    return np.asarray((vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T)
 
 
 def _prior_means(objective: Objective, rng: np.random.Generator) -> FloatArray | None:

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.jackknife import groups_of
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.engine.executors import ordered, team
@@ -38,11 +38,9 @@ from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import listed, number, value_with_error
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS, corrected_meat, whitening
-
-FloatArray = NDArray[np.float64]
 
 MODES = ("static_anisotropic", "heterodyne", "multicomponent_3")
 #: Iterations of the refits without some angles, which start from the fit to all.
@@ -53,27 +51,15 @@ _CLEAR, _DECISIVE = 2.0, 6.0
 
 @dataclass(frozen=True)
 class Judged:
-    """One mode: its fit, and what the judges need of it.
-
-    Attributes
-    ----------
-    result : FitResult
-    numbers : int
-        Fitted numbers, contrast and offset included.
-    chi2, s2 : float
-        In the same units for all modes; and the variance of the noise in these.
-    trace : float
-        tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
-    held_out : (folds,)
-        χ² of the angles left out, predicted.
-    """
+    """One mode: its fit, and what the judges need of it."""
 
     result: FitResult
-    numbers: int
+    numbers: int  #: Fitted numbers, contrast and offset included.
+    #: chi2, s2: In the same units for all modes; and the variance of the noise in these.
     chi2: float
     s2: float
-    trace: float
-    held_out: FloatArray
+    trace: float  #: tr(A⁻¹M): noise that the fitted numbers take up, in units of χ².
+    held_out: FloatArray  #: (folds,): χ² of the angles left out, predicted.
 
 
 def compare_models(
@@ -107,8 +93,7 @@ def compare_models(
     contrast, gap, multistart, seed
         As for :func:`heterodyne_nb.fit`.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -174,14 +159,14 @@ def _fitted(
 
 def _judge(result: FitResult, dataset: xr.Dataset, folds: int, stop: StopToken) -> Judged:
     _go_on(stop)
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     trace, held_out = _trace(objective, theta), _held_out(objective, theta, folds, stop)
     return Judged(result, objective.n_free, result.chi2, result.chi2_reduced, trace, held_out)
 
 
 def _judged_one_time(results: Sequence[FitResult], dataset: xr.Dataset) -> list[Judged]:
     """All by the noise that the best of them leaves: in units of the measured errors, or of the scatter about it."""
-    objectives = [one_time_objective_of(one, dataset) for one in results]
+    objectives = [one_time_objective_of(dataset, one) for one in results]
     designs = [o.design(optimum(one)) for o, one in zip(objectives, results, strict=True)]
     known, numbers = objectives[0].problem.errors_known, [o.n_free for o in objectives]
     weights = np.array(

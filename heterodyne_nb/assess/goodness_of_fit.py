@@ -14,18 +14,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective, residual_record
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.result.trust import BIN_CHANCE, CURVE_CHANCE, SIZE_CHANCE
 from heterodyne_nb.text.html import bullets, heading, page
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.goodness import goodness
-
-FloatArray = NDArray[np.float64]
 
 #: Chance below which structure shared by the bins is called real.
 _REAL = 0.005
@@ -77,17 +76,23 @@ class GoodnessOfFit:
         return page(heading(self.verdict()) + bullets(self.findings))
 
 
+@either_order
 def goodness_of_fit(
-    result: FitResult, dataset: xr.Dataset | Objective | None = None, *, seed: int = 0, flips: int = 999
+    dataset: xr.Dataset | Objective | None = None,
+    result: FitResult | None = None,
+    *,
+    seed: int = 0,
+    flips: int = 999,
 ) -> GoodnessOfFit:
     """Look for what a two-time fit left over.
 
     Parameters
     ----------
+    dataset : Dataset or Objective, optional
+        The data that were fitted; only needed for a result that keeps no tests or no residuals by tile, and left out
+        otherwise.
     result : FitResult
         Of a two-time fit.
-    dataset : Dataset or Objective, optional
-        The data that were fitted; only needed for a result that keeps no tests or no residuals by tile.
     seed, flips : int
         Of the randomisation test, and of simulated speckle where the result keeps no tests.
 
@@ -106,6 +111,10 @@ def goodness_of_fit(
     >>> hnb.goodness_of_fit(result).good                                      # doctest: +SKIP
     True
     """
+    if result is None:
+        raise ConfigurationError(
+            "no result is given", where="result", expected="a FitResult, as fit returns it"
+        )
     if isinstance(flips, bool) or not isinstance(flips, int) or flips < 1:
         raise ConfigurationError(f"{flips!r}", where="flips", expected="an integer, 1 or more")
     ds = _with_tests(result, dataset, seed)
@@ -160,7 +169,7 @@ def _with_tests(result: FitResult, dataset: xr.Dataset | Objective | None, seed:
         raise ConfigurationError(
             "the result keeps no tests of its goodness of fit", hint="pass the dataset that was fitted"
         )
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     if not complete:
         ds = ds.drop_vars(["residual_tile", "chi2_tile", "pixels_tile"], errors="ignore")
         ds = ds.merge(residual_record(objective, theta), compat="override")

@@ -11,22 +11,22 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import JackknifeOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_error
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import dyadic_meat
 from heterodyne_nb.uncertainty.derived import Quantity, middle_targets
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: A shift this many times larger than its expected size is called out: some dozens are looked at together.
 SURPRISING = 4.0
@@ -92,9 +92,10 @@ class Jackknife(Tabular):
 
 
 @keywords(JackknifeOptions)
+@either_order
 def jackknife(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     *,
     over: str = "phi",
     refit: bool = False,
@@ -107,18 +108,17 @@ def jackknife(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time fit.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time fit.
     over : {"phi", "q", "bin"}
         What is left out: every bin of one azimuth, of one ring, or a single bin.
     refit : bool
         Fit the rest to convergence. Default: one Gauss-Newton step from the sums of the bins, which needs no
         further pass over the pixels.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives progress events.
     stop : StopToken, optional
@@ -142,7 +142,7 @@ def jackknife(
     to part of the same data), scaled by the ratio of the dyadic to the independent-pixel variance of c in the other
     groups, and by the median over the groups where shifts are larger than that throughout.
     """
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     labels, member = groups_of(objective, over)
     if len(labels) < 3:
         raise ConfigurationError(
@@ -234,7 +234,7 @@ def _dataset(
 
 def _spread(values: FloatArray) -> FloatArray:
     groups = len(values)
-    return np.sqrt((groups - 1) / groups * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+    return np.asarray(np.sqrt((groups - 1) / groups * np.sum((values - values.mean(axis=0)) ** 2, axis=0)))
 
 
 def _calmed(surprise: FloatArray) -> FloatArray:

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import OneTimeObjective
 from heterodyne_nb.engine.one_time_noise import LagNoise
 from heterodyne_nb.fitting.one_time_fit import one_time_errors
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import StopToken
 
-FloatArray = NDArray[np.float64]
 #: As many degrees of freedom as make no difference: the noise of g2 is taken as known.
 _MANY = 1e6
 
@@ -23,16 +22,8 @@ _MANY = 1e6
 class OneTimeSpread:
     """What a profile needs to know of the noise, by the internal coordinates.
 
-    Attributes
-    ----------
-    objective : OneTimeObjective
-    theta : (p,)
-        The optimum.
-    naive : (n, n)
-        Covariance for independent lags with the stated errors.
-    covariance, noise : (n, n)
-        With the scale and the correlation of lags.
-    lags : LagNoise
+    Attributes: ``theta`` (p,): The optimum. ``naive`` (n, n): Covariance for independent lags with the stated errors.
+    ``covariance``, ``noise`` (n, n): With the scale and the correlation of lags.
     """
 
     objective: OneTimeObjective

@@ -25,21 +25,20 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import multivariate_t
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.engine import FrameProblem, Objective
-from heterodyne_nb.engine.products import z_rows
+from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
 from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options import SampleOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.covariance import estimate_covariance, pseudo_inverse
-
-FloatArray = NDArray[np.float64]
 
 #: Frames of the likelihood at most: of longer runs every k-th.
 _FRAMES = 400
@@ -88,9 +87,10 @@ class Posterior(Bootstrap):
 
 
 @keywords(SampleOptions)
+@either_order
 def sample(
-    result: FitResult,
     dataset: xr.Dataset | FrameSet | Objective,
+    result: FitResult,
     *,
     n: int = 600,
     walkers: int = 32,
@@ -103,11 +103,11 @@ def sample(
 
     Parameters
     ----------
+    dataset : Dataset, FrameSet or Objective
+        The data that were fitted.
     result : FitResult
         Of :func:`heterodyne_nb.fit`, two-time. Its bounds, ties, fixed values and priors hold; each of its
         ``solutions`` is sampled.
-    dataset : Dataset, FrameSet or Objective
-        The data that were fitted.
     n, walkers : int
         Steps that are kept, and walkers, of which there are at least twice as many as fitted numbers; the draws are
         n × walkers.
@@ -143,7 +143,7 @@ def sample(
     What the density is, and its source, stands in :mod:`heterodyne_nb.assess.posterior`.
     """
     emcee, arviz = _extra("emcee"), _extra("arviz")
-    objective = objective_of(result, dataset)
+    objective = objective_of(dataset, result)
     if not objective.coordinates.size:
         raise OptimizationError("no parameter is free", expected="a fit with free parameters")
     walkers = max(walkers + walkers % 2, 2 * objective.coordinates.size + 2)
@@ -247,7 +247,7 @@ class _Target:
         if not np.isfinite(here):
             return -np.inf
         rise = here * wide / flat if flat > 1e-12 * here and here > 0 else wide
-        return -0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty
+        return float(-0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty)
 
 
 def _noiseless(objective: Objective, theta: FloatArray) -> Objective:

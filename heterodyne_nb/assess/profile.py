@@ -21,27 +21,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.one_time import OneTimeSpread
 from heterodyne_nb.engine import NormalEquations, Objective
 from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.options import ProfileOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.text.html import Printed, Tabular
 from heterodyne_nb.text.numbers import number, value_with_band
-from heterodyne_nb.text.tables import Printed, Tabular
 from heterodyne_nb.uncertainty.covariance import ERROR_CLUSTERS
 from heterodyne_nb.uncertainty.derived import Quantity, TargetName, target
 from heterodyne_nb.uncertainty.reweighting import Reweighting
-
-FloatArray = NDArray[np.float64]
 
 #: Stiffness with which a point is held at its value: the reached value falls short by this part of the way.
 _SLACK = 1e-3
@@ -65,9 +64,10 @@ _ENDS = {
 
 
 @keywords(ProfileOptions)
+@either_order
 def profile(
-    result: FitResult,
     dataset: xr.Dataset | Objective,
+    result: FitResult,
     names: TargetName | Sequence[TargetName],
     *,
     level: float = 0.95,
@@ -81,10 +81,10 @@ def profile(
 
     Parameters
     ----------
-    result : FitResult
-        Of a two-time or a one-time fit.
     dataset : Dataset or Objective
         The data that were fitted.
+    result : FitResult
+        Of a two-time or a one-time fit.
     names : str, (str, float), or a sequence of them
         Published parameters (``"phi0"``), curves at mid-time (``"v"``) or at a time in s (``"v(12.5)"`` or
         ``("v", 12.5)``), derived figures (``"displacement"``).
@@ -93,8 +93,7 @@ def profile(
     max_iterations : int
         Most iterations of the refit at each point, each started from the point before.
     executor, workers
-        Who does the work: ``"threads"``, ``"processes"``, an executor or a dask client, and how many; the answer is the
-        same. See :func:`heterodyne_nb.fit_batch`.
+        Who does the work, and how many; see :func:`heterodyne_nb.fit_batch`.
     on_progress : callable, optional
         Receives an event for every point.
     stop : StopToken, optional
@@ -119,10 +118,10 @@ def profile(
     theta = optimum(result)
     spread: Any
     if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
-        spread = OneTimeSpread.at(one_time_objective_of(result, dataset), theta)
+        spread = OneTimeSpread.at(one_time_objective_of(dataset, result), theta)
         objective: Objective = spread.objective
     else:
-        objective = objective_of(result, dataset)
+        objective = objective_of(dataset, result)
         spread = Reweighting.at(objective, theta, ERROR_CLUSTERS)
     wanted: list[Any] = [names] if isinstance(names, str) or _is_pair(names) else list(names)
     t = objective.problem.times

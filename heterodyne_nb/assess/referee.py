@@ -28,44 +28,29 @@ SIGMA = 3.0
 
 @dataclass(frozen=True)
 class Departure:
-    """Where the free form of a curve leaves the fitted one.
+    """Where the free form of a curve leaves the fitted one."""
 
-    Attributes
-    ----------
-    sigma : float
-        Largest difference in standard errors of the free form, less what looking at all ages makes likely.
-    t, fitted, free : float
-        Where it is (s), and the two curves there.
-    first, last : float
-        The ages (s) around it at which they differ by more than two errors.
-    """
-
+    #: Largest difference in standard errors of the free form, less what looking at all ages makes likely.
     sigma: float
+    #: t, fitted, free: Where it is (s), and the two curves there.
     t: float
     fitted: float
     free: float
+    #: first, last: The ages (s) around it at which they differ by more than two errors.
     first: float
     last: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Referee:
-    """A fit and its free form; made by :meth:`heterodyne_nb.FitResult.referee`, drawn by ``hnb.plots.referee``.
+    """A fit and its free form; made by :meth:`heterodyne_nb.FitResult.referee`, drawn by ``hnb.plots.referee``."""
 
-    Attributes
-    ----------
-    result, free : FitResult
-        The fit, and that with splines for curves.
-    departures : dict of str to Departure
-        By curve.
-    change_points : tuple of ChangePoint or None
-        The time at which a curve changes at once, with its strength; None where none does. After a split at it the
-        parts may be asked again.
-    """
-
+    #: result, free: The fit, and that with splines for curves.
     result: FitResult
     free: FitResult
-    departures: dict[str, Departure]
+    departures: dict[str, Departure]  #: By curve.
+    #: The time at which a curve changes at once, with its strength; None where none does. After a split at it the
+    #: parts may be asked again.
     change_points: tuple[ChangePoint, ...] | None
 
     @property
@@ -118,7 +103,7 @@ def referee(result: FitResult, dataset: xr.Dataset | FrameSet) -> Referee:
             f"the curves of {result.mode!r} are free already", hint="ask a fit of power laws"
         )
     free = SplineModel(model)
-    objective, theta = objective_of(result, dataset), optimum(result)
+    objective, theta = objective_of(dataset, result), optimum(result)
     options = FitRun.read({"mode": result.mode, "contrast": objective.contrast})
     table = carried(free, table_of(result), {})
     made = FreeForm(objective, free, table, options.strategy(), options)

@@ -8,6 +8,7 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from heterodyne_nb import __version__
 from heterodyne_nb.cli import (
@@ -106,11 +107,11 @@ def _told(error: Exception, text: str, debug: bool, code: int) -> int:
 def _told_warnings() -> Iterator[None]:
     """Print our own warnings as one plain line each, without the source line that issued them."""
 
-    def show(message, category, filename, lineno, file=None, line=None) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, HeterodyneWarning):
             print(printable(f"warning: {message}", keep="\n"), file=sys.stderr)
         else:
-            plain(message, category, filename, lineno, file, line)
+            plain(message, category, *where, **more)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", HeterodyneWarning)

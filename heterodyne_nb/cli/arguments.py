@@ -142,21 +142,11 @@ def configured(
 ) -> ConfigManager:
     """Load a configuration and replace some of its settings.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The configuration file.
-    changes : mapping
-        Dotted path to new value; None leaves a setting as it is.
-    data : pathlib.Path, optional
-        Data file to use, relative to the working directory.
-    mode : str, optional
-        Analysis mode to use; what the configuration says of parameters it does not have is dropped.
+    ``path``: The configuration file. ``changes``: Dotted path to new value; None leaves a setting as it is. ``data``:
+    Data file to use, relative to the working directory. ``mode``: Analysis mode to use; what the configuration says
+    of parameters it does not have is dropped.
 
-    Warns
-    -----
-    ConfigurationWarning
-        Naming the parameters that were dropped.
+    Warns ConfigurationWarning: Naming the parameters that were dropped.
     """
     from heterodyne_nb.config import ConfigManager
 

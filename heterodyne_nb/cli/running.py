@@ -50,43 +50,24 @@ JOURNALS = "journal_*.json"
 
 @dataclass
 class Finished:
-    """A fit that has been saved.
-
-    Attributes
-    ----------
-    core : HeterodyneAnalysisCore
-    best : FitResult
-    others : dict of str to FitResult
-        Further answers by method.
-    files : list of pathlib.Path
-        What was written.
-    kept : str
-        What earlier results were kept, and so why this fit is not where it was asked for; empty if it is.
-    warnings : list of str
-        What was warned of on the way.
-    """
+    """A fit that has been saved."""
 
     core: HeterodyneAnalysisCore
     best: FitResult
-    others: dict[str, FitResult] = field(default_factory=dict)
-    files: list[Place] = field(default_factory=list)
+    others: dict[str, FitResult] = field(default_factory=dict)  #: Further answers by method.
+    files: list[Place] = field(default_factory=list)  #: What was written.
+    #: What earlier results were kept, and so why this fit is not where it was asked for; empty if it is.
     kept: str = ""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  #: What was warned of on the way.
 
 
 def fit_and_save(args: Namespace, config: Any, family: str, folder: Path | None) -> Finished:
     """Load, fit by a family of methods, and write the files.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The command's arguments; says how much to tell.
-    config : path, mapping or ConfigManager
-        As :class:`HeterodyneAnalysisCore` takes it.
-    family : {"classical", "robust", "all"}
-    folder : pathlib.Path or None
-        Where the files go; that of the configuration if None. Where it holds results already, a new
-        folder in it, unless ``args.overwrite``.
+    ``args``: The command's arguments; says how much to tell. ``config`` (path, mapping or ConfigManager): As
+    :class:`HeterodyneAnalysisCore` takes it. ``family`` {"classical", "robust", "all"}. ``folder``: Where the files
+    go; that of the configuration if None. Where it holds results already, a new folder in it, unless
+    ``args.overwrite``.
     """
     from heterodyne_nb.analysis.commands import LoadDataCommand, OptimizeCommand, Pipeline
     from heterodyne_nb.analysis.core import HeterodyneAnalysisCore
@@ -166,7 +147,7 @@ def _answers(core: HeterodyneAnalysisCore, made: Any) -> Finished:
 
 
 def _save(finished: Finished, folder: Path, overwrite: bool) -> None:
-    from heterodyne_nb.analysis.methods import with_provenance
+    from heterodyne_nb.analysis.core import with_provenance
 
     dataset, output = finished.core.dataset, finished.core.config.settings.output
     assert dataset is not None
@@ -240,15 +221,8 @@ def chosen_folder(
     A folder without results is used as it is. Where it holds some they are kept, and the fit goes to the first free
     ``run-002``, ``run-003`` and so on in it. No other process is given the same one meanwhile.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        As asked for; made if need be.
-    result : FitResult
-    overwrite : bool
-        Replace earlier results, unless this fit did not succeed and those are not known to have failed too.
-    reason : str
-        Told beside what was kept.
+    ``folder``: As asked for; made if need be. ``overwrite``: Replace earlier results, unless this fit did not succeed
+    and those are not known to have failed too. ``reason``: Told beside what was kept.
     """
     if foreign := [one.name for one in _results(folder) if overwrite and not _is_ours(one)]:
         overwrite, reason = False, f"{foreign[0]} is no file of this program"
@@ -302,19 +276,9 @@ def kept_result(folder: Path) -> FitResult | None:
 def save_fit(folder: Path, result: FitResult, dataset: xr.Dataset, formats: Sequence[str]) -> list[Place]:
     """Write a fit in every format asked for.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        One of :func:`chosen_folder`. A file of the same name is replaced once its successor is complete.
-    result, dataset
-        The fit and the data it was made from.
-    formats : sequence of str
-        Keys of :data:`FILES`.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    ``folder``: One of :func:`chosen_folder`. A file of the same name is replaced once its successor is complete.
+    ``result``, ``dataset``: The fit and the data it was made from. ``formats``: Keys of :data:`FILES`. Returns: The
+    files written.
     """
     written = [result.save(folder / FILES[name]) for name in formats if name != "html"]
     if "html" in formats:

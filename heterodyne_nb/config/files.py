@@ -31,17 +31,10 @@ FORMATS: dict[str, str] = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".t
 def read_file(path: Path) -> dict[str, Any]:
     """Read a configuration file into plain values.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        File; its extension tells the format, and without a known one its content does.
+    ``path``: File; its extension tells the format, and without a known one its content does.
 
-    Raises
-    ------
-    MissingConfigurationError
-        When there is no such file.
-    ConfigurationError
-        When it cannot be parsed, holds a key twice, holds no sections, or is too large, too deep or no plain text.
+    Raises MissingConfigurationError: When there is no such file. Raises ConfigurationError: When it cannot be parsed,
+    holds a key twice, holds no sections, or is too large, too deep or no plain text.
     """
     text = _text(path)
     values = parse(text, FORMATS.get(path.suffix.lower()), where=path.name)
@@ -168,10 +161,7 @@ _DIGITS, _NUMBERS = 300, "numbers up to 1e300"
 def require_plain(values: Any, *, where: str) -> None:
     """Raise where values are too many, too deep, too large, or texts that no file or screen can hold.
 
-    Raises
-    ------
-    ConfigurationError
-        With the path of the value.
+    Raises ConfigurationError: With the path of the value.
     """
     left, waiting = MOST, [("", values, 0)]
     while waiting:
@@ -305,12 +295,7 @@ _BY_PARAMETER = ("values", "bounds", "priors")
 def annotated_yaml(settings: Settings, values: dict[str, Any]) -> str:
     """Write the settings as YAML that a person can read and edit.
 
-    Parameters
-    ----------
-    settings : Settings
-        Their mode tells the units of the parameters.
-    values : dict
-        The settings as plain values.
+    ``settings``: Their mode tells the units of the parameters. ``values``: The settings as plain values.
     """
     specs = {s.name: s for s in mode_parameters(settings.mode, settings.analysis_settings.n_components)}
     return "\n".join(_section(Settings, values, "", specs)).lstrip("\n") + "\n"
@@ -390,17 +375,9 @@ def template_values(mode: str, n_components: int | None = None) -> dict[str, Any
 
     Without start values a fit guesses them from the data, which beats any constant.
 
-    Parameters
-    ----------
-    mode : str
-        Analysis mode.
-    n_components : int, optional
-        For mode ``"multicomponent"``; 2 when not given.
+    ``mode``: Analysis mode. ``n_components``: For mode ``"multicomponent"``; 2 when not given.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown mode.
+    Raises ConfigurationError: For an unknown mode.
     """
     if mode == MULTICOMPONENT and n_components is None:
         n_components = 2
@@ -419,19 +396,10 @@ def template_values(mode: str, n_components: int | None = None) -> dict[str, Any
 def resolve_data_path(data: Data, config: Path | None) -> Place:
     """Return the absolute path of the data file, or its address.
 
-    Parameters
-    ----------
-    data : Data
-        The ``data`` section.
-    config : pathlib.Path or None
-        The configuration file; None: relative paths start at the working directory.
+    ``data``: The ``data`` section. ``config``: The configuration file; None: relative paths start at the working
+    directory.
 
-    Raises
-    ------
-    ConfigurationError
-        When no data file is given.
-    MissingFileError
-        When it does not exist.
+    Raises ConfigurationError: When no data file is given. Raises MissingFileError: When it does not exist.
     """
     if data.file is None:
         raise ConfigurationError(

@@ -96,14 +96,8 @@ def read_requests(
 ) -> dict[str, Request]:
     """Read ``{name: value | dict(value=, min=, max=, vary=, tie=, prior=)}``.
 
-    Parameters
-    ----------
-    given : mapping
-        The form of ``heterodyne_nb.fit(parameters=...)``.
-    known : tuple of str
-        Published names of the mode; ``contrast`` and ``offset`` may be given besides.
-    problems : list of Problem
-        Receives what is wrong.
+    ``given``: The form of ``heterodyne_nb.fit(parameters=...)``. ``known``: Published names of the mode; ``contrast``
+    and ``offset`` may be given besides. ``problems``: Receives what is wrong.
     """
     requests: dict[str, Request] = {}
     known = (*known, *(name for name in LEVELS if name not in known))
@@ -200,10 +194,7 @@ def _prior(path: str, value: Any, problems: list[Problem]) -> tuple[float, float
 class Ties:
     """Equalities between parameters, each pointing from a follower to its target.
 
-    Parameters
-    ----------
-    targets : mapping of str to (str or None)
-        For every parameter the one it equals, or None.
+    ``targets``: For every parameter the one it equals, or None.
     """
 
     def __init__(self, targets: Mapping[str, str | None]) -> None:
@@ -265,17 +256,10 @@ MODES: tuple[str, ...] = (*PARAMETERS, MULTICOMPONENT)
 def mode_parameters(mode: str, n_components: int | None = None) -> tuple[ParameterSpec, ...]:
     """Return the published parameters of a mode, in order.
 
-    Parameters
-    ----------
-    mode : str
-        One of :data:`MODES`, or of a registered model.
-    n_components : int, optional
-        Number of components, needed by ``"multicomponent"`` alone.
+    ``mode``: One of :data:`MODES`, or of a registered model. ``n_components``: Number of components, needed by
+    ``"multicomponent"`` alone.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown mode, or a number of components that does not suit it.
+    Raises ConfigurationError: For an unknown mode, or a number of components that does not suit it.
     """
     if mode == MULTICOMPONENT:
         if not isinstance(n_components, int) or n_components not in range(2, 7):
@@ -302,33 +286,15 @@ def resolve_parameters(
 ) -> ParameterTable:
     """Resolve what the user asked into the table the optimiser is given.
 
-    Parameters
-    ----------
-    settings : Settings, ParameterTable or str
-        A configuration, or the name of a mode. A table is returned as it is.
-    parameters : mapping, optional
-        With a mode: name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``, in one-time
-        modes also ``scope=``. What is not said keeps the defaults of the mode.
-    n_components : int, optional
-        For mode ``"multicomponent"``.
-    specs : sequence of ParameterSpec, optional
-        Parameters of a model that is not built in (a plugin); ``settings`` is then just its name.
+    ``settings``: A configuration, or the name of a mode. A table is returned as it is. ``parameters``: With a mode:
+    name to value, or to ``dict(value=, min=, max=, vary=, tie=, prior=, calibration=)``, in one-time modes also
+    ``scope=``. What is not said keeps the defaults of the mode. ``n_components``: For mode ``"multicomponent"``.
+    ``specs``: Parameters of a model that is not built in (a plugin); ``settings`` is then just its name.
 
-    Returns
-    -------
-    ParameterTable
-
-    Raises
-    ------
-    ConfigurationError
-        Listing every problem: unknown names (with the nearest one), wrong number of values, numbers
-        that are not finite, ``lower >= upper``, a start outside its bounds, ``sigma <= 0``, unknown
-        or circular ties, a parameter both fixed and tied.
-
-    Warns
-    -----
-    ConfigurationWarning
-        When a value was given but cannot be used, e.g. the start value of a tied parameter.
+    Raises ConfigurationError: Listing every problem: unknown names (with the nearest one), wrong number of values,
+    numbers that are not finite, ``lower >= upper``, a start outside its bounds, ``sigma <= 0``, unknown or circular
+    ties, a parameter both fixed and tied. Warns ConfigurationWarning: When a value was given but cannot be used, e.g.
+    the start value of a tied parameter.
     """
     if isinstance(settings, ParameterTable):
         return settings
@@ -563,14 +529,8 @@ def settings_requests(
 ) -> dict[str, Request]:
     """Turn the ``initial_parameters`` section into one request a parameter.
 
-    Parameters
-    ----------
-    initial : InitialParameters
-        The section.
-    specs : sequence of ParameterSpec
-        Published parameters of the mode.
-    problems : list of Problem
-        Receives unknown and duplicate names, a wrong number of values, sigma <= 0.
+    ``initial``: The section. ``specs``: Published parameters of the mode. ``problems``: Receives unknown and
+    duplicate names, a wrong number of values, sigma <= 0.
     """
     published = tuple(spec.name for spec in specs)
     known = (*published, *(name for name in LEVELS if name not in published))

@@ -41,7 +41,6 @@ from heterodyne_nb.options import (
 )
 from heterodyne_nb.options import MODES as KNOWN_MODES
 from heterodyne_nb.options import Options as Section
-from heterodyne_nb.options.execution import a_size, an_executor
 from heterodyne_nb.options.fields import (
     Choice,
     Flag,
@@ -63,7 +62,7 @@ from heterodyne_nb.options.fields import (
     refuse,
     setting,
 )
-from heterodyne_nb.options.fit import CommonOptions, Method, method_settings
+from heterodyne_nb.options.fit import CommonOptions, Method, a_size, an_executor, method_settings
 from heterodyne_nb.options.problems import (
     ConfigurationProblems,
     Problem,
@@ -570,21 +569,10 @@ def validate_settings(
 ) -> tuple[Settings, ParameterTable]:
     """Turn plain values into settings and the parameter table they ask for.
 
-    Parameters
-    ----------
-    values : mapping
-        Sections of the schema.
-    where : str, optional
-        Name of the file, for the error.
-    earlier : list of Problem, optional
-        What was found wrong before, to be listed too.
-    also_known : sequence of str
-        Further names of sections that a misspelt one may mean.
+    ``values``: Sections of the schema. ``where``: Name of the file, for the error. ``earlier``: What was found wrong
+    before, to be listed too. ``also_known``: Further names of sections that a misspelt one may mean.
 
-    Raises
-    ------
-    ConfigurationError
-        Listing every problem of every section.
+    Raises ConfigurationError: Listing every problem of every section.
     """
     problems = list(earlier or [])
     sections: dict[str, Any] = {}

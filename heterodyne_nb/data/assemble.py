@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.age_lag import with_cells
 from heterodyne_nb.data.dataset import ATTRS, IMAGES, grid_of, make_dataset, wrap_degrees
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
@@ -109,6 +110,8 @@ def assemble(
         },
         attrs=notes,
     )
+    if found.cells is not None and refs:
+        ds = with_cells(ds, *(edges * step for edges in found.cells))
     if found.intensity is not None:
         ds = _with_intensity(ds, found.intensity)
     if found.images:
@@ -400,6 +403,9 @@ def _g2(
     err = np.full(g2.shape, np.nan) if found.g2_err is None else np.array(found.g2_err, dtype=float).T
     missing = (g2 == 0) & ((err == 0) | np.isnan(err))
     g2[missing], err[missing] = np.nan, np.nan
+    if (err < 0).any():
+        warn(f"{np.count_nonzero(err < 0)} errors of g2 are negative and taken as not known", DataWarning)
+        err[err < 0] = np.nan
     frame = step
     if found.tau_frame is not None:
         frame = found.tau_frame if dt is None or found.dt is None else found.tau_frame * dt / found.dt

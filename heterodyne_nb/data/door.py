@@ -112,6 +112,8 @@ _DIMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("g2", "g2_err"), (*_BINS, "tau", "age")),
     **dict.fromkeys(("n_pixels", "sigma", "usable"), _BINS),
     "mask": ("t",),
+    "lag_edges": ("lag_edge",),
+    "age_edges": ("age_edge",),
     "intensity": (*_BINS, "t"),  # of the detector, or one a bin
 }
 """Dimensions that a variable may have, beside ``run``."""

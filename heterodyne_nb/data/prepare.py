@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.age_lag import EDGES
 from heterodyne_nb.data.cuts import g2_cuts
 from heterodyne_nb.data.dataset import levels
 from heterodyne_nb.data.door import over_runs, with_bin_dims
@@ -634,7 +635,7 @@ def merge_bins(
 
         ds = stack_bins(ds, drop_dead=False)
     merged = xr.Dataset(coords=_coords(ds, plan), attrs=dict(ds.attrs))
-    merged = merged.assign({name: ds[name] for name in ("mask",) if name in ds})
+    merged = merged.assign({name: ds[name] for name in ("mask", *EDGES) if name in ds})
     merged = merged.assign(_scalars(ds, plan))
     if "c2" not in ds:
         return _with_measured_g2(merged, ds, plan)

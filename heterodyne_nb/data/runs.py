@@ -220,7 +220,9 @@ def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dat
         warn(f"runs left out of the average, unlike the others: {', '.join(left_out)}", DataWarning)
     out = _averaged([ds for ds, keep in zip(data, kept, strict=True) if keep])
     used = [name for name, keep in zip(names, kept, strict=True) if keep]
-    return out.assign_attrs(runs=", ".join(used), runs_left_out=", ".join(left_out))
+    out = out.assign_attrs(runs=", ".join(used), runs_left_out=", ".join(left_out))
+    out.encoding = {}  # it is not the file of its first run
+    return out
 
 
 def _name(run: Any, number: int) -> str:
@@ -263,7 +265,11 @@ def _averaged(data: list[xr.Dataset]) -> xr.Dataset:
     first = data[0]
     attrs = {k: v for k, v in first.attrs.items() if all(ds.attrs.get(k) == v for ds in data)}
     attrs |= {k: first.attrs[k] for k in ("dt",)}
-    attrs = {k: v for k, v in attrs.items() if k in METADATA or k in ("dt", "layout", "partition_axes")}
+    attrs = {
+        k: v
+        for k, v in attrs.items()
+        if k in METADATA or k in ("dt", "layout", "opened_with", "partition_axes")
+    }
     out = first.drop_vars([n for n in ("sigma", "g2_measured", "g2_err_measured") if n in first])
     out.attrs = attrs
     if "c2" in first:

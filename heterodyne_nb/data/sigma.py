@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.age_lag import cells_of
 from heterodyne_nb.data.dataset import bin_dims, each_map, need_c2, used_frames
 from heterodyne_nb.data.door import over_runs
 from heterodyne_nb.data.noise import fit_noise
@@ -49,6 +50,12 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
     One map of 200 frames gives S to about 30 % where fringes drift. Therefore, where the dataset knows the
     pixels of at least five bins, the median of S n_pixels over the bins (speckles have one size on a
     detector) replaces the S of each, and W is fitted anew.
+
+    Of maps that are averages over cells of age and lag, σ² is the variance of a cell times the number of its pixels,
+    by the median square of second differences along age.
+
+    Of maps that are averages over cells of age and lag, σ² is the variance of a cell times the number of its pixels,
+    by the median square of second differences along age.
     """
     need_c2(ds, "an estimate of sigma")
     return sigma_of(ds, noise_parts(ds))
@@ -56,8 +63,11 @@ def estimate_sigma(ds: xr.Dataset) -> xr.DataArray:
 
 def noise_parts(ds: xr.Dataset) -> dict[tuple[int, ...], NoiseParts]:
     """What the noise of each usable bin is made of, by its place; each map is read once."""
-    used = used_frames(ds)
-    return {place: _parts_of(one_map, used) for place, one_map in each_map(ds)}
+    used, cells = used_frames(ds), cells_of(ds)
+    if cells is None:
+        return {place: _parts_of(one_map, used) for place, one_map in each_map(ds)}
+    white = {place: cells.pixel_variance(one_map, used) for place, one_map in each_map(ds)}
+    return {place: NoiseParts(0.0, 0.0, variance, 0.0, 0.0) for place, variance in white.items()}
 
 
 def sigma_of(ds: xr.Dataset, found: Mapping[tuple[int, ...], NoiseParts]) -> xr.DataArray:

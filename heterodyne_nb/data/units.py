@@ -21,6 +21,7 @@ __all__ = [
     "QUANTITIES",
     "convert",
     "convert_delays",
+    "frame_step",
     "number",
     "reading",
     "standard_units",
@@ -137,6 +138,26 @@ def convert_delays(
     if unit.lower() in _FRAME_WORDS:
         return values, True
     return convert(values, unit, name, where), False
+
+
+def frame_step(times: Any, where: str) -> float:
+    """Time from frame to frame of the times of frames, s; equal to a tenth of a frame everywhere.
+
+    Raises
+    ------
+    DataFormatError
+        Frames are missing or steps differ: a map has one step.
+    """
+    t = np.asarray(times, dtype=float)
+    step = float(t[-1] - t[0]) / max(t.size - 1, 1)
+    off = np.abs(t - t[0] - step * np.arange(t.size))
+    if not np.all(off <= 0.1 * abs(step)):
+        smallest, largest = np.diff(t).min(), np.diff(t).max()
+        raise DataFormatError(
+            f"the times of the frames step by {smallest:.6g} to {largest:.6g} s", where=where, expected="equal steps",
+            hint="put NaN where frames are missing, take a part that is equidistant, or correlate such frames again",
+        )  # fmt: skip
+    return step
 
 
 def _unit_in_force(unit: str | None, name: str, where: str, assumed: str | None) -> str:

@@ -22,12 +22,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.model import Terms
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
 
-FloatArray = NDArray[np.float64]
 #: Numbers of columns that are held at once.
 HELD = 1 << 24
 
@@ -177,18 +177,9 @@ def make_columns(
 ) -> Columns:
     """Build the columns of every bin.
 
-    Parameters
-    ----------
-    terms : Terms
-        Curves of the model at the frames' times, with weights for the bins' azimuths.
-    q : (B,)
-        Wave vectors in 1/Å.
-    mask : (B, N)
-        1 for a used frame, 0 for a masked one.
-    wanted : (P,)
-        Indices of the parameters whose derivatives are asked for; empty for none.
-    layout : Layout, optional
-        As :func:`make_layout` gives it, when known already.
+    ``terms``: Curves of the model at the frames' times, with weights for the bins' azimuths. ``q`` (B,): Wave vectors
+    in 1/Å. ``mask`` (B, N): 1 for a used frame, 0 for a masked one. ``wanted`` (P,): Indices of the parameters whose
+    derivatives are asked for; empty for none. ``layout``: As :func:`make_layout` gives it, when known already.
     """
     layout = layout or make_layout(terms, wanted)
     bins, n = len(q), terms.amplitude.shape[1]

@@ -208,18 +208,9 @@ def _steep_corner(f, c, j0, j1, square, big_q, big_p, both):
 def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
     """Q and P of every bin; task = (bin, stripe of rows), each with its own P so that tasks never meet.
 
-    Parameters
-    ----------
-    data : (B, N, N) float32
-        Rows t2; only t1 < t2 is read.
-    f, step : (B, R, N)
-        Decays and exp(-(increase since the frame before)).
-    u : (B, C, N)
-        Columns, with c_r in column ``base[r]``.
-    stripes : (S + 1,)
-        Block rows, see :func:`stripe_bounds`.
-    big_q : (B, R, N), big_p : (B, S, R, N)
-        Added to; big_p only when ``both``.
+    ``data`` (B, N, N): Rows t2; only t1 < t2 is read. ``f``, ``step`` (B, R, N): Decays and exp(-(increase since the
+    frame before)). ``u`` (B, C, N): Columns, with c_r in column ``base[r]``. ``stripes`` (S + 1,): Block rows, see
+    :func:`stripe_bounds`. ``big_q`` (B, R, N): Added to; big_p only when ``both``.
     """
     bins, n = data.shape[0], data.shape[1]
     parts, count = len(base), len(stripes) - 1

@@ -37,7 +37,7 @@ from heterodyne_nb.errors import (
     warn,
 )
 from heterodyne_nb.models import ModelFactory, registry
-from heterodyne_nb.options.execution import ExecutionOptions, is_client
+from heterodyne_nb.options.fit import ExecutionOptions, is_client
 from heterodyne_nb.progress import StopToken
 
 #: Seconds between two looks at the stop token, and how often a job is given to another worker when its own died.
@@ -59,14 +59,9 @@ class _SharedStop(StopToken):
 class Team:
     """Those who do jobs; made by :func:`team`. This one does each at once, in the calling thread.
 
-    Attributes
-    ----------
-    slots : int
-        Jobs that can be under way at a time.
-    threads : int or None
-        Threads that the kernels of a job may use; None leaves them as they are.
-    apart : bool
-        Whether jobs run in other processes, so that what they get is copied.
+    Attributes: ``slots``: Jobs that can be under way at a time. ``threads``: Threads that the kernels of a job may
+    use; None leaves them as they are. ``apart``: Whether jobs run in other processes, so that what they get is
+    copied.
     """
 
     slots: int = 1
@@ -159,14 +154,17 @@ class _Dask(Team):
     @property
     def slots(self) -> int:  # type: ignore[override]
         """Threads of all workers now; one where they are still to come."""
-        return max(1, sum(self.client.ncores().values()))
+        return int(max(1, sum(self.client.ncores().values())))
 
     def submit(self, place: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
         homes = [address for address, n in sorted(self.client.ncores().items()) for _ in range(n)]
         near = {"workers": [homes[place % len(homes)]], "allow_other_workers": True} if homes else {}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")  # data in memory have to travel once
-            return self.client.get_executor(pure=False, retries=3, **near).submit(function, *args)
+            future: Future[Any] = self.client.get_executor(pure=False, retries=3, **near).submit(
+                function, *args
+            )
+            return future
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
         self.client.run(function, *args)
@@ -180,20 +178,11 @@ class _Dask(Team):
 def team(executor: Any = None, workers: int | None = None) -> Iterator[Team]:
     """Those who an executor stands for; what is started here is ended with the block.
 
-    Parameters
-    ----------
-    executor : object, optional
-        None or ``"serial"``: this thread. ``"threads"``, ``"processes"``: as many as ``workers``, default the cores.
-        An executor of ``concurrent.futures``, a ``dask.distributed.Client``, or the address of a dask scheduler.
-    workers : int, optional
-        More than 1 without an executor: processes.
+    ``executor`` (object): None or ``"serial"``: this thread. ``"threads"``, ``"processes"``: as many as ``workers``,
+    default the cores. An executor of ``concurrent.futures``, a ``dask.distributed.Client``, or the address of a dask
+    scheduler. ``workers``: More than 1 without an executor: processes.
 
-    Raises
-    ------
-    ConfigurationError
-        It is none of these.
-    MissingExtraError
-        An address, and dask is not installed.
+    Raises ConfigurationError: It is none of these. Raises MissingExtraError: An address, and dask is not installed.
     """
     made = executor if isinstance(executor, Team) else _team(executor, workers)
     try:
@@ -242,15 +231,9 @@ def answers(
 ) -> Iterator[tuple[Any, Any]]:
     """Do jobs and yield (label, result or HeterodyneError) as they end; what they warn of is warned of here.
 
-    Parameters
-    ----------
-    team : Team
-    jobs : mapping of label to callable
-        Called without arguments; or with ``stop=`` where there is one, for jobs that can be ended early.
-    stop : StopToken, optional
-        Ends the jobs under way; what has not begun is left out.
-    sticky : bool
-        Labels are numbers, and a job goes to the worker of its number, which may hold its data.
+    ``jobs``: Called without arguments; or with ``stop=`` where there is one, for jobs that can be ended early.
+    ``stop``: Ends the jobs under way; what has not begun is left out. ``sticky``: Labels are numbers, and a job goes
+    to the worker of its number, which may hold its data.
     """
     models = (
         tuple(registry._registered[name]() for name in sorted(registry._registered)) if team.apart else ()

@@ -1,21 +1,222 @@
 """Normal equations of a separable model for pixels of equal weight, at the cost of reading the data.
 
-The Gauss-Newton matrix needs no pixel at all (:mod:`model_products`); the data enter through two products a part
+The Gauss-Newton matrix needs no pixel at all; the data enter through two products a part
 (:mod:`data_products`), from which the product of the data with every derivative follows as a sum over frames.
+
+Products of the model's derivatives with each other, without pixels: a recursion in t2.
+
+The model row at t2 is a combination B(t2) of the columns w(t1) of all earlier frames, so with the running sums
+S(t2) = sum_{t1 < t2} w wᵀ E Eᵀ, which fade from frame to frame, sum dM dMᵀ = sum_t2 B S Bᵀ. Frames are taken in
+blocks: earlier blocks through S and the block's own sums of u uᵀ, the few pixels inside a block directly.
 """
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.columns import Columns, Layout
-from heterodyne_nb.engine.data_products import data_products, stripe_bounds
-from heterodyne_nb.engine.model_products import model_products, value_products
+from heterodyne_nb.engine.data_products import FAST, data_products, stripe_bounds
 from heterodyne_nb.engine.photons import PhotonData
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+#: Frames in a block.
+SIDE = 16
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def _add_squares(rows, height, fade, target):
+    """target <- target * fade fadeᵀ + sum_t rows[t] rows[t]ᵀ; rows (SIDE, C), zero beyond ``height``."""
+    count = len(fade)
+    for a in range(0, count, 2):
+        second = min(a + 1, count - 1)
+        goal, other = target[a], target[second]
+        fa, fb = fade[a], fade[second]
+        for b in range(count):
+            goal[b] *= fa * fade[b]
+        if second > a:
+            for b in range(count):
+                other[b] *= fb * fade[b]
+        for t in range(0, height, 4):
+            r0, r1, r2, r3 = rows[t], rows[t + 1], rows[t + 2], rows[t + 3]
+            x0, x1, x2, x3 = r0[a], r1[a], r2[a], r3[a]
+            for b in range(count):
+                goal[b] += (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
+            if second > a:
+                x0, x1, x2, x3 = r0[second], r1[second], r2[second], r3[second]
+                for b in range(count):
+                    other[b] += (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def _contract(sums, squares, column_base, base, part_end, out):
+    """out[c, d] += products of the contributions of columns c and d <= c, from S and the block's sums of u uᵀ.
+
+    A derivative column c of part base b contributes u_c w_b + u_b w_c, a base column u_b w_b (counted twice here,
+    halved at the end), so the product of two contributions has four terms.
+    """
+    count = len(column_base)
+    for c in range(count):
+        b = column_base[c]
+        sb, sc, ub, uc, goal = sums[b], sums[c], squares[b], squares[c], out[c]
+        for r in range(len(base)):
+            first, last = base[r], part_end[r]
+            s_bb, s_cb, u_bb, u_cb = sb[first], sc[first], ub[first], uc[first]
+            for d in range(first, last):
+                goal[d] += (s_bb * uc[d] + sb[d] * u_cb) + (s_cb * ub[d] + sc[d] * u_bb)
+            if last > c:
+                break
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def _inside(late, early, start, base, part_end, column_row, height, row, fade, z, panel, g):
+    """Add the pixels t1 < t2 inside one block of ``height`` frames to g, lower triangle, one by one.
+
+    late, early (SIDE, C): u and w of the block's frames; start (SIDE, R): decay from the frame before.
+    """
+    count, parts = len(column_row), len(fade)
+    filled = 0
+    for j in range(1, height):
+        u = late[j]
+        fade[:] = 1.0
+        for i in range(j - 1, -1, -1):
+            w = early[i]
+            for r in range(parts):
+                fade[r] *= start[i + 1, r]
+            for r in range(parts):
+                first, last = base[r], part_end[r]
+                x, y = fade[r] * w[first], fade[r] * u[first]
+                own, late_part, early_part = row[first:last], u[first:last], w[first:last]
+                for c in range(last - first):
+                    own[c] = x * late_part[c] + y * early_part[c]
+            z[:] = 0.0
+            for c in range(count):
+                z[column_row[c]] += row[c]
+            for k in range(len(z)):
+                panel[k, filled] = z[k]
+            filled += 1
+    rows = panel.shape[0]
+    panel[rows - 2 :, :filled] *= 0.5  # a base column was counted twice
+    for i in range(rows):
+        first = panel[i, :filled]
+        for j in range(i + 1):
+            second = panel[j, :filled]
+            total = 0.0
+            for k in range(filled):
+                total += first[k] * second[k]
+            g[i, j] += total
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def _gather(contracted, column_part, column_base, column_row, g):
+    """Sum the products of columns into those of parameters, M and 1 (lower triangle of g)."""
+    count = len(column_part)
+    for c in range(count):
+        half = 0.5 if column_base[c] == c else 1.0
+        for d in range(count):
+            i, j = column_row[c], column_row[d]
+            if j > i:
+                continue
+            value = contracted[c, d] if column_part[d] <= column_part[c] else contracted[d, c]
+            g[i, j] += value * half * (0.5 if column_base[d] == d else 1.0)
+
+
+@nb.njit(cache=True, nogil=True, parallel=True)
+def model_products(u, w, step, mask, column_part, column_row, base, part_end, out):
+    """Products of (derivatives, M, 1) over pixels t1 < t2, added to the lower triangle of out (B, P+2, P+2).
+
+    ``u``, ``w`` (B, C, N). ``column_part``, ``column_row`` (C + 1,): Part of each column, and the row of ``out`` it
+    adds to; the last column is the constant 1, a part of its own that does not fade. ``base``, ``part_end`` (R + 1,):
+    First column of each part, which holds c_r, and one past its last.
+    """
+    bins, columns, n = u.shape
+    parts = step.shape[1] + 1
+    rows = column_row[columns] + 1
+    for b in nb.prange(bins):
+        count = columns + 1
+        sums, squares = np.zeros((count, count)), np.zeros((count, count))
+        contracted, row, fades = np.zeros((count, count)), np.zeros(count), np.zeros(parts)
+        z = np.zeros(rows)
+        late, early = np.zeros((SIDE, count)), np.zeros((SIDE, count))
+        late_faded, early_faded = np.zeros((SIDE, count)), np.zeros((SIDE, count))
+        panel, near = np.zeros((rows, SIDE * (SIDE - 1) // 2)), np.ones((SIDE, parts))
+        column_base = np.empty(count, np.int64)
+        for c in range(count):
+            column_base[c] = base[column_part[c]]
+        fade, none = np.ones(count), np.zeros(count)
+        for j0 in range(0, n, SIDE):
+            j1 = min(j0 + SIDE, n)
+            height = j1 - j0
+            late[height:] = 0.0
+            early[height:] = 0.0
+            late_faded[height:] = 0.0
+            early_faded[height:] = 0.0
+            for t in range(height):
+                late[t, columns] = early[t, columns] = mask[b, j0 + t]
+                for r in range(parts - 1):
+                    near[t, r] = step[b, r, j0 + t]
+                for c in range(columns):
+                    late[t, c] = u[b, c, j0 + t]
+                    early[t, c] = w[b, c, j0 + t]
+            fades[:] = 1.0
+            for t in range(height):
+                if t > 0:
+                    for r in range(parts):
+                        fades[r] *= near[t, r]
+                for c in range(count):
+                    late_faded[t, c] = late[t, c] * fades[column_part[c]]
+            for c in range(count):
+                fade[c] = fades[column_part[c]]
+            fades[:] = 1.0
+            for t in range(height - 1, -1, -1):
+                if t < height - 1:
+                    for r in range(parts):
+                        fades[r] *= near[t + 1, r]
+                for c in range(count):
+                    early_faded[t, c] = early[t, c] * fades[column_part[c]]
+            if j0 > 0:
+                _add_squares(late_faded, height, none, squares)
+                _contract(sums, squares, column_base, base, part_end, contracted)
+            _inside(late, early, near, base, part_end, column_row, height, row, fades, z, panel, out[b])
+            _add_squares(early_faded, height, fade, sums)
+            if j1 < n:  # from this block's last frame to the next one's first
+                for c in range(columns):
+                    fade[c] = step[b, column_part[c], j1]
+                fade[columns] = 1.0
+                for a in range(count):
+                    for c in range(count):
+                        sums[a, c] *= fade[a] * fade[c]
+        _gather(contracted, column_part, column_base, column_row, out[b])
+
+
+@nb.njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+def value_products(c, step, mask, out):
+    """Products of (M, 1) over pixels t1 < t2, added to the lower triangle of out (B, 2, 2); c (B, R, N).
+
+    The recursion of :func:`model_products` frame by frame, for when no derivative is asked for.
+    """
+    bins, parts, n = c.shape
+    for b in nb.prange(bins):
+        sums, ones = np.zeros((parts, parts)), np.zeros(parts)
+        squares = level = frames = pairs = 0.0
+        for t in range(1, n):
+            frames += mask[b, t - 1]
+            pairs += frames * mask[b, t]
+            for r in range(parts):
+                w, fade, now = c[b, r, t - 1], step[b, r, t], c[b, r, t]
+                ones[r] = (ones[r] + w) * fade
+                level += now * ones[r]
+                for k in range(r):
+                    value = (sums[r, k] + w * c[b, k, t - 1]) * (fade * step[b, k, t])
+                    sums[r, k] = value
+                    squares += 2.0 * now * c[b, k, t] * value
+                value = (sums[r, r] + w * w) * (fade * fade)
+                sums[r, r] = value
+                squares += now * now * value
+        out[b, 0, 0] += squares
+        out[b, 1, 0] += level
+        out[b, 1, 1] += pairs
 
 
 def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:
@@ -40,22 +241,11 @@ def separable_products(
 ) -> FloatArray:
     """Products of z = (derivatives, M, 1, data) over the pixels t1 < t2, per bin.
 
-    Parameters
-    ----------
-    data : (B, N, N) float32
-        c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0. Or the photons that c2 would be made of.
-    columns : Columns
-        Columns of the wanted parameters (there may be none).
-    mask : (B, N)
-        1 for a used frame, 0 for a masked one.
-    first : int
-        Bin of the photons that the first of the columns belongs to.
-
-    Returns
-    -------
-    (B, P+3, P+3) float64
-        Symmetric. The products of the data with 1 and with themselves do not depend on the parameters
-        and are left 0, for the caller to fill.
+    ``data`` (B, N, N): c2, rows t2; only t1 < t2 is read; unmeasured pixels hold 0. Or the photons that c2 would be
+    made of. ``columns``: Columns of the wanted parameters (there may be none). ``mask`` (B, N): 1 for a used frame, 0
+    for a masked one. ``first``: Bin of the photons that the first of the columns belongs to. Returns: Symmetric. The
+    products of the data with 1 and with themselves do not depend on the parameters and are left 0, for the caller to
+    fill.
     """
     lay, f = columns.layout, columns.f
     bins = len(f)

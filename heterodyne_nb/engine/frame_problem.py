@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.dataset import make_dataset
 from heterodyne_nb.data.sigma import estimate_sigma
 from heterodyne_nb.engine.photons import PhotonData
@@ -20,9 +21,6 @@ from heterodyne_nb.frames.correlation import check_room, inverse_means
 from heterodyne_nb.frames.multitau import lagged, lags, pair_sums
 from heterodyne_nb.models import SeparableModel, TwoTimeModel
 from heterodyne_nb.models.parameters import ParameterTable
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Cost of a photon event in a pass over photons (for four parts of a model), of a pixel of a map in one over maps, and
 #: of a product that makes the map, in about ns; and passes a fit makes.
@@ -45,7 +43,7 @@ class FrameProblem(Problem):
     data: Any
 
     def _moments(self) -> FloatArray:
-        return self.data.moments.copy()
+        return np.asarray(self.data.moments.copy())
 
     def blocks(self, most: int) -> int:
         """Number of clusters of pixels of a bin."""
@@ -133,23 +131,11 @@ def problem_from_frames(
 ) -> Problem:
     """The problem of a fit to detector frames, by a map or by photons.
 
-    Parameters
-    ----------
-    frames : FrameSet
-    model : TwoTimeModel
-    table : ParameterTable
-    gap : float, optional
-        Å; needed by models with a shear factor.
-    via : {"auto", "map", "frames"}
-        ``"auto"``: whichever costs less. A map is a matrix of frames by frames for each bin; photons are passed
-        through one by one.
-    robust : bool
-        Whether single pixels of a map are to be weighted, which needs one.
+    ``model`` (TwoTimeModel). ``gap``: Å; needed by models with a shear factor. ``via`` {"auto", "map", "frames"}:
+    ``"auto"``: whichever costs less. A map is a matrix of frames by frames for each bin; photons are passed through
+    one by one. ``robust``: Whether single pixels of a map are to be weighted, which needs one.
 
-    Raises
-    ------
-    ConfigurationError
-        The model or the loss needs a map, and it has no room or is not allowed.
+    Raises ConfigurationError: The model or the loss needs a map, and it has no room or is not allowed.
     """
     if via not in ("auto", "map", "frames"):
         raise ConfigurationError(f"via = {via!r}", where="via", expected="'auto', 'map' or 'frames'")

@@ -10,13 +10,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
+from heterodyne_nb.data.age_lag import cells_of
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.door import checked, one_run, with_bin_dims
 from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.executors import Team
-from heterodyne_nb.engine.problem import Problem
-from heterodyne_nb.engine.room import bins_at_once, let_go, maps_of, room
+from heterodyne_nb.engine.problem import Problem, bins_at_once, let_go, maps_of, room
 from heterodyne_nb.engine.spread import spread_problem
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.models import TwoTimeModel
@@ -34,23 +35,12 @@ def problem_from_dataset(
 ) -> Problem:
     """Read every usable bin of a dataset into a :class:`Problem`.
 
-    Parameters
-    ----------
-    ds : Dataset
-        With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``.
-    model : TwoTimeModel
-    table : ParameterTable
-    gap : float, optional
-        Å; needed by models with a shear factor.
-    executor : Team, optional
-        Where it works in other processes, these hold the maps; see :mod:`heterodyne_nb.engine.spread`.
-    memory : str or float, optional
-        What the maps may take here, default half of what is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
+    ``ds``: With ``c2(q, phi, t1, t2)`` or ``c2(bin, t1, t2)`` and ``mask(t)``. ``model`` (TwoTimeModel). ``gap``: Å;
+    needed by models with a shear factor. ``executor``: Where it works in other processes, these hold the maps; see
+    :mod:`heterodyne_nb.engine.spread`. ``memory`` (str or float): What the maps may take here, default half of what
+    is free; see :class:`heterodyne_nb.options.ExecutionOptions`.
 
-    Raises
-    ------
-    DataFormatError
-        If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
+    Raises DataFormatError: If there is no two-time map, no usable bin, or a coordinate in an unknown unit.
     """
     if not isinstance(model, TwoTimeModel):
         raise DataFormatError(f"model {model.name!r} is a one-time model and does not describe two-time maps")
@@ -70,50 +60,46 @@ def problem_from_dataset(
     used = int(np.count_nonzero(stacked["mask"].values))
     if used < 3:
         raise DataFormatError(f"{used} of {n} frames are used", where="mask", expected="at least 3")
-    if executor is not None and executor.apart:
+    cells = cells_of(stacked)
+    if executor is not None and executor.apart and cells is None:
         problem: Problem = spread_problem(executor, stacked, model, table, gap)
     else:
         most = room(memory)
         bins = read_bins(stacked, most)
         dropped(len(bins.kept), bins.told, stacked.sizes["bin"])
         stacked = stacked.isel(bin=bins.kept)
-        problem = Problem(
+        parts = (
             model, table, bins.data, coordinate(stacked, "q"), coordinate(stacked, "phi"),
             np.asarray(stacked["t"].values, float), bins.mask, noise_of(stacked, bins.noise), bins.holes, gap,
-            at_once=bins_at_once(bins.data, most),
+            bins_at_once(bins.data, most),
         )  # fmt: skip
+        problem = Problem(*parts) if cells is None else CellProblem(*parts, cells=cells)
+        if not problem.n_data:
+            raise DataFormatError(
+                "no cell of age and lag is whole", where="mask", expected="cells with all of their frames used",
+                hint="a masked frame leaves out every cell that it has a share in: mask fewer",
+            )  # fmt: skip
     warn_if_not_normalised(problem.scale.unit, table, "c2")
     return problem
 
 
 @dataclass(frozen=True)
 class ReadBins:
-    """The maps of bins that can be used, as a problem has them.
+    """The maps of bins that can be used, as a problem has them."""
 
-    Attributes
-    ----------
-    kept : (B,) int
-        Which of the bins that were asked for.
-    told : list of str
-        What the others lack.
-    data, mask, holes
-        As of :class:`Problem`.
-    noise : dict
-        Parts of the noise by place; empty where the dataset says it.
-    """
-
-    kept: NDArray[np.int64]
-    told: list[str]
+    kept: NDArray[np.int64]  #: (B,): Which of the bins that were asked for.
+    told: list[str]  #: What the others lack.
+    #: data, mask, holes: As of :class:`Problem`.
     data: NDArray[np.float32]
     mask: NDArray[np.float64]
     holes: NDArray[np.int64]
-    noise: dict[tuple[int, ...], Any]
+    noise: dict[tuple[int, ...], Any]  #: Parts of the noise by place; empty where the dataset says it.
 
 
 def read_bins(stacked: xr.Dataset, most: float) -> ReadBins:
     """Read the bins of a stacked dataset one by one, those that cannot be used left out.
 
-    Maps of more than ``most`` bytes together go to a temporary file, see :func:`heterodyne_nb.engine.room.maps_of`.
+    Maps of more than ``most`` bytes together go to a temporary file, see :func:`heterodyne_nb.engine.problem.maps_of`.
     """
     n, bins = stacked.sizes["t1"], stacked.sizes["bin"]
     data = maps_of((bins, n, n), most)

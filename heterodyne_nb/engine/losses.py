@@ -38,7 +38,7 @@ def _huber(y: np.ndarray) -> np.ndarray:
 
 
 def _huber_weight(y: np.ndarray) -> np.ndarray:
-    return 1.0 / np.sqrt(np.maximum(y, 1.0))
+    return np.asarray(1.0 / np.sqrt(np.maximum(y, 1.0)))
 
 
 def _soft_l1(y: np.ndarray) -> np.ndarray:
@@ -55,26 +55,19 @@ def _cauchy_weight(y: np.ndarray) -> np.ndarray:
 
 def _tukey(y: np.ndarray) -> np.ndarray:
     inside = np.minimum(y, 1.0)
-    return inside * (1.0 - inside + inside * inside / 3.0)
+    return np.asarray(inside * (1.0 - inside + inside * inside / 3.0))
 
 
 def _tukey_weight(y: np.ndarray) -> np.ndarray:
-    return (1.0 - np.minimum(y, 1.0)) ** 2
+    return np.asarray((1.0 - np.minimum(y, 1.0)) ** 2)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A robust loss with its tuning constant.
-
-    Attributes
-    ----------
-    name : str
-    tuning : float
-        c, in units of the residual scale; infinite for ``linear``.
-    """
+    """A robust loss with its tuning constant."""
 
     name: str
-    tuning: float
+    tuning: float  #: c, in units of the residual scale; infinite for ``linear``.
     _phi: Callable[[np.ndarray], np.ndarray]
     _slope: Callable[[np.ndarray], np.ndarray]
 
@@ -108,10 +101,7 @@ for _loss in (
 def get_loss(name: str, *, tuning: float | None = None) -> Loss:
     """A loss by name, with its 95 % constant or your own.
 
-    Raises
-    ------
-    ConfigurationError
-        Unknown name (the nearest is offered), or a tuning constant that is not above zero.
+    Raises ConfigurationError: Unknown name (the nearest is offered), or a tuning constant that is not above zero.
     """
     loss: Loss = LOSSES[LOSSES.find(name)]
     if tuning is None:
@@ -126,22 +116,10 @@ def get_loss(name: str, *, tuning: float | None = None) -> Loss:
 def robust_scale(residuals: np.ndarray, *, center: bool = True) -> float:
     """Standard deviation of the bulk of the residuals: 1.4826 × median absolute deviation.
 
-    Parameters
-    ----------
-    residuals : ndarray
-        Any shape; NaN entries are left out.
-    center : bool
-        Deviations from the median; otherwise from zero.
+    ``residuals``: Any shape; NaN entries are left out. ``center``: Deviations from the median; otherwise from zero.
+    Returns: At least the smallest positive float, so that it can divide.
 
-    Returns
-    -------
-    float
-        At least the smallest positive float, so that it can divide.
-
-    Raises
-    ------
-    ConfigurationError
-        No finite residual.
+    Raises ConfigurationError: No finite residual.
     """
     values = np.asarray(residuals, dtype=float)
     values = values[np.isfinite(values)]

@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
-from heterodyne_nb.engine.normal import NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.normal import ContrastOffset, NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
     Weighting,
     products_at,
     tile_products_at,
-    used_rows,
     weighted_tiles,
-    z_rows,
 )
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models.coordinates import Coordinates
 
-FloatArray = NDArray[np.float64]
 _ROWS = 64
 _NONE = np.zeros(0, np.int64)
 _STEP = 1e-4
@@ -33,29 +32,11 @@ _STEP = 1e-4
 class Objective:
     """χ²(theta) of a :class:`Problem`, contrast and offset eliminated, priors included.
 
-    Parameters
-    ----------
-    problem : Problem
-    contrast : {"per_bin", "shared", "per_q", "smooth_phi"}
-        How contrast and offset are tied over bins.
+    ``contrast`` {"per_bin", "shared", "per_q", "smooth_phi"}: How contrast and offset are tied over bins.
 
-    Attributes
-    ----------
-    parameter_names : tuple of str
-        Published names, p of them.
-    bounds : (p, 2)
-        Published bounds.
-    free : (p,) bool
-        Parameters fitted on their own.
-    x0 : (p,)
-        Start values.
-    moving : (P,) int
-        Parameters that the internal coordinates can move.
-    linear : ContrastOffset
-        Contrast and offset of the bins.
-    priors : Priors
-    evaluations : int
-        Passes over the data so far.
+    Attributes: ``parameter_names``: Published names, p of them. ``bounds`` (p, 2): Published bounds. ``free`` (p,):
+    Parameters fitted on their own. ``x0`` (p,): Start values. ``moving`` (P,): Parameters that the internal
+    coordinates can move. ``linear``: Contrast and offset of the bins. ``evaluations``: Passes over the data so far.
     """
 
     problem: Any
@@ -89,13 +70,8 @@ class Objective:
     ) -> NormalEquations:
         """Normal equations by the published parameters.
 
-        Parameters
-        ----------
-        theta : (p,)
-        derivatives : bool
-            Whether gradient and matrix are asked for, or only χ².
-        wanted : (P,) int, optional
-            Parameters whose rows are filled; default those that the fit can move.
+        ``theta`` (p,). ``derivatives``: Whether gradient and matrix are asked for, or only χ². ``wanted`` (P,):
+        Parameters whose rows are filled; default those that the fit can move.
         """
         theta = np.asarray(theta, float)
         if wanted is None:
@@ -106,7 +82,7 @@ class Objective:
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""
-        return products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2
+        return np.asarray(products_at(self.problem, theta, wanted) / self.problem.sigma[:, None, None] ** 2)
 
     def tile_products(
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
@@ -154,7 +130,7 @@ class Objective:
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return chi2 / max(self.problem.n_data - self.n_free, 1)
+        return float(chi2 / max(self.problem.n_data - self.n_free, 1))
 
     def model(self) -> Any:
         """The model being fitted."""
@@ -208,6 +184,15 @@ def _slopes(problem: Problem, theta: FloatArray, loss: Loss, scale: float, level
 
 def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> Iterator[FloatArray]:
     """Residuals of one bin in units of sigma, some rows at a time."""
+    if isinstance(problem, CellProblem):
+        own: Any = problem.subset(np.arange(problem.n_bins) == b)
+        z = next(cell_means(own, theta, _NONE))
+        yield (
+            (z[-1] - levels.offset[b] - levels.contrast[b] * z[-3])
+            * np.sqrt(own.weights[0])
+            / levels.sigma[b]
+        )
+        return
     for j0 in range(0, len(problem.t), _ROWS):
         j1 = min(j0 + _ROWS, len(problem.t))
         z = z_rows(problem, theta, _NONE, b, j0, j1)
@@ -218,15 +203,9 @@ def _residuals(problem: Problem, theta: FloatArray, b: int, levels: Levels) -> I
 class RobustObjective(Objective):
     """Sum of a robust loss over pixels, minimised over contrast and offset by reweighting.
 
-    Parameters
-    ----------
-    problem, contrast
-        See :class:`Objective`.
-    loss : {"huber", "soft_l1", "cauchy", "tukey"}
-    scale : float
-        Scale of the residuals in units of sigma; see :func:`residual_scale`.
-    start : (contrast, offset), each (B,)
-        Where the reweighting starts, at every point alike, so that the objective is a function of theta.
+    ``problem``, ``contrast``: See :class:`Objective`. ``loss`` {"huber", "soft_l1", "cauchy", "tukey"}. ``scale``:
+    Scale of the residuals in units of sigma; see :func:`residual_scale`. ``start`` (contrast, offset): Where the
+    reweighting starts, at every point alike, so that the objective is a function of theta.
     """
 
     #: Most reweighting rounds at one point, and the relative change of the loss at which they end.
@@ -253,7 +232,7 @@ class RobustObjective(Objective):
         levels = Levels(contrast, offset, self.problem.sigma)
         every = _of_bins(self.problem, _slopes, theta, levels, self.loss, self.scale)
         slope, weight = every.sum(axis=0).tolist()
-        return max(slope, 0.1 * weight) / weight
+        return float(max(slope, 0.1 * weight) / weight)
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products with the weights of the converged residuals.

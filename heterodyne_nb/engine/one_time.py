@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.contrast import ContrastOffset, Solution, contrast_design, level_limits
-from heterodyne_nb.engine.normal import NormalEquations
+from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine.normal import (
+    ContrastOffset,
+    NormalEquations,
+    Solution,
+    contrast_design,
+    level_limits,
+)
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.one_time_many import Levels, boxed_pair
 from heterodyne_nb.engine.one_time_noise import FitDesign
@@ -17,23 +23,14 @@ from heterodyne_nb.engine.products import Weighting
 from heterodyne_nb.models.one_time_scopes import ScopedModel, bin_groups
 from heterodyne_nb.models.parameters import LEVELS, ParameterTable
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class LevelRequest:
-    """What is asked of contrast or offset beyond what a :class:`ParameterTable` holds.
+    """What is asked of contrast or offset beyond what a :class:`ParameterTable` holds."""
 
-    Attributes
-    ----------
-    scope : str or None
-        ``"shared"``, ``"q"``, ``"phi"`` or ``"each"``; None: as the fit's ``contrast`` says.
-    values : (B,) or None
-        Values it is fixed at, bin by bin.
-    """
-
+    #: ``"shared"``, ``"q"``, ``"phi"`` or ``"each"``; None: as the fit's ``contrast`` says.
     scope: str | None = None
-    values: FloatArray | None = None
+    values: FloatArray | None = None  #: (B,): Values it is fixed at, bin by bin.
 
     def subset(self, keep: NDArray[np.bool_]) -> LevelRequest:
         """The same for some of the bins."""
@@ -158,7 +155,7 @@ class OneTimeObjective(Objective):
         self, theta: FloatArray, wanted: NDArray[np.int64], blocks: int, weighting: Weighting | None = None
     ) -> FloatArray:
         """Over each block of lags; there are no robust losses of g2."""
-        return self.problem.block_products(self.columns(theta, wanted), blocks)
+        return np.asarray(self.problem.block_products(self.columns(theta, wanted), blocks))
 
     def equations(
         self, theta: ArrayLike, *, derivatives: bool = True, wanted: NDArray[np.int64] | None = None

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.progress import StopToken
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}
@@ -37,21 +35,13 @@ _ENTRIES = 2_000_000
 
 @dataclass(frozen=True)
 class Levels:
-    """Limits and priors of contrast and offset of B curves; a fixed one has equal limits.
+    """Limits and priors of contrast and offset of B curves; a fixed one has equal limits."""
 
-    Attributes
-    ----------
-    lower, upper : (2, B)
-    prior : (2, B)
-        Centre of Gaussian priors.
-    weight : (2, B)
-        1/sigma² of these, 0 without.
-    """
-
+    #: lower, upper (2, B)
     lower: FloatArray
     upper: FloatArray
-    prior: FloatArray
-    weight: FloatArray
+    prior: FloatArray  #: (2, B): Centre of Gaussian priors.
+    weight: FloatArray  #: (2, B): 1/sigma² of these, 0 without.
 
     def of(self, chosen: Any) -> Levels:
         """The same for some of the curves."""
@@ -63,16 +53,8 @@ def boxed_pair(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Contrast and offset that fit best inside their limits, and what χ² falls by against both being 0.
 
-    Parameters
-    ----------
-    mm, m1, one, my, y : (B, …)
-        Sums over the lags of w M², w M, w, w M g2, w g2.
-    levels : Levels
-        Of the B curves.
-
-    Returns
-    -------
-    contrast, offset, gain : (B, …)
+    ``mm``, ``m1``, ``one``, ``my``, ``y``: Sums over the lags of w M², w M, w, w M g2, w g2. ``levels``: Of the B
+    curves.
     """
     extra = (slice(None), *(None,) * (np.ndim(mm) - 1))
     (low_c, low_o), (high_c, high_o) = ((a[0][extra], a[1][extra]) for a in (levels.lower, levels.upper))
@@ -110,30 +92,18 @@ def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):
 
 @dataclass(frozen=True)
 class Curves:
-    """What is fitted.
+    """What is fitted."""
 
-    Attributes
-    ----------
-    model : OneTimeModel
-    table : ParameterTable
-        Start values, limits, ties and priors, alike in all groups.
-    tau : (K,)
-    g2, weight : (B, K)
-        Weight 0: not used.
-    q, phi : (B,)
-    group : (B,) int
-        0 … G-1 in order; curves of a group share their parameters.
-    levels : Levels
-    """
-
-    model: Any
-    table: ParameterTable
-    tau: FloatArray
+    model: Any  #: OneTimeModel
+    table: ParameterTable  #: Start values, limits, ties and priors, alike in all groups.
+    tau: FloatArray  #: (K,)
+    #: g2, weight (B, K): Weight 0: not used.
     g2: FloatArray
     weight: FloatArray
+    #: q, phi (B,)
     q: FloatArray
     phi: FloatArray
-    group: IntArray
+    group: IntArray  #: (B,): 0 … G-1 in order; curves of a group share their parameters.
     levels: Levels
 
     def of(self, groups: IntArray) -> Curves:
@@ -149,25 +119,16 @@ class Curves:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The optimum of each group.
+    """The optimum of each group."""
 
-    Attributes
-    ----------
-    values : (G, p)
-    chi2 : (G,)
-        Priors included.
-    contrast, offset, chi2_curve : (B,)
-    converged : (G,) bool
-    steps : (G,) int
-    """
-
-    values: FloatArray
-    chi2: FloatArray
+    values: FloatArray  #: (G, p)
+    chi2: FloatArray  #: (G,): Priors included.
+    #: contrast, offset, chi2_curve (B,)
     contrast: FloatArray
     offset: FloatArray
     chi2_curve: FloatArray
-    converged: NDArray[np.bool_]
-    steps: IntArray
+    converged: NDArray[np.bool_]  #: (G,)
+    steps: IntArray  #: (G,)
 
 
 class _Axes:
@@ -193,7 +154,7 @@ class _Axes:
 
     def published(self, z: FloatArray) -> FloatArray:
         """(…, p)."""
-        return self.base + self.single(z) @ self.moves.T
+        return np.asarray(self.base + self.single(z) @ self.moves.T)
 
     def internal(self, theta: FloatArray) -> FloatArray:
         """(…, F) of published values."""
@@ -226,15 +187,8 @@ def fit_many(
 ) -> Fitted:
     """Fit every group of curves.
 
-    Parameters
-    ----------
-    curves : Curves
-    start : (G, p), optional
-        Start of each group; by default the best of a grid of shapes.
-    stop : StopToken, optional
-        Ends it; what was reached is returned, not converged.
-    starts : int, optional
-        How many starts of the grid are fitted.
+    ``start`` (G, p): Start of each group; by default the best of a grid of shapes. ``stop``: Ends it; what was
+    reached is returned, not converged. ``starts``: How many starts of the grid are fitted.
     """
     groups = int(curves.group[-1]) + 1
     parameters = len(curves.table) + 3
@@ -278,18 +232,8 @@ def best_of(found: Sequence[Fitted], group: IntArray, margin: FloatArray | float
 def nested_starts(curves: Curves, shared: NDArray[np.bool_], count: int) -> FloatArray:
     """Starts of curves that share some parameters: for each choice of these the best of the others, curve by curve.
 
-    Parameters
-    ----------
-    curves : Curves
-    shared : (p,) bool
-        Parameters that all curves share.
-    count : int
-        Number of starts.
-
-    Returns
-    -------
-    (count, B, p)
-        Published values of each curve.
+    ``shared`` (p,): Parameters that all curves share. ``count``: Number of starts. Returns (count, B, p): Published
+    values of each curve.
     """
     axes = _Axes(curves.table)
     common = np.flatnonzero(shared[axes.free])
@@ -376,7 +320,7 @@ def grid_chi2(curves: Curves, theta: FloatArray) -> FloatArray:
     _, _, gain = boxed_pair(
         mm, m1, np.broadcast_to(one, shape), my, np.broadcast_to(sum_y, shape), curves.levels
     )
-    return total - gain
+    return np.asarray(total - gain)
 
 
 def _firsts(group: IntArray) -> IntArray:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.one_time_many import Curves, Levels, boxed_pair
-
-FloatArray = NDArray[np.float64]
 
 _RHO = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.985, 0.994])
 #: Parts of the variance that are tried as the correlated one, the whole first.
@@ -29,21 +28,12 @@ _READ = 150
 
 @dataclass(frozen=True)
 class LagNoise:
-    """How errors of g2 hang together.
+    """How errors of g2 hang together."""
 
-    Attributes
-    ----------
-    rho : float
-        Correlation of neighbouring lags in the correlated part of the noise: rho^d for lags d apart.
-    scale : float
-        Variance over that of the stated errors, from the scatter about the fit.
-    share : float
-        The correlated part of the variance; the rest is independent from lag to lag.
-    """
-
+    #: Correlation of neighbouring lags in the correlated part of the noise: rho^d for lags d apart.
     rho: float
-    scale: float
-    share: float = 1.0
+    scale: float  #: Variance over that of the stated errors, from the scatter about the fit.
+    share: float = 1.0  #: The correlated part of the variance; the rest is independent from lag to lag.
 
     def correlation(self, count: int) -> FloatArray:
         """Matrix (K, K)."""
@@ -67,27 +57,14 @@ def _matrix(rho: float, count: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class FitDesign:
-    """What a fit's errors are read from, everything over the errors of g2; further leading axes number fits.
+    """What a fit's errors are read from, everything over the errors of g2; further leading axes number fits."""
 
-    Attributes
-    ----------
-    slopes : (…, B, K, n)
-        Derivatives by the n numbers that the curves share.
-    pairs : (…, B, K, 2)
-        Derivatives by contrast and offset of each curve, zero where held.
-    residual : (…, B, K)
-    used : (…, B, K) bool
-    prior : (…, B, 2)
-        What priors add to the curvature by contrast and offset.
-    shared : (B, 2, m), optional
-        Contrast and offset by the last m of the n numbers, where bins share them.
-    """
-
-    slopes: FloatArray
-    pairs: FloatArray
+    slopes: FloatArray  #: Derivatives by the n numbers that the curves share.
+    pairs: FloatArray  #: Derivatives by contrast and offset of each curve, zero where held.
     residual: FloatArray
     used: NDArray[np.bool_]
-    prior: FloatArray
+    prior: FloatArray  #: What priors add to the curvature by contrast and offset.
+    #: (B, 2, m): Contrast and offset by the last m of the n numbers, where bins share them.
     shared: FloatArray | None = None
 
     @property
@@ -197,14 +174,8 @@ def fit_errors(
 ) -> FitErrors:
     """Errors of every number of one fit (B, …) or many (G, B, …).
 
-    Parameters
-    ----------
-    design : FitDesign
-    noise : LagNoise
-    prior : (n, n), optional
-        What priors add to the curvature (of ½χ²).
-    floor : float
-        The least scale of the variance: 1 where errors of g2 were measured.
+    ``prior`` (n, n): What priors add to the curvature (of ½χ²). ``floor``: The least scale of the variance: 1 where
+    errors of g2 were measured.
     """
     slopes, cross, inverse = _eliminated(design)
     matrix = noise.correlation(slopes.shape[-2])
@@ -271,20 +242,9 @@ def decay_in_window(
     limit for the four numbers of a decay. The unit is the measured error, or the scatter about the fit where that is
     larger or no error is known.
 
-    Parameters
-    ----------
-    curves : Curves
-    chi2 : (B,)
-        Of each curve in the fit of its model.
-    errors_known : bool
-        Whether weights are of measured errors.
-    unit : float
-        Variance of the noise, as far as it is known otherwise: by which the correlation of lags blurs the comparison.
-
-    Returns
-    -------
-    (B,) str
-        ``""``, ``"no decay"``, ``"not decayed"`` or ``"decayed early"``.
+    ``chi2`` (B,): Of each curve in the fit of its model. ``errors_known``: Whether weights are of measured errors.
+    ``unit``: Variance of the noise, as far as it is known otherwise: by which the correlation of lags blurs the
+    comparison. Returns (B,): ``""``, ``"no decay"``, ``"not decayed"`` or ``"decayed early"``.
     """
     tau = curves.tau
     rates = np.geomspace(1e-3 / tau[-1], _BEYOND / tau[0], _RATES)

@@ -19,13 +19,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.data_products import FAST, SAFE
 from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.photons import Photons
 from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 #: Frames whose columns and sums fit into the cache of a core.
 TILE = 2048
 
@@ -108,22 +107,11 @@ def _sweep(frame, count, start, weight, p0, p1, block, first, add, back, out):
 def photon_products(frame, count, start, weight, edges, f, c, inverse, big_q, big_p, both):
     """Q and P of one bin, for each group of its pixels.
 
-    Parameters
-    ----------
-    frame : (photons,) int32, count : (photons,)
-        Frames, increasing within a pixel, and counts.
-    start : (pixels + 1,) int64
-        Where the photons of each pixel begin.
-    weight : (pixels,)
-        1 / (P s²), s what the counts of a pixel are divided by.
-    edges : (G + 1,)
-        Pixels of group g are edges[g] .. edges[g+1] - 1.
-    f, c : (R, N)
-        Decays and columns c_r.
-    inverse : (N,)
-        1 / m(t), 0 for a frame left out.
-    big_q, big_p : (G, R, N)
-        Added to; big_p only when ``both``.
+    ``frame`` (photons,): Frames, increasing within a pixel, and counts. ``start`` (pixels + 1,) int64: Where the
+    photons of each pixel begin. ``weight`` (pixels,): 1 / (P s²), s what the counts of a pixel are divided by.
+    ``edges`` (G + 1,): Pixels of group g are edges[g] .. edges[g+1] - 1. ``f``, ``c`` (R, N): Decays and columns c_r.
+    ``inverse`` (N,): 1 / m(t), 0 for a frame left out. ``big_q``, ``big_p`` (G, R, N): Added to; big_p only when
+    ``both``.
     """
     parts, n = f.shape
     groups = len(edges) - 1
@@ -171,23 +159,13 @@ _TINY = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class PhotonData:
-    """The data of a fit as photons; stands where maps (B, N, N) would.
-
-    Attributes
-    ----------
-    photons : Photons
-    inverse : (B, N)
-        1 over the mean count of a pixel of each bin and frame, 0 where the frame is not used.
-    scale : (P,)
-        What the counts of each pixel are divided by.
-    columns : int
-        Of the detector, to know neighbours.
-    """
+    """The data of a fit as photons; stands where maps (B, N, N) would."""
 
     photons: Photons
+    #: (B, N): 1 over the mean count of a pixel of each bin and frame, 0 where the frame is not used.
     inverse: FloatArray
-    scale: FloatArray
-    columns: int
+    scale: FloatArray  #: (P,): What the counts of each pixel are divided by.
+    columns: int  #: Of the detector, to know neighbours.
 
     @cached_property
     def weight(self) -> FloatArray:

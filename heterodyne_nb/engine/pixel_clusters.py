@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.columns import Columns, column_chunks
 from heterodyne_nb.engine.data_products import FAST
 from heterodyne_nb.engine.fast import gradient_products, separable_products
@@ -25,7 +26,6 @@ from heterodyne_nb.engine.photons import PhotonData
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
 
-FloatArray = NDArray[np.float64]
 #: Numbers of Q and P that are held at once.
 _HELD = 1 << 24
 
@@ -39,13 +39,7 @@ def cluster_products(
 ) -> FloatArray:
     """Sums of z zᵀ of every cluster of pixels, z = (derivatives, M, 1, data), (B, G, P+3, P+3).
 
-    Parameters
-    ----------
-    problem : FrameProblem
-    theta : (p,)
-    wanted : (P,)
-    contrast, offset : (B,)
-        Those of f.
+    ``theta`` (p,). ``wanted`` (P,). ``contrast``, ``offset`` (B,): Those of f.
     """
     data: PhotonData = problem.data  # type: ignore[assignment]
     rows = len(wanted) + 2

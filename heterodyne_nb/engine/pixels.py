@@ -8,11 +8,18 @@ sum w z zᵀ is accumulated per tile, a tile being (bin, cluster of t2, cluster 
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
+from numpy.typing import NDArray
 
 from heterodyne_nb.engine.data_products import FAST
+
+if TYPE_CHECKING:
+    from heterodyne_nb.engine.problem import Problem
+
+FloatArray = NDArray[np.float64]
 
 #: Frames in a block, and pixels gathered before their products are taken.
 SIDE, PANEL = 64, 512
@@ -139,22 +146,11 @@ def tile_products(
 ):  # fmt: skip
     """Add sum weight z zᵀ of every tile to out (B, T, P+3, P+3) and sum rho to rho (B, T).
 
-    Parameters
-    ----------
-    kind : int
-        SEPARABLE or LAMINAR.
-    data : (B, N, N) float32
-        Exactly 0 where unmeasured.
-    u, w : (B, C, N), step : (B, R, N), mask : (B, N)
-    part, start, column, partner
-        Layout of separable columns, see ``model_products``.
-    is_shear : (P,) bool
-        Which parameters act through the shear factor (laminar).
-    edges : (S + 1,), cluster : (S,)
-        Blocks of at most SIDE frames, and the cluster of each; tile = c2 (c2 + 1) / 2 + c1.
-    inner : (B, 3)
-        Contrast, offset and noise of each bin, for the residuals of robust weights.
-    loss : int, tuning : float
+    ``kind`` (int): SEPARABLE or LAMINAR. ``data`` (B, N, N): Exactly 0 where unmeasured. ``u``, ``w`` (B, C, N).
+    ``part``, ``start``, ``column``, ``partner``: Layout of separable columns, see ``model_products``. ``is_shear``
+    (P,): Which parameters act through the shear factor (laminar). ``edges`` (S,): Blocks of at most SIDE frames, and
+    the cluster of each; tile = c2 (c2 + 1) / 2 + c1. ``inner`` (B, 3): Contrast, offset and noise of each bin, for
+    the residuals of robust weights. ``loss``: its number and tuning.
     """
     bins, rows = data.shape[0], out.shape[2]
     blocks = len(cluster)
@@ -218,3 +214,35 @@ def block_edges(n: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
         edges += list(inner)
         cluster += [k] * len(inner)
     return np.array(edges, np.int64), np.array(cluster, np.int64)
+
+
+def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:
+    """Step of a central difference, small against the parameter and its range."""
+    width = problem.table.upper[i] - problem.table.lower[i]
+    return float(6e-6 * max(abs(theta[i]), 1e-4 * min(width, 1e6), 1e-12))
+
+
+def z_rows(
+    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], b: int, j0: int, j1: int
+) -> FloatArray:
+    """z = (derivatives, M, 1, data) of bin b for rows t2 in [j0, j1) and all t1 < j1, (P+3, j1-j0, j1)."""
+    t2, t1 = problem.t[j0:j1, None], problem.t[None, :j1]
+
+    def correlation(values: FloatArray) -> FloatArray:
+        m = problem.model.correlation(values, t1, t2, q=problem.q[b], phi=problem.phi[b], gap=problem.gap)
+        return np.broadcast_to(np.asarray(m, float), (j1 - j0, j1))
+
+    rows = []
+    for i in wanted:
+        h = np.zeros_like(theta)
+        h[i] = _difference_step(problem, theta, int(i))
+        rows.append((correlation(theta + h) - correlation(theta - h)) / (2 * h[i]))
+    data = problem.data[b, j0:j1, :j1].astype(float)
+    return np.stack([*rows, correlation(theta), np.ones_like(data), data])
+
+
+def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:
+    """1 for the used pixels t1 < t2 of these rows, (j1-j0, j1)."""
+    used = problem.mask[b, j0:j1, None] * problem.mask[b, None, :j1]
+    used *= np.arange(j1)[None, :] < np.arange(j0, j1)[:, None]
+    return np.asarray(used * (problem.data[b, j0:j1, :j1] != 0.0))

@@ -1,7 +1,14 @@
-"""The fit's data in the engine's form: float32 maps with their masks and noise, or g2 of every bin against lag."""
+"""The fit's data in the engine's form: float32 maps with their masks and noise, or g2 of every bin against lag.
+
+Maps larger than memory: kept in a temporary file, of which a bounded number of bins is in memory at a time.
+
+The file has no name, so nothing is left behind however the process ends; ``TMPDIR`` says on which disk it is.
+"""
 
 from __future__ import annotations
 
+import mmap
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,14 +17,54 @@ from typing import Any, Self
 
 import numba as nb
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
-from heterodyne_nb.engine.room import let_go
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import DataFormatError, OptimizationError
+from heterodyne_nb.files import check_folder
 from heterodyne_nb.models.parameters import ParameterTable
+from heterodyne_nb.options import ExecutionOptions
+from heterodyne_nb.options.fit import bytes_of
 
-FloatArray = NDArray[np.float64]
+
+def room(memory: Any = None) -> float:
+    """Bytes that maps may take; ``memory`` as in :class:`heterodyne_nb.options.ExecutionOptions`."""
+    asked = ExecutionOptions.default("memory") if memory is None else memory
+    return bytes_of(asked, psutil.virtual_memory().available)
+
+
+def maps_of(shape: tuple[int, int, int], most: float) -> NDArray[np.float32]:
+    """Maps of zeros, (B, N, N): in memory where they take at most so many bytes, else in a temporary file.
+
+    Raises OutputError: The disk of temporary files has no room for them.
+    """
+    size = 4 * int(np.prod(shape, dtype=np.int64))
+    if size <= most:
+        return np.zeros(shape, np.float32)
+    check_folder(tempfile.gettempdir(), size)
+    with tempfile.TemporaryFile() as file:
+        return np.asarray(np.memmap(file, np.float32, "w+", shape=shape))
+
+
+def bins_at_once(data: NDArray[np.float32], most: float) -> int | None:
+    """How many bins of maps in a file may be in memory together, one at least; None for maps in memory."""
+    return None if _file_of(data) is None else max(1, int(most // max(data[0].nbytes, 1)))
+
+
+def let_go(data: NDArray[np.float32]) -> None:
+    """Have the system take back the memory of maps that are in a file; they are read again when needed."""
+    file = _file_of(data)
+    if file is not None and hasattr(file, "madvise"):
+        file.madvise(mmap.MADV_DONTNEED)
+
+
+def _file_of(data: Any) -> mmap.mmap | None:
+    while data is not None and not isinstance(data, mmap.mmap):
+        data = getattr(data, "base", None)
+    return data
+
 
 #: A mean correlation above the second is not normalised, one below the first has its baseline at 0.
 _LEAST, _MOST = 0.5, 3.0
@@ -37,14 +84,9 @@ def scale_of(mean: float) -> Scale:
 
 
 class BinData(ABC):
-    """What two-time and one-time data have in common: bins, and times that can be cut into blocks.
+    """What two-time and one-time data have in common: bins, and times that can be cut into blocks."""
 
-    Attributes
-    ----------
-    q, phi : (B,)
-        1/Å and degrees.
-    """
-
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
     #: What the times are of, and how many of them a block needs at least.
@@ -90,46 +132,24 @@ class BinData(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Problem(BinData):
-    """Everything a two-time fit needs, in arrays.
+    """Everything a two-time fit needs, in arrays."""
 
-    Attributes
-    ----------
-    model : TwoTimeModel
-    table : ParameterTable
-    data : (B, N, N) float32
-        c2 of each bin, rows t2; only t1 < t2 is read; a pixel of exactly 0 is unmeasured.
-    q, phi : (B,)
-        1/Å and degrees.
-    t : (N,)
-        Frame times in s.
-    mask : (B, N)
-        1 for a used frame.
-    sigma : (B,)
-        Noise of one c2 pixel.
-    holes : (H, 3) int
-        Unmeasured pixels inside used frames, as (bin, t2, t1).
-    gap : float or None
-        Gap of the shear cell in Å.
-    at_once : int or None
-        Bins whose maps may be in memory together, where they are in a file.
-    layouts : dict
-        Layouts of columns met so far, kept by the kernels.
-    count, sum_data, sum_squares : (B,)
-        Number of used pixels, sum of c2 and of c2² over them.
-    """
-
-    model: Any
+    model: Any  #: TwoTimeModel
     table: ParameterTable
+    #: (B, N, N): c2 of each bin, rows t2; only t1 < t2 is read; a pixel of exactly 0 is unmeasured.
     data: NDArray[np.float32]
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
-    t: FloatArray
-    mask: FloatArray
-    sigma: FloatArray
-    holes: NDArray[np.int64]
-    gap: float | None = None
-    at_once: int | None = None
+    t: FloatArray  #: (N,): Frame times in s.
+    mask: FloatArray  #: (B, N): 1 for a used frame.
+    sigma: FloatArray  #: (B,): Noise of one c2 pixel.
+    holes: NDArray[np.int64]  #: (H, 3): Unmeasured pixels inside used frames, as (bin, t2, t1).
+    gap: float | None = None  #: Gap of the shear cell in Å.
+    at_once: int | None = None  #: Bins whose maps may be in memory together, where they are in a file.
+    #: Layouts of columns met so far, kept by the kernels.
     layouts: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
+    #: count, sum_data, sum_squares (B,): Number of used pixels, sum of c2 and of c2² over them.
     count: FloatArray = field(init=False)
     sum_data: FloatArray = field(init=False)
     sum_squares: FloatArray = field(init=False)
@@ -215,34 +235,18 @@ def require_lags(lags: int, parameters: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class OneTimeProblem(BinData):
-    """g2 of B bins at K lags.
+    """g2 of B bins at K lags."""
 
-    Attributes
-    ----------
-    model : OneTimeModel
-    table : ParameterTable
-    tau : (K,)
-        Lags in s.
-    g2 : (B, K)
-        Unused entries hold any finite number.
-    weight : (B, K)
-        1/err² of the used entries, 0 for the others.
-    q, phi : (B,)
-        1/Å and degrees.
-    errors_known : bool
-        Whether the weights come from measured errors.
-    levels : mapping of str to LevelRequest
-        Of ``contrast`` and ``offset``, beyond what the table says.
-    """
-
-    model: Any
+    model: Any  #: OneTimeModel
     table: ParameterTable
-    tau: FloatArray
-    g2: FloatArray
-    weight: FloatArray
+    tau: FloatArray  #: (K,): Lags in s.
+    g2: FloatArray  #: (B, K): Unused entries hold any finite number.
+    weight: FloatArray  #: (B, K): 1/err² of the used entries, 0 for the others.
+    #: q, phi (B,): 1/Å and degrees.
     q: FloatArray
     phi: FloatArray
-    errors_known: bool = True
+    errors_known: bool = True  #: Whether the weights come from measured errors.
+    #: Of ``contrast`` and ``offset``, beyond what the table says.
     levels: Mapping[str, Any] = field(default_factory=dict)
     _what, _least = "lags", 2
 
@@ -262,7 +266,7 @@ class OneTimeProblem(BinData):
     @property
     def count(self) -> FloatArray:
         """Used entries of each bin."""
-        return np.count_nonzero(self.weight, axis=1).astype(float)
+        return np.asarray(np.count_nonzero(self.weight, axis=1).astype(float))
 
     @property
     def scale(self) -> Scale:

@@ -10,20 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
+from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.columns import column_chunks
-from heterodyne_nb.engine.contrast import residual_of
 from heterodyne_nb.engine.fast import entries, separable_products
-from heterodyne_nb.engine.losses import get_loss
+from heterodyne_nb.engine.losses import Loss, get_loss
+from heterodyne_nb.engine.normal import residual_of
 from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.pixel_clusters import cluster_products
-from heterodyne_nb.engine.pixels import LAMINAR, LOSS_CODES, SEPARABLE, block_edges, tile_products
+from heterodyne_nb.engine.pixels import (
+    LAMINAR,
+    LOSS_CODES,
+    SEPARABLE,
+    block_edges,
+    tile_products,
+    used_rows,
+    z_rows,
+)
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.curves import power_cumulative, power_cumulative_gradient
 from heterodyne_nb.models.homodyne import LaminarFlowModel
 
-FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 
 
@@ -49,21 +58,13 @@ class Weighting:
 def products_at(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
     """Sums of z zᵀ over used pixels t1 < t2 of every bin, z = (derivatives, M, 1, data).
 
-    Parameters
-    ----------
-    problem : Problem
-    theta : (p,)
-        Published parameters.
-    wanted : (P,)
-        Indices of the parameters whose derivatives are asked for.
-
-    Returns
-    -------
-    (B, P+3, P+3) float64
+    ``theta`` (p,): Published parameters. ``wanted`` (P,): Indices of the parameters whose derivatives are asked for.
     """
     kernels.require_threads()
     if isinstance(problem.data, Spread):
         return np.asarray(problem.data.of_bins(problem.model, products_at, theta, wanted))
+    if isinstance(problem, CellProblem):
+        return tile_products_at(problem, theta, wanted)[0][:, 0]
     if isinstance(problem.model, SeparableModel):
         out = _separable(problem, theta, wanted)
     else:
@@ -83,21 +84,9 @@ def tile_products_at(
 ) -> tuple[FloatArray, FloatArray]:
     """Sums of weight z zᵀ over the used pixels of each tile, z = (derivatives, M, 1, data).
 
-    Parameters
-    ----------
-    problem : Problem
-    theta : (p,)
-    wanted : (P,)
-    clusters : int
-        Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2 (k2 + 1) / 2 + k1``.
-    weighting : Weighting, optional
-        Without, every pixel counts once.
-
-    Returns
-    -------
-    products : (B, T, P+3, P+3)
-    rho : (B, T)
-        Sum of the loss of the residuals in units of sigma (zero contrast without a weighting).
+    ``theta`` (p,). ``wanted`` (P,). ``clusters``: Number of clusters of frames; tile of clusters (k2 >= k1) is ``k2
+    (k2 + 1) / 2 + k1``. ``weighting``: Without, every pixel counts once. Returns ``rho`` (B, T): Sum of the loss of
+    the residuals in units of sigma (zero contrast without a weighting).
     """
     b = problem.n_bins
     weighting = weighting or Weighting(np.zeros(b), np.zeros(b))
@@ -128,6 +117,8 @@ def _scaled_tiles(
 ) -> tuple[FloatArray, FloatArray]:
     """See :func:`tile_products_at`; rho in units of the noise."""
     b, n, weighting = problem.n_bins, len(problem.t), scaled.weighting
+    if isinstance(problem, CellProblem):
+        return _cell_tiles(problem, theta, wanted, clusters, scaled)
     if not isinstance(problem.model, SeparableModel | LaminarFlowModel):
         return _generic_tiles(problem, theta, wanted, clusters, scaled)
     edges, cluster = block_edges(n, min(clusters, n))
@@ -249,45 +240,38 @@ def _laminar_curves(
     return np.concatenate([gradient[:, wanted], curves], axis=1), f, ~np.isin(wanted, falls)
 
 
-def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:
-    """Step of a central difference, small against the parameter and its range."""
-    width = problem.table.upper[i] - problem.table.lower[i]
-    return float(6e-6 * max(abs(theta[i]), 1e-4 * min(width, 1e6), 1e-12))
+def _cell_tiles(
+    problem: CellProblem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, scaled: _Scaled
+) -> tuple[FloatArray, FloatArray]:
+    """See :func:`tile_products_at`; the residual of a cell counts as many times as it has pixels."""
+    weighting, loss = scaled.weighting, _loss(scaled.weighting)
+    size, count = len(wanted) + 3, min(clusters, len(problem.t))
+    out = np.zeros((problem.n_bins, count * (count + 1) // 2, size, size))
+    rho = np.zeros(out.shape[:2])
+    for b, z in enumerate(cell_means(problem, theta, wanted)):
+        tile, weight = problem.tiles(b, count), problem.weights[b]
+        residual = z[-1] - weighting.offset[b] - weighting.contrast[b] * z[-3]
+        residual *= np.sqrt(weight) / scaled.noise[b]
+        rho[b] = np.bincount(tile, loss.rho(residual**2), rho.shape[1])
+        weighted = z * (weight * loss.weight(residual))
+        order = np.argsort(tile, kind="stable")
+        ends = np.searchsorted(tile[order], np.arange(rho.shape[1] + 1))
+        for k in range(rho.shape[1]):
+            some = order[ends[k] : ends[k + 1]]
+            out[b, k] = weighted[:, some] @ z[:, some].T
+    return out, rho
 
 
-def z_rows(
-    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], b: int, j0: int, j1: int
-) -> FloatArray:
-    """z = (derivatives, M, 1, data) of bin b for rows t2 in [j0, j1) and all t1 < j1, (P+3, j1-j0, j1)."""
-    t2, t1 = problem.t[j0:j1, None], problem.t[None, :j1]
-
-    def correlation(values: FloatArray) -> FloatArray:
-        m = problem.model.correlation(values, t1, t2, q=problem.q[b], phi=problem.phi[b], gap=problem.gap)
-        return np.broadcast_to(np.asarray(m, float), (j1 - j0, j1))
-
-    rows = []
-    for i in wanted:
-        h = np.zeros_like(theta)
-        h[i] = _difference_step(problem, theta, int(i))
-        rows.append((correlation(theta + h) - correlation(theta - h)) / (2 * h[i]))
-    data = problem.data[b, j0:j1, :j1].astype(float)
-    return np.stack([*rows, correlation(theta), np.ones_like(data), data])
-
-
-def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:
-    """1 for the used pixels t1 < t2 of these rows, (j1-j0, j1)."""
-    used = problem.mask[b, j0:j1, None] * problem.mask[b, None, :j1]
-    used *= np.arange(j1)[None, :] < np.arange(j0, j1)[:, None]
-    return used * (problem.data[b, j0:j1, :j1] != 0.0)
+def _loss(weighting: Weighting) -> Loss:
+    loss = get_loss(weighting.loss)
+    return loss if loss.name == "linear" else replace(loss, tuning=weighting.tuning)
 
 
 def _generic_tiles(
     problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], clusters: int, scaled: _Scaled
 ) -> tuple[FloatArray, FloatArray]:
     """See :func:`tile_products_at`; for models without curves, derivatives by central differences."""
-    weighting = scaled.weighting
-    loss = get_loss(weighting.loss)
-    loss = loss if loss.name == "linear" else replace(loss, tuning=weighting.tuning)
+    weighting, loss = scaled.weighting, _loss(scaled.weighting)
     n = len(problem.t)
     edges, cluster = block_edges(n, min(clusters, n))
     count, size = int(cluster[-1]) + 1, len(wanted) + 3

@@ -21,12 +21,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.executors import Team, answers
 from heterodyne_nb.engine.problem import Problem
 from heterodyne_nb.errors import HeterodyneError, OptimizationError
 from heterodyne_nb.models.parameters import ParameterTable
 
-FloatArray = NDArray[np.float64]
 #: Parts of fits that a worker holds at most: of one fit that has ended the next one makes it let go.
 _MOST_FITS = 2
 #: Where the layouts of a part keep the model that they are of.
@@ -48,14 +48,8 @@ class Part:
 class Spread:
     """The maps of a problem, held by workers in parts; stands in for the array of them.
 
-    Attributes
-    ----------
-    team : Team
-    key : str
-        Name of the fit, by which workers know their parts.
-    parts : list of Part
-    bins : list of slice
-        Bins of the problem that each part holds.
+    Attributes: ``key``: Name of the fit, by which workers know their parts. ``bins``: Bins of the problem that each
+    part holds.
     """
 
     def __init__(self, team: Team, parts: list[Part]) -> None:

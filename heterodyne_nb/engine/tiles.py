@@ -14,12 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from heterodyne_nb.engine.contrast import residual_of
-from heterodyne_nb.engine.normal import NormalEquations, normal_equations
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.engine.normal import NormalEquations, normal_equations, residual_of
 from heterodyne_nb.engine.objective import Objective
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Blocks of frames of bootstrap, jackknife, scenarios and stripes; each should be longer than noise stays correlated.
 BLOCKS = 12
@@ -27,33 +24,18 @@ BLOCKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Weighted products of every tile at one point; see :meth:`at`.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        Published parameters.
-    wanted : (P,) int
-        Parameters by which there are derivatives.
-    blocks : int
-        Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
-    products : (B, T, P + 3, P + 3)
-        Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
-    contrast, offset : (B,)
-        Those for the residuals.
-    slope : float
-        Curvature of the loss over its weights (1 for least squares).
-    """
+    """Weighted products of every tile at one point; see :meth:`at`."""
 
     objective: Objective
-    theta: FloatArray
-    wanted: IntArray
-    blocks: int
+    theta: FloatArray  #: (p,): Published parameters.
+    wanted: IntArray  #: (P,): Parameters by which there are derivatives.
+    blocks: int  #: Blocks of frames (of lags), c; there are T = c (c + 1) / 2 tiles (c of lags).
+    #: Sums over the pixels of a tile of z zᵀ / sigma², z = (derivatives, M, 1, data); robust weights included.
     products: FloatArray
+    #: contrast, offset (B,): Those for the residuals.
     contrast: FloatArray
     offset: FloatArray
-    slope: float = 1.0
+    slope: float = 1.0  #: Curvature of the loss over its weights (1 for least squares).
 
     @classmethod
     def at(
@@ -68,20 +50,10 @@ class Tiles:
     ) -> Self:
         """Products of every tile at a point, in one pass.
 
-        Parameters
-        ----------
-        objective : Objective
-        theta : (p,)
-            Published parameters.
-        blocks : int
-            Blocks of frames, or fewer where the data are few.
-        wanted : (P,) int, optional
-            Parameters by which derivatives are asked for; default those that the fit can move, and then the
-            curvature of a robust loss is found, too.
-        local : NormalEquations, optional
-            Those of the objective at theta, where they are known: for contrast and offset.
-        weighted : bool
-            Whether a robust loss weights the pixels; else each counts once.
+        ``theta`` (p,): Published parameters. ``blocks``: Blocks of frames, or fewer where the data are few.
+        ``wanted`` (P,): Parameters by which derivatives are asked for; default those that the fit can move, and then
+        the curvature of a robust loss is found, too. ``local``: Those of the objective at theta, where they are
+        known: for contrast and offset. ``weighted``: Whether a robust loss weights the pixels; else each counts once.
         """
         theta = np.array(theta, float)
         local = local or objective.equations(theta, derivatives=False)
@@ -96,7 +68,8 @@ class Tiles:
     @property
     def places(self) -> tuple[IntArray, IntArray]:
         """Block of t2 and of t1 of every tile, (T,) each."""
-        return self.objective.problem.places(self.blocks)
+        late, early = self.objective.problem.places(self.blocks)
+        return late, early
 
     @property
     def independent(self) -> bool:
@@ -113,20 +86,15 @@ class Tiles:
     def summed(self, weights: FloatArray | None = None) -> FloatArray:
         """Products of every bin, (B, P + 3, P + 3), the tiles counted with weights (B, T), default 1."""
         if weights is None:
-            return self.products.sum(axis=1)
-        return np.einsum("bt,btij->bij", weights, self.products)
+            return np.asarray(self.products.sum(axis=1))
+        return np.asarray(np.einsum("bt,btij->bij", weights, self.products))
 
     def equations(
         self, weights: FloatArray | None = None, means: FloatArray | None = None
     ) -> NormalEquations:
         """Normal equations by the wanted published parameters, priors included.
 
-        Parameters
-        ----------
-        weights : (B, T), optional
-            Default 1.
-        means : (number of priors,), optional
-            Centres of the priors, default those of the fit.
+        ``weights`` (B, T): Default 1. ``means``: Centres of the priors, default those of the fit.
         """
         local = normal_equations(self.summed(weights), self.objective.linear)
         return self.objective.priors.added(local, self.theta, self.wanted, means)
@@ -141,7 +109,7 @@ class Tiles:
     @cached_property
     def joint_scores(self) -> FloatArray:
         """Scores of χ²/2 of every tile by the n coordinates and m coefficients of contrast and offset, (B, T, n + m)."""
-        return (
+        return np.asarray(
             np.einsum("btij,bj->bti", self.products[:, :, :-1, -3:], residual_of(self.contrast, self.offset))
             @ self.outer
         )
@@ -150,7 +118,9 @@ class Tiles:
     def joint_matrix(self) -> FloatArray:
         """Gauss-Newton matrix of χ²/2 of all tiles by the same, (n + m, n + m); no priors."""
         total = self._inner.sum(axis=1)
-        return self.slope * np.einsum("bia,bij,bjc->ac", self.outer, total, self.outer, optimize=True)
+        return np.asarray(
+            self.slope * np.einsum("bia,bij,bjc->ac", self.outer, total, self.outer, optimize=True)
+        )
 
     @cached_property
     def outer(self) -> FloatArray:
@@ -177,7 +147,7 @@ class Tiles:
         if step is None:
             return scores
         reduced = self.outer @ self._follow
-        return scores + np.einsum("btij,bj->bti", self._inner, reduced @ step) @ reduced
+        return np.asarray(scores + np.einsum("btij,bj->bti", self._inner, reduced @ step) @ reduced)
 
     def matrix(self) -> FloatArray:
         """Matrix of χ²/2 by the internal coordinates, contrast and offset eliminated and without priors, (n, n)."""
@@ -186,11 +156,9 @@ class Tiles:
     def residual_record(self) -> xr.Dataset:
         """What a two-time fit leaves over: χ², mean residual and number of pixels of every unweighted tile.
 
-        Returns
-        -------
-        xarray.Dataset
-            ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0 pixels)
-            above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each block.
+        Returns: ``chi2_tile``, ``residual_tile`` (c2 - model) and ``pixels_tile`` on (bin, block2, block1), NaN (0
+        pixels) above the diagonal; ``block_start`` and ``block_end`` (s) on (block1,): first and last frame of each
+        block.
         """
         problem, inner = self.objective.problem, -residual_of(self.contrast, self.offset)
         tail = self.products[:, :, -3:, -3:]

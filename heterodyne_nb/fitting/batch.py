@@ -151,10 +151,7 @@ def fit_batch(
 def files_of(paths: Any) -> dict[str, Path]:
     """Files by name, of a list of them or of a pattern.
 
-    Raises
-    ------
-    ConfigurationError
-        No file matches, or two have one name.
+    Raises ConfigurationError: No file matches, or two have one name.
     """
     pattern = isinstance(paths, str | os.PathLike)
     found = [Path(p) for p in (sorted(glob.glob(os.fspath(paths))) if pattern else paths)]

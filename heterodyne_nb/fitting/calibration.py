@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.cuts import g2_from_c2
 from heterodyne_nb.data.dataset import levels, stack_bins, used_frames
 from heterodyne_nb.data.door import with_bin_dims
@@ -15,8 +16,6 @@ from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine.problem import scale_of
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.frames import FrameSet, correlate
-
-FloatArray = NDArray[np.float64]
 
 #: Share of the lags by which zero lag is reached, and by how much of the contrast a static sample may fall over them.
 _SHORT, _STILL = 0.1, 0.1

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import Objective
@@ -17,9 +17,7 @@ from heterodyne_nb.models.splines import SplineModel, sized
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.multistart import Found, Multistart
 from heterodyne_nb.options import SearchOptions
-from heterodyne_nb.uncertainty.smoothness import better_pieces, finest
-
-FloatArray = NDArray[np.float64]
+from heterodyne_nb.uncertainty.change_points import better_pieces, finest
 
 #: Frames on which the pieces are chosen, and answers of the power laws that are followed.
 FRAMES, STARTS = 200, 3
@@ -65,15 +63,8 @@ def with_ends(table: ParameterTable, first: float, last: float) -> ParameterTabl
 class FreeForm:
     """Splines fitted from curves that are nearly right.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of the base model, with the data.
-    model : SplineModel
-    table : ParameterTable
-        Of the model, as asked for.
-    strategy, options
-        Of the fit.
+    ``objective``: Of the base model, with the data. ``table``: Of the model, as asked for. ``strategy``, ``options``:
+    Of the fit.
     """
 
     def __init__(

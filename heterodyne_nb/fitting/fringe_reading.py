@@ -25,28 +25,15 @@ _SURE = 0.02
 
 @dataclass(frozen=True)
 class FlowReading:
-    """What the fringes of one q ring say.
+    """What the fringes of one q ring say."""
 
-    Attributes
-    ----------
-    v0, beta : float
-        v(t) = v0 t^beta in Å/s, t in s.
-    phi0 : float
-        Direction of the flow, degrees in (−90, 90].
-    scatter : float
-        Median relative distance of the fringe frequencies from these.
-    spectrum : xarray.Dataset
-        As :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns it, of the ring.
-    clear : xarray.DataArray
-        Which peaks were used, bool of the shape of ``spectrum.peak_frequency``.
-    """
-
+    #: v0, beta: v(t) = v0 t^beta in Å/s, t in s.
     v0: float
     beta: float
-    phi0: float
-    scatter: float
-    spectrum: xr.Dataset
-    clear: xr.DataArray
+    phi0: float  #: Direction of the flow, degrees in (−90, 90].
+    scatter: float  #: Median relative distance of the fringe frequencies from these.
+    spectrum: xr.Dataset  #: As :func:`heterodyne_nb.data.prepare.fringe_spectrum` returns it, of the ring.
+    clear: xr.DataArray  #: Which peaks were used, bool of the shape of ``spectrum.peak_frequency``.
 
     def velocity(self, t: np.ndarray | float) -> np.ndarray | float:
         """v(t) in Å/s at times in s."""
@@ -66,23 +53,12 @@ def read_flow(
     Cuts across the diagonal at a dozen ages are detrended and transformed; where a peak is clear, its frequency
     is f = q |cos(φ0 − φ)| v / 2π. The direction that brings all angles onto one power law is taken.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        With two-time maps.
-    q : float
-        The ring, 1/Å (the nearest).
-    phi0 : float, optional
-        Direction of the flow in degrees, where it is known. Default: from the angles, which needs two with fringes.
-    width : float, optional
-        Windows of age in s. Default: 3 % of the run.
+    ``ds``: With two-time maps. ``q``: The ring, 1/Å (the nearest). ``phi0``: Direction of the flow in degrees, where
+    it is known. Default: from the angles, which needs two with fringes. ``width``: Windows of age in s. Default: 3 %
+    of the run.
 
-    Raises
-    ------
-    DataFormatError
-        There are no clear fringes, or at one angle only while `phi0` is not given.
-    ConfigurationError
-        There is no such q.
+    Raises DataFormatError: There are no clear fringes, or at one angle only while `phi0` is not given. Raises
+    ConfigurationError: There is no such q.
     """
     t = ds["t"].values
     step = max(_WINDOW * (t[-1] - t[0]), 2 * float(ds.attrs["dt"])) if width is None else width

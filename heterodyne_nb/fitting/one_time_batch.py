@@ -63,15 +63,8 @@ def one_time_batch(
 ) -> xr.Dataset:
     """Fit every part; see :func:`heterodyne_nb.fit_batch`, whose table this is.
 
-    Parameters
-    ----------
-    model, table
-    data : Dataset or None
-        Cut along ``over`` here where that is one of its bins' dimensions.
-    parts : iterable of (label, Dataset)
-        Otherwise.
-    over, unit : str
-    on_progress, stop
+    ``data``: Cut along ``over`` here where that is one of its bins' dimensions. ``parts`` (label, Dataset):
+    Otherwise.
     """
     failed: dict[str, str] = {}
     labels: list[Any] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,10 +20,11 @@ from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
-from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved
+from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved, ended, status_words
 from heterodyne_nb.models.one_time_scopes import ScopedModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize.journal import Journal, current_journal
+from heterodyne_nb.optimize.multistart import one_fit
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.result import FitResult, collect_provenance
 
@@ -36,14 +36,7 @@ _FINISHED = 4
 
 @dataclass(frozen=True)
 class OneTimeData:
-    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`; and where these bins are in the dataset.
-
-    Attributes
-    ----------
-    places : tuple of (B,) int
-        Index of each bin along each of ``axes``.
-    axes : tuple of str
-    """
+    """g2 of the bins that can be used: arguments of :class:`OneTimeProblem`; and where these bins are in the dataset."""
 
     tau: np.ndarray
     g2: np.ndarray
@@ -51,17 +44,15 @@ class OneTimeData:
     q: np.ndarray
     phi: np.ndarray
     errors_known: bool
-    places: tuple[np.ndarray, ...] = ()
+    places: tuple[np.ndarray, ...] = ()  #: Index of each bin along each of ``axes``.
     axes: tuple[str, ...] = ()
 
 
 def read_one_time(dataset: xr.Dataset) -> OneTimeData:
     """g2 and its weights from a dataset; where no error is known every lag counts alike.
 
-    Raises
-    ------
-    DataFormatError
-        There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is unknown.
+    Raises DataFormatError: There is no g2, it has dimensions besides bins and lag, no bin can be used, or a unit is
+    unknown.
     """
     dataset = checked(one_run(dataset, "dataset"))
     if "g2" not in dataset:
@@ -222,17 +213,7 @@ def _one_fit(
 ) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     objective = OneTimeObjective(_centred(problem, start), contrast=options.contrast)
-    begun = time.perf_counter()
-    result = strategy.optimize(objective, start)
-    return result, {
-        "start": str(number),
-        "strategy": strategy.name,
-        "chi2_reduced": objective.reduced(float(result.fun)),
-        "iterations": int(result.nit),
-        "nfev": int(result.nfev),
-        "seconds": round(time.perf_counter() - begun, 4),
-        "message": str(result.message),
-    }
+    return one_fit(objective, start, strategy, str(number))
 
 
 def _has_contrast(objective: OneTimeObjective, theta: np.ndarray) -> bool:
@@ -332,35 +313,16 @@ def one_time_result(
     spread = one_time_errors(objective, theta, local)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    table, stopped = problem.table, options.stop.reason
-    status = [
-        "tied"
-        if table.tie[i]
-        else "fixed"
-        if not table.vary[i]
-        else "at bound"
-        if spread.at_bound[i]
-        else "free"
-        for i in range(len(table))
-    ]
     return FitResult.from_parts(
         problem.model,
         parameters=theta,
         stderr=np.where(errors > 0, errors, np.nan),
-        status=status,
+        status=status_words(problem.table, spread.at_bound),
         covariance=covariance,
         hessian=local.hessian,
         sigma2=objective.reduced(local.chi2),
         bins=_bins(objective, theta, local, spread, covariance),
-        chi2=local.chi2,
-        n_data=problem.n_data,
-        n_free=objective.n_free,
-        success=solved.success and not stopped,
-        message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method_name,
-        provenance=provenance,
-        path=solved.path,
-        bounds=table.bounds,
+        **ended(solved, options, local.chi2, provenance),
         uncertainty=spread.told,
         extra={"scopes": problem.model.scopes, "q0": problem.model.q0} if objective.scoped else None,
     )
@@ -368,26 +330,15 @@ def one_time_result(
 
 @dataclass(frozen=True)
 class Spread:
-    """Errors of a one-time fit.
+    """Errors of a one-time fit."""
 
-    Attributes
-    ----------
-    covariance, naive : (p, p)
-        With the correlation of lags, and without it in units of the stated errors.
-    at_bound : (p,) bool
-    levels : (B, 2)
-        Errors of contrast and offset.
-    noise : LagNoise
-    told : str
-        How they were estimated, in words.
-    """
-
+    #: covariance, naive (p, p): With the correlation of lags, and without it in units of the stated errors.
     covariance: np.ndarray
     naive: np.ndarray
-    at_bound: np.ndarray
-    levels: np.ndarray
+    at_bound: np.ndarray  #: (p,)
+    levels: np.ndarray  #: (B, 2): Errors of contrast and offset.
     noise: LagNoise
-    told: str
+    told: str  #: How they were estimated, in words.
 
 
 def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: NormalEquations) -> Spread:

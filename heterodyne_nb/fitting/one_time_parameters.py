@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable, asked_of, resolve_parameters
 from heterodyne_nb.engine.one_time import LevelRequest
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS, ScopedModel, bin_groups, known_scopes
 from heterodyne_nb.models.parameters import LEVELS
-
-FloatArray = NDArray[np.float64]
 
 
 def scoped(parameters: Any) -> bool:

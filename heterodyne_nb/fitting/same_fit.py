@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import (
@@ -22,27 +22,21 @@ from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.one_time_fit import one_time_problem
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options.problems import Problem as SettingProblem
 from heterodyne_nb.result.fit_result import FitResult
-
-FloatArray = NDArray[np.float64]
 
 #: Relative difference of χ² above which a dataset is not the one that was fitted.
 _SAME = 1e-5
 
 
-def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObjective:
+@either_order
+def one_time_objective_of(dataset: xr.Dataset, result: FitResult) -> OneTimeObjective:
     """The objective of a one-time fit, with its scopes, bounds, ties, priors and contrast mode.
 
-    Parameters
-    ----------
-    result, dataset
-        As for :func:`objective_of`.
+    ``result``, ``dataset``: As for :func:`objective_of`.
 
-    Raises
-    ------
-    ConfigurationError
-        The data are not those that were fitted.
+    Raises ConfigurationError: The data are not those that were fitted.
     """
     settings = result.provenance.get("config") or {}
     asked = settings.get("parameters") or {}
@@ -61,16 +55,17 @@ def one_time_objective_of(result: FitResult, dataset: xr.Dataset) -> OneTimeObje
     return objective
 
 
-def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> Objective:
+@either_order
+def objective_of(dataset: xr.Dataset | FrameSet | Objective, result: FitResult) -> Objective:
     """The objective of a two-time fit, with its bounds, ties, priors, contrast mode and loss.
 
     Parameters
     ----------
-    result : FitResult
-        Of :func:`heterodyne_nb.fit`.
-    data : Dataset, FrameSet or Objective
+    dataset : Dataset, FrameSet or Objective
         The data that were fitted. An objective made by this function is returned as it is, so that several
         questions read the maps once.
+    result : FitResult
+        Of :func:`heterodyne_nb.fit`.
 
     Raises
     ------
@@ -79,12 +74,12 @@ def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> 
     OptimizationError
         The result does not say which parameters were tied to which.
     """
-    if isinstance(data, Objective):
-        _check_same(result, data)
-        return data
-    if not isinstance(data, xr.Dataset | FrameSet):
+    if isinstance(dataset, Objective):
+        _check_same(result, dataset)
+        return dataset
+    if not isinstance(dataset, xr.Dataset | FrameSet):
         raise ConfigurationError(
-            f"a {type(data).__name__} is no dataset", where="dataset", expected="the data that were fitted"
+            f"a {type(dataset).__name__} is no dataset", where="dataset", expected="the data that were fitted"
         )
     model = ModelFactory.create_model(result.mode)
     if model.one_time:
@@ -98,11 +93,11 @@ def objective_of(result: FitResult, data: xr.Dataset | FrameSet | Objective) -> 
             hint="use the nominal fit of the same data",
         )
     settings = result.provenance.get("config") or {}
-    if isinstance(data, FrameSet):
+    if isinstance(dataset, FrameSet):
         via = str(result.provenance.get("road", "frames")).partition(":")[0]
-        problem = problem_from_frames(data, model, table_of(result), gap=result.gap, via=via)
+        problem = problem_from_frames(dataset, model, table_of(result), gap=result.gap, via=via)
     else:
-        problem = problem_from_dataset(data, model, table_of(result), gap=result.gap)
+        problem = problem_from_dataset(dataset, model, table_of(result), gap=result.gap)
     problem = replace(
         problem, model=problem.model.integrating(result.extra.get("integral", "exact"), problem.t)
     )

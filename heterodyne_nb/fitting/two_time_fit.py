@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models.splines import SplineModel
-from heterodyne_nb.models.symmetries import canonical
+from heterodyne_nb.models.symmetries import along_the_angle, canonical, other_label, unseen_directions
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.guess import warn_if_aliased
 from heterodyne_nb.optimize.multistart import Multistart
@@ -121,27 +122,15 @@ def _concluded(
 
 @dataclass(frozen=True)
 class Solved:
-    """The optimum of a fit before anything is said about it.
+    """The optimum of a fit before anything is said about it."""
 
-    Attributes
-    ----------
-    objective : Objective
-        What was minimised, with its data.
-    theta : (p,)
-        The optimum, published, in its reported form.
-    success, message
-        How the optimiser ended.
-    path : list of dict
-        One entry a run of a strategy.
-    others : list of ((p,), float)
-        Further optima of all pixels that the search met, with their χ².
-    """
-
-    objective: Objective
-    theta: np.ndarray
+    objective: Objective  #: What was minimised, with its data.
+    theta: np.ndarray  #: (p,): The optimum, published, in its reported form.
+    #: success, message: How the optimiser ended.
     success: bool
     message: str
-    path: list[dict[str, Any]]
+    path: list[dict[str, Any]]  #: One entry a run of a strategy.
+    #: Further optima of all pixels that the search met, with their χ².
     others: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
 
@@ -181,8 +170,11 @@ def solve_two_time(
     if options.loss != "linear":
         objective, best, more = _robust(objective, best, strategy, options)
         path, others = path + more, []
-    theta = canonical(model, best.x, problem.t, table)
-    others = [(canonical(model, x, problem.t, table), chi2) for x, chi2 in others]
+
+    def reported(x: np.ndarray) -> np.ndarray:
+        return canonical(model, along_the_angle(model, x, problem.phi, table), problem.t, table)
+
+    others, theta = [(reported(x), chi2) for x, chi2 in others], reported(best.x)
     return Solved(objective, theta, bool(best.success), str(best.message), path, others)
 
 
@@ -274,13 +266,14 @@ def result_of(
     if stopped:  # each further answer takes passes of its own
         solved = replace(solved, others=[])
     bands, others = _answers(solved, spread, local.chi2, extra_covariance)
+    unseen = unseen_directions(problem.model, problem.phi, problem.table)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
     return FitResult.from_parts(
         problem.model,
         parameters=theta,
         stderr=_errors(covariance, problem.table),
-        status=_status(problem.table, spread.at_bound),
+        status=status_words(problem.table, spread.at_bound, unseen),
         covariance=covariance,
         hessian=spread.hessian,
         sigma2=objective.reduced(local.chi2),
@@ -289,19 +282,28 @@ def result_of(
         solutions=others,
         bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
-        chi2=local.chi2,
-        n_data=problem.n_data,
-        n_free=objective.n_free,
-        success=solved.success and not stopped,
-        message=f"{stopped}: best so far" if stopped else solved.message,
-        method=options.method_name,
-        provenance=provenance,
-        path=solved.path,
-        bounds=problem.table.bounds,
+        **ended(solved, options, local.chi2, provenance),
+        passing=spread.passing,
         gap=problem.gap,
         extra=None if options.integral == "exact" else {"integral": options.integral},
         uncertainty=_SPECKLES if spread.speckles else _DYADIC,
     )
+
+
+def ended(solved: Solved, options: FitRun, chi2: float, provenance: dict[str, Any]) -> dict[str, Any]:
+    """How a fit ended, as parts of its result."""
+    objective, stopped = solved.objective, options.stop.reason
+    return {
+        "chi2": chi2,
+        "n_data": objective.problem.n_data,
+        "n_free": objective.n_free,
+        "success": solved.success and not stopped,
+        "message": f"{stopped}: best so far" if stopped else solved.message,
+        "method": options.method_name,
+        "provenance": provenance,
+        "path": solved.path,
+        "bounds": objective.problem.table.bounds,
+    }
 
 
 def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
@@ -317,10 +319,12 @@ def _answers(
     """Bands that hold every answer the data leave, and the answers besides the reported one."""
     objective, problem = solved.objective, solved.objective.problem
     bands = _bands(problem, solved.theta, spread, extra)
-    if not solved.others:
+    exchanged = other_label(problem.model, solved.theta, bands, problem.t, problem.table)
+    others = solved.others if exchanged is None else [(exchanged, chi2), *solved.others]
+    if not others:
         return bands, []
     errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
-    points = [(solved.theta, chi2), *solved.others]
+    points = [(solved.theta, chi2), *others]
     unit = objective.reduced(chi2) * spread.inflation
     kept = left_over(problem.model, points, bands, errors, problem.t, unit, problem.phi)
     every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]
@@ -376,9 +380,11 @@ def _errors(covariance: np.ndarray, table: ParameterTable) -> np.ndarray:
     return np.where(moved & (errors > 0), errors, np.nan)
 
 
-def _status(table: ParameterTable, at_bound: np.ndarray) -> list[str]:
+def status_words(table: ParameterTable, at_bound: np.ndarray, unseen: Sequence[int] = ()) -> list[str]:
+    """What became of each parameter of a fit; ``unseen`` are places that the data cannot tell."""
     words = []
     for i in range(len(table)):
         tied, free = table.tie[i] is not None, bool(table.vary[i])
-        words.append("tied" if tied else "fixed" if not free else "at bound" if at_bound[i] else "free")
+        held = "at bound" if at_bound[i] else "not determined" if i in unseen else "free"
+        words.append("tied" if tied else "fixed" if not free else held)
     return words

@@ -10,12 +10,12 @@ import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import ATTRS, make_dataset, time_coords, unstack_bins
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.multitau import PER_LEVEL, lagged, lags, pair_sums
-from heterodyne_nb.frames.photons import FloatArray
 from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
 
 #: Share of the free memory that maps may take.
@@ -88,10 +88,7 @@ def correlate(
 def two_time_maps(frames: FrameSet, sum_frames: int = 1) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Maps (B, C, C) of all bins, and the cells that hold a used frame, (C,).
 
-    Raises
-    ------
-    ConfigurationError
-        The maps have no room, or frames cannot be summed to cells that begin with the run.
+    Raises ConfigurationError: The maps have no room, or frames cannot be summed to cells that begin with the run.
     """
     n, before = frames.n_frames, frames.first_frame - 1
     if before % sum_frames:

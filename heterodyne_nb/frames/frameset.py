@@ -12,12 +12,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.dataset import ATTRS
 from heterodyne_nb.data.prepare import named_frames
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.files import new_file
 from heterodyne_nb.frames.partition import Partition, as_partition
-from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons, collect
+from heterodyne_nb.frames.photons import Photons, collect
 from heterodyne_nb.frames.sources import Source, as_source
 
 _FEW = 3

@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.images import SUFFIXES, images_of
 from heterodyne_nb.frames.partition import Partition
-from heterodyne_nb.frames.photons import Events, IntArray, by_pixel, checked_events, joined
+from heterodyne_nb.frames.photons import Events, by_pixel, checked_events, joined
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
 #: Photon events that are sorted together while frames arrive.
@@ -31,13 +32,7 @@ POLL = 0.2
 class GrowingFrames:
     """Photons of the frames so far.
 
-    Attributes
-    ----------
-    partition : Partition
-    dt : float
-        s.
-    dropped, repeated : int
-        Frames that never came, and that came more than once.
+    Attributes: ``dt``: s. ``dropped``, ``repeated``: Frames that never came, and that came more than once.
     """
 
     partition: Partition
@@ -67,16 +62,10 @@ class GrowingFrames:
     def append(self, item: Any) -> None:
         """Add what a source gives.
 
-        Parameters
-        ----------
-        item : array, (number, array) or (number, pixel, count)
-            A frame (rows, columns) or a stack of them, numbered on from the latest, or from ``number`` (from 1); or the
-            photons of one frame.
+        ``item`` (number, array): A frame (rows, columns) or a stack of them, numbered on from the latest, or from
+        ``number`` (from 1); or the photons of one frame.
 
-        Raises
-        ------
-        DataFormatError
-            The frame does not fit the partition, or a count is negative or not a number.
+        Raises DataFormatError: The frame does not fit the partition, or a count is negative or not a number.
         """
         if isinstance(item, tuple) and len(item) == 3:
             number, pixel, count = item
@@ -142,13 +131,8 @@ class GrowingFrames:
 def arriving(source: Any, done: threading.Event, key: str | None = None) -> Iterator[Any]:
     """Items of a live source, for :meth:`GrowingFrames.append`, until it ends or ``done`` is set.
 
-    Parameters
-    ----------
-    source : iterable or path
-        Frames one after the other; a growing HDF5 file; or a folder that fills with images or HDF5 files.
-    done : threading.Event
-    key : str, optional
-        Of the stack in a file.
+    ``source`` (iterable or path): Frames one after the other; a growing HDF5 file; or a folder that fills with images
+    or HDF5 files. ``key``: Of the stack in a file.
     """
     if isinstance(source, FrameSet):
         yield from _replay(source)

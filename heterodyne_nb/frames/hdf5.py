@@ -10,10 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_h5
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 from heterodyne_nb.guard import need_room
 
@@ -21,17 +22,10 @@ from heterodyne_nb.guard import need_room
 def hdf5_source(paths: list[Path], key: str | None = None) -> Source:
     """Frames of one file or of several that follow each other.
 
-    Parameters
-    ----------
-    paths : list of path
-    key : str, optional
-        Path of the stack in the file; default ``/entry/data/data``, the parts ``data_000001`` ... beside it, or the
-        only stack there is.
+    ``key``: Path of the stack in the file; default ``/entry/data/data``, the parts ``data_000001`` ... beside it, or
+    the only stack there is.
 
-    Raises
-    ------
-    DataFormatError
-        No stack, several of them, or stacks of different shapes.
+    Raises DataFormatError: No stack, several of them, or stacks of different shapes.
     """
     parts: list[tuple[Path, str, int]] = []
     shape, dt = None, None

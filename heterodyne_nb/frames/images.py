@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
 SUFFIXES = (".tif", ".tiff", ".edf", ".cbf")
@@ -28,10 +29,7 @@ def _fabio() -> Any:
 def images_of(path: Path) -> Iterator[np.ndarray]:
     """Every image of a file.
 
-    Raises
-    ------
-    DataFormatError
-        It is damaged, cut short, or no image.
+    Raises DataFormatError: It is damaged, cut short, or no image.
     """
     fabio = _fabio()
     try:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source
 
 HEAD, _SPARSE = 1024, 6
@@ -21,10 +22,7 @@ _PLACES = {"compression": 4, "rows": 108, "columns": 112, "bytes": 116, "dlen": 
 def imm_source(path: Path) -> Source:
     """Frames of an IMM file, sparse or dense.
 
-    Raises
-    ------
-    DataFormatError
-        Not an IMM file, or it ends inside a frame.
+    Raises DataFormatError: Not an IMM file, or it ends inside a frame.
     """
     heads = _heads(path)
     first = heads[0][1]

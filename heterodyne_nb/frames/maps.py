@@ -8,7 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.frames.photons import Photons
 
 _BLOCK = 512
 #: Time of a product written to its place in a map, in units of one inside a product of dense matrices.
@@ -20,22 +21,10 @@ def bin_map(
 ) -> NDArray[np.float64]:
     """c2 of one bin, NaN for cells without a used frame.
 
-    Parameters
-    ----------
-    photons : Photons
-    b : int
-    inverse : (N,)
-        1 over the mean count of a pixel in each frame, 0 where it is not used.
-    scale : (P,)
-        What the counts of each pixel are divided by.
-    cell : (N,), optional
-        Cell that each frame is summed into, -1 for none; default each frame its own.
-
-    Returns
-    -------
-    (C, C)
-        Mean over pixels, and over the pairs of frames of two cells, of x x'. On the diagonal the shot noise of counts
-        (whole numbers) is taken off.
+    ``inverse`` (N,): 1 over the mean count of a pixel in each frame, 0 where it is not used. ``scale`` (P,): What the
+    counts of each pixel are divided by. ``cell`` (N,): Cell that each frame is summed into, -1 for none; default each
+    frame its own. Returns (C, C): Mean over pixels, and over the pairs of frames of two cells, of x x'. On the
+    diagonal the shot noise of counts (whole numbers) is taken off.
     """
     cell = np.arange(len(inverse)) if cell is None else cell
     cell = np.where(inverse > 0, cell, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray
+from heterodyne_nb.arrays import FloatArray, IntArray
 
 #: Lags a level: 1 ... 2 L - 1 frames one by one, then L ... 2 L - 1 sums of 2, 4, 8 ... frames.
 PER_LEVEL = 8
@@ -14,10 +14,7 @@ PER_LEVEL = 8
 def lags(n_frames: int, per_level: int = PER_LEVEL) -> tuple[IntArray, IntArray]:
     """Lags in sums of frames and the level of each, such that at least two sums are apart by each.
 
-    Returns
-    -------
-    lag, level : (K,)
-        The lag is lag 2^level frames.
+    Returns ``lag, level`` (K,): The lag is lag 2^level frames.
     """
     lag, level = [], []
     for at in range(64):
@@ -34,14 +31,9 @@ def lags(n_frames: int, per_level: int = PER_LEVEL) -> tuple[IntArray, IntArray]
 def pair_sums(frame, count, start, weight, edges, inverse, lag, level, out):
     """Sum over pixels and times of X(T) X(T + lag), X the sums of x over 2^level frames, for each group of pixels.
 
-    Parameters
-    ----------
-    frame, count, start, weight, edges
-        As for :func:`heterodyne_nb.engine.photons.photon_products`; x = sqrt(weight) count inverse[frame].
-    inverse : (N,)
-    lag, level : (K,)
-    out : (G, K)
-        Added to.
+    ``frame``, ``count``, ``start``, ``weight``, ``edges``: As for
+    :func:`heterodyne_nb.engine.photons.photon_products`; x = sqrt(weight) count inverse[frame]. ``inverse`` (N,).
+    ``lag``, ``level`` (K,). ``out`` (G, K): Added to.
     """
     levels = level[-1] + 1
     for g in nb.prange(len(edges) - 1):

@@ -11,13 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.dataset import wrap_degrees
 from heterodyne_nb.data.formats import apsu, hdf, travel
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.guard import guarded
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.errors import DataFormatError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: Photon events that are gathered before they are sorted by pixel.
 _SEGMENT = 1 << 22
@@ -23,27 +21,13 @@ Events = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.number]]
 
 @dataclass(frozen=True, eq=False)
 class Photons:
-    """Photon events of all bins, pixel by pixel and bin by bin.
+    """Photon events of all bins, pixel by pixel and bin by bin."""
 
-    Attributes
-    ----------
-    frame : (n,) int32
-        From 0, rising within a pixel.
-    count : (n,) uint16 or float32
-    start : (P + 1,) int64
-        Where the events of each pixel begin.
-    first : (B + 1,) int64
-        Where the pixels of each bin begin.
-    pixel : (P,) int64
-        Detector pixel, row * columns + column.
-    n_frames : int
-    """
-
-    frame: NDArray[np.int32]
-    count: NDArray[np.number]
-    start: IntArray
-    first: IntArray
-    pixel: IntArray
+    frame: NDArray[np.int32]  #: (n,): From 0, rising within a pixel.
+    count: NDArray[np.number]  #: (n,)
+    start: IntArray  #: Where the events of each pixel begin.
+    first: IntArray  #: Where the pixels of each bin begin.
+    pixel: IntArray  #: (P,): Detector pixel, row * columns + column.
     n_frames: int
 
     @property
@@ -82,14 +66,8 @@ class Photons:
     def dense(self, pixels: slice, cell: IntArray, weight: FloatArray, cells: int) -> FloatArray:
         """Weighted counts of some pixels summed over cells of frames, (pixels, cells).
 
-        Parameters
-        ----------
-        pixels : slice
-            Of consecutive pixels.
-        cell : (N,)
-            Cell of each frame; -1 where it is left out.
-        weight : (N,)
-        cells : int
+        ``pixels``: Of consecutive pixels. ``cell`` (N,): Cell of each frame; -1 where it is left out. ``weight``
+        (N,).
         """
         out = np.zeros((pixels.stop - pixels.start, cells))
         _dense(self.frame, self.count, self.start, pixels.start, cell, weight, out)
@@ -122,21 +100,11 @@ def collect(
 ) -> Photons:
     """Sort the events of a run by pixel.
 
-    Parameters
-    ----------
-    batches : iterable of (frame, pixel, count)
-        Later batches hold no earlier frames, unless they belong to other pixels.
-    slots : (detector pixels,) int32
-        Place of each detector pixel among the pixels used, -1 for none.
-    first, pixel
-        As :class:`Photons` has them.
-    n_frames : int, optional
-        Default: up to the last photon.
+    ``batches`` (frame, pixel, count): Later batches hold no earlier frames, unless they belong to other pixels.
+    ``slots``: Place of each detector pixel among the pixels used, -1 for none. ``first``, ``pixel``: As
+    :class:`Photons` has them. ``n_frames``: Default: up to the last photon.
 
-    Raises
-    ------
-    DataFormatError
-        A pixel or frame does not exist, or a count is negative or not a number.
+    Raises DataFormatError: A pixel or frame does not exist, or a count is negative or not a number.
     """
     parts: list[tuple[NDArray[np.int32], NDArray[np.number], IntArray]] = []
     waiting: list[Events] = []
@@ -161,10 +129,7 @@ def checked_events(
 ) -> Events:
     """Events with the place of each among the pixels used instead of its detector pixel, -1 for none.
 
-    Raises
-    ------
-    DataFormatError
-        A pixel or frame does not exist, or a count is negative or not a number.
+    Raises DataFormatError: A pixel or frame does not exist, or a count is negative or not a number.
     """
     frame, where, count = np.asarray(frame), np.asarray(where), np.asarray(count)
     if not (frame.shape == where.shape == count.shape and frame.ndim == 1):

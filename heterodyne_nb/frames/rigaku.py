@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.files import new_file
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source
 
 #: Rows and columns of a 500k module, and how six of them make a 3M: by rows of two, with gaps between.
@@ -24,10 +25,7 @@ _EVENTS = 1 << 22
 def rigaku_source(paths: list[Path]) -> Source:
     """One file of a 500k, or the six ``.bin.000`` ... ``.bin.005`` of a 3M (the first or all of them named).
 
-    Raises
-    ------
-    DataFormatError
-        A file of the six is missing, or a length is not that of whole events.
+    Raises DataFormatError: A file of the six is missing, or a length is not that of whole events.
     """
     if ".bin." in paths[0].name:
         stem = paths[0].name.rpartition(".")[0]
@@ -86,10 +84,7 @@ def _unpacked(words: NDArray[np.uint64], module: int | None) -> Events:
 def write_rigaku(path: Path, events: Events, shape: tuple[int, int]) -> None:
     """Write the events of a 500k, or of a 3M as six files ``path.000`` ... ``path.005``.
 
-    Raises
-    ------
-    DataFormatError
-        The detector has another shape, or a count has no room in 12 bits.
+    Raises DataFormatError: The detector has another shape, or a count has no room in 12 bits.
     """
     frame, pixel, count = events
     if shape not in (MODULE, SHAPE_3M):

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.data.formats.arrays import loading
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
-from heterodyne_nb.frames.photons import Events, IntArray
+from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.guard import guarded
 
 #: Values of one batch of dense frames that are looked at together.
@@ -22,36 +23,18 @@ _VALUES = 1 << 24
 
 @dataclass
 class Source:
-    """Photon events of a run.
+    """Photon events of a run."""
 
-    Attributes
-    ----------
-    name : str
-        What errors call it.
-    layout : str
-    batches : callable
-        ``batches(pixel)`` gives the events of these detector pixels (of all, for formats of events) in batches.
-    shape : (rows, columns), optional
-        Of the detector, where the source knows it.
-    n_frames : int, optional
-    dt : float, optional
-        s.
-    path : path, optional
-        Of the (first) file.
-    once : bool
-        Can be read only once.
-    bad : list of arrays
-        Detector pixels that turned out to have no counts but a mark, filled while reading.
-    """
-
-    name: str
+    name: str  #: What errors call it.
     layout: str
+    #: ``batches(pixel)`` gives the events of these detector pixels (of all, for formats of events) in batches.
     batches: Callable[[IntArray], Iterator[Events]]
-    shape: tuple[int, int] | None = None
+    shape: tuple[int, int] | None = None  #: (rows, columns): Of the detector, where the source knows it.
     n_frames: int | None = None
-    dt: float | None = None
-    path: Path | None = None
-    once: bool = False
+    dt: float | None = None  #: s.
+    path: Path | None = None  #: Of the (first) file.
+    once: bool = False  #: Can be read only once.
+    #: Detector pixels that turned out to have no counts but a mark, filled while reading.
     bad: list[IntArray] = field(default_factory=list)
 
 
@@ -176,10 +159,7 @@ def npy_source(path: Path) -> Source:
 def as_source(given: Any, key: str | None = None, layout: str | None = None) -> Source:
     """The source of anything :func:`open_frames` takes; ``key`` and ``layout`` are for files.
 
-    Raises
-    ------
-    ConfigurationError
-        It is none of them, or one of those is given and it is no file.
+    Raises ConfigurationError: It is none of them, or one of those is given and it is no file.
     """
     if isinstance(given, str | os.PathLike):
         return _file_source([Path(given)], key, layout)

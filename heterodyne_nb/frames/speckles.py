@@ -6,7 +6,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.frames.photons import FloatArray, IntArray, Photons
+from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.frames.photons import Photons
 
 #: Fewest clusters of a whole fit, most of one bin, and speckles that a cluster should hold.
 LEAST, MOST, SPECKLES = 40, 64, 20.0
@@ -16,18 +17,8 @@ _PAIRS, _FAR = 4000, 6
 def cluster_edges(photons: Photons, area: float, least: int = LEAST) -> list[IntArray]:
     """Cut the pixels of each bin, which are ordered by neighbourhood, into clusters.
 
-    Parameters
-    ----------
-    photons : Photons
-    area : float
-        Pixels of a speckle.
-    least : int
-        Clusters of all bins together, where the pixels allow so many of two speckles each.
-
-    Returns
-    -------
-    list of (G_b + 1,)
-        First pixel of each cluster of a bin, and one past its last.
+    ``area``: Pixels of a speckle. ``least``: Clusters of all bins together, where the pixels allow so many of two
+    speckles each. Returns: First pixel of each cluster of a bin, and one past its last.
     """
     edges = []
     for b, n in enumerate(photons.n_pixels):
@@ -43,21 +34,10 @@ def cluster_edges(photons: Photons, area: float, least: int = LEAST) -> list[Int
 def speckle_area(photons: Photons, columns: int, inverse: FloatArray, scale: FloatArray) -> float:
     """Pixels of a speckle, from how the counts of neighbours go together.
 
-    Parameters
-    ----------
-    photons : Photons
-    columns : int
-        Of the detector.
-    inverse : (B, N)
-        1 over the mean count of a pixel of each bin and frame, 0 where a frame is not used.
-    scale : (P,)
-        What the counts of each pixel are divided by.
-
-    Returns
-    -------
-    float
-        At least 1: product of 1 + 2 sum C(d) / C(0) along rows and along columns, C the covariance at a distance of d
-        pixels, that of a pixel with itself taken without shot noise.
+    ``columns``: Of the detector. ``inverse`` (B, N): 1 over the mean count of a pixel of each bin and frame, 0 where
+    a frame is not used. ``scale`` (P,): What the counts of each pixel are divided by. Returns: At least 1: product of
+    1 + 2 sum C(d) / C(0) along rows and along columns, C the covariance at a distance of d pixels, that of a pixel
+    with itself taken without shot noise.
     """
     bins = np.repeat(np.arange(photons.n_bins), photons.n_pixels)
     order = np.argsort(photons.pixel)

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.models.parametrisations import Parametrisation, RelativeChange, Times, parametrisation_of
 
-FloatArray = NDArray[np.float64]
 #: Typical sizes of an exponent and of a direction (degrees) that are their own coordinates.
 _PLAIN_SIZES = {"exponent": 0.3, "direction": 10.0}
 
@@ -28,13 +28,8 @@ def fitted_curves(curves: Iterable[Curve]) -> tuple[Curve, ...]:
 class Coordinates:
     """Map between published parameters theta (p,) and scaled internal coordinates z (n,).
 
-    Parameters
-    ----------
-    table : ParameterTable
-    curves : iterable of Curve
-        Curves of the model; parameters in none that has a parametrisation are their own coordinates.
-    first, last : float
-        First and last frame time in s.
+    ``curves``: Curves of the model; parameters in none that has a parametrisation are their own coordinates.
+    ``first``, ``last``: First and last frame time in s.
     """
 
     def __init__(self, table: ParameterTable, curves: Iterable[Curve], first: float, last: float) -> None:
@@ -133,7 +128,7 @@ class Coordinates:
         for part, own in self.placed():
             own.set(theta, raw[part])
         theta = np.clip(theta, self.lower, self.upper)
-        return theta[self.source]
+        return np.asarray(theta[self.source])
 
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """d theta / d z at a published vector, shape (p, n)."""
@@ -142,7 +137,7 @@ class Coordinates:
         out[self.order, np.arange(self.size)] = 1.0
         for part, own in self.placed():
             out[list(own.indices), part] = own.jacobian(theta, raw[part])
-        return out[self.source] * self.scale
+        return np.asarray(out[self.source] * self.scale)
 
     def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Box of z, exact for the exponents, rates, fractions and plain parameters.
@@ -159,12 +154,8 @@ class Coordinates:
     def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What bounds leave to steps from a published vector, for curves linear in them.
 
-        Returns
-        -------
-        matrix : (n, n)
-            Steps of z are ``matrix @ y``.
-        lower, upper : (n,)
-            Room of y, ``lower <= 0 <= upper``.
+        Returns ``matrix`` (n, n): Steps of z are ``matrix @ y``. Returns ``lower, upper`` (n,): Room of y, ``lower <=
+        0 <= upper``.
         """
         lower, upper = self.internal_bounds(theta)
         z = self.to_internal(theta)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
-
-FloatArray = NDArray[np.float64]
 
 #: What a curve may be, with the least and the largest value it can have.
 ROLES: dict[str, tuple[float, float]] = {
@@ -130,7 +129,13 @@ class Curve:
 
     def reverse(self, theta: FloatArray) -> None:
         """Change the sign of the curve in a published vector."""
-        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= -1.0
+        self.scale(theta, -1.0)
+
+    def scale(self, theta: FloatArray, factor: float) -> None:
+        """Multiply the curve in a published vector."""
+        theta[[i for i, part in self.parts.items() if part in ("amplitude", "offset", "coefficient")]] *= (
+            factor
+        )
 
     def complement(self, theta: FloatArray) -> None:
         """Replace the curve x by 1 - x in a published vector."""
@@ -188,27 +193,17 @@ INTEGRALS = ("exact", "trapezoid", "rectangle")
 
 @dataclass(frozen=True, eq=False)
 class FrameSum:
-    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures.
+    """An integral over time as a sum over frames, as other packages take it; only to reproduce their figures."""
 
-    Attributes
-    ----------
-    rule : {"trapezoid", "rectangle"}
-        What a step from frame to frame counts with: the mean of its two ends, as of ``numpy.trapezoid``, or the value
-        at its later frame, as of ``numpy.cumsum``.
-    t : (N,)
-        Times of all frames in s; sums to times between them are interpolated.
-    """
-
+    #: {"trapezoid", "rectangle"}: What a step from frame to frame counts with: the mean of its two ends, as of
+    #: ``numpy.trapezoid``, or the value at its later frame, as of ``numpy.cumsum``.
     rule: str
-    t: FloatArray
+    t: FloatArray  #: (N,): Times of all frames in s; sums to times between them are interpolated.
 
     def __call__(self, value: Callable[[FloatArray], FloatArray], t1: ArrayLike, t2: ArrayLike) -> Any:
         """The sum of a function of time from t1 to t2 (s).
 
-        Raises
-        ------
-        ConfigurationError
-            A time lies outside the frames.
+        Raises ConfigurationError: A time lies outside the frames.
         """
         t1, t2, t = np.asarray(t1, float), np.asarray(t2, float), self.t
         slack = 1e-6 * (t[1] - t[0])
@@ -258,7 +253,7 @@ def power_cumulative(
     t: FloatArray, amplitude: float, exponent: float, offset: float, *, rule: Rule = None
 ) -> FloatArray:
     """Integral from the first time of ``t`` to each time, shape of ``t``."""
-    return power_integral(t[0], t, amplitude, exponent, offset, rule=rule)
+    return np.asarray(power_integral(t[0], t, amplitude, exponent, offset, rule=rule))
 
 
 def power_cumulative_gradient(

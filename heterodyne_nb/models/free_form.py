@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
 
-FloatArray = NDArray[np.float64]
 _FAR = 1e3
 
 
@@ -61,23 +61,12 @@ def waves(t: FloatArray, most: int) -> list[Wave]:
 class FreeFormModel(SeparableModel):
     """``base`` with shapes added to each of its curves.
 
-    Parameters
-    ----------
-    base : SeparableModel
-        Curves that have an offset among their parameters, or are splines, can bend.
-    params : (p,)
-        Published parameters that set the curves' sizes.
-    t : (N,)
-        Frame times in s.
-    forms : sequence of Wave or Step
-        Added to each curve.
+    ``base`` (SeparableModel): Curves that have an offset among their parameters, or are splines, can bend. ``params``
+    (p,): Published parameters that set the curves' sizes. ``t`` (N,): Frame times in s. ``forms``: Added to each
+    curve.
 
-    Attributes
-    ----------
-    shapes : tuple of (str, Wave or Step)
-        Curve and shape of every added parameter.
-    sizes : (len(shapes),)
-        What a coefficient of 1 stands for, in the unit of its curve.
+    Attributes: ``shapes``: Curve and shape of every added parameter. ``sizes`` (len(shapes),): What a coefficient of
+    1 stands for, in the unit of its curve.
     """
 
     def __init__(self, base: Any, params: Parameters, t: FloatArray, forms: Sequence[Wave | Step]) -> None:

@@ -10,20 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import (
     Curve,
     power_cumulative,
     power_cumulative_gradient,
     power_integral,
 )
-from heterodyne_nb.models.model import (
-    FloatArray,
-    Parameters,
-    SeparableModel,
-    Terms,
-    TwoTimeModel,
-    ordered_times,
-)
+from heterodyne_nb.models.model import Parameters, SeparableModel, Terms, TwoTimeModel, ordered_times
 from heterodyne_nb.models.parameters import PARAMETERS
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal
 

@@ -20,13 +20,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.coordinates import fitted_curves
 from heterodyne_nb.models.curves import INTEGRALS, Curve, FrameSum, Rule
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import Symmetry
 
-FloatArray = NDArray[np.float64]
 #: A published parameter vector.
 Parameters = Sequence[float] | NDArray[Any]
 
@@ -42,10 +42,7 @@ def numbers(values: Any, what: str) -> FloatArray:
 def ordered_times(t1: ArrayLike, t2: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The earlier and the later of two absolute times (s).
 
-    Raises
-    ------
-    ConfigurationError
-        A time is not above zero: the first frame is at one frame time.
+    Raises ConfigurationError: A time is not above zero: the first frame is at one frame time.
     """
     t1, t2 = numbers(t1, "t1"), numbers(t2, "t2")
     early, late = np.minimum(t1, t2), np.maximum(t1, t2)
@@ -62,20 +59,11 @@ _DENSE = 65
 
 @dataclass(frozen=True)
 class Part:
-    """What a published parameter is.
+    """What a published parameter is."""
 
-    Attributes
-    ----------
-    curve : str
-        Name of its curve; its own name where it stands for itself.
-    role : str
-        That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
-    part : str
-        ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
-    """
-
-    curve: str
-    role: str = "other"
+    curve: str  #: Name of its curve; its own name where it stands for itself.
+    role: str = "other"  #: That of the curve (:data:`heterodyne_nb.models.curves.ROLES`), or ``"direction"``.
+    #: ``"amplitude"``, ``"exponent"``, ``"offset"``, ``"rate"``, ``"shift"``, ``"direction"`` or ``"single"``.
     part: str = "single"
 
 
@@ -218,7 +206,7 @@ class Terms:
     @property
     def has_fringes(self) -> NDArray[np.bool_]:
         """(K,) which terms carry a cosine."""
-        return np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3))
+        return np.asarray(np.any(self.weight != 0, axis=(1, 2)) | np.any(self.d_weight != 0, axis=(1, 2, 3)))
 
     def correlation(
         self,

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.models.heterodyne import HeterodyneModel
 from heterodyne_nb.models.model import OneTimeModel, curve_of, numbers
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec, exponent, rate, share
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap, Symmetry
-
-FloatArray = NDArray[np.float64]
 
 
 class HeterodyneEquilibriumModel(OneTimeModel):
@@ -91,41 +90,24 @@ Part = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Factor:
-    """A piece of a model: parameters of its own, and a function of them.
+    """A piece of a model: parameters of its own, and a function of them."""
 
-    Attributes
-    ----------
-    function : callable
-        ``function(tau, q, phi, *values)``; arrays broadcast. Of a decay: the field correlation, 1 at lag 0. Of a
-        fringe: its phase in radians. Of an envelope: what M is multiplied by.
-    parameters : tuple of ParameterSpec
-    uses_q : bool
-        Whether q or phi enter.
-    roles : tuple of str
-        What each parameter is (:data:`heterodyne_nb.models.curves.ROLES`) where its unit does not tell; else empty.
-    """
-
+    #: ``function(tau, q, phi, *values)``; arrays broadcast. Of a decay: the field correlation, 1 at lag 0. Of a
+    #: fringe: its phase in radians. Of an envelope: what M is multiplied by.
     function: Part
     parameters: tuple[ParameterSpec, ...]
-    uses_q: bool = False
+    uses_q: bool = False  #: Whether q or phi enter.
+    #: What each parameter is (:data:`heterodyne_nb.models.curves.ROLES`) where its unit does not tell; else empty.
     roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Component:
-    """A decay of the field with its share of the intensity, and the fringe of its motion if it moves.
-
-    Attributes
-    ----------
-    decay : Factor
-    fringe : Factor, optional
-    fraction : ParameterSpec, optional
-        Of all components but the last, which has the rest.
-    """
+    """A decay of the field with its share of the intensity, and the fringe of its motion if it moves."""
 
     decay: Factor
     fringe: Factor | None = None
-    fraction: ParameterSpec | None = None
+    fraction: ParameterSpec | None = None  #: Of all components but the last, which has the rest.
 
 
 class FieldSum(OneTimeModel):
@@ -133,14 +115,8 @@ class FieldSum(OneTimeModel):
 
     The intensity fractions x_n sum to 1: the last component has what the others leave.
 
-    Parameters
-    ----------
-    name : str
-    components : sequence of Component
-    envelope : Factor, optional
-        Multiplies M, for instance the sinc² of shear.
-    starts : dict, optional
-        Ranges of start values where the rule of the unit does not do.
+    ``envelope``: Multiplies M, for instance the sinc² of shear. ``starts``: Ranges of start values where the rule of
+    the unit does not do.
 
     Examples
     --------
@@ -368,8 +344,8 @@ def _correlation(
     """M on the grid (q, phi, tau); the last ones asked for are kept, since sliders and plots ask again."""
     grid_q, grid_phi, grid_tau = np.meshgrid(q, phi, tau, indexing="ij")
     if start is None:
-        return HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi)
-    return HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi)
+        return np.asarray(HeterodyneEquilibriumModel().correlation(theta, grid_tau, q=grid_q, phi=grid_phi))
+    return np.asarray(HeterodyneModel().correlation(theta, start, start + grid_tau, q=grid_q, phi=grid_phi))
 
 
 def _ordered(model: Any, params: Any, values: list[float]) -> list[float]:

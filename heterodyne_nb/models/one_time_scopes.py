@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.model import FloatArray, OneTimeModel
+from heterodyne_nb.models.model import OneTimeModel
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec
 
 #: Ways in which values may be grouped over bins; laws are in :data:`LAWS`.
@@ -21,21 +22,14 @@ _SAME_Q, _SAME_PHI = 1e-6, 1e-3
 
 @dataclass(frozen=True)
 class Law:
-    """How a parameter depends on q (1/Å) and phi (degrees).
+    """How a parameter depends on q (1/Å) and phi (degrees)."""
 
-    Attributes
-    ----------
-    function : callable
-        ``function(q, phi, *values)``; q over its geometric mean q0, or in 1/Å where ``relative`` is False.
-    parameters : callable
-        ``parameters(spec)``: the numbers of the law for a parameter, as a tuple of ParameterSpec named by their ends;
-        they are published as ``Gamma.n``.
-    start : callable
-        ``start(q, phi, values)``: start values (n,) from a value of each bin.
-    """
-
+    #: ``function(q, phi, *values)``; q over its geometric mean q0, or in 1/Å where ``relative`` is False.
     function: Callable[..., Any]
+    #: ``parameters(spec)``: the numbers of the law for a parameter, as a tuple of ParameterSpec named by their ends;
+    #: they are published as ``Gamma.n``.
     parameters: Callable[[ParameterSpec], tuple[ParameterSpec, ...]]
+    #: ``start(q, phi, values)``: start values (n,) from a value of each bin.
     start: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
     relative: bool = True
 
@@ -118,10 +112,7 @@ def law_numbers(scope: str, spec: ParameterSpec) -> tuple[ParameterSpec, ...]:
 def bin_groups(scope: str, q: FloatArray, phi: FloatArray) -> tuple[np.ndarray, list[str]]:
     """The group of each bin (B,), 0 … n-1, and a label of each group.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown scope.
+    Raises ConfigurationError: For an unknown scope.
     """
     if scope not in GROUPINGS:
         raise ConfigurationError(
@@ -177,25 +168,13 @@ class _Place:
 class ScopedModel(OneTimeModel):
     """A one-time model on given bins, each of its parameters shared, of its own in groups of bins, or following a law.
 
-    Parameters
-    ----------
-    base : OneTimeModel
-    scopes : mapping of str to str
-        Parameter -> ``"shared"`` (the default), ``"q"``, ``"phi"``, ``"each"`` or a law of :data:`LAWS`.
-    q, phi : (B,)
-        The bins, 1/Å and degrees.
+    ``scopes``: Parameter -> ``"shared"`` (the default), ``"q"``, ``"phi"``, ``"each"`` or a law of :data:`LAWS`.
+    ``q``, ``phi`` (B,): The bins, 1/Å and degrees.
 
-    Attributes
-    ----------
-    parameters : tuple of ParameterSpec
-        ``Gamma`` where shared, ``Gamma[q=0.004]``, … where not, ``Gamma.n`` of a law.
-    q0 : float
-        Reference q of laws, the geometric mean over bins.
+    Attributes: ``parameters``: ``Gamma`` where shared, ``Gamma[q=0.004]``, … where not, ``Gamma.n`` of a law. ``q0``:
+    Reference q of laws, the geometric mean over bins.
 
-    Raises
-    ------
-    ConfigurationError
-        For an unknown parameter or scope.
+    Raises ConfigurationError: For an unknown parameter or scope.
     """
 
     def __init__(self, base: OneTimeModel, scopes: Mapping[str, str], q: FloatArray, phi: FloatArray) -> None:

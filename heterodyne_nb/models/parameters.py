@@ -185,29 +185,17 @@ def _frozen(values: object, dtype: type) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Level:
-    """Limits of contrast or offset, alike in all bins, and what is known of it in each.
-
-    Attributes
-    ----------
-    lower, upper : float
-    fixed : float or None
-        The value it is held at.
-    prior : (float, float) or None
-        Mean and standard deviation of a Gaussian prior.
-    given : bool
-        Whether the user stated any of these.
-    calibration : tuple of (q, phi or None, value, error)
-        Measured values, 1/Å and degrees; None stands for all angles of that q.
-    held : bool
-        Whether the bins are held at the calibration; otherwise it is a Gaussian prior of each.
-    """
+    """Limits of contrast or offset, alike in all bins, and what is known of it in each."""
 
     lower: float
     upper: float
-    fixed: float | None = None
+    fixed: float | None = None  #: The value it is held at.
+    #: Mean and standard deviation of a Gaussian prior.
     prior: tuple[float, float] | None = None
-    given: bool = False
+    given: bool = False  #: Whether the user stated any of these.
+    #: Measured values, 1/Å and degrees; None stands for all angles of that q.
     calibration: tuple[tuple[float, float | None, float, float], ...] = ()
+    #: Whether the bins are held at the calibration; otherwise it is a Gaussian prior of each.
     held: bool = False
 
     @property
@@ -218,10 +206,7 @@ class Level:
     def known(self, q: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Value and error of each bin (B,) by prior or calibration, and in how many bins each holds; None without any.
 
-        Raises
-        ------
-        ConfigurationError
-            A bin lies far from all that were calibrated.
+        Raises ConfigurationError: A bin lies far from all that were calibrated.
         """
         if self.prior is not None and not self.calibration:
             return tuple(np.full(len(q), each) for each in (*self.prior, len(q)))  # type: ignore[return-value]
@@ -259,55 +244,32 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class ParameterTable:
-    """Start value, bounds and role of every published parameter of a mode, in published order.
+    """Start value, bounds and role of every published parameter of a mode, in published order."""
 
-    Attributes
-    ----------
-    mode : str
-        Analysis mode.
-    names : tuple of str
-        Published names, p of them.
-    values : ndarray, shape (p,)
-        Start values in published units; a tied parameter holds the value of its target. Where the user
-        stated none: the default of the mode, or the middle of the user's bounds that leave it out.
-    lower, upper : ndarray, shape (p,)
-        Bounds, finite, ``lower <= values <= upper``. A group of tied parameters has the
-        intersection of its members' bounds.
-    vary : ndarray of bool, shape (p,)
-        True where the parameter is fitted on its own: neither fixed nor tied.
-    tie : tuple of (str or None)
-        Name of the parameter this one always equals (never itself tied), or None.
-    prior : tuple of ((float, float) or None)
-        Mean and standard deviation of a Gaussian prior in published units, or None.
-    units : tuple of str
-        Unit of each parameter.
-    given : ndarray of bool, shape (p,)
-        True where the user stated the start value; elsewhere a guess from data may replace it.
-    notes : tuple of str
-        What was adjusted on the way, in words.
-    contrast, offset : Level
-        Limits of contrast and offset; default ones follow the data where their baseline is 0 or they are not
-        normalised.
-    scopes : mapping of str to str
-        One-time modes: how parameters, contrast and offset differ over bins, where they do.
-    laws : mapping of str to mapping
-        What is asked of the numbers of laws among these, as ``{"Gamma.n": {"value": 2.0, "vary": False}}``.
-    """
-
-    mode: str
-    names: tuple[str, ...]
+    mode: str  #: Analysis mode.
+    names: tuple[str, ...]  #: Published names, p of them.
+    #: (p,): Start values in published units; a tied parameter holds the value of its target. Where the user stated
+    #: none: the default of the mode, or the middle of the user's bounds that leave it out.
     values: np.ndarray
+    #: lower, upper (p,): Bounds, finite, ``lower <= values <= upper``. A group of tied parameters has the
+    #: intersection of its members' bounds.
     lower: np.ndarray
     upper: np.ndarray
-    vary: np.ndarray
-    tie: tuple[str | None, ...]
+    vary: np.ndarray  #: (p,): True where the parameter is fitted on its own: neither fixed nor tied.
+    tie: tuple[str | None, ...]  #: Name of the parameter this one always equals (never itself tied), or None.
+    #: Mean and standard deviation of a Gaussian prior in published units, or None.
     prior: tuple[tuple[float, float] | None, ...]
-    units: tuple[str, ...]
+    units: tuple[str, ...]  #: Unit of each parameter.
+    #: (p,): True where the user stated the start value; elsewhere a guess from data may replace it.
     given: np.ndarray
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())  #: What was adjusted on the way, in words.
+    #: contrast, offset: Limits of contrast and offset; default ones follow the data where their baseline is 0 or
+    #: they are not normalised.
     contrast: Level = Level(0.0, 1.0)
     offset: Level = Level(0.8, 2.0)
+    #: One-time modes: how parameters, contrast and offset differ over bins, where they do.
     scopes: Mapping[str, str] = field(default_factory=dict)
+    #: What is asked of the numbers of laws among these, as ``{"Gamma.n": {"value": 2.0, "vary": False}}``.
     laws: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

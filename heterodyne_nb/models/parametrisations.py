@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import LARGEST_EXPONENT, Curve
-
-FloatArray = NDArray[np.float64]
 
 
 def within(x: float, low: float, high: float) -> float:
@@ -79,10 +77,7 @@ class Parametrisation:
     def room(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What bounds leave to steps, for curves linear in them: raw steps are matrix (3, 3) @ y, y in a box.
 
-        Returns
-        -------
-        matrix, lower, upper
-            ``lower <= 0 <= upper``.
+        Returns: ``lower <= 0 <= upper``.
         """
         raw, (lower, upper) = self.raw(theta), self.box(theta)
         return np.eye(len(raw)), np.minimum(lower - raw, 0.0), np.maximum(upper - raw, 0.0)
@@ -149,12 +144,14 @@ class PowerLaw(Parametrisation):
 
     def _least_offset(self, amplitude: float, exponent: float) -> float:
         """Offset at which the power law touches zero at its lower end."""
-        return -min(amplitude * self.times.first**exponent, amplitude * self.times.last**exponent)
+        least: float = -min(amplitude * self.times.first**exponent, amplitude * self.times.last**exponent)
+        return least
 
     def _least_amplitude(self, exponent: float, largest_offset: float) -> float:
         """Amplitude below which no allowed offset keeps the power law from going negative."""
         ends = self.times.first**exponent, self.times.last**exponent
-        return -largest_offset / (max(ends) if largest_offset >= 0 else min(ends))
+        least: float = -largest_offset / (max(ends) if largest_offset >= 0 else min(ends))
+        return least
 
 
 class PositivePowerLaw(PowerLaw):

@@ -9,13 +9,11 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.models.heterodyne import HeterodyneModel
+from heterodyne_nb.models.heterodyne import HeterodyneModel, MulticomponentModel
 from heterodyne_nb.models.homodyne import LaminarFlowModel, StaticModel
 from heterodyne_nb.models.model import Model
-from heterodyne_nb.models.multicomponent import MulticomponentModel
 from heterodyne_nb.models.one_time import built_in
-from heterodyne_nb.models.plugin import ModelPlugin, adapt_plugin
-from heterodyne_nb.models.plugin_parameters import PluginParameters
+from heterodyne_nb.models.plugin import ModelPlugin, PluginParameters, adapt_plugin
 from heterodyne_nb.models.splines import FREE, SplineModel
 from heterodyne_nb.options import MODES
 

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import BSpline
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import FLOWS, Curve
-from heterodyne_nb.models.fields import Field, field_terms
-from heterodyne_nb.models.model import FloatArray, Parameters, SeparableModel, Terms
+from heterodyne_nb.models.heterodyne import Field, field_terms
+from heterodyne_nb.models.model import Parameters, SeparableModel, Terms
 from heterodyne_nb.models.parameters import ParameterSpec
 from heterodyne_nb.models.symmetries import HalfTurn, Reversal, Swap
 
@@ -46,24 +47,11 @@ class _MeanReversal(Reversal):
 class SplineModel(SeparableModel):
     """The components of ``base``, their J, v and x any smooth functions of time.
 
-    Parameters
-    ----------
-    base : SeparableModel
-        A model that names its ``field_components``, such as ``heterodyne``.
-    pieces : sequence of int, optional
-        Pieces of each spline, in the order of ``base.curve_specs`` without the curve that the others leave; n pieces
-        have n + 3 coefficients. Default :data:`PIECES` each, the name then ends with ``_free``; else the pieces follow.
+    ``base`` (SeparableModel): A model that names its ``field_components``, such as ``heterodyne``. ``pieces``: Pieces
+    of each spline, in the order of ``base.curve_specs`` without the curve that the others leave; n pieces have n + 3
+    coefficients. Default :data:`PIECES` each, the name then ends with ``_free``; else the pieces follow.
 
-    Attributes
-    ----------
-    base : SeparableModel
-    pieces : dict of str to int
-        By curve.
-
-    Raises
-    ------
-    ConfigurationError
-        The components of ``base`` cannot be told, or the pieces are not one number a curve.
+    Raises ConfigurationError: The components of ``base`` cannot be told, or the pieces are not one number a curve.
 
     Examples
     --------
@@ -156,14 +144,8 @@ class SplineModel(SeparableModel):
     ) -> FloatArray:
         """The parameters whose splines are nearest to curves.
 
-        Parameters
-        ----------
-        curves : mapping
-            Values (N,) of each spline at times ``t``.
-        t : (N,)
-            Times in s; the splines reach from the first to the last.
-        rest : mapping
-            The directions, by name.
+        ``curves``: Values (N,) of each spline at times ``t``. ``t`` (N,): Times in s; the splines reach from the
+        first to the last. ``rest``: The directions, by name.
         """
         theta = np.array([rest.get(spec.name, spec.default) for spec in self.parameters], float)
         theta[-2:] = t[0], t[-1]

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.models.curves import FLOWS, Curve
 
-FloatArray = NDArray[np.float64]
 #: Angles closer than this (degrees) measure the same component of a velocity.
 _SAME_ANGLE = 0.5
 #: Directions of flow closer than this (degrees) are the same.
@@ -27,15 +26,10 @@ SAME_DIRECTION = 2.0
 
 @dataclass(frozen=True)
 class Symmetry(ABC):
-    """A change of the parameters that leaves M as it is.
+    """A change of the parameters that leaves M as it is."""
 
-    Attributes
-    ----------
-    broken_by : str
-        What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
-        ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
-    """
-
+    #: What decides between equivalent vectors: ``"labelling"`` (see :meth:`reported`), ``"limits"`` of a curve,
+    #: ``"not fitted"`` (a parameter stays where it is), or ``""`` for nothing.
     broken_by: ClassVar[Literal["labelling", "limits", "not fitted", ""]] = "labelling"
 
     @abstractmethod
@@ -150,14 +144,8 @@ class RatioSign(Symmetry):
 def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray:
     """The reported form of a published vector.
 
-    Parameters
-    ----------
-    model : Model
-    theta : (p,)
-    t : (N,)
-        Frame times in s.
-    table : ParameterTable
-        Bounds and roles, which an equivalent vector must respect.
+    ``model`` (Model). ``theta`` (p,). ``t`` (N,): Frame times in s. ``table`` (ParameterTable): Bounds and roles,
+    which an equivalent vector must respect.
     """
     out: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])
@@ -168,18 +156,51 @@ def canonical(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> 
     return out
 
 
+def other_label(model: Any, theta: FloatArray, bands: Any, t: FloatArray, table: Any) -> FloatArray | None:
+    """The vector with two components exchanged where the data leave open which is which, else None.
+
+    The label goes by the larger curve at mid-time: open where the band of either holds the other.
+    """
+    k, curves = len(t) // 2, model.curves(theta, t)
+    for swap in model.symmetries:
+        if not isinstance(swap, Swap) or swap.larger is None:
+            continue
+        for one, other in swap.pairs:
+            near = bands[one][1][k] >= curves[other][k] or bands[other][0][k] <= curves[one][k]
+            if near and _allowed(image := swap.image(model, theta), theta, table):
+                return image
+    return None
+
+
+def unseen_directions(model: Any, phi: FloatArray, table: Any) -> list[int]:
+    """Places of directions of flow that the data cannot tell: fitted freely, while all bins look along one line."""
+    if len(distinct_angles(phi)) > 1:
+        return []
+    return [i for i in model.directions if table.vary[i]]
+
+
+def along_the_angle(model: Any, theta: FloatArray, phi: FloatArray, table: Any) -> FloatArray:
+    """The vector whose flows go along the only line that all bins look along: only their component there counts.
+
+    One that bounds, fixed values, ties or priors do not allow stays as it is.
+    """
+    for at in unseen_directions(model, phi, table):
+        out = theta.copy()
+        out[at] = 90.0 - (90.0 - phi[0]) % 180.0
+        share = np.cos(np.radians(theta[at] - out[at]))
+        for curve in model.of_role(*FLOWS):
+            if curve.direction == at:
+                curve.scale(out, share)
+        if _allowed(out, theta, table):
+            theta = out
+    return theta
+
+
 def near_twin(model: Any, theta: Iterable[float], t: FloatArray, table: Any) -> FloatArray | None:
     """Two components swapped as far as fixed values allow: where they do not, another optimum may hide there.
 
-    Parameters
-    ----------
-    model, theta, t, table
-        As for :func:`canonical`.
-
-    Returns
-    -------
-    (p,) or None
-        Inside the bounds, fixed values kept. None where the swap is exact, or the model has none that labels decide.
+    ``model``, ``theta``, ``t``, ``table``: As for :func:`canonical`. Returns (p,): Inside the bounds, fixed values
+    kept. None where the swap is exact, or the model has none that labels decide.
     """
     here: FloatArray = np.array(theta, float)
     middle = 0.5 * float(t[0] + t[-1])

@@ -1,6 +1,6 @@
 """Optimisers behind one call, ``strategy.optimize(objective, x0)``, and the losses they share."""
 
-from heterodyne_nb.engine.losses import LOSSES, Loss, get_loss, robust_scale
+from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.optimize.classical import ClassicalOptimizer
 from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy
 from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
@@ -14,6 +14,7 @@ from heterodyne_nb.optimize.strategies.strategy import (
     strategy_name,
 )
 from heterodyne_nb.optimize.strategies.trf import TRFStrategy
+from heterodyne_nb.options import LOSSES
 
 __all__ = [
     "LOSSES",

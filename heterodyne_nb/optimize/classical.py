@@ -12,13 +12,14 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.names import squeeze, unknown_name
-from heterodyne_nb.optimize.strategies.confirm import confirmed
-from heterodyne_nb.optimize.strategies.curvature import usable_curvature
-from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
-from heterodyne_nb.optimize.strategies.gurobi_trust_region import GurobiTrustRegionStrategy
+from heterodyne_nb.optimize.strategies.gauss_newton import usable_curvature
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import (
+    GurobiTrustRegionStrategy,
+    TrustRegionProgram,
+)
 from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.optimize.strategies.problem_view import GRADIENT_STEP, differences, view_problem
-from heterodyne_nb.optimize.strategies.run import EndRun, Run
+from heterodyne_nb.optimize.strategies.run import EndRun, Run, confirmed
 from heterodyne_nb.optimize.strategies.strategy import (
     STRATEGIES,
     OptimizationStrategy,
@@ -31,23 +32,12 @@ Methods = str | OptimizationStrategy | type[OptimizationStrategy]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one method.
-
-    Attributes
-    ----------
-    method : str
-    outcome : {"converged", "not converged", "failed", "skipped"}
-    message : str
-    fun : float
-        Best objective found; NaN when the method failed or was skipped.
-    nfev : int
-    seconds : float
-    """
+    """What became of one method."""
 
     method: str
-    outcome: str
+    outcome: str  #: {"converged", "not converged", "failed", "skipped"}
     message: str
-    fun: float = float("nan")
+    fun: float = float("nan")  #: Best objective found; NaN when the method failed or was skipped.
     nfev: int = 0
     seconds: float = 0.0
 

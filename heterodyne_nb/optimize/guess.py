@@ -3,24 +3,56 @@
 A cut of a heterodyne map along the lag is a smooth decay plus exp(-mu tau) cos(omega tau), with
 omega = q |cos(phi0 - phi)| v. The smooth part is projected out, the fit improvement of a damped cosine is scanned
 over omega for every bin and age window, and the improvements are added up over bins for every (v, phi0).
+
+Small jobs side by side: one Python thread a core, each with kernels of one thread.
+
+Kernels of a small problem finish in about a millisecond, too short to share between cores (a busy core would hold up
+every pass); whole fits share well, because the kernels release the interpreter's lock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem
+from heterodyne_nb.engine.executors import Team, ordered
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.curves import FLOWS, Curve
-from heterodyne_nb.optimize.side_by_side import side_by_side
 
-FloatArray = NDArray[np.float64]
+T = TypeVar("T")
+
+
+def _called(job: Callable[[], T]) -> T:
+    return job()
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]], team: Team | None = None) -> Iterator[T]:
+    """Run the jobs on as many threads as numba has, or by a team, and yield their results in the order given."""
+    if team is not None and team.apart:
+        yield from ordered(team, _called, jobs)
+        return
+    if nb.get_num_threads() == 1:
+        yield from (job() for job in jobs)
+        return
+    with ThreadPoolExecutor(nb.get_num_threads(), initializer=nb.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(job) for job in jobs]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 #: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
 FEW_FRAMES = 0.5
 _WINDOWS = 3
@@ -43,19 +75,8 @@ def start_ranges(
 ) -> dict[int, tuple[float, float]]:
     """Where each parameter may be at the start: inside its bounds and, where the model says more, what data can show.
 
-    Parameters
-    ----------
-    model, table
-        Of the fit.
-    q : (B,)
-        1/Å.
-    shortest, longest : float
-        Times (s) that the data resolve.
-
-    Returns
-    -------
-    dict of int to (float, float)
-        Place of a parameter that varies -> least and largest start value.
+    ``model``, ``table``: Of the fit. ``q`` (B,): 1/Å. ``shortest``, ``longest``: Times (s) that the data resolve.
+    Returns: Place of a parameter that varies -> least and largest start value.
     """
     largest = max(float(q.max()), 1e-12)
     said = dict.fromkeys(model.directions, (-90.0, 90.0))
@@ -100,14 +121,8 @@ def _frame_time(problem: Problem) -> float:
 def lag_cuts(problem: Problem, windows: int = _WINDOWS) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean of each map along the lag inside age windows.
 
-    Returns
-    -------
-    ages : (W,)
-        Middle of each window in s.
-    lags : (K,)
-        In s.
-    cuts : (W, B, K)
-        NaN where no pixel is used.
+    Returns ``ages`` (W,): Middle of each window in s. Returns ``lags`` (K,): In s. Returns ``cuts`` (W, B, K): NaN
+    where no pixel is used.
     """
     n = len(problem.t)
     size = max(n // windows, min(n, 16))
@@ -157,11 +172,7 @@ def _improvement(cuts: FloatArray, lags: FloatArray, omegas: FloatArray) -> Floa
 def flow_candidates(problem: Problem, most: int = 4) -> list[FlowCandidate]:
     """Flows that explain the fringes of all bins together, best first.
 
-    Parameters
-    ----------
-    problem : Problem
-    most : int
-        How many to return.
+    ``most``: How many to return.
     """
     ages, lags, cuts = lag_cuts(problem)
     if cuts.shape[2] < 12:
@@ -223,12 +234,7 @@ class StartSampler:
     what the model says no more of has its default or lies anywhere inside its bounds.
     Values the user stated are kept as long as ``keep_given`` is true.
 
-    Parameters
-    ----------
-    problem : Problem
-    objective : Objective
-        Whose coordinates make every sample feasible.
-    rng : numpy.random.Generator
+    ``objective``: Whose coordinates make every sample feasible.
     """
 
     def __init__(self, problem: Problem, objective: Objective, rng: np.random.Generator) -> None:
@@ -328,15 +334,8 @@ def screened_starts(
 ) -> list[FloatArray]:
     """The best start vectors of many samples, ranked by the χ² of a coarse problem, kept apart.
 
-    Parameters
-    ----------
-    sampler : StartSampler
-    coarse : Objective
-        The problem with fewer frames, where the samples are compared.
-    count, samples : int
-        How many to return, out of how many.
-    bases : list of (p,), optional
-        Answers found so far; half of the samples are then variations of them.
+    ``coarse``: The problem with fewer frames, where the samples are compared. ``count``, ``samples``: How many to
+    return, out of how many. ``bases`` (p,): Answers found so far; half of the samples are then variations of them.
     """
     bases = bases or []
     points = [sampler.sample() for _ in range(samples // 2 if bases else samples)]

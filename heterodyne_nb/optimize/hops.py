@@ -11,14 +11,12 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.models.symmetries import distinct_angles
 from heterodyne_nb.optimize.guess import FEW_FRAMES, searched_curves
-
-FloatArray = NDArray[np.float64]
 
 #: Levels of velocity and directions of the grid that is scanned around a point.
 _SPEEDS, _DIRECTIONS = 16, 12
@@ -33,10 +31,7 @@ _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
 class Hops:
     """Points in other basins than that of a given one.
 
-    Parameters
-    ----------
-    objective : Objective
-        Whose coordinates make each point feasible, and whose χ² ranks the points of a grid.
+    ``objective``: Whose coordinates make each point feasible, and whose χ² ranks the points of a grid.
     """
 
     def __init__(self, objective: Objective) -> None:

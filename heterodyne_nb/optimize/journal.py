@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, OutputError
 from heterodyne_nb.files import make_folder, write_text
 from heterodyne_nb.progress import OnProgress, ProgressEvent
 
-FloatArray = NDArray[np.float64]
 _SAMPLE = 1 << 16
 _FORM = "heterodyne_nb journal 1"
 
@@ -27,22 +26,12 @@ _FORM = "heterodyne_nb journal 1"
 class Journal:
     """Best point of a running fit and the optima its search has found, written at most once a second.
 
-    Parameters
-    ----------
-    path : str or path
-        A JSON file; where it exists the fit goes on from it.
+    ``path``: A JSON file; where it exists the fit goes on from it.
 
-    Raises
-    ------
-    ConfigurationError
-        The file is there and is no journal.
-
-    Attributes
-    ----------
-    every : float
-        Least time between two writings in s; the end of the search is always written.
+    Raises ConfigurationError: The file is there and is no journal.
     """
 
+    #: Least time between two writings in s; the end of the search is always written.
     every: ClassVar[float] = 1.0
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -64,10 +53,8 @@ class Journal:
     def begin(self, problem: Any, *settings: Any) -> None:
         """Say which fit this is.
 
-        Raises
-        ------
-        ConfigurationError
-            The file is the journal of another fit: of other data, another model, or other limits.
+        Raises ConfigurationError: The file is the journal of another fit: of other data, another model, or other
+        limits.
         """
         mark = _fingerprint(problem, settings)
         if self._values["problem"] not in ("", mark):

@@ -9,26 +9,24 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves, side_by_side
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
-from heterodyne_nb.optimize.side_by_side import side_by_side
-from heterodyne_nb.optimize.strategies.curvature import LocalModel
-from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, Quiet
+from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, LocalModel, Quiet
 from heterodyne_nb.optimize.strategies.run import Run
 from heterodyne_nb.optimize.strategies.strategy import OptimizationStrategy
 from heterodyne_nb.options import SearchOptions
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
 
-FloatArray = NDArray[np.float64]
 #: Optima of the coarse problem are finished on all pixels up to this rise of χ², in units of the noise of one pixel:
 #: 3.5 standard errors where correlated pixels make χ² scatter 20 times as much.
 _WORTH = 250.0
@@ -102,15 +100,7 @@ class _QuickStrategy(GaussNewtonStrategy):
 
 @dataclass
 class Multistart:
-    """Runs a search and remembers its path.
-
-    Attributes
-    ----------
-    path : list of dict
-        One entry a fit: stage, start, χ² reached, iterations, seconds.
-    team : Team or None
-        Who makes the fits on fewer frames, where it works in other processes.
-    """
+    """Runs a search and remembers its path."""
 
     objective: Objective
     strategy: OptimizationStrategy
@@ -118,7 +108,8 @@ class Multistart:
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
-    team: Team | None = None
+    team: Team | None = None  #: Who makes the fits on fewer frames, where it works in other processes.
+    #: One entry a fit: stage, start, χ² reached, iterations, seconds.
     path: list[dict[str, Any]] = field(default_factory=list)
     solutions: list[Found] = field(default_factory=list)
     _made: dict[int, Objective] = field(default_factory=dict, init=False)
@@ -145,7 +136,40 @@ class Multistart:
             results = self._finished([fit.point for fit in hopped if fit not in start], results)
         fits = [Found(float(r.fun), r.x, directions=self._directions(r.x)) for r in results]
         self.solutions = _distinct(fits, self.settings.agree)
+        if self.settings.hops and not self._stopped():
+            self.solutions += self._without_flow([fit.point for fit in self.solutions])
         return min(results, key=lambda result: float(result.fun))
+
+    def _without_flow(self, points: list[FloatArray]) -> list[Found]:
+        """The best fit without each flow: where fringes are lost in the noise, it describes the data as well."""
+        problem, found = self.objective.problem, list[Found]()
+        table, quick = problem.table, _QuickStrategy(max_iterations=40, stop=self.stop)
+        bound = {name for name in table.tie if name} | {
+            n for n, p in zip(table.names, table.prior, strict=True) if p
+        }
+        for curve in searched_curves(problem.model):
+            own, named = list(curve.parameters), {table.names[i] for i in curve.parameters}
+            fixed = not np.all(table.vary[own]) or any(table.tie[i] for i in own) or named & bound
+            if (
+                curve.role not in FLOWS
+                or fixed
+                or np.any(table.lower[own] > 0)
+                or np.any(table.upper[own] < 0)
+            ):
+                continue
+            vary = table.vary.copy()
+            vary[[*own, *([] if curve.direction is None else [curve.direction])]] = False
+            fits = list[Found]()
+            for point in points[:2]:
+                still = point.copy()
+                still[own] = 0.0
+                fixed_table = replace(table, values=still, vary=vary)
+                objective = Objective(replace(problem, table=fixed_table), contrast=self.objective.contrast)
+                result, entry = _one_fit(objective, still, quick, "without flow")
+                self.path.append(entry)
+                fits.append(Found(float(result.fun), result.x, directions=self._directions(result.x)))
+            found += fits and [min(fits, key=lambda fit: fit.chi2)]
+        return found
 
     def _begun(self, journal: Journal | None) -> list[Found]:
         """Where a journal says that the search had gone: its optima where it had ended, else one more start."""
@@ -325,17 +349,24 @@ def _one_hop(
 def _one_fit(
     objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
 ) -> tuple[OptimizeResult, dict[str, Any]]:
+    """See :func:`one_fit`; its entry also says on how many frames, and its course."""
+    result, entry = one_fit(objective, start, strategy, stage)
+    history = [(int(k), objective.reduced(float(f))) for k, f in result.history]
+    return result, {**entry, "frames": len(objective.problem.t), "history": history}
+
+
+def one_fit(
+    objective: Any, start: FloatArray, strategy: OptimizationStrategy, stage: str
+) -> tuple[OptimizeResult, dict[str, Any]]:
     """One fit and its entry in the path."""
     begun = time.perf_counter()
     result = strategy.optimize(objective, start)
     return result, {
         "start": stage,
         "strategy": strategy.name,
-        "frames": len(objective.problem.t),
         "chi2_reduced": objective.reduced(float(result.fun)),
         "iterations": int(result.nit),
         "nfev": int(result.nfev),
         "seconds": round(time.perf_counter() - begun, 4),
         "message": str(result.message),
-        "history": [(int(k), objective.reduced(float(f))) for k, f in result.history],
     }

@@ -4,7 +4,6 @@ From it come the check of keywords, the sections of a configuration, the fields 
 line, the record of a fit and the line of its script.
 """
 
-from heterodyne_nb.options.execution import ExecutionOptions
 from heterodyne_nb.options.fields import Options, UnknownKeyword, keywords
 from heterodyne_nb.options.fit import (
     CONTRASTS,
@@ -12,12 +11,17 @@ from heterodyne_nb.options.fit import (
     METHOD_OPTIONS,
     METHODS,
     MODES,
+    BootstrapOptions,
+    ExecutionOptions,
     FitOptions,
     GaussNewtonOptions,
     GurobiOptions,
+    JackknifeOptions,
     LBFGSBOptions,
     MethodOptions,
     NelderMeadOptions,
+    ProfileOptions,
+    SampleOptions,
     SearchOptions,
     TRFOptions,
     method_options,
@@ -32,12 +36,6 @@ from heterodyne_nb.options.robust import (
     ScenarioOptions,
     Tolerances,
     WassersteinOptions,
-)
-from heterodyne_nb.options.uncertainty import (
-    BootstrapOptions,
-    JackknifeOptions,
-    ProfileOptions,
-    SampleOptions,
 )
 
 __all__ = [

@@ -35,19 +35,11 @@ class Options(BaseModel):
     def read(cls, values: Mapping[str, Any], *, where: str = "", kind: str = "setting") -> Self:
         """The options that keywords ask for.
 
-        Parameters
-        ----------
-        values : mapping
-            Name to value.
-        where : str
-            What the name of a setting is told with, e.g. ``"trf"`` for ``trf.ftol``.
-        kind : str
-            What an unknown name is called.
+        ``values``: Name to value. ``where``: What the name of a setting is told with, e.g. ``"trf"`` for
+        ``trf.ftol``. ``kind``: What an unknown name is called.
 
-        Raises
-        ------
-        ConfigurationError
-            Naming everything that is wrong: the setting, its value, what is allowed, the nearest name.
+        Raises ConfigurationError: Naming everything that is wrong: the setting, its value, what is allowed, the
+        nearest name.
         """
         for name in values:
             if name not in cls.model_fields:
@@ -79,10 +71,7 @@ class Options(BaseModel):
     def changed(self, **changes: Any) -> Self:
         """A copy with some settings changed.
 
-        Raises
-        ------
-        ConfigurationError
-            There is no such setting, or its value is wrong.
+        Raises ConfigurationError: There is no such setting, or its value is wrong.
         """
         return self.read({**dict(self), **changes})
 
@@ -135,10 +124,7 @@ def range_in_words(model: type[BaseModel], name: str) -> str:
 def keywords(options: type[Options] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function so that an unknown keyword is our error, which names the nearest one.
 
-    Parameters
-    ----------
-    options : type, optional
-        Keywords that are settings of these are also checked, and handed on in their proper form.
+    ``options``: Keywords that are settings of these are also checked, and handed on in their proper form.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

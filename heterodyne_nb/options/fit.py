@@ -1,12 +1,14 @@
-"""Settings of a fit: model, method and its own settings, loss, contrast, search, limits."""
+"""Settings of a fit: model, method and its own settings, loss, contrast, search, limits; how it is run, and its errors."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from heterodyne_nb.options.fields import (
     AutoOrPositive,
@@ -18,10 +20,12 @@ from heterodyne_nb.options.fields import (
     OptionalNumber,
     Options,
     Text,
+    a_number,
     one_of,
     refuse,
     setting,
 )
+from heterodyne_nb.options.problems import nearest, shown
 from heterodyne_nb.options.registry import Registry
 
 _FTOL = "Relative change of chi-square at which it has converged."
@@ -141,10 +145,7 @@ _OF_THE_CALL = ("bounds", "scale", "on_progress", "stop")
 def method_options(method: str) -> type[Options]:
     """The settings of a method; those of one's own strategy are read from its constructor.
 
-    Raises
-    ------
-    ConfigurationError
-        There is no such method.
+    Raises ConfigurationError: There is no such method.
     """
     name = METHODS.find(method)
     if name in METHOD_OPTIONS:
@@ -269,3 +270,121 @@ class FitOptions(CallOptions):
 def method_settings(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a method that differ from its defaults."""
     return method_options(method).read(values, where=method).stated()
+
+
+#: Executors by name; anything with a colon is the address of a dask scheduler.
+EXECUTORS = ("serial", "threads", "processes")
+_SIZES = {"MB": 1e6, "GB": 1e9, "TB": 1e12, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
+_SIZE = re.compile(r"([\d.]+(?:e\d+)?)\s*(%|" + "|".join(_SIZES) + ")")
+
+
+def is_client(value: Any) -> bool:
+    """Whether this is a client of dask.distributed, told without importing it."""
+    return any(
+        kind.__module__.partition(".")[0] == "distributed" for kind in type(value).__mro__
+    ) and hasattr(value, "get_executor")
+
+
+def an_executor(value: Any) -> Any:
+    """Pass what can do work: a name, an address, an executor of concurrent.futures, or a dask client."""
+    if value is None or isinstance(value, Executor) or is_client(value) or hasattr(value, "slots"):
+        return value
+    if isinstance(value, str) and (value in EXECUTORS or re.fullmatch(r"(\w+://)?\S+:\d+", value)):
+        return value
+    likely = nearest(value, EXECUTORS) if isinstance(value, str) else None
+    raise refuse(
+        f"{shown(value)} is no executor",
+        f"{', '.join(EXECUTORS)}, the address of a dask scheduler (tcp://host:8786), an executor of "
+        "concurrent.futures, or a dask.distributed.Client",
+        f"did you mean {likely!r}?" if likely else "",
+    )
+
+
+def a_size(value: Any) -> Any:
+    """Pass a size of memory: a number of bytes, ``"3 GB"``, or a share of what is free, ``"50 %"``."""
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, str) and found is None:
+        raise refuse(
+            f"{shown(value)} is no size of memory", "bytes, a text such as '3 GB', or '50 %' of what is free"
+        )
+    number = a_number(float(found[1]) if found else value)
+    if number <= 0 or (found and found[2] == "%" and number > 100):
+        raise refuse(f"{shown(value)} is out of range", "more than 0, and at most 100 %")
+    return value
+
+
+def bytes_of(size: Any, free: float) -> float:
+    """The bytes of a size that :func:`a_size` has passed, so many being free."""
+    if isinstance(size, str):
+        number, unit = _SIZE.fullmatch(size.strip()).groups()  # type: ignore[union-attr]
+        return float(number) * (free / 100 if unit == "%" else _SIZES[unit])
+    return float(size)
+
+
+class ExecutionOptions(Options):
+    """Where work is done, and in how much memory; no number depends on them."""
+
+    executor: Annotated[Any, BeforeValidator(an_executor)] = setting(
+        None,
+        description="Who does the work: serial, threads, processes, or the address of a dask scheduler. Null: this "
+        "process, or processes where workers are more than 1.",
+    )
+    workers: OptionalInteger = setting(
+        None, description="Threads or processes. Null: one, or as many as there are cores.", ge=1
+    )
+    memory: Annotated[Any, BeforeValidator(a_size)] = setting(
+        "50 %",
+        description="What the maps of a fit may take: bytes, a text such as 3 GB, or a share of what is free. Larger "
+        "ones are kept in a temporary file and pass through memory bin by bin.",
+    )
+
+
+class _DividedOptions(Options):
+    """Settings of work that can be divided among workers."""
+
+    executor: Any = ExecutionOptions.same("executor")
+    workers: OptionalInteger = ExecutionOptions.same("workers")
+
+
+class BootstrapOptions(_DividedOptions):
+    """Keywords of :func:`heterodyne_nb.bootstrap`."""
+
+    n: Integer = setting(500, description="Number of draws.", ge=2)
+    seed: Integer = setting(0, description="Same seed, same draws.", ge=0)
+    kind: Annotated[str, one_of("kind", "blocks", "bins", "both")] = setting(
+        "blocks", description="What is drawn."
+    )
+    blocks: Integer = setting(12, description="Blocks of frames.", ge=2)
+    weights: Annotated[str, one_of("weights", "exponential", "poisson")] = setting(
+        "exponential", description="Law of the weights; each has mean 1 and variance 1."
+    )
+    match: Flag = setting(True, description="Whether the draws are carried onto the dyadic covariance.")
+    common_frames: Flag = setting(False, description="One set of block weights for all bins.")
+    steps: Integer = setting(1, description="Gauss-Newton steps a draw.", ge=1)
+
+
+class JackknifeOptions(_DividedOptions):
+    """Keywords of :func:`heterodyne_nb.jackknife`."""
+
+    over: Annotated[str, one_of("group of bins", "phi", "q", "bin")] = setting(
+        "phi", description="What is left out."
+    )
+    refit: Flag = setting(False, description="Fit the rest to convergence instead of by one step.")
+
+
+class SampleOptions(Options):
+    """Keywords of :meth:`heterodyne_nb.FitResult.sample`."""
+
+    n: Integer = setting(600, description="Steps of the walkers that are kept.", ge=4)
+    walkers: Integer = setting(32, description="Walkers, at least twice as many as fitted numbers.", ge=4)
+    burn: Integer = setting(100, description="Steps before those.", ge=0)
+    seed: Integer = setting(0, description="Same seed, same draws.", ge=0)
+
+
+class ProfileOptions(_DividedOptions):
+    """Keywords of :func:`heterodyne_nb.profile`."""
+
+    level: Number = setting(0.95, description="Level of the interval the walk has to reach.", gt=0, lt=1)
+    max_iterations: Integer = setting(100, description="Most iterations of the refit at each point.", ge=1)

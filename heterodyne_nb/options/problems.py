@@ -23,24 +23,12 @@ _COMPARISONS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a setting.
+    """One thing that is wrong with a setting."""
 
-    Attributes
-    ----------
-    path : str
-        Dotted path of the setting, e.g. ``"optimization.robust.radius"``.
-    message : str
-        What is wrong, with the offending value.
-    allowed : str
-        What would have been right; empty when the message says it.
-    hint : str
-        How to mend it, e.g. the nearest valid name of a misspelt key.
-    """
-
-    path: str
-    message: str
-    allowed: str = ""
-    hint: str = ""
+    path: str  #: Dotted path of the setting, e.g. ``"optimization.robust.radius"``.
+    message: str  #: What is wrong, with the offending value.
+    allowed: str = ""  #: What would have been right; empty when the message says it.
+    hint: str = ""  #: How to mend it, e.g. the nearest valid name of a misspelt key.
 
     def __str__(self) -> str:
         extra = [f"allowed: {self.allowed}"] if self.allowed else []
@@ -51,17 +39,7 @@ class Problem:
 class ConfigurationProblems(ConfigurationError):
     """All problems found in one configuration, in one error.
 
-    Parameters
-    ----------
-    problems : iterable of Problem
-        At least one problem.
-    where : str, optional
-        The file or object that holds them.
-
-    Attributes
-    ----------
-    problems : tuple of Problem
-        The problems one by one, for a form that marks its fields.
+    ``problems``: At least one problem. ``where``: The file or object that holds them.
     """
 
     def __init__(self, problems: Iterable[Problem], *, where: str | None = None) -> None:
@@ -108,14 +86,8 @@ def problems_of(
 ) -> list[Problem]:
     """Translate everything one validation refused.
 
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-        What the schema said.
-    model : type
-        The schema (section) that said it.
-    prefix : tuple of str
-        Path of that section in the configuration.
+    ``error``: What the schema said. ``model``: The schema (section) that said it. ``prefix``: Path of that section in
+    the configuration.
     """
     return [found for entry in error.errors(include_url=False) for found in _problems(entry, model, prefix)]
 

@@ -15,16 +15,9 @@ T = TypeVar("T")
 class Registry(dict[str, T]):
     """Things of one kind by name; the folder that implements them puts them in.
 
-    Parameters
-    ----------
-    kind : str
-        What they are, for messages: ``"method"``.
-    announced : iterable of str
-        Names that are built in, known before the folder that implements them is imported.
-    aliases : mapping, optional
-        Other spelling -> name.
-    group : str, optional
-        Entry-point group in which installed packages announce more; one is loaded when it is asked for.
+    ``kind``: What they are, for messages: ``"method"``. ``announced``: Names that are built in, known before the
+    folder that implements them is imported. ``aliases``: Other spelling -> name. ``group``: Entry-point group in
+    which installed packages announce more; one is loaded when it is asked for.
     """
 
     def __init__(
@@ -60,10 +53,7 @@ class Registry(dict[str, T]):
     def find(self, name: str) -> str:
         """The name that `name` spells.
 
-        Raises
-        ------
-        ConfigurationError
-            There is none; the nearest one is offered.
+        Raises ConfigurationError: There is none; the nearest one is offered.
         """
         found = self.spelt(name)
         if found is None:

@@ -110,13 +110,8 @@ def _draw_against(
 ) -> go.Figure:
     """One panel for each of some parameters, one line for each value of the other dimensions.
 
-    Parameters
-    ----------
-    batch, against, log, theme
-        As for :func:`parameters_against`.
-    names : sequence of str
-    title, note : str
-        What is drawn, and what its error bars are.
+    ``batch``, ``against``, ``log``, ``theme``: As for :func:`parameters_against`. ``title``, ``note``: What is drawn,
+    and what its error bars are.
     """
     values = batch["parameters"]
     axis = _AXES.get(against) or canvas.quantity(against, str(batch[against].attrs.get("units", "1")))
@@ -262,10 +257,7 @@ def _among(known: Sequence[str], wanted: Sequence[str], what: str) -> list[str]:
 def _curves_at(batch: xr.Dataset, names: Sequence[str], t: float | None) -> xr.Dataset:
     """Batch with curves at one time in place of parameters: ``parameters``, ``above`` and ``below`` (reach of the band), ``unit``.
 
-    Raises
-    ------
-    ConfigurationError
-        If no fit covers the time.
+    Raises ConfigurationError: If no fit covers the time.
     """
     first = batch[names[0]]
     times = np.asarray(batch["t"].values, dtype=float)

@@ -23,36 +23,22 @@ _MOST_PAIRS = 60
 
 @dataclass(frozen=True)
 class BinModel:
-    """c2 = offset + contrast · M of one bin of a fit.
+    """c2 = offset + contrast · M of one bin of a fit."""
 
-    Attributes
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    values : array, shape (p,)
-        Published parameters.
-    q, phi : float
-        1/Å and degrees.
-    contrast, offset : float
-    gap : float or None
-        Å.
-    """
-
-    model: Any
-    values: np.ndarray
+    model: Any  #: Model of :class:`heterodyne_nb.models.ModelFactory`
+    values: np.ndarray  #: (p,): Published parameters.
+    #: q, phi: 1/Å and degrees.
     q: float
     phi: float
     contrast: float
     offset: float
-    gap: float | None
+    gap: float | None  #: Å.
 
     @classmethod
     def of(cls, result: Any, chosen: Bin) -> BinModel:
         """Model of the bin of `result` that is nearest to a bin of the data.
 
-        Raises
-        ------
-        ConfigurationError
-            If the fit has no such bin.
+        Raises ConfigurationError: If the fit has no such bin.
         """
         model = model_of(result.dataset)
         here = one_bin(result.dataset, q=chosen.q, phi=chosen.phi)
@@ -70,19 +56,10 @@ class BinModel:
     ) -> np.ndarray:
         """Block means over used frames, the diagonal left out, as :func:`read_map` makes them of data.
 
-        Parameters
-        ----------
-        times, used : arrays, shape (N,)
-            Times of all frames in s, and whether each is used.
-        down, across : int arrays, shapes (m,) and (n,)
-            Frames along t1 and t2, each without gaps.
-        factor : int
-            Block edge.
+        ``times``, ``used`` (N,): Times of all frames in s, and whether each is used. ``down``, ``across`` (m,):
+        Frames along t1 and t2, each without gaps. ``factor``: Block edge.
 
-        Raises
-        ------
-        ConfigurationError
-            If the fit is of one-time data.
+        Raises ConfigurationError: If the fit is of one-time data.
         """
         if self.model.one_time:
             raise ConfigurationError(
@@ -121,12 +98,8 @@ def _separable(
 class _Blocks:
     """Curves of a bin averaged over the used frames of each block.
 
-    Attributes
-    ----------
-    first, last : (k,)
-        First and last frame of each block.
-    any : (k,) bool
-        Whether it has a used frame.
+    Attributes: ``first``, ``last`` (k,): First and last frame of each block. ``any`` (k,): Whether it has a used
+    frame.
     """
 
     def __init__(
@@ -163,7 +136,7 @@ class _Blocks:
     def frames(self, number: int) -> np.ndarray:
         """Used frames of one block."""
         frames = self._all[number * self._factor : (number + 1) * self._factor]
-        return frames[self._used[frames]]
+        return np.asarray(frames[self._used[frames]])
 
 
 def _mean_of_pixels(one: BinModel, times: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> float:
@@ -195,18 +168,9 @@ class Window(NamedTuple):
 def model_cut(result: Any, chosen: Bin, window: Window, tau: np.ndarray, times: np.ndarray) -> ModelCut:
     """Evaluate the fitted g2 of one bin at lags `tau` (s), averaged over the window as the data are.
 
-    Parameters
-    ----------
-    result : FitResult
-        One-time or two-time.
-    chosen : Bin
-        Bin of the data; the result's nearest bin gives contrast and offset.
-    window : Window
-        Age None averages over all ages.
-    tau : array, shape (n,)
-        Lags in s.
-    times : array, shape (N,)
-        Frame times in s, which the window must not leave.
+    ``result`` (FitResult): One-time or two-time. ``chosen``: Bin of the data; the result's nearest bin gives contrast
+    and offset. ``window``: Age None averages over all ages. ``tau`` (n,): Lags in s. ``times`` (N,): Frame times in
+    s, which the window must not leave.
     """
     one = BinModel.of(result, chosen)
     normalised = _at_lags(one, tau) if one.model.one_time else _in_window(one, window, tau, times)
@@ -237,7 +201,7 @@ def _in_window(
         values = np.asarray(one.model.correlation(parameters, t1, t2, q=one.q, phi=one.phi, gap=one.gap))
         count = inside.sum(axis=0)
         total = np.where(inside, values, 0.0).sum(axis=0)
-        return np.divide(total, count, out=np.full(tau.size, np.nan), where=count > 0)
+        return np.asarray(np.divide(total, count, out=np.full(tau.size, np.nan), where=count > 0))
 
     return averaged
 
@@ -267,4 +231,4 @@ def pairs_in_window(window: Window, tau: np.ndarray, times: np.ndarray) -> tuple
 def _some(values: np.ndarray) -> np.ndarray:
     if values.size <= _MOST_PAIRS:
         return values
-    return values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))]
+    return np.asarray(values[np.unique(np.linspace(0, values.size - 1, _MOST_PAIRS).round().astype(int))])

@@ -115,7 +115,7 @@ def diverging_scale(theme: str = "light") -> list[tuple[float, str]]:
     return [(0.0, deep_low), (0.25, low), (0.5, _NEUTRAL[theme]), (0.75, high), (1.0, deep_high)]
 
 
-def _axis(theme: str) -> dict:
+def _axis(theme: str) -> dict[str, Any]:
     return {
         "gridcolor": _GRID[theme],
         "linecolor": _FAINT[theme],
@@ -132,7 +132,7 @@ def _axis(theme: str) -> dict:
     }
 
 
-def _polar_axis(theme: str) -> dict:
+def _polar_axis(theme: str) -> dict[str, Any]:
     return {
         "gridcolor": _GRID[theme],
         "linecolor": _FAINT[theme],
@@ -197,15 +197,9 @@ def panels(
 ) -> go.Figure:
     """Empty figure with a title, a line of small print under it, and panels.
 
-    Parameters
-    ----------
-    title, subtitle : str
-        Broken into lines where the figure is too narrow for them; the figure grows by each line.
-    theme : {"light", "dark"}
-    height, width : int, optional
-        In pixels; without a width the figure fills the page.
-    **subplots
-        Passed to ``plotly.subplots.make_subplots``.
+    ``title``, ``subtitle``: Broken into lines where the figure is too narrow for them; the figure grows by each line.
+    ``theme`` {"light", "dark"}. ``height``, ``width``: In pixels; without a width the figure fills the page.
+    ``**subplots``: Passed to ``plotly.subplots.make_subplots``.
     """
     check_theme(theme)
     figure = make_subplots(**subplots)
@@ -226,14 +220,8 @@ def panels(
 def broken(text: str, width: float | None, letter: float = _NOTE_LETTER) -> str:
     """Break a title so that no line is wider than the panels of a figure `width` pixels wide.
 
-    Parameters
-    ----------
-    text : str
-        May hold ``<br>``, which are kept.
-    width : float or None
-        Of the figure in pixels; None: as wide as a page.
-    letter : float
-        Mean width of a letter in pixels.
+    ``text``: May hold ``<br>``, which are kept. ``width``: Of the figure in pixels; None: as wide as a page.
+    ``letter``: Mean width of a letter in pixels.
     """
     letters = max(20, int(((width or _PAGE) - _SIDES) / letter))
     lines = [textwrap.wrap(line, letters, break_long_words=True) or [""] for line in text.split("<br>")]

@@ -102,20 +102,9 @@ def three_maps(
 ) -> go.Figure:
     """Two maps in the same colours and their difference, zooming together, masked frames hatched.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Of the frames.
-    views : three maps
-        The colours of the first two follow the first; those of the third are symmetric about zero.
-    title, note : str
-    names : three str
-        Above the panels.
-    colours : (percentiles, limits)
-        As in :func:`c2`.
-    least : float
-        Difference that the colours reach in any case.
-    theme : {"light", "dark"}
+    ``dataset``: Of the frames. ``views``: The colours of the first two follow the first; those of the third are
+    symmetric about zero. ``names``: Above the panels. ``colours`` (percentiles, limits): As in :func:`c2`. ``least``:
+    Difference that the colours reach in any case. ``theme`` {"light", "dark"}.
     """
     figure = _three_panels(title, note, names, theme)
     times = frame_times(dataset)
@@ -199,10 +188,7 @@ def paired_maps(
 def pixel_noise(dataset: xr.Dataset, chosen: Bin) -> Noise:
     """Noise of one pixel of a bin: the dataset's ``sigma``, or an estimate from the middle of the map.
 
-    Raises
-    ------
-    ConfigurationError
-        If the bin has no usable pixel.
+    Raises ConfigurationError: If the bin has no usable pixel.
     """
     if "sigma" in dataset.variables:
         known = dataset["sigma"].isel(

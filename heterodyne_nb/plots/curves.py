@@ -174,10 +174,7 @@ def compare_bands(results: Mapping[str, Any], *, log_time: bool = False, theme: 
 def curve_names(result: Any) -> tuple[str, ...]:
     """Curves that a result keeps.
 
-    Raises
-    ------
-    ConfigurationError
-        If it keeps none.
+    Raises ConfigurationError: If it keeps none.
     """
     names = tuple(fit_result(result).curve_names)
     if not names:

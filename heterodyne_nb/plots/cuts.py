@@ -88,7 +88,7 @@ def g2_cuts(
     return figure
 
 
-def _log_ticks(cuts: list[Cut]) -> dict:
+def _log_ticks(cuts: list[Cut]) -> dict[str, Any]:
     decades = np.log10(max(one.tau[-1] for one in cuts) / min(one.tau[0] for one in cuts))
     return canvas.log_axis(few=decades < 3)
 
@@ -111,10 +111,7 @@ def _cut_at(
 def read_cuts(dataset: xr.Dataset, chosen: Bin) -> list[Cut]:
     """Return the cuts of one bin, those without any finite point left out.
 
-    Raises
-    ------
-    ConfigurationError
-        If the dataset has no g2, or nothing of it is measured in this bin.
+    Raises ConfigurationError: If the dataset has no g2, or nothing of it is measured in this bin.
     """
     values = need(dataset, "g2", "g2 against lag").isel(chosen.place)
     errors = (

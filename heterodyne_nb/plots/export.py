@@ -8,6 +8,7 @@ import shutil
 import warnings
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -98,7 +99,7 @@ def require_browser() -> None:
         )
 
 
-def draw(figure: dict, kind: str, scale: float) -> bytes:
+def draw(figure: dict[str, Any], kind: str, scale: float) -> bytes:
     """Picture of a figure (as plotly's dict), 900 × 600 where it has no size of its own."""
     require_browser()
     import kaleido
@@ -108,9 +109,8 @@ def draw(figure: dict, kind: str, scale: float) -> bytes:
         # a running kaleido server keeps its own options and says so; the picture is the same
         warnings.filterwarnings("ignore", message="The kopts argument is ignored")
         try:
-            return kaleido.calc_fig_sync(
-                figure, opts={"format": kind, "scale": scale, **size}, kopts={"mathjax": False}
-            )
+            options = {"format": kind, "scale": scale, **size}
+            return bytes(kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False}))
         except Exception as error:
             raise FigureExportError(f"kaleido failed: {error}") from error
 
@@ -140,7 +140,7 @@ class _StillRenderer(MimetypeRenderer):
     def __init__(self, scale: float) -> None:
         self.scale = scale
 
-    def to_mimebundle(self, fig_dict: dict) -> dict[str, str]:
+    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
         try:
             return {"image/png": base64.b64encode(draw(fig_dict, "png", self.scale)).decode()}
         except FigureExportError as error:

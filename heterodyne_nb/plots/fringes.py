@@ -37,7 +37,7 @@ class Fringe(NamedTuple):
 
     def along(self, phi0: float) -> float:
         """q |cos(phi0 - phi)|, 1/Å."""
-        return self.q * abs(np.cos(np.deg2rad(phi0 - self.phi)))
+        return float(self.q * abs(np.cos(np.deg2rad(phi0 - self.phi))))
 
 
 class Flow(NamedTuple):
@@ -297,12 +297,8 @@ def _peaks(x: np.ndarray, y: np.ndarray, one: xr.Dataset, theme: str) -> go.Scat
 def fringes_of(frequencies: xr.Dataset, t: float | None = None) -> tuple[list[Fringe], float | None]:
     """Fringes of all bins that have one, and their age in s where there are ages.
 
-    Parameters
-    ----------
-    frequencies : xarray.Dataset
-        ``frequency`` for each bin, or a spectrum, of which the age nearest to `t` is taken.
-    t : float, optional
-        Default: the middle of the ages.
+    ``frequencies``: ``frequency`` for each bin, or a spectrum, of which the age nearest to `t` is taken. ``t``:
+    Default: the middle of the ages.
     """
     measured = _measured(frequencies, t)
     found = []

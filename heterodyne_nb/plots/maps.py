@@ -162,29 +162,20 @@ def _columns(bins: list[Bin]) -> int:
 
 @dataclass(frozen=True)
 class MapView:
-    """A map, or a window of it, as it is drawn.
+    """A map, or a window of it, as it is drawn."""
 
-    Attributes
-    ----------
-    t1, t2 : array, shapes (m,) and (n,)
-        Times of the drawn rows and columns in s: centres of the blocks.
-    values : float32 array, shape (m, n)
-        Block means on (t1, t2); NaN where there is no used pixel.
-    factor : int
-        Frames per block.
-    """
-
+    #: t1, t2 (m,): Times of the drawn rows and columns in s: centres of the blocks.
     t1: np.ndarray
     t2: np.ndarray
-    values: np.ndarray
-    factor: int
+    values: np.ndarray  #: (m, n): Block means on (t1, t2); NaN where there is no used pixel.
+    factor: int  #: Frames per block.
 
     def coloured(self) -> np.ndarray:
         """Return the finite values that set the colours: everything off the diagonal."""
         counted = np.isfinite(self.values)
         if self.factor == 1:
             counted &= self.t1[:, None] != self.t2
-        return self.values[counted]
+        return np.asarray(self.values[counted])
 
     def logarithm(self) -> MapView:
         """Return log10 of the excess over the baseline 1, NaN where there is none."""
@@ -285,10 +276,7 @@ def _frames_in(dataset: xr.Dataset, limits: Limits | None, where: str) -> slice:
 def colour_limits(views: list[MapView], percentiles: Limits, limits: Limits | None) -> Limits:
     """Colour limits shared by all maps, from percentiles of what is drawn or as given.
 
-    Raises
-    ------
-    ConfigurationError
-        If they do not increase, or percentiles leave [0, 100].
+    Raises ConfigurationError: If they do not increase, or percentiles leave [0, 100].
     """
     if limits is not None:
         return _increasing(limits, "limits")
@@ -353,10 +341,7 @@ def heatmap(view: MapView, **style: object) -> go.Heatmap:
 def reduction_factor(shape: tuple[int, ...], max_size: int) -> int:
     """Smallest whole block edge that brings both sides of a (rows, columns) map to `max_size` or less.
 
-    Raises
-    ------
-    ConfigurationError
-        If `max_size` is below 1.
+    Raises ConfigurationError: If `max_size` is below 1.
     """
     if max_size < 1:
         raise ConfigurationError(
@@ -410,12 +395,12 @@ def _mean(values: np.ndarray, factor: int) -> np.ndarray:
     total = _block_sum(values, factor)
     if np.isfinite(total).all():
         down, across = (_sizes(length, factor) for length in values.shape[-2:])
-        return total / (down[:, None] * across)
+        return np.asarray(total / (down[:, None] * across))
     finite = np.isfinite(values)
     total = _block_sum(np.where(finite, values, values.dtype.type(0)), factor)
     count = _block_sum(finite.view(np.uint8), factor)
     mean = np.full(total.shape, np.nan)
-    return np.divide(total, count, out=mean, where=count > 0)
+    return np.asarray(np.divide(total, count, out=mean, where=count > 0))
 
 
 def _block_sum(values: np.ndarray, factor: int) -> np.ndarray:
@@ -440,7 +425,9 @@ def _sizes(length: int, factor: int) -> np.ndarray:
 def reduced_curve(values: np.ndarray, factor: int) -> np.ndarray:
     """Mean of each block of `factor` points of a curve or coordinate; the last block may be short."""
     values = np.asarray(values, dtype=float)
-    return np.add.reduceat(values, np.arange(0, values.size, factor)) / _sizes(values.size, factor)
+    return np.asarray(
+        np.add.reduceat(values, np.arange(0, values.size, factor)) / _sizes(values.size, factor)
+    )
 
 
 def reduce_strips(
@@ -448,16 +435,8 @@ def reduce_strips(
 ) -> np.ndarray:
     """Block means of a map that is read strip by strip, so that it never has to be in memory.
 
-    Parameters
-    ----------
-    read : callable
-        ``read(first, last)`` returns rows first..last-1, shape (..., last - first, columns).
-    rows, columns : int
-        Size of the whole map.
-    factor : int
-        Block edge.
-    pixels : int, optional
-        Pixels read at once, about.
+    ``read``: ``read(first, last)`` returns rows first..last-1, shape (..., last - first, columns). ``rows``,
+    ``columns``: Size of the whole map. ``factor``: Block edge. ``pixels``: Pixels read at once, about.
     """
     step = max(factor, (pixels or _STRIP_PIXELS) // max(columns, 1) // factor * factor)
     strips = [block_mean(read(low, min(low + step, rows)), factor) for low in range(0, rows, step)]
@@ -467,12 +446,7 @@ def reduce_strips(
 def masked_runs(used: np.ndarray, times: np.ndarray) -> list[tuple[float, float]]:
     """Time spans (s) of the runs of frames that are not used, each frame reaching half a step either way.
 
-    Parameters
-    ----------
-    used : bool array, shape (n,)
-        True where a frame is used.
-    times : array, shape (n,)
-        Frame times in s, increasing.
+    ``used`` (n,): True where a frame is used. ``times`` (n,): Frame times in s, increasing.
     """
     half = frame_step(times) / 2
     edges = np.diff(np.concatenate([[0], (~used).astype(int), [0]]))

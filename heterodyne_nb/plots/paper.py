@@ -84,10 +84,7 @@ def laid_out(
 ) -> go.Figure:
     """Copy of a figure, laid out at a width (and height) in pixels with its text as large as before.
 
-    Raises
-    ------
-    ConfigurationError
-        If its panels do not fit.
+    Raises ConfigurationError: If its panels do not fit.
     """
     paper = go.Figure(figure)
     bar, legend = _has_bar_at_the_side(paper), _has_legend(paper)
@@ -217,19 +214,10 @@ def _merged(domains: Iterable[tuple[float, float] | None]) -> Spans:
 class Resize:
     """Where things go along one side when its panels change their size and its gaps do not.
 
-    Parameters
-    ----------
-    spans : list of (low, high)
-        Panels along the side, as parts of it.
-    old, new : float
-        Length of the side in pixels, before and after.
-    least : float
-        Smallest panel allowed, in pixels.
+    ``spans`` (low, high): Panels along the side, as parts of it. ``old``, ``new``: Length of the side in pixels,
+    before and after. ``least``: Smallest panel allowed, in pixels.
 
-    Raises
-    ------
-    ConfigurationError
-        If a panel would be smaller than `least`.
+    Raises ConfigurationError: If a panel would be smaller than `least`.
     """
 
     def __init__(self, spans: Spans, old: float, new: float, least: float) -> None:

@@ -315,23 +315,15 @@ def _run_time(path: list[dict[str, Any]]) -> str:
 
 
 class Tiles(NamedTuple):
-    """Tiles of some bins.
+    """Tiles of some bins."""
 
-    Attributes
-    ----------
-    chi2, shift, pixels : (k, k)
-        Reduced chi-square, mean residual in σ, and number of pixels of each tile; symmetric.
-    edges : (k + 1,)
-        Ends of the blocks in s.
-    bins : str
-        Which bins, in words.
-    """
-
+    #: chi2, shift, pixels (k, k): Reduced chi-square, mean residual in σ, and number of pixels of each tile;
+    #: symmetric.
     chi2: np.ndarray
     shift: np.ndarray
     pixels: np.ndarray
-    edges: np.ndarray
-    bins: str
+    edges: np.ndarray  #: Ends of the blocks in s.
+    bins: str  #: Which bins, in words.
 
 
 @formerly("result", "dataset")
@@ -426,12 +418,9 @@ def tile_statistics(
 def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
     """What a result holds, with its tiles; made from the data where it keeps none.
 
-    Raises
-    ------
-    ConfigurationError
-        If it keeps none and there are no data, or other ones.
+    Raises ConfigurationError: If it keeps none and there are no data, or other ones.
     """
-    kept = result.dataset
+    kept: xr.Dataset = result.dataset
     if "chi2_tile" in kept and "sigma" in kept:
         return kept
     if dataset is None:
@@ -440,7 +429,7 @@ def with_tiles(result: Any, dataset: xr.Dataset | None) -> xr.Dataset:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # dead bins: the fit has said so
-        objective = objective_of(result, dataset)
+        objective = objective_of(dataset, result)
     sigma = ("bin", np.asarray(objective.problem.sigma, dtype=float))
     return kept.assign(residual_record(objective, optimum(result)).data_vars).assign(sigma=sigma)
 

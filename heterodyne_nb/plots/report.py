@@ -260,15 +260,8 @@ def _record(result: Any) -> Iterator[str]:
 def page(title: str, body: Iterable[str], *, theme: str, interactive: bool = True) -> str:
     """Return a whole page that asks nothing of any network.
 
-    Parameters
-    ----------
-    title : str
-        Plain text.
-    body : iterable of str
-        HTML parts, in order.
-    theme : {"light", "dark"}
-    interactive : bool
-        Put plotly.js into the page, once; needed by :func:`figure_part`.
+    ``title``: Plain text. ``body``: HTML parts, in order. ``theme`` {"light", "dark"}. ``interactive``: Put plotly.js
+    into the page, once; needed by :func:`figure_part`.
     """
     return _PAGE.substitute(
         title=escape(title),

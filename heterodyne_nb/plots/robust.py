@@ -98,17 +98,14 @@ def room_around(values: np.ndarray) -> dict[str, Any]:
 def robust_record(result: Any) -> dict[str, Any]:
     """What a robust fit certifies.
 
-    Raises
-    ------
-    ConfigurationError
-        If the result is of a plain fit.
+    Raises ConfigurationError: If the result is of a plain fit.
     """
     found = getattr(fit_result(result), "robust", None)
     if not found:
         raise ConfigurationError(
             "this is the result of a plain fit", where="result", expected="a result of fit_robust"
         )
-    return found
+    return dict(found)
 
 
 def _add_price(figure: go.Figure, robust: dict[str, Any], label: str, index: int, theme: str) -> list[float]:
@@ -297,7 +294,7 @@ def _added(errors: list[dict[str, Any]], size: int, factor: int) -> np.ndarray:
         inside[first:last] = 1.0
         share = reduced_curve(inside, factor)
         total = total + shift * (share[:, None] + share - share[:, None] * share)
-    return total
+    return np.asarray(total)
 
 
 def radius_path(path: xr.Dataset, *, theme: str = "light") -> go.Figure:

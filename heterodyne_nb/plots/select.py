@@ -20,24 +20,12 @@ _LISTED = 12
 
 @dataclass(frozen=True)
 class Bin:
-    """One (q, φ) bin of a Dataset.
+    """One (q, φ) bin of a Dataset."""
 
-    Attributes
-    ----------
-    number : int
-        Place of the bin, from 0; q varies slowest where q and φ are axes.
-    place : dict
-        ``isel`` indexers of the bin in its Dataset.
-    q : float
-        1/Å.
-    phi : float
-        Degrees.
-    """
-
-    number: int
-    place: dict[str, int]
-    q: float
-    phi: float
+    number: int  #: Place of the bin, from 0; q varies slowest where q and φ are axes.
+    place: dict[str, int]  #: ``isel`` indexers of the bin in its Dataset.
+    q: float  #: 1/Å.
+    phi: float  #: Degrees.
 
     @property
     def label(self) -> str:
@@ -58,10 +46,7 @@ class Bin:
 def all_bins(dataset: xr.Dataset) -> list[Bin]:
     """Every bin of `dataset`, whether q and φ are axes or coordinates along ``bin``.
 
-    Raises
-    ------
-    ConfigurationError
-        If `dataset` has neither.
+    Raises ConfigurationError: If `dataset` has neither.
     """
     dataset = one_run(dataset, "a figure")
     if "bin" in dataset.dims:
@@ -86,20 +71,11 @@ def find_bins(
 ) -> list[Bin]:
     """Bins of `dataset` that fit what is asked for; all of them when nothing is.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        With q and φ as axes or along ``bin``.
-    q, phi : optional
-        1/Å and degrees, as :func:`heterodyne_nb.data.prepare.select` takes them: a number (the nearest),
-        a list, or a (low, high) range.
-    bin : int, optional
-        Number of the bin from 0 instead of q and φ.
+    ``dataset``: With q and φ as axes or along ``bin``. ``q``, ``phi``: 1/Å and degrees, as
+    :func:`heterodyne_nb.data.prepare.select` takes them: a number (the nearest), a list, or a (low, high) range.
+    ``bin``: Number of the bin from 0 instead of q and φ.
 
-    Raises
-    ------
-    ConfigurationError
-        If no bin fits (it lists those there are), or `bin` comes together with q or φ.
+    Raises ConfigurationError: If no bin fits (it lists those there are), or `bin` comes together with q or φ.
     """
     bins = all_bins(dataset)
     if bin is not None:
@@ -119,10 +95,7 @@ def find_bins(
 def one_bin(dataset: xr.Dataset, **asked: Any) -> Bin:
     """Return the only bin that fits what is asked for.
 
-    Raises
-    ------
-    ConfigurationError
-        If none fits, or several do.
+    Raises ConfigurationError: If none fits, or several do.
     """
     bins = find_bins(dataset, **asked)
     if len(bins) > 1:

@@ -17,11 +17,10 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, place
-from heterodyne_nb.result import maps, record, schema
-from heterodyne_nb.result.files import read_result, write_result
-from heterodyne_nb.result.files.text import page_of
+from heterodyne_nb.result import maps, record
+from heterodyne_nb.result.files import page_of, read_result, write_result
+from heterodyne_nb.result.provenance import fit_script
 from heterodyne_nb.result.report import html_report, text_report
-from heterodyne_nb.result.script import fit_script
 from heterodyne_nb.result.tables import derived_quantities
 from heterodyne_nb.result.trust import Flag, Solution, of_result, solutions_of, traffic_light, trust_flags
 from heterodyne_nb.uncertainty.identifiability import Identifiability
@@ -40,25 +39,15 @@ def remember(result: FitResult, dataset: Any) -> FitResult:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A published parameter after a fit.
-
-    Attributes
-    ----------
-    name : str
-    value, error : float
-        In `unit`; the standard error is NaN where there is none.
-    unit : str
-    status : str
-        ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
-    lower, upper : float
-        Bounds of the fit.
-    """
+    """A published parameter after a fit."""
 
     name: str
+    #: value, error: In `unit`; the standard error is NaN where there is none.
     value: float
     error: float
     unit: str
-    status: str
+    status: str  #: ``"free"``, ``"fixed"``, ``"tied"``, ``"at bound"`` or ``"not determined"``.
+    #: lower, upper: Bounds of the fit.
     lower: float
     upper: float
 
@@ -119,17 +108,17 @@ class FitResult:
     @property
     def provenance(self) -> dict[str, Any]:
         """Source, selection, masks, settings, versions and seed (a fresh copy)."""
-        return json.loads(self._dataset.attrs["provenance"])
+        return dict(json.loads(self._dataset.attrs["provenance"]))
 
     @property
     def path(self) -> list[dict[str, Any]]:
         """The runs that led here: strategies, starts, iterations, time (a fresh copy)."""
-        return json.loads(self._dataset.attrs["path"])
+        return list(json.loads(self._dataset.attrs["path"]))
 
     @property
     def extra(self) -> dict[str, Any]:
         """Further statements of the fit (a fresh copy)."""
-        return json.loads(self._dataset.attrs.get("extra", "{}"))
+        return dict(json.loads(self._dataset.attrs.get("extra", "{}")))
 
     @property
     def robust(self) -> dict[str, Any] | None:
@@ -215,6 +204,7 @@ class FitResult:
         provenance: Mapping[str, Any] | None = None,
         path: Sequence[Mapping[str, Any]] | None = None,
         bounds: np.ndarray | None = None,
+        passing: np.ndarray | None = None,
         gap: float | None = None,
         hessian: np.ndarray | None = None,
         sigma2: float | None = None,
@@ -259,6 +249,8 @@ class FitResult:
             ``seconds``, ``message``, as far as known.
         bounds : array, shape (p, 2), optional
             Published bounds of the fit. Default: the model's.
+        passing : array, shape (p,), optional
+            Standard errors by which each parameter would pass its bound, 0 where none holds it. Default: not known.
         gap : float, optional
             Gap in Å (laminar flow).
         hessian : array, shape (p, p), optional
@@ -280,7 +272,7 @@ class FitResult:
         OptimizationError
             A part has the wrong shape, an unknown status, or a band for an unknown curve.
         """
-        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds)
+        dataset = record.parameter_block(model, parameters, stderr, status, covariance, bounds, passing)
         if t is not None:
             dataset = record.with_curves(dataset, model, np.asarray(t, dtype=float), bands)
         if hessian is not None:
@@ -551,7 +543,7 @@ class FitResult:
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
         with guarded(path, "a result written by FitResult.save, complete"):
-            return cls(schema.current(read_result(path), place(path).name))
+            return cls(record.current(read_result(path), place(path).name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FitResult) and self._dataset.identical(other._dataset)

@@ -21,19 +21,10 @@ Choice = float | None
 def choose_bin(record: xr.Dataset, q: Choice, phi: Choice, bin: int | None) -> int:
     """Return the position of the one bin meant.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        With ``q`` and ``phi`` on dimension ``bin``.
-    q, phi : float, optional
-        In 1/Å and degrees; the nearest bin, if it is near enough to be meant.
-    bin : int, optional
-        Its label instead.
+    ``record``: With ``q`` and ``phi`` on dimension ``bin``. ``q``, ``phi``: In 1/Å and degrees; the nearest bin, if
+    it is near enough to be meant. ``bin``: Its label instead.
 
-    Raises
-    ------
-    ConfigurationError
-        None, or more than one, fits.
+    Raises ConfigurationError: None, or more than one, fits.
     """
     if "bin" not in record.dims:
         raise ConfigurationError("the result keeps no bins", hint="pass bins to FitResult.from_parts")
@@ -56,19 +47,10 @@ def choose_bin(record: xr.Dataset, q: Choice, phi: Choice, bin: int | None) -> i
 def model_map(record: xr.Dataset, place: int, t: NDArray[np.float64] | None) -> xr.DataArray:
     """Model of c2 in one bin: offset + contrast * M, on (t1, t2), or on (tau,) for a one-time model.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
-    place : int
-        Position of the bin.
-    t : array or None
-        Times in s (two-time model) or lags in s (one-time model); default those of the fit.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`. ``place``: Position of the bin. ``t``: Times in s
+    (two-time model) or lags in s (one-time model); default those of the fit.
 
-    Raises
-    ------
-    ConfigurationError
-        Neither is known.
+    Raises ConfigurationError: Neither is known.
     """
     if t is None and "t" not in record:
         raise ConfigurationError("the result keeps no times", hint="pass t, in s")
@@ -96,10 +78,7 @@ def model_map(record: xr.Dataset, place: int, t: NDArray[np.float64] | None) -> 
 def residual_map(record: xr.Dataset, place: int, dataset: xr.Dataset) -> xr.DataArray:
     """Measured minus model in one bin, NaN in masked frames, on (t1, t2).
 
-    Raises
-    ------
-    ConfigurationError
-        The dataset has no c2, or not this bin.
+    Raises ConfigurationError: The dataset has no c2, or not this bin.
     """
     one = record.isel(bin=place)
     measured = _measured_map(dataset, float(one["q"]), float(one["phi"])).transpose("t1", "t2")

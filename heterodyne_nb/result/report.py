@@ -15,9 +15,8 @@ import xarray as xr
 from heterodyne_nb.result.record import curve_names, model_of, unit_of, unit_shown
 from heterodyne_nb.result.trust import trust_flags
 from heterodyne_nb.text.escaping import printable
-from heterodyne_nb.text.html import alert, bullets, folded, heading, page, table
+from heterodyne_nb.text.html import alert, aligned, bullets, folded, heading, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 
 #: With more bins than this the report gives their range only.
 MANY_BINS = 16
@@ -40,10 +39,7 @@ class Table:
 def text_report(record: xr.Dataset) -> str:
     """Headline, what deserves suspicion, parameters, curves, bins, path, provenance, as plain text.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     blocks = [[title(record), *(f"  {line}" for line in _lead(record))]]
     blocks.append([f"{'!!' if flag.serious else '--'} {flag.text}" for flag in trust_flags(record)])
@@ -61,10 +57,7 @@ def text_report(record: xr.Dataset) -> str:
 def html_report(record: xr.Dataset) -> str:
     """The same as self-contained HTML; long parts are folded.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     body = [heading(title(record)), *(f"<p>{escape(line)}</p>" for line in _lead(record))]
     body += [alert(flag.text, serious=flag.serious) for flag in trust_flags(record)]
@@ -263,7 +256,7 @@ def provenance_lines(record: xr.Dataset) -> list[str]:
     if told.get("source"):
         sha = str(told.get("source_sha256") or "")
         lines.append(f"source: {told['source']}" + (f" (sha256 {sha[:12]}…)" if sha else ""))
-    for key in ("layout", "run", "road", "selection", "masks", "seed", "date"):
+    for key in ("averaged", "layout", "run", "road", "selection", "masks", "seed", "date"):
         if told.get(key) not in (None, "", {}, []):
             lines.append(f"{key}: {_inline(told[key])}")
     versions = told.get("versions") or {}

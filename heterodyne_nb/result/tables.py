@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.result.record import curve_names, unit_shown
 from heterodyne_nb.result.trust import trust_flags
-from heterodyne_nb.text.html import page, table
+from heterodyne_nb.text.html import aligned, page, table
 from heterodyne_nb.text.numbers import number, value_with_band, value_with_error
-from heterodyne_nb.text.tables import aligned
 from heterodyne_nb.uncertainty.bands import NORMAL_95, propagate
 from heterodyne_nb.uncertainty.derived import fringe_counts, fringe_rates, has_fringes, quantities_of
 
 if TYPE_CHECKING:
     from heterodyne_nb.result.fit_result import FitResult
 
-FloatArray = NDArray[np.float64]
 #: Vector function of the parameters -> (stderr, lower, upper).
 Spread = Callable[[Callable[[FloatArray], FloatArray]], tuple[FloatArray, FloatArray, FloatArray]]
 
@@ -70,25 +68,13 @@ def derived_quantities(
 ) -> Derived:
     """Compute derived figures with delta-method errors.
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    parameters : array, shape (p,)
-        Published values.
-    covariance : array, shape (p, p), optional
-        Without it the errors are NaN.
-    t : array, optional
-        Times of the run in s; its first and last count. None for one-time models.
-    bins : xarray.Dataset, optional
-        With coordinates ``q`` (1/Å) and ``phi`` (degrees) on ``bin``: figures of the fringes are added.
-
-    Returns
-    -------
-    Derived
-        ``value``, ``stderr``, ``lower``, ``upper`` (95 %), ``unit``, ``description`` on dimension
-        ``quantity``; where the model has a velocity and a flow direction also ``fringe_rate(bin)`` =
-        q cos(phi0 - phi) v at mid-time (rad/s) and ``fringe_count(bin)``, the fringes over the run, each
-        with ``_stderr``, ``_lower``, ``_upper``.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``parameters`` (p,): Published values.
+    ``covariance`` (p, p): Without it the errors are NaN. ``t``: Times of the run in s; its first and last count. None
+    for one-time models. ``bins``: With coordinates ``q`` (1/Å) and ``phi`` (degrees) on ``bin``: figures of the
+    fringes are added. Returns: ``value``, ``stderr``, ``lower``, ``upper`` (95 %), ``unit``, ``description`` on
+    dimension ``quantity``; where the model has a velocity and a flow direction also ``fringe_rate(bin)`` = q cos(phi0
+    - phi) v at mid-time (rad/s) and ``fringe_count(bin)``, the fringes over the run, each with ``_stderr``,
+    ``_lower``, ``_upper``.
     """
 
     def spread(function: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray, FloatArray]:

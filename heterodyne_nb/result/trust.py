@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.curves import FLOWS
@@ -26,7 +26,6 @@ from heterodyne_nb.text.numbers import number, value_with_error
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.identifiability import Identifiability, identifiability, natural_scales
 
-FloatArray = NDArray[np.float64]
 Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
@@ -41,7 +40,7 @@ LOOSE_EXPONENT, LOOSE_CURVE = 1.0, 0.05
 CURVE_CHANCE, SIZE_CHANCE, BIN_CHANCE = 0.02, 0.01, 0.01
 #: Flags that say that the curves are not to be used; other serious ones ask for a look.
 RED = ("not_converged", "poor_chi2", "bent_curve", "no_contrast", "no_decay", "decayed_early")
-#: Errors by which a contrast or offset must pull at its limit before that is serious.
+#: Errors by which contrast, offset or a parameter must pull at its limit before that is serious.
 PULLED = 3.0
 #: Error of a contrast or offset at its limit above which the data hardly determine it.
 LOOSE_LEVEL = 0.2
@@ -55,32 +54,20 @@ _ELSEWHERE = 0.25
 
 @dataclass(frozen=True)
 class Flag:
-    """One reason for suspicion.
+    """One reason for suspicion."""
 
-    Attributes
-    ----------
-    code : str
-        ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``,
-        ``no_contrast``, ``no_decay``, ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``,
-        ``at_bound``, ``at_limit``, ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
-    text : str
-        One line for a person.
-    serious : bool
-        False for what need not concern who reads only the curves.
-    """
-
+    #: ``not_converged``, ``several_answers``, ``contrast_limit``, ``loose_contrast``, ``no_contrast``, ``no_decay``,
+    #: ``not_decayed``, ``decayed_early``, ``poor_chi2``, ``small_chi2``, ``bent_curve``, ``at_bound``, ``at_limit``,
+    #: ``poor_bins``, ``fallback``, ``loose_exponent`` or ``not_determined``.
     code: str
-    text: str
-    serious: bool = True
+    text: str  #: One line for a person.
+    serious: bool = True  #: False for what need not concern who reads only the curves.
 
 
 def trust_flags(record: xr.Dataset) -> tuple[Flag, ...]:
     """Return every reason for suspicion in the record of a fit.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
     """
     several = in_words(record)
     return (
@@ -246,8 +233,16 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
     limited = [name for name in names if not _on_published_bound(record, name)]
     bound = [name for name in names if name not in limited]
     flags = []
-    if bound:
-        flags.append(Flag("at_bound", f"At a bound: {', '.join(bound)}. Widen it, or fix the parameter."))
+    held = [name for name in bound if not _pulls(record, name)]
+    pulling = [name for name in bound if name not in held]
+    if pulling:
+        flags.append(Flag("at_bound", f"At a bound: {', '.join(pulling)}. Widen it, or fix the parameter."))
+    if held:
+        text = (
+            f"At a bound: {', '.join(held)}. The data pull beyond it by less than {PULLED:g} errors; bands of the curves "
+            "end where it does."
+        )
+        flags.append(Flag("at_bound", text, serious=False))
     if limited:
         text = (
             f"A J at 0, or a fraction at 0 or 1, holds {_shortened(limited)}: that is as far as the curve can go, and "
@@ -255,6 +250,20 @@ def _bounds(record: xr.Dataset) -> list[Flag]:
         )
         flags.append(Flag("at_limit", text, serious=False))
     return flags
+
+
+def _pulls(record: xr.Dataset, name: str) -> bool:
+    """Whether the data pull a parameter beyond its bound, or may do so for all that is known.
+
+    Only the exponents and rates of a model have bounds where a curve bends as much as frames can show; others, and those
+    that the user drew, any pull crosses.
+    """
+    one, own = record.sel(parameter=name), {spec.name: spec for spec in model_of(record).parameters}[name]
+    drawn = (float(one["bound_lower"]), float(one["bound_upper"])) != (own.lower, own.upper)
+    bends = model_of(record).parts()[name].part in ("exponent", "rate")
+    if "bound_pull" not in record or drawn or not bends or _oversized(record):
+        return True
+    return not abs(float(one["bound_pull"])) <= PULLED
 
 
 def _shortened(names: list[str], most: int = 6) -> str:
@@ -323,7 +332,7 @@ def _undetermined(record: xr.Dataset) -> list[Flag]:
 
 
 def _with_status(record: xr.Dataset, status: str) -> list[str]:
-    return record["parameter"].values[record["status"].values == status].tolist()
+    return list(record["parameter"].values[record["status"].values == status].tolist())
 
 
 def _bin_names(record: xr.Dataset, places: np.ndarray, most: int) -> str:
@@ -340,26 +349,17 @@ def _bin_name(record: xr.Dataset, place: int) -> str:
 
 @dataclass(frozen=True)
 class Solution:
-    """One answer that the data leave.
-
-    Attributes
-    ----------
-    mode : str
-    values : dict
-        Published parameters by name.
-    chi2 : float
-    rise : float
-        χ² above the best, in units that respect correlated pixels (9 is three standard errors).
-    """
+    """One answer that the data leave."""
 
     mode: str
-    values: dict[str, float]
+    values: dict[str, float]  #: Published parameters by name.
     chi2: float
+    #: χ² above the best, in units that respect correlated pixels (9 is three standard errors).
     rise: float = 0.0
 
     def curves(self, t: FloatArray) -> dict[str, FloatArray]:
         """Curves at times ``t`` (s), in the units of the model."""
-        return ModelFactory.create_model(self.mode).curves(list(self.values.values()), t)
+        return dict(ModelFactory.create_model(self.mode).curves(list(self.values.values()), t))
 
 
 def left_over(
@@ -373,21 +373,10 @@ def left_over(
 ) -> list[tuple[FloatArray, float, float]]:
     """Which optima are other answers than the first, as (published vector, χ², rise).
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    points : sequence of ((p,), float)
-        Reported optimum first, then the others; with their χ².
-    bands : dict
-        95 % bands of the curves of the first.
-    errors : (p,)
-        Standard errors of its parameters.
-    t : (N,)
-        Times of the bands in s.
-    unit : float
-        Scatter of χ² for one degree of freedom.
-    angles : (B,)
-        Azimuths measured, degrees: a single one tells no direction.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``points`` (p,): Reported optimum first, then the
+    others; with their χ². ``bands``: 95 % bands of the curves of the first. ``errors`` (p,): Standard errors of its
+    parameters. ``t`` (N,): Times of the bands in s. ``unit``: Scatter of χ² for one degree of freedom. ``angles``
+    (B,): Azimuths measured, degrees: a single one tells no direction.
     """
     directed = len(distinct_angles(angles)) > 1
     (best, lowest), *others = points
@@ -449,9 +438,9 @@ def solutions_of(record: xr.Dataset) -> tuple[Solution, ...]:
 
 def in_words(record: xr.Dataset) -> str:
     """The answers by what tells them apart, in one sentence; empty where there is one only."""
-    every = solutions_of(record)
+    every, lone = solutions_of(record), _one_line(record)
     if len(every) == 1 or "t" not in record:
-        return ""
+        return lone
     t = record["t"].values
     names = list(every[0].values)
     middle = t[len(t) // 2 : len(t) // 2 + 1]
@@ -474,21 +463,30 @@ def in_words(record: xr.Dataset) -> str:
     text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
     if directions:
         text += " The angles measured cannot tell them apart; another angle between them would."
-    return text
+    return f"{text} {lone}".rstrip()
+
+
+def _one_line(record: xr.Dataset) -> str:
+    """What is known of flows that are seen along one line only."""
+    model, unknown = model_of(record), _with_status(record, "not determined")
+    names = record["parameter"].values.tolist()
+    flows = {c.name: names[c.direction] for c in model.of_role(*FLOWS) if c.direction is not None}
+    seen = {name: at for name, at in flows.items() if at in unknown}
+    if not seen or "phi" not in record:
+        return ""
+    return (
+        f"All bins look along one line (phi = {number(float(record['phi'].values[0]))}°), so {', '.join(seen.values())} "
+        f"cannot be told: {', '.join(seen)} is the component along that line, and the flow may be faster. Fix "
+        f"{', '.join(seen.values())} where it is known, or measure another angle."
+    )
 
 
 def of_result(record: xr.Dataset) -> Identifiability:
     """Judge the parameters a fit varied from the Gauss-Newton matrix it kept, and by the errors it states.
 
-    Parameters
-    ----------
-    record : xarray.Dataset
-        Of a :class:`heterodyne_nb.result.FitResult`.
+    ``record``: Of a :class:`heterodyne_nb.result.FitResult`.
 
-    Raises
-    ------
-    OptimizationError
-        The record keeps no Gauss-Newton matrix, or nothing was varied.
+    Raises OptimizationError: The record keeps no Gauss-Newton matrix, or nothing was varied.
     """
     if "hessian" not in record:
         raise OptimizationError(

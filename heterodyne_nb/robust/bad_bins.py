@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.dataset import is_level
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.engine.losses import MAD_TO_SIGMA
@@ -17,9 +18,7 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.robust.robust_parts import nominal_fit
-
-FloatArray = NDArray[np.float64]
+from heterodyne_nb.robust.robust_fit import nominal_fit
 
 #: Most bins that are left out, as a share of all.
 LARGEST_SHARE = 1.0 / 3.0

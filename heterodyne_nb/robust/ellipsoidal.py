@@ -23,15 +23,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.options import Tolerances
 from heterodyne_nb.robust.instrument import Instrument, checked_tolerances
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import ConeProgram, Quadratic, SolverChain, below, newton_gain, root
-
-FloatArray = NDArray[np.float64]
 
 _STEP = 1e-4
 _NONE = np.zeros(0, np.int64)
@@ -53,11 +51,7 @@ class BallModel:
 class BallProgram(ConeProgram):
     """The linear matrix inequality of the module, with c in a cone of its own.
 
-    Parameters
-    ----------
-    size, unknowns : int
-        n and k.
-    chain : SolverChain
+    ``size``, ``unknowns``: n and k.
     """
 
     def __init__(self, size: int, unknowns: int, chain: SolverChain) -> None:
@@ -109,13 +103,7 @@ class BallProgram(ConeProgram):
 class EllipsoidalProblem(RobustProblem):
     """Worst instrument within γ tolerances; see the module.
 
-    Parameters
-    ----------
-    objective : Objective
-    tolerances : mapping
-        See :data:`heterodyne_nb.robust.instrument.TOLERANCES`.
-    radius : float
-        γ.
+    ``objective`` (Objective). ``tolerances``: See :data:`heterodyne_nb.robust.instrument.TOLERANCES`. ``radius``: γ.
     """
 
     def __init__(self, objective: Any, tolerances: Mapping[str, float], radius: float) -> None:
@@ -209,7 +197,7 @@ class EllipsoidalProblem(RobustProblem):
         )
         response[free] = -scale[:, None] * (inner @ (scale[:, None] * cross[free]))
         moved = self.radius * whole @ response
-        return moved @ moved.T
+        return np.asarray(moved @ moved.T)
 
     def _ball(self, theta: FloatArray, weighting: Any) -> tuple[float, FloatArray, FloatArray]:
         local = self.instrument.equations(theta, _NONE, weighting=weighting)
@@ -226,20 +214,8 @@ def ball_maximum(linear: FloatArray, matrix: FloatArray, radius: float) -> tuple
     The maximiser satisfies (τI − Q) u = b with τ ≥ max(λ_max, 0), and ‖u‖ = radius unless τ = 0 (Moré &
     Sorensen 1983). Where b has no part along the top eigenvectors (the hard case), one of them fills up u.
 
-    Parameters
-    ----------
-    linear : (k,)
-        b.
-    matrix : (k, k)
-        Q, symmetric, of any signs.
-    radius : float
-
-    Returns
-    -------
-    value : float
-    u : (k,)
-    tau : float
-        Multiplier of the constraint; value = τ radius² + bᵀu.
+    ``linear`` (k,): b. ``matrix`` (k, k): Q, symmetric, of any signs. Returns ``u`` (k,). Returns ``tau``: Multiplier
+    of the constraint; value = τ radius² + bᵀu.
     """
     k = len(linear)
     if radius == 0.0 or k == 0:

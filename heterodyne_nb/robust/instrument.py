@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import ParameterSpec
 from heterodyne_nb.engine import BLOCKS, NormalEquations, OneTimeObjective, Weighting, products_at
@@ -27,9 +28,6 @@ from heterodyne_nb.models.homodyne import LaminarFlowModel
 from heterodyne_nb.models.model import Parameters, Terms, TwoTimeModel
 from heterodyne_nb.options import Tolerances
 from heterodyne_nb.options.fields import unit_of
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 #: What may be mis-set, with its unit.
 TOLERANCES = {name: unit_of(field) for name, field in Tolerances.model_fields.items()}
@@ -47,10 +45,7 @@ _EQUIVALENT_STEP, _ANGLE_STEP, _TIME_STEP = 1e-6, 1e-3, 1e-5
 def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
     """Tolerances above 0; what is not named counts as known.
 
-    Raises
-    ------
-    ConfigurationError
-        An unknown name, a negative value, or none above 0.
+    Raises ConfigurationError: An unknown name, a negative value, or none above 0.
     """
     used = Tolerances.above_zero(tolerances)
     if not used:
@@ -63,17 +58,10 @@ def checked_tolerances(tolerances: Mapping[str, float]) -> dict[str, float]:
 class Instrument:
     """An objective and what may be mis-set in it.
 
-    Parameters
-    ----------
-    objective : Objective
-        Two-time, with or without a robust loss, or one-time.
-    tolerances : mapping
-        See :data:`TOLERANCES`; relative, degrees, relative, c2, c2.
+    ``objective`` (Objective): Two-time, with or without a robust loss, or one-time. ``tolerances``: See
+    :data:`TOLERANCES`; relative, degrees, relative, c2, c2.
 
-    Attributes
-    ----------
-    unknowns : tuple of (str, float)
-        Name and tolerance of each of the k unknowns; stripes are one unknown a block of frames.
+    Attributes: ``unknowns``: Name and tolerance of each of the k unknowns; stripes are one unknown a block of frames.
     """
 
     def __init__(self, objective: Any, tolerances: Mapping[str, float]) -> None:
@@ -126,7 +114,8 @@ class Instrument:
 
     def weighting(self, theta: FloatArray) -> Weighting | None:
         """Weights of a robust loss at theta, for :meth:`equations` at nearby points."""
-        return self.objective.converged_weighting(theta)
+        found: Weighting | None = self.objective.converged_weighting(theta)
+        return found
 
     def equations(
         self, theta: FloatArray, wanted: IntArray, *, weighting: Weighting | None = None
@@ -137,7 +126,8 @@ class Instrument:
         :meth:`weighting` gives it.
         """
         local = self._reduced(self._products(theta, np.zeros(self.size), wanted, weighting))
-        return self.objective.priors.added(local, theta, wanted)
+        added: NormalEquations = self.objective.priors.added(local, theta, wanted)
+        return added
 
     def chi2_at(self, theta: FloatArray, u: FloatArray) -> float:
         """χ² (or loss) with the instrument really mis-set by u, not linearised; priors included."""
@@ -151,7 +141,7 @@ class Instrument:
         back = np.eye(products.shape[1])
         back[-1] -= shift
         moved = np.einsum("ij,bjk,lk->bil", back, products, back)
-        return self.objective.priors.added(self._reduced(moved), theta, none).chi2
+        return float(self.objective.priors.added(self._reduced(moved), theta, none).chi2)
 
     def _reduced(self, products: FloatArray) -> NormalEquations:
         """Contrast and offset eliminated."""
@@ -198,7 +188,7 @@ class Instrument:
             every = np.arange(p)
             tiles = self._tiles(problem, laminar_equivalent(problem.model, extended), every, weighting)
             back = _laminar_columns(problem.model, extended, wanted, self.acting)
-            return np.einsum("ij,btjk,lk->btil", back, tiles, back)
+            return np.asarray(np.einsum("ij,btjk,lk->btil", back, tiles, back))
         if self._problem is None:
             self._problem = extended_problem(problem)
         asked = np.concatenate([wanted, p + self.acting]).astype(np.int64)
@@ -208,7 +198,9 @@ class Instrument:
         self, problem: Any, theta: FloatArray, wanted: IntArray, weighting: Weighting | None
     ) -> FloatArray:
         if weighting is None and not len(self.added):
-            return products_at(problem, theta, wanted)[:, None] / problem.sigma[:, None, None, None] ** 2
+            return np.asarray(
+                products_at(problem, theta, wanted)[:, None] / problem.sigma[:, None, None, None] ** 2
+            )
         return weighted_tiles(problem, theta, wanted, self.clusters if len(self.added) else 1, weighting)
 
     def _one_time(self, theta: FloatArray, miss: FloatArray, wanted: IntArray) -> FloatArray:
@@ -224,7 +216,7 @@ class Instrument:
         n = len(wanted)
         extra = np.array(columns).reshape(-1, *z[:, 0].shape).transpose(1, 0, 2)
         z = np.concatenate([z[:, :n], extra, z[:, n:]], axis=1)
-        return problem.block_products(z, self.clusters)
+        return np.asarray(problem.block_products(z, self.clusters))
 
     def _moved(self, miss: FloatArray) -> Any:
         """The one-time objective with its instrument mis-set."""
@@ -244,12 +236,7 @@ def _signed(value: float) -> str:
 
 
 class MissetModel(TwoTimeModel):
-    """A two-time model whose last three parameters mis-set the instrument; derivatives by differences.
-
-    Parameters
-    ----------
-    base : TwoTimeModel
-    """
+    """A two-time model whose last three parameters mis-set the instrument; derivatives by differences."""
 
     def __init__(self, base: TwoTimeModel) -> None:
         self.base, self.name = base, base.name

@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.executors import ordered, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OptimizationError, warn
 from heterodyne_nb.names import unknown_name
@@ -22,8 +21,6 @@ from heterodyne_nb.robust.scenario import ScenarioRobust
 from heterodyne_nb.robust.sequential import RobustStrategy
 from heterodyne_nb.robust.wasserstein import WassersteinDRO
 
-FloatArray = NDArray[np.float64]
-
 #: Robust methods by name.
 ROBUST_STRATEGIES = ROBUST_METHODS
 ROBUST_STRATEGIES.update({s.name: s for s in (WassersteinDRO, ScenarioRobust, EllipsoidalRobust)})
@@ -32,10 +29,7 @@ ROBUST_STRATEGIES.update({s.name: s for s in (WassersteinDRO, ScenarioRobust, El
 def robust_name(name: str) -> str:
     """The method that `name` spells.
 
-    Raises
-    ------
-    ConfigurationError
-        No such method; the nearest is offered.
+    Raises ConfigurationError: No such method; the nearest is offered.
     """
     return ROBUST_STRATEGIES.find(name)
 

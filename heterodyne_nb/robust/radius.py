@@ -17,17 +17,16 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import OneTimeObjective, Tiles
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.robust.optimizer import ROBUST_STRATEGIES
 from heterodyne_nb.uncertainty.covariance import dyadic_meat, dyadic_sum, whitening
 
 if TYPE_CHECKING:
-    from heterodyne_nb.robust.robust_parts import RobustRun
+    from heterodyne_nb.robust.robust_fit import RobustRun
 
-FloatArray = NDArray[np.float64]
 _FACTOR = float(np.sqrt(np.pi / (np.pi - 2.0)))
 _DRAWS = 20_000
 _RULES = {
@@ -42,10 +41,7 @@ _SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 def chosen_radius(run: RobustRun, method: str, asked: float | str) -> tuple[float, str]:
     """Radius of a method and the rule that gave it, in words.
 
-    Raises
-    ------
-    ConfigurationError
-        Neither a number from 0 on, "auto" nor "cv"; or "cv" where it has no meaning.
+    Raises ConfigurationError: Neither a number from 0 on, "auto" nor "cv"; or "cv" where it has no meaning.
     """
     if isinstance(asked, Real) and not isinstance(asked, bool) and 0 <= asked < np.inf:
         return float(asked), "stated"
@@ -68,10 +64,7 @@ def allowance(run: RobustRun, method: str, price: float | str | None) -> float |
     "auto" is 1 for wasserstein, whose lean on the centre makes up for noise. The others move for safety alone, and
     may go as far as one error bar in any one direction: 1 over the number of parameters.
 
-    Raises
-    ------
-    ConfigurationError
-        The price is not a number from 0 on, "auto" or None.
+    Raises ConfigurationError: The price is not a number from 0 on, "auto" or None.
     """
     if price is None or price == np.inf:
         return None
@@ -124,11 +117,8 @@ def cross_validated(run: RobustRun, method: str) -> tuple[float, str]:
     The bins are divided into at most four parts; each is predicted from a fit of the others, its own contrast and
     offset taken. Candidates run from 0 to the radius of the profile rule (scenario: to 1).
 
-    Raises
-    ------
-    ConfigurationError
-        The radius of ``ellipsoidal`` is asked for (data cannot tell how well the instrument is known), or there is
-        only one bin.
+    Raises ConfigurationError: The radius of ``ellipsoidal`` is asked for (data cannot tell how well the instrument is
+    known), or there is only one bin.
     """
     if method == "ellipsoidal":
         raise ConfigurationError(
@@ -171,17 +161,9 @@ def profile_radius(
 ) -> float:
     """Radius ε of :class:`WassersteinDRO` by the rule above.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The nominal answer, published.
-    score_covariance : (n, n), optional
-        Covariance of half the gradient of χ² by the internal coordinates. Default: independent pixels.
-    level : float
-        How often the truth shall be inside.
-    seed : int
-        Of the draws.
+    ``objective`` (Objective). ``theta`` (p,): The nominal answer, published. ``score_covariance`` (n, n): Covariance
+    of half the gradient of χ² by the internal coordinates. Default: independent pixels. ``level``: How often the
+    truth shall be inside. ``seed``: Of the draws.
     """
     local = objective.normal_equations(theta)
     variance = local.chi2 / max(objective.problem.n_data - objective.n_free, 1)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import BLOCKS, NormalEquations, Tiles
 from heterodyne_nb.options import ScenarioOptions
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
 
-FloatArray = NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
 _DEFAULTS = ScenarioOptions()
 
@@ -45,7 +45,7 @@ def draw_weights(objective: Any, count: int, seed: int) -> FloatArray:
     drawn = rng.multinomial(bins, np.full(bins, 1.0 / bins), size=count).astype(float)
     late, early = problem.places(blocks)
     both = frames if len(late) == blocks else frames[:, late] * frames[:, early]
-    return drawn[:, :, None] * both[:, None, :]
+    return np.asarray(drawn[:, :, None] * both[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,7 @@ class ScenarioProgram(ConeProgram):
     Samples that cannot matter within the trust region are left out, so that the program keeps its size; it is
     solved again with those that the answer violates.
 
-    Parameters
-    ----------
-    size : int
-    chain : SolverChain
-    slots : int
-        Samples in the program at a time.
+    ``slots``: Samples in the program at a time.
     """
 
     def __init__(self, size: int, chain: SolverChain, slots: int) -> None:
@@ -142,21 +137,16 @@ class ScenarioProgram(ConeProgram):
 
 def sample_values(model: ScenarioModel, step: FloatArray) -> FloatArray:
     """The quadratic model of every sample after a step, (S,)."""
-    return model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    return np.asarray(
+        model.values + model.gradients @ step + 0.5 * np.einsum("i,sij,j->s", step, model.hessians, step)
+    )
 
 
 class ScenarioProblem(RobustProblem):
     """Worst bootstrap sample; see the module.
 
-    Parameters
-    ----------
-    objective : Objective
-    weights : (S, B, T)
-        See :func:`draw_weights`.
-    radius : float
-        In [0, 1].
-    fraction : float
-        Of the samples that the tail mean takes; 1/S and less: the worst alone.
+    ``objective`` (Objective). ``weights`` (S, B, T): See :func:`draw_weights`. ``radius``: In [0, 1]. ``fraction``:
+    Of the samples that the tail mean takes; 1/S and less: the worst alone.
     """
 
     def __init__(self, objective: Any, weights: FloatArray, radius: float, fraction: float) -> None:
@@ -253,17 +243,8 @@ def _squared_noise(objective: Any) -> FloatArray:
 def tail_mean(values: FloatArray, fraction: float) -> tuple[float, FloatArray]:
     """Mean of the worst fraction of equally likely values (CVaR), by sorting.
 
-    Parameters
-    ----------
-    values : (S,)
-    fraction : float
-        In (0, 1]; at most 1/S picks the largest value alone.
-
-    Returns
-    -------
-    mean : float
-    weights : (S,)
-        What each value counts, summing to 1.
+    ``values`` (S,). ``fraction``: In (0, 1]; at most 1/S picks the largest value alone. Returns ``weights`` (S,):
+    What each value counts, summing to 1.
     """
     count = max(fraction * len(values), 1.0)
     order = np.argsort(values)[::-1]
@@ -285,19 +266,8 @@ def violation_bound(count: int, support: int, *, confidence: float = 1e-6) -> fl
 
     (Campi & Garatti, Math. Program. 167 (2018) 155, theorem 2).
 
-    Parameters
-    ----------
-    count : int
-        N, the number of scenarios.
-    support : int
-        k, those without which the answer would change.
-    confidence : float
-        β, in (0, 1).
-
-    Returns
-    -------
-    float
-        1 when every scenario is needed.
+    ``count``: N, the number of scenarios. ``support``: k, those without which the answer would change.
+    ``confidence``: β, in (0, 1). Returns: 1 when every scenario is needed.
     """
     if support >= count:
         return 1.0

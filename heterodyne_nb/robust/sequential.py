@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError, warn
 from heterodyne_nb.optimize.strategies.problem_view import view_problem
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
@@ -19,7 +19,6 @@ from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import ROBUST_METHOD_OPTIONS, Options, RobustMethodOptions
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, SolverChain, solver_readiness, step_sizes
 
-FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
 _DEFAULTS = RobustMethodOptions()
 _FIRST_RADIUS, _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.05, 1.0, 1e-7
@@ -90,19 +89,20 @@ class RobustProblem(ABC):
 
     def to_internal(self, theta: FloatArray) -> FloatArray:
         """Internal coordinates of a published vector."""
-        return self.objective.to_internal(theta)
+        return np.asarray(self.objective.to_internal(theta))
 
     def from_internal(self, z: FloatArray) -> FloatArray:
         """Published vector of internal coordinates, inside all bounds."""
-        return self.objective.from_internal(z)
+        return np.asarray(self.objective.from_internal(z))
 
     def internal_bounds(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Box of the internal coordinates, at a published vector."""
-        return self.objective.internal_bounds(theta)
+        lower, upper = self.objective.internal_bounds(theta)
+        return lower, upper
 
     def reduced(self, chi2: float) -> float:
         """χ² per degree of freedom."""
-        return self.objective.reduced(chi2)
+        return float(self.objective.reduced(chi2))
 
     @abstractmethod
     def worst_case(self, theta: FloatArray) -> WorstCase:

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import FitWarning, OptimizationError, warn
-from heterodyne_nb.optimize.strategies.gurobi_qp import gurobi_readiness
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import gurobi_readiness
 from heterodyne_nb.optimize.strategies.strategy import Readiness
 from heterodyne_nb.options import SOLVERS
 
-FloatArray = NDArray[np.float64]
 #: A coordinate whose curvature is below this, relative to the largest, holds no information.
 _NOTHING = 1e-24
 _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
@@ -29,26 +28,14 @@ _CLARABEL = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 
 @dataclass(frozen=True)
 class ConeSolver:
-    """A solver that CVXPY can call.
+    """A solver that CVXPY can call."""
 
-    Attributes
-    ----------
-    name : str
-        As CVXPY calls it.
-    semidefinite : bool
-        Whether it takes matrix inequalities besides second-order cones.
-    options : dict
-        Its settings: tolerances tight enough for steps of a hundredth of an error bar.
-    remedy : str
-        How to get it.
-    loose : dict
-        Its settings where it cannot meet those: good for a tenth of an error bar.
-    """
-
-    name: str
-    semidefinite: bool
+    name: str  #: As CVXPY calls it.
+    semidefinite: bool  #: Whether it takes matrix inequalities besides second-order cones.
+    #: Its settings: tolerances tight enough for steps of a hundredth of an error bar.
     options: dict[str, Any] = field(default_factory=dict)
-    remedy: str = ""
+    remedy: str = ""  #: How to get it.
+    #: Its settings where it cannot meet those: good for a tenth of an error bar.
     loose: dict[str, Any] = field(default_factory=dict)
 
 
@@ -74,10 +61,7 @@ for _solver in (
 def solver_name(name: str) -> str:
     """The known solver that `name` spells, in any case.
 
-    Raises
-    ------
-    ConfigurationError
-        No such solver; the nearest is offered.
+    Raises ConfigurationError: No such solver; the nearest is offered.
     """
     return SOLVERS.find(name)
 
@@ -100,10 +84,7 @@ def solver_readiness(name: str) -> Readiness:
 def require_solver(name: str) -> str:
     """The solver's name in full, or an error that says what to install.
 
-    Raises
-    ------
-    ConfigurationError, OptimizationError
-        Unknown, or not ready.
+    Raises ConfigurationError, OptimizationError: Unknown, or not ready.
     """
     name = solver_name(name)
     state = solver_readiness(name)
@@ -119,19 +100,10 @@ def require_solver(name: str) -> str:
 class SolverChain:
     """The chosen solver, and those that take over for a program it fails on.
 
-    Parameters
-    ----------
-    name : str
-        The chosen solver; it must be ready.
-    semidefinite : bool
-        Whether the programs have matrix inequalities.
+    ``name``: The chosen solver; it must be ready. ``semidefinite``: Whether the programs have matrix inequalities.
 
-    Attributes
-    ----------
-    used : str
-        The solver that gave the latest answer.
-    fallbacks : list of str
-        Who took over from whom and why, each told once and also warned of.
+    Attributes: ``used``: The solver that gave the latest answer. ``fallbacks``: Who took over from whom and why, each
+    told once and also warned of.
     """
 
     def __init__(self, name: str = "CLARABEL", *, semidefinite: bool = False) -> None:
@@ -147,10 +119,7 @@ class SolverChain:
     def solve(self, problem: Any) -> None:
         """Solve a CVXPY problem in place, by the next solver where one fails.
 
-        Raises
-        ------
-        OptimizationError
-            Every ready solver failed.
+        Raises OptimizationError: Every ready solver failed.
         """
         failed: list[tuple[str, str]] = []
         for name in self._order:
@@ -180,7 +149,7 @@ def _attempt(problem: Any, solver: ConeSolver) -> str | None:
     options = dict(solver.options)
     try:
         if solver.name == "GUROBI":
-            from heterodyne_nb.optimize.strategies.gurobi_qp import environment
+            from heterodyne_nb.optimize.strategies.gurobi_trust_region import environment
 
             options["env"] = environment()
         with warnings.catch_warnings():
@@ -222,7 +191,7 @@ def root(matrix: FloatArray) -> FloatArray:
     scale = np.sqrt(np.where(known, diagonal, 0.0))
     unit = np.where(known, 1.0 / np.where(known, scale, 1.0), 0.0)
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) * np.outer(unit, unit))
-    return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * scale)
 
 
 def step_sizes(hessian: FloatArray, reach: FloatArray) -> FloatArray:
@@ -240,11 +209,7 @@ def newton_gain(model: Quadratic) -> float:
 class ConeProgram(ABC):
     """A parametrised CVXPY program over a step δ in a box; subclasses add their cones.
 
-    Parameters
-    ----------
-    size : int
-        Number of coordinates n.
-    chain : SolverChain
+    ``size``: Number of coordinates n.
     """
 
     def __init__(self, size: int, chain: SolverChain) -> None:
@@ -257,18 +222,10 @@ class ConeProgram(ABC):
     ) -> tuple[FloatArray, float]:
         """Best step inside lower ≤ δ ≤ upper, and the program's value there in units of χ².
 
-        Parameters
-        ----------
-        model
-            Of the subclass; ``model.plain`` is the nominal χ².
-        lower, upper : (n,)
-        cap : Cap, optional
-            What the nominal χ² may rise to.
+        ``model``: Of the subclass; ``model.plain`` is the nominal χ². ``lower``, ``upper`` (n,). ``cap``: What the
+        nominal χ² may rise to.
 
-        Raises
-        ------
-        OptimizationError
-            No solver gave an answer.
+        Raises OptimizationError: No solver gave an answer.
         """
         if self._made is None:
             self._made = self._build()

@@ -19,14 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import RobustObjective
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
 from heterodyne_nb.robust.sequential import RobustProblem, RobustStrategy, WorstCase
 from heterodyne_nb.robust.solvers import Cap, ConeProgram, Quadratic, SolverChain, below, newton_gain, root
-
-FloatArray = NDArray[np.float64]
 
 #: Largest slope of ρ(r) for tuning constant 1 and scale 1; see :mod:`heterodyne_nb.engine.losses`.
 LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 / np.sqrt(5.0)}
@@ -35,19 +33,10 @@ LIPSCHITZ = {"huber": 2.0, "soft_l1": 2.0, "cauchy": 1.0, "tukey": 2.0 * 0.8**2 
 def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] | None = None) -> FloatArray:
     """θ_ref in internal coordinates: prior mean, else stated value, else the simplest curve through the nominal one.
 
-    Parameters
-    ----------
-    objective : Objective
-    nominal : (p,)
-        The nominal answer, published.
-    reference : mapping, optional
-        Stated values by published name. Default: the start values that the objective's table marks as given.
-
-    Returns
-    -------
-    (n,)
-        For a power law without stated values: constant at its nominal mid-time rate (exponent 0). For a fraction:
-        constant at the mean of its nominal ends. Any other parameter: its nominal value, which pulls nowhere.
+    ``objective`` (Objective). ``nominal`` (p,): The nominal answer, published. ``reference``: Stated values by
+    published name. Default: the start values that the objective's table marks as given. Returns (n,): For a power law
+    without stated values: constant at its nominal mid-time rate (exponent 0). For a fraction: constant at the mean of
+    its nominal ends. Any other parameter: its nominal value, which pulls nowhere.
     """
     table, coordinates = objective.problem.table, objective.coordinates
     if reference is None:
@@ -57,7 +46,7 @@ def centre(objective: Any, nominal: FloatArray, reference: Mapping[str, float] |
     wanted = np.array([stated.get(n, value) for n, value in zip(table.names, nominal, strict=True)])
     filled = objective.to_internal(np.clip(wanted, table.lower, table.upper))
     known = coordinates.complete(np.array([name in stated for name in table.names]))
-    return np.where(known, filled, coordinates.simplest(objective.to_internal(nominal)))
+    return np.asarray(np.where(known, filled, coordinates.simplest(objective.to_internal(nominal))))
 
 
 @dataclass(frozen=True)
@@ -131,15 +120,8 @@ def root_without_first(quadratic: Quadratic) -> FloatArray:
 class WassersteinProblem(RobustProblem):
     """Worst law within ε; see the module.
 
-    Parameters
-    ----------
-    objective : Objective
-    nominal : (p,)
-        Gives D and, where nothing is stated, the centre.
-    radius : float
-        ε.
-    reference : mapping, optional
-        See :func:`centre`.
+    ``objective`` (Objective). ``nominal`` (p,): Gives D and, where nothing is stated, the centre. ``radius``: ε.
+    ``reference``: See :func:`centre`.
     """
 
     def __init__(
@@ -175,7 +157,7 @@ class WassersteinProblem(RobustProblem):
     def _penalty(self, chi2: float) -> float:
         """λ of :class:`NormProgram`."""
         if self.loss is None:
-            return 2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count)
+            return float(2.0 * np.sqrt(chi2) * self.radius * np.sqrt(self.count))
         slope = LIPSCHITZ[self.loss.name] * self.loss.tuning * self.objective.scale
         return float(self.count * self.radius * slope)
 

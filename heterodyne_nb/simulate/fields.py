@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heterodyne_nb.simulate.components import Component
-from heterodyne_nb.simulate.inputs import Array
+from heterodyne_nb.simulate.components import Array, Component
 
 _BLOCK = 512  # pixels; the fields of a block stay in the processor's cache
 _STRAY = 0.04  # stray light on a frame without beam, relative to the mean intensity
@@ -53,26 +52,11 @@ def bin_correlation(
 ) -> tuple[NDArray[np.float32], Array]:
     """Two-time correlation and mean intensity of one simulated bin.
 
-    Parameters
-    ----------
-    components : sequence of Component
-        What scatters, sampled at N frames.
-    q : float
-        Wave-vector modulus, 1/Å.
-    phi : float
-        Azimuth of the bin, degrees.
-    detector : Detector
-        Pixels, coherence, shot noise and lost frames.
-    seed : numpy.random.SeedSequence
-        Source of all randomness; advanced by spawning.
-
-    Returns
-    -------
-    c2 : ndarray (N, N), float32
-        ⟨I(t1) I(t2)⟩ / (⟨I(t1)⟩⟨I(t2)⟩) over pixels. With shot noise the diagonal is ⟨n(n−1)⟩/⟨n⟩², free of
-        the 1/⟨n⟩ spike.
-    intensity : ndarray (N,)
-        ⟨I(t)⟩ over pixels: photons per pixel with shot noise, else 1 on average over a full run.
+    ``components``: What scatters, sampled at N frames. ``q``: Wave-vector modulus, 1/Å. ``phi``: Azimuth of the bin,
+    degrees. ``detector``: Pixels, coherence, shot noise and lost frames. ``seed``: Source of all randomness; advanced
+    by spawning. Returns ``c2`` (N, N): ⟨I(t1) I(t2)⟩ / (⟨I(t1)⟩⟨I(t2)⟩) over pixels. With shot noise the diagonal is
+    ⟨n(n−1)⟩/⟨n⟩², free of the 1/⟨n⟩ spike. Returns ``intensity`` (N,): ⟨I(t)⟩ over pixels: photons per pixel with
+    shot noise, else 1 on average over a full run.
     """
     n_frames = components[0].amplitude.size
     total = np.zeros(n_frames)
@@ -114,7 +98,7 @@ def _phasors(components: Sequence[Component], q: float, phi: float) -> NDArray[n
 def _scale(components: Sequence[Component], steady: bool) -> Array:
     """Field scale at each frame that makes the mean intensity 1, always or on average over the run."""
     power = np.sum([c.amplitude**2 for c in components], axis=0)
-    return np.sqrt(power if steady else np.full_like(power, power.mean()))
+    return np.asarray(np.sqrt(power if steady else np.full_like(power, power.mean())))
 
 
 def _intensity(

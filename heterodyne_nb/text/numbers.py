@@ -24,12 +24,8 @@ _NO_ERROR = 1e-13
 def number(value: float, digits: int = 4) -> str:
     """Write a number with `digits` significant digits; whole numbers below a million stay whole.
 
-    Parameters
-    ----------
-    value : float
-        Any number; NaN becomes ``"–"``.
-    digits : int
-        Significant digits, at least 1. Trailing zeros are dropped.
+    ``value``: Any number; NaN becomes ``"–"``. ``digits``: Significant digits, at least 1. Trailing zeros are
+    dropped.
 
     Examples
     --------
@@ -57,12 +53,7 @@ def number(value: float, digits: int = 4) -> str:
 def value_with_error(value: float, error: float) -> str:
     """Write ``value ± error`` with both ending at the same decimal place.
 
-    Parameters
-    ----------
-    value : float
-        The value.
-    error : float
-        Its standard error; NaN, 0 or less than rounding noise gives the bare number.
+    ``value``: The value. ``error``: Its standard error; NaN, 0 or less than rounding noise gives the bare number.
 
     Examples
     --------
@@ -118,10 +109,7 @@ def error_place(error: float) -> int:
 def parse_number(text: str) -> float:
     """Read a number back, in the way :func:`number` writes it or in Python's own.
 
-    Raises
-    ------
-    ConfigurationError
-        The text is not a number.
+    Raises ConfigurationError: The text is not a number.
 
     Examples
     --------

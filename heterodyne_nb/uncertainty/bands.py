@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-FloatArray = NDArray[np.float64]
+from heterodyne_nb.arrays import FloatArray
 
 #: Half-width of a 95 % band in standard errors of a normal law.
 NORMAL_95 = 1.959963984540054
@@ -32,16 +32,7 @@ _STILL = 1e-12
 def jacobian(function: Callable[[FloatArray], FloatArray], values: FloatArray) -> FloatArray:
     """Central differences of a vector function.
 
-    Parameters
-    ----------
-    function : callable
-        Array of shape (p,) to array of shape (m,).
-    values : array, shape (p,)
-        Where to differentiate.
-
-    Returns
-    -------
-    array, shape (m, p)
+    ``function``: Array of shape (p,) to array of shape (m,). ``values`` (p,): Where to differentiate. Returns (m, p).
     """
     columns = []
     for i, value in enumerate(values):
@@ -57,17 +48,8 @@ def propagate(
 ) -> FloatArray:
     """Return the standard error of every component of a function of the parameters.
 
-    Parameters
-    ----------
-    function : callable
-        Array of shape (p,) to array of shape (m,).
-    values : array, shape (p,)
-    covariance : array, shape (p, p)
-        NaN where unknown: components that depend on such a parameter get NaN.
-
-    Returns
-    -------
-    array, shape (m,)
+    ``function``: Array of shape (p,) to array of shape (m,). ``values`` (p,). ``covariance`` (p, p): NaN where
+    unknown: components that depend on such a parameter get NaN. Returns (m,).
     """
     return _stderr(jacobian(function, np.asarray(values, dtype=float)), covariance)
 
@@ -105,21 +87,10 @@ def curve_bands(
     in the parameters here: on a logarithmic scale bands of a J near 0 were too narrow
     (tests/benchmarks/coverage_study.py).
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    parameters : array, shape (p,)
-    covariance : array, shape (p, p)
-    t : array, shape (n_t,)
-        Times in s.
-    spread : Spread, optional
-        With it bands are Student's and reach as far as the bounds of the parameters let them; else they are normal
-        and know of no bounds.
-
-    Returns
-    -------
-    dict of str to (lower, upper)
-        Arrays of shape (n_t,) in the curve's unit.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``parameters`` (p,). ``covariance`` (p, p). ``t``
+    (n_t,): Times in s. ``spread``: With it bands are Student's and reach as far as the bounds of the parameters let
+    them; else they are normal and know of no bounds. Returns (lower, upper): Arrays of shape (n_t,) in the curve's
+    unit.
     """
     middle = {name: np.asarray(curve, dtype=float) for name, curve in model.curves(parameters, t).items()}
     if not middle:
@@ -169,33 +140,19 @@ class BoundedEllipsoid:
     lies within q standard errors. Bounds cut the ellipsoid, and the number lies between its least and its largest value
     in what is left. That loses no truth, for the truth obeys the bounds. Where a weakly determined exponent rests on its
     bound the two differ several-fold (tests/benchmarks/coverage_study.py).
-
-    Attributes
-    ----------
-    covariance : (n, n)
-        Of the coordinates; those without a variance stay where they are.
-    lower, upper : (n,)
-        Room of a step, ``lower <= 0 <= upper``.
     """
 
-    covariance: FloatArray
+    covariance: FloatArray  #: (n, n): Of the coordinates; those without a variance stay where they are.
+    #: lower, upper (n,): Room of a step, ``lower <= 0 <= upper``.
     lower: FloatArray
     upper: FloatArray
 
     def extents(self, slopes: FloatArray, distances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """How far numbers go down and up.
 
-        Parameters
-        ----------
-        slopes : (m, n)
-            Derivatives of the numbers by the coordinates.
-        distances : (m,)
-            Size of the ellipsoid for each, in standard errors.
-
-        Returns
-        -------
-        down, up : (m,)
-            Neither is negative, neither is larger than the distance times the standard error.
+        ``slopes`` (m, n): Derivatives of the numbers by the coordinates. ``distances`` (m,): Size of the ellipsoid
+        for each, in standard errors. Returns ``down, up`` (m,): Neither is negative, neither is larger than the
+        distance times the standard error.
         """
         pairs = list(zip(slopes[:, self._known] * self._errors, distances, strict=True))
         down = [self._farthest(-slope, distance) for slope, distance in pairs]

@@ -3,6 +3,14 @@
 A step may be a slow change that the splines follow badly, so it counts only where splines with no more pieces than
 :data:`COARSE` and the step predict better than the splines that were chosen; and where it differs from 0 by its dyadic
 error, with a chance that counts every curve and time tried.
+
+How many pieces the splines of a free-form fit need: what pixels not fitted would say, on the dyadic scale.
+
+One pass over the data at the present curves, with every spline cut into many pieces, gives scores and matrices of all
+tiles. Splines with fewer pieces are inside those with more, so a step to the optimum of any choice of pieces, what it
+gains in χ², and how much of that noise gains, are small linear algebra: with A the matrix of χ²/2 and M the dyadic
+variance of the scores, noise alone gains tr(A⁻¹ M), and pixels that were not fitted lose as much. The choice with the
+largest gain less :data:`PRICE` times that is taken (with a price of 2 and independent pixels, Akaike's criterion).
 """
 
 from __future__ import annotations
@@ -11,10 +19,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.models.free_form import FreeFormModel, Step
@@ -23,13 +31,11 @@ from heterodyne_nb.uncertainty.covariance import (
     ERROR_CLUSTERS,
     LEAST_DYADIC,
     degrees_of_freedom,
+    dyadic_parts,
     dyadic_sum,
     pseudo_inverse,
 )
 from heterodyne_nb.uncertainty.goodness import with_model
-from heterodyne_nb.uncertainty.smoothness import PRICE
-
-FloatArray = NDArray[np.float64]
 
 #: Times tried, the share of the run at either end that is left out, and pieces of the stepping curve.
 TRIED, ENDS, COARSE = 24, 0.08, (1, 2, 4)
@@ -39,35 +45,20 @@ CHANCE = 0.01
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A time at which a curve changes at once.
+    """A time at which a curve changes at once."""
 
-    Attributes
-    ----------
-    t : float
-        In s.
-    curve : str
-    before, after : float
-        Values of the curve around it, in its unit.
-    sigma : float
-        Strength: the chance of such a step by noise, as standard errors of a normal law.
-    """
-
-    t: float
+    t: float  #: In s.
     curve: str
+    #: before, after: Values of the curve around it, in its unit.
     before: float
     after: float
-    sigma: float
+    sigma: float  #: Strength: the chance of such a step by noise, as standard errors of a normal law.
 
 
 def strongest_step(objective: Objective, theta: FloatArray) -> ChangePoint | None:
     """The step that describes the data best, or None where none is better than smooth curves.
 
-    Parameters
-    ----------
-    objective : Objective
-        Of a :class:`SplineModel`.
-    theta : (p,)
-        Its optimum.
+    ``objective``: Of a :class:`SplineModel`. ``theta`` (p,): Its optimum.
     """
     chosen: SplineModel = objective.problem.model
     fine = chosen.with_pieces(dict.fromkeys(chosen.pieces, max(*chosen.pieces.values(), *COARSE)))
@@ -162,7 +153,7 @@ class _Steps:
 
     def _shares(self, b: int, pull: FloatArray) -> FloatArray:
         acting, matrices = self.sums.of_bin(b)
-        return np.einsum("i,tij,j->t", pull[acting], matrices, pull[acting])
+        return np.asarray(np.einsum("i,tij,j->t", pull[acting], matrices, pull[acting]))
 
 
 class _Way:
@@ -177,3 +168,47 @@ class _Way:
             score @ self.back @ score
         )
         self.worth = gain - PRICE * float(np.trace(self.back @ (ways.T @ steps.noise @ ways)))
+
+
+#: Numbers of pieces that are tried, and the frames that the shortest piece needs.
+LEVELS, FRAMES_A_PIECE = (1, 2, 4, 8, 16, 32), 5
+#: What a further coefficient must gain, in units of what noise gains by it.
+PRICE = 2.0
+
+
+def finest(frames: int) -> int:
+    """Most pieces for so many frames."""
+    return max(n for n in LEVELS if n == 1 or n * FRAMES_A_PIECE <= frames)
+
+
+def better_pieces(objective: Objective, theta: FloatArray, pieces: dict[str, int]) -> dict[str, int]:
+    """The pieces, or others of one of the curves that predict better.
+
+    ``objective``: Of a :class:`SplineModel` in which every curve has the most pieces. ``theta`` (p,): The optimum
+    with ``pieces``. ``pieces``: Of each curve.
+    """
+    model: SplineModel = objective.problem.model
+    sums = Tiles.at(objective, theta, ERROR_CLUSTERS)
+    n, matrix, score = objective.coordinates.size, sums.joint_matrix, sums.joint_scores.sum(axis=(0, 1))
+    z, (lower, upper) = objective.to_internal(theta), objective.internal_bounds(theta)
+    held = np.flatnonzero((z - lower < 1e-6) & (score[:n] > 0) | (upper - z < 1e-6) & (score[:n] < 0))
+    moves = np.setdiff1d(np.arange(len(matrix)), held)
+    inverse = np.zeros_like(matrix)
+    inverse[np.ix_(moves, moves)] = pseudo_inverse(matrix[np.ix_(moves, moves)])
+    total, _ = dyadic_parts(sums, inverse, -inverse @ score)
+    noise = matrix @ total @ matrix
+    order = np.array(objective.coordinates.order)
+    scale = objective.coordinates.scale[:n]
+
+    def worth(tried: dict[str, int]) -> float:
+        into = model.with_pieces(tried).refinement(model)[order] / scale[:, None]
+        into[held] = 0.0
+        own = np.zeros((len(matrix), into.shape[1] + len(matrix) - n))
+        own[:n, : into.shape[1]], own[n:, into.shape[1] :] = into, np.eye(len(matrix) - n)
+        back = pseudo_inverse(own.T @ matrix @ own)
+        step = own.T @ score
+        return float(step @ back @ step - PRICE * np.trace(back @ (own.T @ noise @ own)))
+
+    levels = [level for level in LEVELS if level <= min(model.pieces.values())]
+    tried = [pieces | {name: level} for name in pieces for level in levels]
+    return max([pieces, *tried], key=worth)

@@ -29,16 +29,16 @@ hold a block of frames; a tile off the diagonal belongs to two, so its own squar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective, Tiles
 from heterodyne_nb.uncertainty.bands import BoundedEllipsoid
-
-FloatArray = NDArray[np.float64]
 
 #: Clusters of frames of the covariance: as long as speckle lives in runs that see a decay or two. With 12 the bands of
 #: a single component held the truth in 80-90 % of experiments, with 6 in 90-94 % (tests/benchmarks/coverage_study.py).
@@ -55,45 +55,21 @@ _LEAST_LEFT = 1e-3
 
 @dataclass(frozen=True)
 class Covariance:
-    """Covariance of the published parameters and what could not be estimated.
+    """Covariance of the published parameters and what could not be estimated."""
 
-    Attributes
-    ----------
-    covariance : (p, p)
-        Dyadic cluster-robust; a prior counts as a measurement.
-    noise : (p, p)
-        The part of it that the noise of the pixels makes.
-    naive : (p, p)
-        (JᵀJ)⁻¹ with the residual variance, for comparison.
-    at_bound : (p,) bool
-        Parameters that rest on a bound; their errors are those without it.
-    hessian : (p, p)
-        Gauss-Newton matrix of χ² by all varying published parameters.
-    tiles : (B, T, p, p)
-        Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
-    reach : BoundedEllipsoid
-        Steps that the covariance allows, in coordinates that bounds confine.
-    moves : (p, n)
-        Published parameters by these coordinates.
-    linear : (B, 2)
-        Standard errors of contrast and offset of each bin.
-    pull : (B, 2)
-        How far from their limits they would go without them, in these errors; 0 where no limit holds them.
-    speckles : bool
-        Whether the tiles are clusters of pixels, which are independent.
-    """
-
-    covariance: FloatArray
-    noise: FloatArray
-    naive: FloatArray
-    at_bound: NDArray[np.bool_]
-    hessian: FloatArray
-    tiles: FloatArray
-    reach: BoundedEllipsoid
-    moves: FloatArray
-    linear: FloatArray
+    covariance: FloatArray  #: (p, p): Dyadic cluster-robust; a prior counts as a measurement.
+    noise: FloatArray  #: (p, p): The part of it that the noise of the pixels makes.
+    naive: FloatArray  #: (p, p) (JᵀJ)⁻¹ with the residual variance, for comparison.
+    at_bound: NDArray[np.bool_]  #: (p,): Parameters that rest on a bound; their errors are those without it.
+    hessian: FloatArray  #: (p, p): Gauss-Newton matrix of χ² by all varying published parameters.
+    tiles: FloatArray  #: (B, T, p, p): Part of (JᵀJ)⁻¹ that white noise in each tile makes up.
+    reach: BoundedEllipsoid  #: Steps that the covariance allows, in coordinates that bounds confine.
+    moves: FloatArray  #: (p, n): Published parameters by these coordinates.
+    linear: FloatArray  #: (B, 2): Standard errors of contrast and offset of each bin.
+    #: (B, 2): How far from their limits they would go without them, in these errors; 0 where no limit holds them.
     pull: FloatArray
-    speckles: bool = False
+    passing: FloatArray  #: (p,): The same for published parameters and their bounds.
+    speckles: bool = False  #: Whether the tiles are clusters of pixels, which are independent.
 
     @property
     def inflation(self) -> float:
@@ -118,13 +94,7 @@ def estimate_covariance(
 ) -> Covariance:
     """Covariance of a fit's published parameters at its optimum.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The optimum, published.
-    clusters : int
-        Clusters of frames.
+    ``theta`` (p,): The optimum, published. ``clusters``: Clusters of frames.
     """
     local = objective.equations(theta)
     sums = Tiles.at(objective, theta, clusters, local=local)
@@ -135,8 +105,12 @@ def estimate_covariance(
     every = np.flatnonzero(objective.problem.table.vary)
     matrix, lower, upper = objective.coordinates.room(theta)
     back = np.linalg.inv(matrix)
+    step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
+    covariance = jacobian @ (inner.dyadic + prior) @ jacobian.T
+    moved, errors = jacobian @ step[:n], np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    levels, linear = np.stack([sums.contrast, sums.offset], axis=1), objective.linear
     return Covariance(
-        jacobian @ (inner.dyadic + prior) @ jacobian.T,
+        covariance,
         jacobian @ inner.dyadic @ jacobian.T,
         jacobian @ inner.naive @ jacobian.T,
         _at_bound(objective, theta),
@@ -145,45 +119,33 @@ def estimate_covariance(
         BoundedEllipsoid(back @ (inner.dyadic + prior) @ back.T, lower, upper),
         jacobian @ matrix,
         inner.linear,
-        _pull(sums, inner),
+        _beyond(levels, linear.lower, linear.upper, linear.design @ step[n:], inner.linear),
+        _beyond(theta, objective.bounds[:, 0], objective.bounds[:, 1], moved, errors),
         sums.independent,
     )
 
 
-def _pull(sums: Tiles, inner: InternalCovariance) -> FloatArray:
-    """How far contrast and offset would leave their limits in a step without them, in standard errors, (B, 2)."""
-    linear, n = sums.objective.linear, sums.objective.coordinates.size
-    step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
-    moved = linear.design @ step[n:]
-    values = np.stack([sums.contrast, sums.offset], axis=1)
-    edge = 1e-9 * (linear.upper - linear.lower)
-    beyond = np.where(values >= linear.upper - edge, np.maximum(moved, 0.0), 0.0)
-    beyond += np.where(values <= linear.lower + edge, np.minimum(moved, 0.0), 0.0)
-    return np.divide(beyond, inner.linear, out=np.zeros_like(beyond), where=inner.linear > 0)
+def _beyond(
+    values: FloatArray, lower: FloatArray, upper: FloatArray, moved: FloatArray, errors: FloatArray
+) -> FloatArray:
+    """How far from the limits that hold them values would go in a step without limits, in standard errors."""
+    edge = 1e-9 * np.maximum(np.abs(values), 1.0)
+    beyond = np.where(values >= upper - edge, np.maximum(moved, 0.0), 0.0)
+    beyond += np.where(values <= lower + edge, np.minimum(moved, 0.0), 0.0)
+    return np.divide(beyond, errors, out=np.zeros_like(beyond), where=errors > 0)
 
 
 @dataclass(frozen=True)
 class InternalCovariance:
-    """Covariances of the n internal coordinates; priors count in the curvature, not as noise.
+    """Covariances of the n internal coordinates; priors count in the curvature, not as noise."""
 
-    Attributes
-    ----------
-    dyadic, naive, inverse : (n, n)
-        Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
-    tiles : (B, T, n, n)
-        Part of ``inverse`` that white noise in each tile makes up.
-    full : (n + m, n + m)
-        As ``inverse``, the m coefficients of contrast and offset included.
-    linear : (B, 2)
-        Standard errors of contrast and offset of each bin.
-    """
-
+    #: dyadic, naive, inverse (n, n): Dyadic; (JᵀJ)⁻¹ with the residual variance; and for pixels of the stated sigma.
     dyadic: FloatArray
     naive: FloatArray
     inverse: FloatArray
-    tiles: FloatArray
-    full: FloatArray
-    linear: FloatArray
+    tiles: FloatArray  #: (B, T, n, n): Part of ``inverse`` that white noise in each tile makes up.
+    full: FloatArray  #: As ``inverse``, the m coefficients of contrast and offset included.
+    linear: FloatArray  #: (B, 2): Standard errors of contrast and offset of each bin.
 
 
 def internal_covariance(sums: Tiles, chi2: float) -> InternalCovariance:
@@ -208,7 +170,7 @@ def prior_curvature(sums: Tiles) -> FloatArray:
     """What priors add to the joint matrix (n + m, n + m)."""
     objective = sums.objective
     by_theta = objective.priors.curvature(objective.coordinates.jacobian(sums.theta))
-    return block_diag(by_theta, objective.linear.curvature())
+    return np.asarray(block_diag(by_theta, objective.linear.curvature()))
 
 
 def dyadic_parts(
@@ -216,19 +178,8 @@ def dyadic_parts(
 ) -> tuple[FloatArray, FloatArray]:
     """Dyadic covariance of all coordinates, and what white noise in each tile adds to that of the first n.
 
-    Parameters
-    ----------
-    sums : Tiles
-    inverse : (n + m, n + m)
-        Inverse of the joint matrix; zero for coordinates that stay.
-    step : (n + m,), optional
-        The noise is that of the residuals after this step.
-
-    Returns
-    -------
-    total : (n + m, n + m)
-    shares : (B, T, n, n)
-        Of ``inverse``.
+    ``inverse``: Inverse of the joint matrix; zero for coordinates that stay. ``step``: The noise is that of the
+    residuals after this step. Returns ``shares`` (B, T, n, n): Of ``inverse``.
     """
     n, (bins, tiles) = sums.objective.coordinates.size, sums.products.shape[:2]
     total, shares = np.zeros_like(inverse), np.zeros((bins, tiles, n, n))
@@ -263,7 +214,7 @@ def _at_least(dyadic: FloatArray, naive: FloatArray) -> FloatArray:
     root, back = _root(naive)
     values, vectors = np.linalg.eigh(back @ dyadic @ back.T)
     half = root @ vectors * np.sqrt(np.maximum(values, LEAST_DYADIC))
-    return half @ half.T
+    return np.asarray(half @ half.T)
 
 
 def _at_bound(objective: Objective, theta: FloatArray) -> NDArray[np.bool_]:
@@ -310,14 +261,14 @@ def _informed(matrix: FloatArray, null: float) -> tuple[FloatArray, FloatArray, 
 
 def cluster_count(tiles: int) -> int:
     """Number c of clusters of frames from the number c (c + 1) / 2 of tiles."""
-    return round((np.sqrt(8 * tiles + 1) - 1) / 2)
+    return round((math.sqrt(8 * tiles + 1) - 1) / 2)
 
 
 def membership(clusters: int) -> FloatArray:
     """Which tile holds which cluster, (c, T), 1 or 0; tile of clusters (late >= early) is late (late + 1) / 2 + early."""
     late, early = np.tril_indices(clusters)
     k = np.arange(clusters)[:, None]
-    return ((late == k) | (early == k)).astype(float)
+    return np.asarray(((late == k) | (early == k)).astype(float))
 
 
 def dyadic_sum(scores: FloatArray) -> FloatArray:
@@ -346,17 +297,9 @@ def dyadic_meat(scores: FloatArray) -> FloatArray:
 def corrected_meat(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     """Variance of the sum of one bin's tile scores when tiles that share frames are correlated.
 
-    Parameters
-    ----------
-    scores : (T, k)
-        Scores of the tiles in coordinates in which the inverse Gauss-Newton matrix is the unit matrix.
-    leverage : (T, k, k)
-        Gauss-Newton matrix of each tile in the same coordinates; the sum over all bins is the unit matrix.
-
-    Returns
-    -------
-    (k, k)
-        Symmetric; directions of negative variance are possible where there are few clusters.
+    ``scores`` (T, k): Scores of the tiles in coordinates in which the inverse Gauss-Newton matrix is the unit matrix.
+    ``leverage`` (T, k, k): Gauss-Newton matrix of each tile in the same coordinates; the sum over all bins is the
+    unit matrix. Returns (k, k): Symmetric; directions of negative variance are possible where there are few clusters.
     """
     clusters = cluster_count(len(scores))
     member = membership(clusters)
@@ -375,7 +318,7 @@ def independent_meat(scores: FloatArray) -> FloatArray:
 def independent_freedom(shares: FloatArray) -> FloatArray:
     """Degrees of freedom (m,) of such a variance: G - 1 of each bin, pooled after Satterthwaite; shares as below."""
     by_bin = shares.sum(axis=1)
-    return (shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0))
+    return np.asarray((shares.shape[1] - 1.0) * _ratio(by_bin.sum(axis=0) ** 2, (by_bin**2).sum(axis=0)))
 
 
 def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
@@ -383,7 +326,7 @@ def _undo_fit(scores: FloatArray, leverage: FloatArray) -> FloatArray:
     values, vectors = np.linalg.eigh(leverage)
     left = np.maximum(1.0 - values, _LEAST_LEFT)
     turned = np.einsum("kij,ki->kj", vectors, scores) / left
-    return np.einsum("kij,kj->ki", vectors, turned)
+    return np.asarray(np.einsum("kij,kj->ki", vectors, turned))
 
 
 def degrees_of_freedom(shares: FloatArray) -> FloatArray:
@@ -393,15 +336,7 @@ def degrees_of_freedom(shares: FloatArray) -> FloatArray:
     that share frames if the noise of tiles is independent, (sum g)² / sum g² with g = sum h of a cluster if the sums
     of clusters are, their noise being that of frames. Speckle has some of either; returned is the geometric mean.
 
-    Parameters
-    ----------
-    shares : (B, T, m)
-        h of m quantities.
-
-    Returns
-    -------
-    (m,)
-        At least 1.
+    ``shares`` (B, T, m): h of m quantities. Returns (m,): At least 1.
     """
     member = membership(cluster_count(shares.shape[1]))
     related = (member.T @ member > 0).astype(float)

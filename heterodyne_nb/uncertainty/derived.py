@@ -15,12 +15,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.curves import Curve
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.bands import jacobian
-
-FloatArray = NDArray[np.float64]
 
 #: ``"v0"``, ``"v"`` (at mid-time), ``"v(12.5)"``, ``("v", 12.5)`` or ``"displacement"``.
 TargetName = str | tuple[str, float]
@@ -34,36 +33,23 @@ _INTEGRALS = {"velocity": ("velocity", "displacement", "Å"), "shear_rate": ("sh
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
-    """One number that follows from the parameters.
+    """One number that follows from the parameters."""
 
-    Attributes
-    ----------
-    name : str
-        As it is shown, e.g. ``"v(50)"``.
-    unit : str
-    description : str
-    compute : callable
-        Published parameters (p,) to the number.
-    """
-
-    name: str
+    name: str  #: As it is shown, e.g. ``"v(50)"``.
     unit: str
     description: str
-    compute: Callable[[FloatArray], float]
+    compute: Callable[[FloatArray], float]  #: Published parameters (p,) to the number.
 
     def slopes(self, theta: FloatArray) -> FloatArray:
         """Derivatives by the published parameters, (p,)."""
-        return jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0]
+        return np.asarray(jacobian(lambda p: np.array([self.compute(p)]), np.asarray(theta, float))[0])
 
 
 def quantities_of(model: Any, t: FloatArray | None) -> list[Quantity]:
     """The figures that follow from a model's parameters.
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    t : array, optional
-        Times of the run in s; its first and last count. None for one-time models.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``t``: Times of the run in s; its first and last
+    count. None for one-time models.
     """
     return _of_curves(model, t) if t is not None and model.curve_units else _of_parameters(model)
 
@@ -170,18 +156,10 @@ def _at(model: Any, curve: str, when: FloatArray) -> Callable[[FloatArray], floa
 def target(model: Any, name: TargetName, t: FloatArray | None) -> Quantity:
     """The number a name stands for.
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    name : str or (str, float)
-        A published parameter, a curve (at mid-time), a curve at a time in s (``"v(12.5)"``), or a derived figure.
-    t : array or None
-        Times of the run in s.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``name``: A published parameter, a curve (at
+    mid-time), a curve at a time in s (``"v(12.5)"``), or a derived figure. ``t``: Times of the run in s.
 
-    Raises
-    ------
-    ConfigurationError
-        Nothing of the mode has this name, or the time is outside the run.
+    Raises ConfigurationError: Nothing of the mode has this name, or the time is outside the run.
     """
     if isinstance(name, tuple) and len(name) == 2:
         return _curve(model, str(name[0]), float(name[1]), t)
@@ -202,13 +180,8 @@ def target(model: Any, name: TargetName, t: FloatArray | None) -> Quantity:
 def middle_targets(model: Any, t: FloatArray, moving: NDArray[np.int64]) -> list[Quantity]:
     """Every curve at mid-time, and the parameters that belong to no curve.
 
-    Parameters
-    ----------
-    model : model of :class:`heterodyne_nb.models.ModelFactory`
-    t : array
-        Times of the run in s.
-    moving : array of int
-        Parameters that the fit moves.
+    ``model`` (model of :class:`heterodyne_nb.models.ModelFactory`). ``t``: Times of the run in s. ``moving``:
+    Parameters that the fit moves.
     """
     middle = np.array([middle_of(t)])
     values = np.array([spec.default for spec in model.parameters])

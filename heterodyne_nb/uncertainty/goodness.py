@@ -21,16 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Problem, Tiles
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.free_form import FreeFormModel, waves
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import Axes, components
 from heterodyne_nb.simulate.fields import mode_weights
-from heterodyne_nb.simulate.inputs import Axes
 from heterodyne_nb.uncertainty.covariance import (
     ERROR_CLUSTERS,
     LEAST_DYADIC,
@@ -38,8 +39,6 @@ from heterodyne_nb.uncertainty.covariance import (
     dyadic_parts,
     pseudo_inverse,
 )
-
-FloatArray = NDArray[np.float64]
 
 #: Frames that the tests look at.
 FRAMES = 150
@@ -55,21 +54,16 @@ _LEAST_CONTRAST = 0.15
 
 @dataclass(frozen=True)
 class Goodness:
-    """What the two tests found.
+    """What the two tests found."""
 
-    Attributes
-    ----------
-    curves : dict of str to (float, float, float)
-        Chance of a bend as large in each curve, where it is largest (s), and its size there, in the curve's unit.
-        Empty for a model without curves that can be bent.
-    ratio : (B,)
-        Mean square residual of each bin over that expected of speckle; 1 for a right model, less with photon noise.
-    chance, bin_chance : float, (B,)
-        Chance of so large a ratio, over all bins and of each; NaN where nothing could be simulated.
-    """
-
+    #: (float, float, float): Chance of a bend as large in each curve, where it is largest (s), and its size there,
+    #: in the curve's unit. Empty for a model without curves that can be bent.
     curves: dict[str, tuple[float, float, float]]
+    #: (B,): Mean square residual of each bin over that expected of speckle; 1 for a right model, less with photon
+    #: noise.
     ratio: FloatArray
+    #: chance, bin_chance (B,): Chance of so large a ratio, over all bins and of each; NaN where nothing could be
+    #: simulated.
     chance: float
     bin_chance: FloatArray
 
@@ -77,15 +71,12 @@ class Goodness:
 def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodness:
     """Test a fit of two-time maps at its optimum.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : (p,)
-        The optimum, published.
-    seed : int
-        Of the simulated speckle.
+    ``theta`` (p,): The optimum, published. ``seed``: Of the simulated speckle.
     """
     problem = objective.problem
+    if isinstance(problem, CellProblem):  # no simulated speckle has such cells
+        unknown = np.full(problem.n_bins, np.nan)
+        return Goodness(_bends(objective, theta), unknown, float("nan"), unknown)
     stride = -(-len(problem.t) // FRAMES)
     thin = problem.every(stride)
     short = Objective(thin, contrast=objective.contrast)

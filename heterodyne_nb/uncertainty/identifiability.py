@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import OptimizationError
 from heterodyne_nb.models.curves import FLOWS
 from heterodyne_nb.models.model import Part
 from heterodyne_nb.text.html import alert, bullets, heading, page, table
 from heterodyne_nb.text.numbers import listed, number, value_with_error
 
-FloatArray = NDArray[np.float64]
 Kind = Literal["determined", "weak", "null"]
 _KINDS: dict[Kind, str] = {"determined": "determined", "weak": "hardly determined", "null": "not determined"}
 
@@ -33,23 +33,13 @@ _NAMED_EXACT, _NAMED_WEAK = 1e-2, 0.3
 
 @dataclass(frozen=True)
 class Direction:
-    """One independent combination of parameters.
-
-    Attributes
-    ----------
-    kind : "determined", "weak" or "null"
-    precision : float
-        Standard error of the combination when every parameter is counted in its scale; infinite for null.
-    weights : tuple of float
-        Coefficient of each parameter, counted in its scale.
-    text : str
-        The combination, or what a null or weak direction means, in words.
-    """
+    """One independent combination of parameters."""
 
     kind: Kind
+    #: Standard error of the combination when every parameter is counted in its scale; infinite for null.
     precision: float
-    weights: tuple[float, ...]
-    text: str
+    weights: tuple[float, ...]  #: Coefficient of each parameter, counted in its scale.
+    text: str  #: The combination, or what a null or weak direction means, in words.
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,7 +139,7 @@ class Identifiability:
         return page("".join(parts) + table(["parameter", "value", "scale", "error / scale", ""], rows))
 
     def _answers(self) -> list[str]:
-        return [f"{self.answers} What follows is said of the first."] if self.answers else []
+        return [f"{self.answers} What follows is said of the answer reported."] if self.answers else []
 
     def _sections(self) -> list[tuple[str, list[str]]]:
         null = [d.text for d in self.directions if d.kind == "null"]
@@ -254,13 +244,7 @@ def natural_scales(
     Amplitude and offset of one curve share the larger of the two; exponents and fractions have 1,
     angles 90 degrees, a rate its own value or one over the run's duration.
 
-    Parameters
-    ----------
-    parts : mapping of str to Part
-        What each parameter is: :meth:`heterodyne_nb.models.Model.parts`.
-    values : mapping of str to float
-    duration : float, optional
-        Length of the run in s.
+    ``parts``: What each parameter is: :meth:`heterodyne_nb.models.Model.parts`. ``duration``: Length of the run in s.
     """
     slowest = 1.0 / duration if duration else 0.0
     rates = {parts[n].curve: max(abs(v), slowest) for n, v in values.items() if parts[n].part == "rate"}
@@ -298,7 +282,7 @@ def _checked(hessian: ArrayLike, names: Sequence[str], values: Sequence[float]) 
         raise OptimizationError(
             "the Gauss-Newton matrix is not symmetric with a diagonal of at least zero", expected="2 Jᵀ W J"
         )
-    return 0.5 * (matrix + matrix.T)
+    return np.asarray(0.5 * (matrix + matrix.T))
 
 
 def _same_size(covariance: ArrayLike, matrix: FloatArray) -> FloatArray:
@@ -307,7 +291,7 @@ def _same_size(covariance: ArrayLike, matrix: FloatArray) -> FloatArray:
         raise OptimizationError(
             f"a covariance of shape {known.shape}", expected=f"finite numbers of shape {matrix.shape}"
         )
-    return 0.5 * (known + known.T)
+    return np.asarray(0.5 * (known + known.T))
 
 
 def _split(matrix: FloatArray, rcond: float) -> tuple[FloatArray, FloatArray]:
@@ -400,7 +384,7 @@ def _sparse(null: FloatArray) -> FloatArray:
         for other in range(basis.shape[1]):
             if other != column:
                 basis[:, other] -= basis[pivot, other] * basis[:, column]
-    return basis / np.max(np.abs(basis), axis=0, initial=1e-300)
+    return np.asarray(basis / np.max(np.abs(basis), axis=0, initial=1e-300))
 
 
 def _status(error: float, scale: float, weak: float) -> Kind:
@@ -430,15 +414,8 @@ def _trade_off(
 ) -> str:
     """Say what a null or weak direction means.
 
-    Parameters
-    ----------
-    vector : array, shape (p,)
-        The direction, every parameter counted in its scale.
-    names, values, scale : sequences of length p
-    parts : mapping of str to Part
-        What each parameter is.
-    precision : float
-        Its standard error; infinite when the data do not change at all along it.
+    ``vector`` (p,): The direction, every parameter counted in its scale. ``parts``: What each parameter is.
+    ``precision``: Its standard error; infinite when the data do not change at all along it.
     """
     exact = math.isinf(precision)
     involved = _involved(vector, _NAMED_EXACT if exact else _NAMED_WEAK)

@@ -19,12 +19,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import NormalEquations, Objective, Tiles
 from heterodyne_nb.optimize.strategies.gauss_newton import bounded_step
 from heterodyne_nb.uncertainty.bands import jacobian
 from heterodyne_nb.uncertainty.covariance import Covariance, estimate_covariance
-
-FloatArray = NDArray[np.float64]
 
 #: Added to the scaled diagonal, so that a direction without any information stays where it is.
 _RIDGE = 1e-9
@@ -41,20 +40,11 @@ _SHARPEST = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CurveStep:
-    """Turns steps of the internal coordinates at a point into parameters.
-
-    Attributes
-    ----------
-    objective : Objective
-    theta : (p,)
-        The point.
-    covariance : (n, n)
-        Of the internal coordinates there; its scale does not matter.
-    """
+    """Turns steps of the internal coordinates at a point into parameters."""
 
     objective: Objective
-    theta: FloatArray
-    covariance: FloatArray
+    theta: FloatArray  #: (p,): The point.
+    covariance: FloatArray  #: (n, n): Of the internal coordinates there; its scale does not matter.
 
     def moved(self, step: FloatArray) -> FloatArray:
         """Published vector (p,) for a step (n,) of the internal coordinates."""
@@ -134,7 +124,7 @@ class CurveStep:
         for at in range(0, len(errors) - len(self._alone) - len(self._expected), count):
             own = errors[at : at + count]
             own[:] = np.maximum(own, _SHARPEST * max(float(own.max()), 1e-300))
-        return np.maximum(errors, 1e-300)
+        return np.asarray(np.maximum(errors, 1e-300))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +143,8 @@ class Reweighting(Tiles):
         Beyond one each costs a pass over the pixels; one that makes the sum worse is halved, and given up when that
         does not help.
 
-        Parameters
-        ----------
-        weights : (B, T) or None
-            Of the tiles; None for 1.
-        means : (number of priors,), optional
-            Centres of the priors.
-        tilt : (n,), optional
-            By the internal coordinates z.
-        steps : int
+        ``weights`` (B, T): Of the tiles; None for 1. ``means``: Centres of the priors. ``tilt`` (n,): By the internal
+        coordinates z.
         """
         if steps == 1:
             return self.moved(self.equations(weights, means), tilt)

@@ -9,7 +9,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from heterodyne_nb.optimize import STRATEGIES, GurobiTrustRegionStrategy, create_strategy
-from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import TrustRegionProgram
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian
 
 SIZE = 14  # parameters of the heterodyne model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,7 @@ import pytest
 
 import heterodyne_nb
 from heterodyne_nb import plots
-from heterodyne_nb.old_paths import MODULES, NAMES, formerly
+from heterodyne_nb.old_paths import MODULES, NAMES, either_order, formerly
 
 HANDED_ON = [(folder, name, home) for folder, names in NAMES.items() for name, home in names.items()]
 
@@ -40,29 +41,33 @@ def test_an_old_name_is_the_same_object_and_says_so(folder: str, name: str, home
 
 
 @pytest.mark.parametrize(
-    "line",
+    "lines",
     [
-        "from heterodyne_nb.results import FitResult, bootstrap",
-        "from heterodyne_nb.results.bootstrap import bootstrap",
-        "from heterodyne_nb.results import reach",
-        "import heterodyne_nb.results.uncertainty as uncertainty",
-        "from heterodyne_nb.widgets import App",
-        "from heterodyne_nb.analysis import fit, AnalysisSession",
-        "from heterodyne_nb.analysis import fitting",
-        "from heterodyne_nb.analysis.session import AnalysisSession",
-        "from heterodyne_nb.optimize.robust import profile_radius",
-        "from heterodyne_nb.optimize.trf import TRFStrategy",
-        "from heterodyne_nb.engine.instrument import TOLERANCES",
-        "from heterodyne_nb import widgets",
-        "import heterodyne_nb; heterodyne_nb.widgets.App",
+        [
+            "from heterodyne_nb.results import FitResult, bootstrap",
+            "from heterodyne_nb.results.bootstrap import bootstrap",
+            "from heterodyne_nb.results import reach",
+            "import heterodyne_nb.results.uncertainty as uncertainty",
+            "from heterodyne_nb.widgets import App",
+            "from heterodyne_nb.analysis import fit, AnalysisSession",
+            "from heterodyne_nb.analysis import fitting",
+            "from heterodyne_nb.analysis.session import AnalysisSession",
+            "from heterodyne_nb.optimize.robust import profile_radius",
+            "from heterodyne_nb.optimize.trf import TRFStrategy",
+            "from heterodyne_nb.engine.instrument import TOLERANCES",
+        ],
+        ["from heterodyne_nb import widgets"],
+        ["import heterodyne_nb; heterodyne_nb.widgets.App"],
     ],
+    ids=["imports of names and modules", "import of widgets", "widgets as an attribute"],
 )
-def test_the_warning_is_shown_at_the_line_of_the_user(line: str, tmp_path: Path) -> None:
+def test_the_warning_is_shown_at_the_line_of_the_user(lines: list[str], tmp_path: Path) -> None:
     script = tmp_path / "old.py"
-    script.write_text(line)
+    script.write_text("\n".join(lines))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{script}:1: DeprecationWarning: heterodyne_nb." in done.stderr
+    for number in range(1, len(lines) + 1):
+        assert f"{script}:{number}: DeprecationWarning: heterodyne_nb." in done.stderr
 
 
 def test_a_name_that_never_was_is_an_ordinary_error() -> None:
@@ -105,6 +110,39 @@ def test_a_call_of_before_means_the_same_and_says_how_it_is_made_now() -> None:
     assert report("data", result, "page") == ("data", result, "page")
     assert tiles(result) == (result, None)
     assert (report.__name__, report.__doc__) == ("report", "Of a fit.")
+
+
+@pytest.mark.parametrize("given", ["data result", "result data", "result"])
+def test_a_result_and_its_data_are_taken_in_either_order(given: str) -> None:
+    @either_order
+    def asked(
+        dataset: object = None, result: object = None, name: str = "", *, n: int = 0
+    ) -> tuple[object, ...]:
+        return dataset, result, name, n
+
+    here = {"data": "data", "result": SimpleNamespace(curve_names=())}
+    data = "data" if "data" in given else None
+    arguments = [here[word] for word in given.split()]
+    assert asked(*arguments, n=2) == (data, here["result"], "", 2)
+    if data is not None:
+        assert asked(*arguments, "v") == ("data", here["result"], "v", 0)
+        assert asked(here["result"], dataset="data", name="v") == ("data", here["result"], "v", 0)
+
+
+@pytest.mark.parametrize("folder", ["assess", "fitting", "plots", "robust"])
+def test_data_come_before_the_result_in_every_public_function(folder: str) -> None:
+    module = importlib.import_module(f"heterodyne_nb.{folder}")
+    functions = {
+        name: getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))
+    }
+    places = {name: list(inspect.signature(one).parameters.values()) for name, one in functions.items()}
+    wrong = [
+        name
+        for name, parameters in places.items()
+        if [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][:2] == ["result", "dataset"]
+    ]
+    assert functions
+    assert not wrong
 
 
 def test_a_function_is_not_hidden_by_the_old_file_of_its_name() -> None:

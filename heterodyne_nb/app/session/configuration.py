@@ -15,6 +15,7 @@ from heterodyne_nb.app.session.state import Opened
 from heterodyne_nb.app.session.tasks import bad_frames
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.config.schema import settings_by_path
+from heterodyne_nb.data.formats.arrays import ENDINGS
 from heterodyne_nb.errors import ConfigurationWarning, warn
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.one_time_scopes import LAWS, law_numbers
@@ -108,10 +109,41 @@ def config_of(session: AnalysisSession) -> ConfigManager:
         "masks.frames": [list(pair) for pair in session.masked],
         "temporal.start_frame": session.crop[0] if session.crop else 1,
         "temporal.end_frame": session.crop[1] if session.crop else None,
+        **_opened_as(session),
     }
     if session.source and not session.source.startswith("<"):
         changes |= {"data.file": session.source, "data.folder": None}
     return start.updated(changes | _bins_in_words(session))
+
+
+def _opened_as(session: AnalysisSession) -> dict[str, Any]:
+    """What the session was told of its file when it was opened, but for the choice of bins."""
+    if session._opened is None or session._opened.in_memory:
+        return {}
+    told_of = dict(session._opened.options)
+    names = {n: f"data.{n}" for n in ("layout", "analysis", "units", "keep_empty")} | {"dt": "temporal.dt"}
+    if _says_no_q(session):
+        names |= {"q": "data.q", "phi": "data.phi"}
+    found = {names[n]: v for n, v in told_of.items() if n in names and v is not None}
+    for name in {"data.q", "data.phi"} & set(found):
+        found[name] = np.atleast_1d(np.asarray(found[name], float)).ravel().tolist()
+    original = session._opened.dataset
+    if "frame" in original.coords and {"frames", "mask"} & set(told_of):
+        frame, lost = (
+            original["frame"].values,
+            original["frame"].values[~original["mask"].values.astype(bool)],
+        )
+        runs = np.split(lost, np.flatnonzero(np.diff(lost) > 1) + 1) if lost.size else []
+        pairs = [(int(run[0]), int(run[-1])) for run in runs]
+        found["masks.frames"] = [list(pair) for pair in in_order([*session.masked, *pairs])]
+        if session.crop is None:
+            found |= {"temporal.start_frame": int(frame[0]), "temporal.end_frame": int(frame[-1])}
+    return found
+
+
+def _says_no_q(session: AnalysisSession) -> bool:
+    """Whether the file is a plain array, whose q and phi are given with it."""
+    return str(session.source).lower().endswith(ENDINGS)
 
 
 def _bins_in_words(session: AnalysisSession) -> dict[str, Any]:
@@ -122,9 +154,14 @@ def _bins_in_words(session: AnalysisSession) -> dict[str, Any]:
         "angle_filtering.enabled": False,
         "angle_filtering.target_ranges": [],
     }
-    if session.original is None or session.bins is None:
+    if session.original is None or session._opened is None:
         return every
-    q, phi = (values[list(session.bins)] for values in places(session.original))
+    picked = {n for n, v in session._opened.options if n in ("q", "phi") and v is not None}
+    if session.bins is None and (not picked or _says_no_q(session)):
+        return every
+    q, phi = places(session.original)
+    if session.bins is not None:
+        q, phi = q[list(session.bins)], phi[list(session.bins)]
     pairs = set(zip(q.tolist(), phi.tolist(), strict=True))
     if pairs != {(a, b) for a in q.tolist() for b in phi.tolist()}:
         text = "the chosen bins are no grid of q and phi, which is all that a configuration can say: it takes all"

@@ -9,7 +9,7 @@ from typing import Any
 from heterodyne_nb.app.session.entries import FitEntry, asked_of
 from heterodyne_nb.app.session.tasks import robust_arguments
 from heterodyne_nb.errors import ConfigurationError
-from heterodyne_nb.result.script import call_lines, literal
+from heterodyne_nb.result.provenance import call_lines, literal
 from heterodyne_nb.text.escaping import comment, docstring
 
 #: How the message of a result begins that was ended before its time: the same moment never comes again.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heterodyne_nb.config.legacy.modes import refuse_other_keys, translate_mode
 from heterodyne_nb.config.legacy.nlsq import is_nlsq, translate_nlsq
+from heterodyne_nb.config.legacy.parameters import refuse_other_keys, translate_mode
 from heterodyne_nb.config.legacy.templates import FOREIGN_SECTIONS, translate_templates
 from heterodyne_nb.config.legacy.translation import Foreign, Translation, without_comments
 

@@ -47,12 +47,7 @@ def turned_range(low: float, high: float) -> list[float]:
 def from_origin(values: Mapping[str, float], shift: float) -> tuple[dict[str, float], list[str]]:
     """Values for times counted from the start of the file instead of from `shift` seconds later.
 
-    Returns
-    -------
-    dict
-        The values, f2 moved.
-    list of str
-        Curves that cannot be carried over exactly, in words.
+    Returns: The values, f2 moved. Returns: Curves that cannot be carried over exactly, in words.
     """
     moved = dict(values)
     if not shift:

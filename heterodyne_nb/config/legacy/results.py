@@ -26,28 +26,15 @@ _MODES = {"two_component": "heterodyne", "heterodyne": "heterodyne"}
 
 @dataclass(frozen=True)
 class ForeignResult:
-    """What another package found, told as this one tells it.
+    """What another package found, told as this one tells it."""
 
-    Attributes
-    ----------
-    package : str
-        Who wrote it.
-    mode : str
-        Analysis mode here.
-    values, errors : dict of str to float
-        By published name; errors only where they are known.
-    frames : tuple of int, optional
-        First and last frame used, where the file says them.
-    notes : tuple of str
-        What was changed, and what could not be carried over.
-    """
-
-    package: str
-    mode: str
+    package: str  #: Who wrote it.
+    mode: str  #: Analysis mode here.
+    #: values, errors: By published name; errors only where they are known.
     values: dict[str, float]
     errors: dict[str, float]
-    frames: tuple[int, int] | None
-    notes: tuple[str, ...]
+    frames: tuple[int, int] | None  #: First and last frame used, where the file says them.
+    notes: tuple[str, ...]  #: What was changed, and what could not be carried over.
 
     def settings(self) -> dict[str, Any]:
         """A configuration that starts from these values."""
@@ -90,21 +77,11 @@ def read_foreign_result(
 ) -> ForeignResult:
     """Read a result of another package and bring it into our conventions.
 
-    Parameters
-    ----------
-    path : str or Path
-        JSON or NPZ.
-    dt : float, optional
-        Time step in s, where the file does not say it; the origin of time depends on it.
-    start_frame : int, optional
-        First frame used, counted from 1, where the file does not say it (default 1).
+    ``path``: JSON or NPZ. ``dt``: Time step in s, where the file does not say it; the origin of time depends on it.
+    ``start_frame``: First frame used, counted from 1, where the file does not say it (default 1).
 
-    Raises
-    ------
-    MissingFileError
-        No such file.
-    DataFormatError
-        It is no such result, or its parameters belong to no mode.
+    Raises MissingFileError: No such file. Raises DataFormatError: It is no such result, or its parameters belong to
+    no mode.
     """
     path = Path(path)
     if not path.is_file():

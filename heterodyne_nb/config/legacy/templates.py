@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from heterodyne_nb.config.legacy.modes import translate_mode
-from heterodyne_nb.config.legacy.parameters import translate_parameters
+from heterodyne_nb.config.legacy.parameters import translate_mode, translate_parameters
 from heterodyne_nb.config.legacy.translation import Foreign, Translation, without_comments
 from heterodyne_nb.config.schema import Settings
 from heterodyne_nb.names import squeeze

@@ -11,28 +11,16 @@ from heterodyne_nb.options.problems import Problem, nearest
 
 @dataclass
 class Translation:
-    """Values in the form of the schema, and the record of how they came about.
+    """Values in the form of the schema, and the record of how they came about."""
 
-    Attributes
-    ----------
-    values : dict
-        Sections of the schema.
-    translated, ignored : list of str
-        Notes on what was given another place or meaning, and on what is not used.
-    briefly : list of str
-        The same as ``ignored``, with settings counted instead of named.
-    problems : list of Problem
-        What is wrong already.
-    origin : dict
-        Path in the schema to the path the user wrote.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  #: Sections of the schema.
+    #: translated, ignored: Notes on what was given another place or meaning, and on what is not used.
     translated: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    #: The same as ``ignored``, with settings counted instead of named.
     briefly: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    origin: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)  #: What is wrong already.
+    origin: dict[str, str] = field(default_factory=dict)  #: Path in the schema to the path the user wrote.
 
     def put(self, path: str, value: Any, origin: str) -> None:
         """Set the setting at a dotted path, unless the value is None; twice is a problem."""
@@ -86,10 +74,7 @@ def without_comments(value: Any) -> Any:
 class Foreign:
     """A foreign configuration of which each key is taken once; what stays was not used.
 
-    Parameters
-    ----------
-    values : mapping
-        The configuration, without comments; it is copied.
+    ``values``: The configuration, without comments; it is copied.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from heterodyne_nb.data.formats.base import (
     MapRef,
     bin_table,
     bins_of_lists,
+    by_label,
     chosen,
     delays_in_frames,
     has_measured_g2,
@@ -110,10 +111,9 @@ def _maps(results: h5py.Group, xpcs: h5py.Group, n_bin: int) -> list[MapRef | No
     names = {int(m[1]): m[0] for m in map(re.compile(r"[gc]2_(\d+)$").match, results[_MAPS]) if m}
     if not names:
         warn(f"{hdf.place(results, _MAPS)} holds no map", DataWarning)
-    maps: list[MapRef | None] = [None] * n_bin
-    for number, label in _labels(results, xpcs, sorted(names), n_bin).items():
-        maps[label - 1] = MapRef(f"{results.name}/{_MAPS}/{names[number]}")
-    return maps
+    labels = _labels(results, xpcs, sorted(names), n_bin).items()
+    found = ((label, MapRef(f"{results.name}/{_MAPS}/{names[k]}")) for k, label in labels)
+    return by_label(found, n_bin, hdf.place(xpcs, "qphi_bin_to_process"))
 
 
 def _labels(results: h5py.Group, xpcs: h5py.Group, numbers: list[int], n_bin: int) -> dict[int, int]:
@@ -123,23 +123,14 @@ def _labels(results: h5py.Group, xpcs: h5py.Group, numbers: list[int], n_bin: in
     if hdf.has(xpcs, key):
         processed = hdf.vector(xpcs, key, "labels of the processed bins").astype(int)
     if numbers and numbers[-1] > processed.size and set(numbers) <= set(processed.tolist()):
-        labels = dict(zip(numbers, numbers, strict=True))
-    elif numbers and numbers[-1] > processed.size:
+        return dict(zip(numbers, numbers, strict=True))
+    if numbers and numbers[-1] > processed.size:
         raise DataFormatError(
             f"the maps go up to number {numbers[-1]} but {processed.size} bins were processed",
             where=hdf.place(results, _MAPS),
             expected="one processed bin a map",
         )
-    else:
-        labels = {number: int(processed[number - 1]) for number in numbers}
-    wrong = [label for label in labels.values() if not 1 <= label <= n_bin]
-    if wrong:
-        raise DataFormatError(
-            f"labels {wrong} are outside the list of bins",
-            where=hdf.place(xpcs, key),
-            expected=f"labels from 1 to {n_bin} (0 means unused)",
-        )
-    return labels
+    return {number: int(processed[number - 1]) for number in numbers}
 
 
 def _read_g2(results: h5py.Group, found: Ingredients) -> None:

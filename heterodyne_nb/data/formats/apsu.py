@@ -19,6 +19,7 @@ from heterodyne_nb.data.formats.base import (
     Layout,
     MapRef,
     bin_table,
+    by_label,
     chosen,
     delays_in_frames,
     has_measured_g2,
@@ -218,14 +219,12 @@ def _maps(results: h5py.Group, n_label: int) -> list[MapRef | None]:
     names = {int(m[1]): m[0] for m in map(re.compile(r"[cg]2_(\d+)$").match, results[key]) if m}
     if not names:
         warn(f"{hdf.place(results, key)} holds no map", DataWarning)
-    labels = _processed(results, sorted(names), n_label)
-    maps: list[MapRef | None] = [None] * n_label
-    for number, name in names.items():
-        maps[labels[number - 1] - 1] = MapRef(f"{results.name}/{key}/{name}")
-    return maps
+    labels = _processed(results, sorted(names))
+    found = ((int(labels[k - 1]), MapRef(f"{results.name}/{key}/{name}")) for k, name in names.items())
+    return by_label(found, n_label, hdf.place(results, "twotime/processed_bins"))
 
 
-def _processed(results: h5py.Group, numbers: list[int], n_label: int) -> np.ndarray:
+def _processed(results: h5py.Group, numbers: list[int]) -> np.ndarray:
     key = "twotime/processed_bins"
     if not hdf.has(results, key):
         labels = np.arange(1, max(numbers, default=0) + 1)
@@ -236,12 +235,6 @@ def _processed(results: h5py.Group, numbers: list[int], n_label: int) -> np.ndar
             f"{labels.size} labels are listed but the maps go up to c2_{numbers[-1]:05d}",
             where=hdf.place(results, key),
             expected="one label a map",
-        )
-    if labels.size and (labels.min() < 1 or labels.max() > n_label):
-        raise DataFormatError(
-            f"labels reach from {labels.min()} to {labels.max()}",
-            where=hdf.place(results, key),
-            expected=f"labels from 1 to {n_label} (0 means unused)",
         )
     return labels
 

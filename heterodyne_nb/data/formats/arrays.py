@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.dataset import make_dataset, unstack_bins, wrap_degrees
+from heterodyne_nb.data.dataset import levels, make_dataset, unstack_bins, wrap_degrees
 from heterodyne_nb.data.formats.hdf import check_readable
 from heterodyne_nb.data.quality import check_maps, tidy_map
-from heterodyne_nb.data.units import convert, convert_delays, number
+from heterodyne_nb.data.units import convert, convert_delays, frame_step, number
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.guard import guarded, need_room
 
@@ -35,6 +35,7 @@ _NAMES = {
     "sigma": ("sigma",),
 }
 _KNOWN = {name: key for key, names in _NAMES.items() for name in names}
+_LAG = "tau|lag|delay|time"
 _WITH_UNIT = ("q", "phi", "dt", "t", "tau")
 
 
@@ -86,6 +87,7 @@ def read_plain(
             found[name], left[name] = np.asarray(number(value, name), dtype=float), None
     if dt is not None:
         found["dt"] = number(dt, "dt")
+        found.pop("t", None)
     notes = _complete(found, path)
     if "tau" in found:
         tau, in_frames = convert_delays(np.ravel(found["tau"]), said.get("tau"), f"{path.name}:tau", "s")
@@ -161,9 +163,25 @@ def _load_text(path: Path) -> dict[str, Any]:
             where=str(path),
             expected="a square map, or the columns tau, g2 and perhaps the error of g2",
         )
-    unit = re.search(r"(?:tau|lag|delay|time)\w*\s*[\[(]([^\])]+)[\])]", head[-1], re.I)
-    columns = {"tau": rows[:, 0], "g2": rows[:, 1]} | ({"g2_err": rows[:, 2]} if rows.shape[1] == 3 else {})
+    unit = re.search(rf"(?:{_LAG})\w*\s*[\[(]([^\])]+)[\])]", head[-1], re.I)
+    unit = unit or re.search(rf"(?:{_LAG})[\s_/]+((?:[mnuµμ]?s|sec\w*|frames?))(?=[\s,;]|$)", head[-1], re.I)
+    columns = dict(zip(_order(head[-1], separator, rows.shape[1], path), rows.T, strict=True))
     return columns | ({"units": {"tau": unit[1]}} if unit else {})
+
+
+def _order(head: str, separator: str | None, n: int, path: Path) -> list[str]:
+    """What each column of g2 is: as its head says where that names every column, else tau, g2, error."""
+    usual = ["tau", "g2", "g2_err"][:n]
+    words = [w.strip().lower() for w in head.strip().lstrip("#% ").split(separator)]
+    kinds = ((rf"({_LAG}|t\b)", "tau"), (r".*(err|sig|std|unc)|d_?g2", "g2_err"), (r"g_?\(?2|c\b|cf\b", "g2"))
+    said = [next((name for form, name in kinds if re.match(form, word)), "") for word in words]
+    if len(said) != n or not all(said):
+        return usual
+    if sorted(said) != sorted(usual):
+        raise DataFormatError(
+            f"the columns are {', '.join(words)}", where=str(path), expected=", ".join(usual)
+        )
+    return said
 
 
 def _units_of(values: dict[str, Any], path: Path) -> dict[str, str]:
@@ -231,8 +249,22 @@ def _complete(found: dict[str, Any], path: Path) -> dict[str, str]:
             expected="q in 1/Å: in the file, in a JSON file beside it, or as q=",
             hint="open_dataset(path, q=…, phi=…, dt=…)",
         )
-    if "dt" not in found and np.size(found.get("t", ())) > 1:
-        found["dt"], notes["dt_origin"] = np.diff(np.ravel(np.asarray(found["t"])[..., :2]))[0], "step of t"
+    if np.size(found.get("t", ())) > 1:
+        t = np.asarray(found["t"])
+        t = t.reshape(-1, t.shape[-1])[0]
+        step, said = frame_step(t, f"{path.name}:t"), found.get("dt")
+        if said is None:
+            found["dt"], notes["dt_origin"] = step, "step of t"
+        elif abs(float(np.ravel(said)[0]) - step) > 1e-3 * abs(step):
+            raise DataFormatError(
+                f"dt is {np.ravel(said)[0]:.6g} s, and t steps by {step:.6g} s", where=str(path), expected="one of them",
+                hint="say it: open_dataset(path, dt=…)",
+            )  # fmt: skip
+        if min(abs(t[0]), abs(t[0] - step)) > 0.1 * step > 0:
+            warn(
+                f"{path.name}: t begins at {t[0]:.6g} s; here the first frame is at {step:.6g} s, as if the run began there",
+                DataWarning,
+            )
     if "dt" not in found:
         raise DataFormatError(
             "the time from frame to frame is given nowhere",
@@ -255,6 +287,15 @@ def _build(found: dict[str, Any], path: Path, notes: dict[str, str]) -> xr.Datas
     per_bin = _per_bin(c2 if c2 is not None else np.asarray(found["g2"])[..., None], q, phi, path)
     arrays = {n: found[n] for n in ("g2", "g2_err", "tau", "n_pixels", "sigma", "mask") if n in found}
     arrays |= {n: np.ravel(arrays[n]) for n in ("tau", "mask") if n in arrays}
+    if not per_bin and any(levels(axis)[0].size < axis.size for axis in (q, phi)):
+        warn(f"{path.name}: some q or phi are there twice; every bin is kept on its own", DataWarning)
+        size, per_bin = (q.size, phi.size), True
+        q, phi = np.repeat(q, size[1]), np.tile(phi, size[0])
+        c2 = None if c2 is None else c2.reshape(q.size, *c2.shape[-2:])
+        by_bin = dict.fromkeys(("g2", "g2_err"), (q.size, -1)) | dict.fromkeys(
+            ("n_pixels", "sigma"), (q.size,)
+        )
+        arrays |= {n: np.reshape(arrays[n], shape) for n, shape in by_bin.items() if n in arrays}
     if not per_bin:
         arrays = {k: _to_grid(v, q, phi) if k in ("g2", "g2_err") else v for k, v in arrays.items()}
         c2 = None if c2 is None else c2.reshape(q.size, phi.size, *c2.shape[-2:])

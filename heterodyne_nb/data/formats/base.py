@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.age_lag import EDGES
 from heterodyne_nb.data.dataset import grid_of, levels, live_bins, stack_bins
 from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.units import QUANTITIES, Bins
-from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 
 Index = tuple[int, ...]
 
@@ -96,6 +97,8 @@ class Ingredients:
         Label of each bin in the file; 1, 2, … where not given.
     images : dict
         Pictures and curves of the whole run, by the name of their variable: paths of datasets, read when looked at.
+    cells : (lag edges, age edges), optional
+        Of maps that are averages over cells, in frames; the ages as sums of frame numbers (from 1) over 2.
     notes : dict
         What to tell about this file, its metadata included (becomes attributes).
     """
@@ -113,6 +116,7 @@ class Ingredients:
     intensity: np.ndarray | None = None
     labels: np.ndarray | None = None
     images: dict[str, str] = field(default_factory=dict)
+    cells: tuple[np.ndarray, np.ndarray] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -199,6 +203,22 @@ def stacked_maps(node: h5py.Dataset, order: str | None = None) -> list[MapRef]:
     return [MapRef(node.name, after=(i,)) for i in range(shape[2])]
 
 
+def by_label(refs: Iterable[tuple[int, MapRef]], n_label: int, where: str) -> list[MapRef | None]:
+    """The map of each label (1, 2, …), None where there is none; refuses a label that no bin has, or two maps have."""
+    maps: list[MapRef | None] = [None] * n_label
+    for label, ref in refs:
+        if not 1 <= label <= n_label or maps[label - 1] is not None:
+            raise DataFormatError(
+                f"there is a map of label {label}"
+                if not 1 <= label <= n_label
+                else f"two maps have label {label}",
+                where=where,
+                expected=f"labels from 1 to {n_label} (0 means unused), each once",
+            )
+        maps[label - 1] = ref
+    return maps
+
+
 @dataclass(frozen=True)
 class FlippedMap(MapRef):
     """A map whose first row is the last frame (time origin in the lower left corner)."""
@@ -257,19 +277,6 @@ class LagAgeMap(MapRef):
         return np.where(known, picked, np.float32(np.nan)).astype(np.float32)
 
 
-def nearest_bin(centres: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Index of the bin that holds each wanted value; bins meet half-way, −1 beyond the outer ones."""
-    centres = np.asarray(centres, dtype=float)
-    if centres.size == 1:
-        edges = np.array([centres[0] - 0.5, centres[0] + 0.5])
-    else:
-        middle = 0.5 * (centres[1:] + centres[:-1])
-        edges = np.r_[2 * centres[0] - middle[0], middle, 2 * centres[-1] - middle[-1]]
-    slack = 1e-9 * max(abs(edges[0]), abs(edges[-1]))
-    at = np.clip(np.searchsorted(edges, wanted + slack, side="right") - 1, -1, centres.size)
-    return np.where((at >= 0) & (at < centres.size), at, -1)
-
-
 @dataclass(frozen=True)
 class BinTable:
     """The bins that a file will hold, and their places in a (q, phi) grid.
@@ -323,6 +330,12 @@ class BinTable:
 def bin_table(ds: xr.Dataset) -> BinTable:
     """Give each bin that holds anything a label and a place."""
     ds = checked(one_run(ds, "writing this layout"))
+    if EDGES[0] in ds:
+        warn(
+            "the layout has no place for cells of age and lag: neighbouring pixels of the written maps repeat, and a fit "
+            "will take each as one",
+            DataWarning,
+        )
     stacked = stack_bins(ds, drop_dead=False)
     exists = np.zeros(stacked.sizes["bin"], dtype=bool)
     if "c2" in stacked:

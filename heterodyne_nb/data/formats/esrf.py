@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from heterodyne_nb.data import units
+from heterodyne_nb.data.age_lag import cell_at, edges_between
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import (
     Ingredients,
@@ -14,7 +15,6 @@ from heterodyne_nb.data.formats.base import (
     bins_of_lists,
     chosen,
     lacking,
-    nearest_bin,
 )
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
@@ -153,29 +153,23 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
             hint="say which: units={'tau': …, 'age': …}",
         )
     found.dt = step
-    lag_of, age_of = _axes(lag, age, step)
-    if _is_binned(lag, age, step):
-        found.notes["binning"] = "maps are averages over bins of lag and age"
+    edges, first, n_frames = [edges_between(axis) for axis in (lag, age)], float(age[0]), 0
+    # ages that are wide cells begin at the first frame with an edge, narrow ones with a centre
+    if edges[1][1] - edges[1][0] > step * (1 + 1e-6) and edges[1][0] > -1e-6 * step:
+        first, n_frames = float(edges[1][0]), round((edges[1][-1] - edges[1][0]) / step) + 1
+    n_frames = n_frames or round((age[-1] - age[0]) / step) + 1
+    lag_of = cell_at(edges[0], np.arange(n_frames) * step)
+    age_of = cell_at(edges[1], first + 0.5 * np.arange(2 * n_frames - 1) * step)
+    if not np.allclose(np.diff(lag), step) or np.diff(age).max() > step * (1 + 1e-6):
+        found.cells = edges[0] / step, (edges[1] - first) / step + 1
+        found.notes["binning"] = "maps are averages over cells of lag and age"
         warn(
-            f"{hdf.place(node)}: the maps are averages over bins of lag and age; each pixel of (t1, t2) "
-            "takes the value of its bin, so neighbouring pixels repeat",
+            f"{hdf.place(node)}: the maps are averages over cells of lag and age; each pixel of c2(t1, t2) shows the "
+            "value of its cell, and a fit averages the model over each cell",
             DataWarning,
         )
     found.maps = [LagAgeMap(node.name, before=(i,), lag_of=lag_of, age_of=age_of) for i in range(found.n_bin)]
     found.notes["storage"] = "lag and age in the file, read as t1 and t2"
-
-
-def _axes(lag: np.ndarray, age: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which stored lag and age each pair of frames has; age 0 or one step is the first frame's."""
-    first = age[0]
-    n_frames = int(np.rint((age[-1] - first) / step)) + 1
-    lag_of = nearest_bin(lag, np.arange(n_frames) * step)
-    age_of = nearest_bin(age, first + 0.5 * np.arange(2 * n_frames - 1) * step)
-    return lag_of, age_of
-
-
-def _is_binned(lag: np.ndarray, age: np.ndarray, step: float) -> bool:
-    return not (np.allclose(np.diff(lag), step) and np.diff(age).max() <= step * (1 + 1e-6))
 
 
 def _read_g2(group: h5py.Group, found: Ingredients) -> None:

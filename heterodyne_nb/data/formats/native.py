@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.age_lag import EDGES
 from heterodyne_nb.data.door import one_index, one_run
 from heterodyne_nb.data.lazyarray import SealedMaps, checksum
 from heterodyne_nb.data.units import converted
@@ -116,7 +117,9 @@ def _retimed(ds: xr.Dataset, dt: float) -> xr.Dataset:
     factor = dt / float(ds.attrs["dt"])
     times = {name: ds[name] * factor for name in ("t", "t1", "t2", "tau") if name in ds.coords}
     times = {name: value.assign_attrs(ds[name].attrs) for name, value in times.items()}
-    return ds.assign_coords({n: (v.dims, v.values, v.attrs) for n, v in times.items()}).assign_attrs(dt=dt)
+    ds = ds.assign_coords({n: (v.dims, v.values, v.attrs) for n, v in times.items()}).assign_attrs(dt=dt)
+    cells = {n: (ds[n] * factor).assign_attrs({**ds[n].attrs, "dt": dt}) for n in EDGES if n in ds}
+    return ds.assign(cells)
 
 
 def write_dataset(ds: xr.Dataset, path: AnyPath) -> None:

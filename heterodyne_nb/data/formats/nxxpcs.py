@@ -21,6 +21,7 @@ from heterodyne_nb.data.formats.base import (
     MapRef,
     bin_table,
     bins_of_lists,
+    by_label,
     chosen,
     delays_in_frames,
     has_measured_g2,
@@ -165,22 +166,16 @@ def _highest(masks: h5py.Group) -> int:
 
 def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     node = group["two_time_corr_func"]
-    refs = _keyed(node) if isinstance(node, h5py.Group) else _one_array(group, node, found.n_bin)
+    refs = (
+        list(_keyed(node).items()) if isinstance(node, h5py.Group) else _one_array(group, node, found.n_bin)
+    )
     if not refs:
         raise DataFormatError("there is no map", where=hdf.place(node), expected="a map a label")
     add = 1.0 if _baseline(node) == 0 else 0.0
     flipped = hdf.text(node.attrs.get("time_origin_location", "upper_left")) == "lower_left"
-    maps: list[MapRef | None] = [None] * found.n_bin
-    for label, ref in refs.items():
-        if not 1 <= label <= found.n_bin:
-            raise DataFormatError(
-                f"there is a map of label {label}",
-                where=hdf.place(node),
-                expected=f"labels from 1 to {found.n_bin}",
-            )
-        kind = FlippedMap if flipped else MapRef
-        maps[label - 1] = kind(ref.path, before=ref.before, after=ref.after, add=add)
-    found.maps = maps
+    kind = FlippedMap if flipped else MapRef
+    kept = ((label, kind(r.path, before=r.before, after=r.after, add=add)) for label, r in refs)
+    found.maps = by_label(kept, found.n_bin, hdf.place(node))
     if add:
         found.notes["baseline"] = "0 in the file, 1 added"
     if flipped:
@@ -206,7 +201,7 @@ def _keyed(group: h5py.Group) -> dict[int, MapRef]:
     return refs
 
 
-def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int, MapRef]:
+def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> list[tuple[int, MapRef]]:
     mode = hdf.text(node.attrs.get("storage_mode", ""))
     order = {"one_array_q_first": "first", "one_array_q_last": "last"}.get(mode)
     refs = stacked_maps(node, order)
@@ -220,7 +215,7 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> dict[int,
             where=hdf.place(node),
             expected="one map a label",
         )
-    return dict(zip(labels.tolist(), refs, strict=True))
+    return list(zip(labels.tolist(), refs, strict=True))
 
 
 def _g2_group(entry: h5py.Group) -> h5py.Group | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from heterodyne_nb.data import units
 from heterodyne_nb.data.formats import hdf, travel
 from heterodyne_nb.data.formats.base import Ingredients, Layout, TrainMean, bins_of_lists, lacking
 from heterodyne_nb.errors import DataFormatError
@@ -43,6 +44,7 @@ class XfelMid(Layout):
         found = Ingredients(bins=bins_of_lists(q), dt=float(steps.min()) if steps.size else None, notes=notes)
         if hdf.has(group, "ttc"):
             found.maps = _maps(group, q.size)
+            found.dt = units.frame_step(np.unique(t), hdf.place(group, "t")) if t.size > 1 else None
             found.notes["n_trains"] = int(group["ttc"].shape[0])
         if hdf.has(group, "g2"):
             found.tau, found.tau_in_frames = t, False

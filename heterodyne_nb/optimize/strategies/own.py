@@ -97,16 +97,10 @@ def made_strategy(
 ) -> OptimizationStrategy:
     """The strategy that a name, a class or a ready-made strategy stands for, with every service of the package's own.
 
-    Parameters
-    ----------
-    method : str, OptimizationStrategy, or a class of them
-    settings : mapping, optional
-        Constructor settings, for a name or a class.
+    ``settings``: Constructor settings, for a name or a class.
 
-    Raises
-    ------
-    ConfigurationError
-        An unknown name or setting, settings for a ready-made strategy, or something else than a strategy.
+    Raises ConfigurationError: An unknown name or setting, settings for a ready-made strategy, or something else than
+    a strategy.
     """
     if isinstance(method, str) or (isinstance(method, type) and issubclass(method, OptimizationStrategy)):
         strategy = create_strategy(method, **(settings or {}))

@@ -47,21 +47,11 @@ class Objective(Protocol):
 
 
 class ProblemView(ABC):
-    """A minimisation problem in free, scaled coordinates.
+    """A minimisation problem in free, scaled coordinates."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Published parameter names.
-    z0 : ndarray (n,)
-        Start point, inside the bounds.
-    lower, upper : ndarray (n,)
-        Bounds of z, infinite where open.
-    offers_normal_equations : bool
-    """
-
-    names: tuple[str, ...]
-    z0: np.ndarray
+    names: tuple[str, ...]  #: Published parameter names.
+    z0: np.ndarray  #: (n,): Start point, inside the bounds.
+    #: lower, upper (n,): Bounds of z, infinite where open.
     lower: np.ndarray
     upper: np.ndarray
     offers_normal_equations: bool = False
@@ -111,7 +101,7 @@ class ProblemView(ABC):
 
     def clip(self, z: np.ndarray) -> np.ndarray:
         """The nearest point inside the bounds."""
-        return np.clip(z, self.lower, self.upper)
+        return np.asarray(np.clip(z, self.lower, self.upper))
 
 
 class PlainView(ProblemView):
@@ -136,10 +126,10 @@ class PlainView(ProblemView):
     def to_x(self, z: np.ndarray) -> np.ndarray:
         x = self._x0.copy()
         x[self._free] = z * self._scale
-        return np.clip(x, *self._box)
+        return np.asarray(np.clip(x, *self._box))
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
-        return x[self._free] / self._scale
+        return np.asarray(x[self._free] / self._scale)
 
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
@@ -174,7 +164,7 @@ class ObjectiveView(ProblemView):
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):  # what has no coordinates is NaN, and worth no point
-            return np.asarray(self._objective.to_internal(x), float) / self._unit
+            return np.asarray(np.asarray(self._objective.to_internal(x), float) / self._unit)
 
     def fun(self, z: np.ndarray) -> float:
         return _number(self._objective(self.to_x(z)))
@@ -214,19 +204,12 @@ def view_problem(
 ) -> ProblemView:
     """Choose the view an objective allows.
 
-    Parameters
-    ----------
-    objective : callable
-    initial_params : sequence of float
-        Start values of all published parameters.
-    bounds, scale : optional
-        For a plain callable only; see :class:`~heterodyne_nb.optimize.strategies.strategy.OptimizationStrategy`.
+    ``objective`` (callable). ``initial_params`` (sequence of float): Start values of all published parameters.
+    ``bounds``, ``scale``: For a plain callable only; see
+    :class:`~heterodyne_nb.optimize.strategies.strategy.OptimizationStrategy`.
 
-    Raises
-    ------
-    ConfigurationError
-        The start is not a vector of finite numbers or lies outside the bounds, or bounds were given
-        for an objective that has its own.
+    Raises ConfigurationError: The start is not a vector of finite numbers or lies outside the bounds, or bounds were
+    given for an objective that has its own.
     """
     x0 = _read_start(initial_params)
     if not callable(objective):
@@ -313,22 +296,9 @@ def differences(
     Central where the bounds allow, one-sided with two points at a bound. A coordinate with only one
     finite neighbour gets a one-sided slope and no curvature; with none, zero for both.
 
-    Parameters
-    ----------
-    fun : callable
-        May return NaN or infinity.
-    z : ndarray (n,)
-    f0 : float
-        ``fun(z)``, finite.
-    lower, upper : ndarray (n,)
-        No point outside is evaluated.
-    step : float
-        Step relative to ``max(1, |z_i|)``.
-
-    Returns
-    -------
-    gradient, curvature : ndarray (n,)
-        Curvature is the diagonal of the Hessian, NaN where it could not be measured.
+    ``fun``: May return NaN or infinity. ``z`` (n,). ``f0``: ``fun(z)``, finite. ``lower``, ``upper`` (n,): No point
+    outside is evaluated. ``step``: Step relative to ``max(1, |z_i|)``. Returns ``gradient, curvature`` (n,):
+    Curvature is the diagonal of the Hessian, NaN where it could not be measured.
     """
     gradient, curvature = np.zeros_like(z), np.full_like(z, np.nan)
     for i in range(z.size):

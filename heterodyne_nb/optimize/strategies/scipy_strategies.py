@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import Bounds, OptimizeResult, minimize
 
-from heterodyne_nb.optimize.strategies.curvature import gain_left
+from heterodyne_nb.optimize.strategies.gauss_newton import gain_left
 from heterodyne_nb.optimize.strategies.problem_view import ProblemView
 from heterodyne_nb.optimize.strategies.run import EndRun, IterativeStrategy, Run
 from heterodyne_nb.optimize.strategies.strategy import register

@@ -20,20 +20,11 @@ STRATEGIES = METHODS
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether a strategy can run here.
-
-    Attributes
-    ----------
-    state : {"ready", "missing", "unlicensed"}
-    detail : str
-        What was found, for a person.
-    remedy : str
-        What to install, or which other method to choose; empty when ready.
-    """
+    """Whether a strategy can run here."""
 
     state: Literal["ready", "missing", "unlicensed"]
-    detail: str = ""
-    remedy: str = ""
+    detail: str = ""  #: What was found, for a person.
+    remedy: str = ""  #: What to install, or which other method to choose; empty when ready.
 
     def __bool__(self) -> bool:
         return self.state == "ready"
@@ -133,10 +124,7 @@ def register(cls: S) -> S:
 def strategy_name(name: str) -> str:
     """The registered name that `name` spells (``"Nelder-Mead"`` is ``"nelder_mead"``).
 
-    Raises
-    ------
-    ConfigurationError
-        No such strategy; the nearest name is offered.
+    Raises ConfigurationError: No such strategy; the nearest name is offered.
     """
     return STRATEGIES.find(name)
 
@@ -150,17 +138,10 @@ def settings_of(cls: type[OptimizationStrategy]) -> tuple[str, ...]:
 def create_strategy(name: str | type[OptimizationStrategy], **settings: Any) -> OptimizationStrategy:
     """Make a strategy by name.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`STRATEGIES`, in any case and punctuation; or the class itself.
-    **settings
-        Constructor settings of that strategy.
+    ``name``: A key of :data:`STRATEGIES`, in any case and punctuation; or the class itself. ``**settings``:
+    Constructor settings of that strategy.
 
-    Raises
-    ------
-    ConfigurationError
-        Unknown name or setting; the nearest one is offered.
+    Raises ConfigurationError: Unknown name or setting; the nearest one is offered.
     """
     cls = STRATEGIES[strategy_name(name)] if isinstance(name, str) else name
     known = settings_of(cls)

@@ -142,7 +142,7 @@ def _near(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _interior(view: ProblemView) -> np.ndarray:
     """The start moved off its bounds, where an interior-point method cannot begin."""
     margin = np.minimum(0.01, 0.1 * (view.upper - view.lower))
-    return np.clip(view.z0, view.lower + margin, view.upper - margin)
+    return np.asarray(np.clip(view.z0, view.lower + margin, view.upper - margin))
 
 
 class _QuietBFGS(BFGS):
@@ -156,16 +156,9 @@ class _QuietBFGS(BFGS):
 def compressed_jacobian(equations: NormalEquations) -> np.ndarray:
     """Jacobian (n+1, n) that belongs to the residual vector (√χ², 0, …, 0).
 
-    Parameters
-    ----------
-    equations : NormalEquations
-        χ² with its gradient g and Gauss-Newton matrix H.
-
-    Returns
-    -------
-    ndarray (n+1, n)
-        B with 2 Bᵀ(√χ², 0, …) = g and 2 BᵀB = H (see the module's derivation). Eigenvalues of the
-        Schur complement that are negative (by rounding, or under a robust loss) count as zero.
+    ``equations``: χ² with its gradient g and Gauss-Newton matrix H. Returns: B with 2 Bᵀ(√χ², 0, …) = g and 2 BᵀB = H
+    (see the module's derivation). Eigenvalues of the Schur complement that are negative (by rounding, or under a
+    robust loss) count as zero.
     """
     gradient, normal = np.asarray(equations.gradient, float), 0.5 * np.asarray(equations.hessian, float)
     root = np.sqrt(max(float(equations.chi2), 0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heterodyne_nb.analysis.methods import as_optimize_result, run_methods, with_provenance
+from heterodyne_nb.analysis.core import as_optimize_result, run_methods, with_provenance
 from heterodyne_nb.errors import FitWarning, OptimizationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import StopToken

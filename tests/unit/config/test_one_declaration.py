@@ -28,7 +28,7 @@ from heterodyne_nb.options import (
     WassersteinOptions,
     method_options,
 )
-from heterodyne_nb.result.script import FIT_ARGUMENTS, ROBUST_ARGUMENTS
+from heterodyne_nb.result.provenance import FIT_ARGUMENTS, ROBUST_ARGUMENTS
 
 #: Arguments of a call that are no settings: data, values, and what belongs to the running process.
 NO_SETTINGS = {

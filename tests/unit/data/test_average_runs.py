@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import xarray as xr
 from layout_builders import random_maps
 
-from heterodyne_nb.data import average_runs, make_dataset, write_apsu
+import heterodyne_nb as hn
+from heterodyne_nb.data import average_runs, make_dataset, write_apsu, write_dataset
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning
 
 TAU = np.geomspace(0.1, 10, 20)
@@ -69,3 +71,18 @@ def test_runs_that_do_not_fit_are_refused_by_name():
         average_runs([repeat(0)])
     with pytest.raises(ConfigurationError, match="threshold"):
         average_runs([repeat(0), repeat(1)], threshold=0)
+
+
+@pytest.mark.filterwarnings("ignore:runs left out of the average:heterodyne_nb.errors.DataWarning")
+def test_a_fit_of_an_average_tells_its_runs_and_its_script_repeats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for k in range(5):
+        write_dataset(repeat(k, 0.1 if k == 0 else 0.0), tmp_path / f"rep{k}.nc")
+    result = hn.fit(average_runs(tmp_path), "kww")
+    assert "source" not in result.provenance
+    assert result.provenance["averaged"] == ["rep1.nc", "rep2.nc", "rep3.nc", "rep4.nc"]
+    assert "averaged: rep1.nc rep2.nc" in result.summary()
+    (tmp_path / "again.py").write_text(result.to_script(), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert runpy.run_path("again.py")["result"].values == result.values

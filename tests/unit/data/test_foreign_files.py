@@ -18,6 +18,7 @@ import pytest
 import scipy.io
 
 import heterodyne_nb
+from heterodyne_nb.cli import main
 from heterodyne_nb.data import open_dataset, write_apsu, write_nxxpcs
 
 N, DT, RATE = 40, 0.1, 0.5
@@ -397,3 +398,41 @@ def test_a_foreign_file_is_opened_fitted_reported_and_exported(tmp_path: Path, n
         np.testing.assert_allclose(again.attrs["dt"], ds.attrs["dt"])
         main = "c2" if "c2" in ds else "g2"
         np.testing.assert_allclose(again[main], ds[main], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::heterodyne_nb.errors.DataWarning")
+@pytest.mark.parametrize("name", list(STRUCTURES))
+def test_a_foreign_file_goes_through_the_application_and_the_command(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+):
+    """Opened and fitted in a session, saved, taken up again, and repeated by the command from what the session exports."""
+    build, opened = STRUCTURES[name]
+    path = build(tmp_path / "run.h5")
+    session = heterodyne_nb.AnalysisSession()
+    session.open(path, **opened)
+    session.change_settings(mode="kww")
+    session.set_parameter("alpha", value=1.0, vary=False)
+    asked = session.to_config()
+    session.run()
+    assert session.wait(60)
+    assert session.error is None
+    rate = session.result.params["Gamma"].value
+    assert rate == pytest.approx(RATE, rel=0.03)
+    session.save(tmp_path / "session")
+    session.close()
+    again = heterodyne_nb.AnalysisSession.load(tmp_path / "session")
+    assert again.result == session.result
+    again.close()
+    asked.save(tmp_path / "config.json")
+    assert main(["fit", str(tmp_path / "config.json"), "--output", str(tmp_path / "out")]) == 0
+    result = heterodyne_nb.FitResult.load(tmp_path / "out" / "results.nc")
+    assert result.params["Gamma"].value == pytest.approx(rate, rel=1e-6)
+    assert "Gamma" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    flags = [text for key, value in opened.items() for text in (f"--{key}", str(value))]
+    assert main(["convert", str(path), str(tmp_path / "own.nc"), *flags]) == 0
+    seen = str(tmp_path / "own.nc" if opened else path)
+    capsys.readouterr()
+    assert main(["inspect", seen]) == 0
+    assert "layout: " in capsys.readouterr().out
+    assert main(["plot", seen, "--output", str(tmp_path / "figure.html")]) == 0
+    assert "plotly" in (tmp_path / "figure.html").read_text(encoding="utf-8").lower()

@@ -24,6 +24,7 @@ from layout_builders import (
 )
 
 from heterodyne_nb.data import open_dataset
+from heterodyne_nb.data.age_lag import cells_of
 from heterodyne_nb.errors import DataFormatError, DataWarning
 
 
@@ -151,7 +152,7 @@ def test_esrf_lag_and_age_become_t1_and_t2(tmp_path: Path):
     assert "1/nm assumed" in ds.attrs["q_unit"]
 
 
-def test_esrf_maps_averaged_over_bins_of_lag_and_age_say_so(tmp_path: Path):
+def test_esrf_maps_averaged_over_cells_of_lag_and_age_say_so(tmp_path: Path):
     path = build_esrf(tmp_path / "a.h5", random_maps((2,)))
     with h5py.File(path, "a") as f:
         group = f["entry_0000/correlations/full/twotime"]
@@ -159,7 +160,7 @@ def test_esrf_maps_averaged_over_bins_of_lag_and_age_say_so(tmp_path: Path):
         group["lag"] = np.array([0.0, 1.0, 2.0, 4.5]) * DT
         group["age"] = np.arange(10) * DT
         group["ttcf"] = np.random.default_rng(0).normal(1, 0.1, (2, 4, 10))
-    with pytest.warns(DataWarning, match="averages over bins of lag and age"):
+    with pytest.warns(DataWarning, match="averages over cells of lag and age"):
         ds = open_dataset(path)
     with pytest.warns(DataWarning, match="20 NaN pixels"):  # lags beyond the last bin
         c2 = ds["c2"].isel(q=0, phi=0).values
@@ -169,6 +170,34 @@ def test_esrf_maps_averaged_over_bins_of_lag_and_age_say_so(tmp_path: Path):
     assert c2[3, 3] == stored[0, 3]
     assert c2[2, 6] == stored[3, 4]  # lag 4 lies in the bin around 4.5, age is 4
     assert c2[6, 2] == stored[3, 4]
+
+
+@pytest.mark.filterwarnings("ignore::heterodyne_nb.errors.DataWarning")
+def test_esrf_cells_hold_the_pixels_that_the_correlator_averaged(tmp_path: Path):
+    """Ages in wide cells from the first frame to the last, lags single and then in ratio: centres are in the file."""
+    n, one = 61, random_maps((1,), n=61)[0]
+    lags, ages = np.r_[np.arange(10) - 0.5, np.logspace(1, np.log10(60), 6)], np.linspace(0, 60, 13)
+    late, early = np.tril_indices(n, -1)
+    at = np.clip(np.searchsorted(lags, late - early, "right") - 1, 0, len(lags) - 2)
+    at = at, np.clip(np.searchsorted(ages, (late + early) / 2, "right") - 1, 0, len(ages) - 2)
+    total, count = np.zeros((2, len(lags) - 1, len(ages) - 1))
+    np.add.at(total, at, one[late, early])
+    np.add.at(count, at, 1)
+    path = build_esrf(tmp_path / "a.h5", random_maps((1,)))
+    with h5py.File(path, "a") as f:
+        group = f["entry_0000/correlations/full/twotime"]
+        del group["ttcf"], group["lag"], group["age"]
+        middles = np.r_[0.5 * (lags[:10] + lags[1:11]), np.sqrt(lags[10:-1] * lags[11:])]
+        group["lag"], group["age"] = middles * DT, 0.5 * (ages[1:] + ages[:-1]) * DT
+        with np.errstate(invalid="ignore"):
+            group["ttcf"] = (total / count)[None]
+    ds = open_dataset(path)
+    assert ds.sizes["t"] == n
+    cells = cells_of(ds)
+    np.testing.assert_array_equal(cells.pixels[1:], count[1:])
+    value, pixels = cells.means(ds["c2"].values[0, 0], np.ones(n, bool))
+    np.testing.assert_array_equal(pixels[1:], count[1:])
+    np.testing.assert_allclose(value[pixels > 0], (total / np.maximum(count, 1))[pixels > 0], rtol=1e-6)
 
 
 def test_esrf_with_several_analyses_reads_the_first_and_names_the_others(tmp_path: Path):

@@ -93,7 +93,7 @@ def test_a_label_beyond_the_list_is_an_error(tmp_path: Path):
     path = build_apsu(tmp_path / "a.hdf", random_maps())
     with h5py.File(path, "a") as f:
         f["xpcs/twotime/processed_bins"][2] = 9
-    with pytest.raises(DataFormatError, match=r"processed_bins: labels reach from 1 to 9[\s\S]*from 1 to 6"):
+    with pytest.raises(DataFormatError, match=r"processed_bins: there is a map of label 9[\s\S]*from 1 to 6"):
         open_dataset(path)
 
 
@@ -101,7 +101,7 @@ def test_a_label_of_zero_is_an_error(tmp_path: Path):
     path = build_aps_legacy(tmp_path / "a.hdf", random_maps())
     with h5py.File(path, "a") as f:
         f["xpcs/qphi_bin_to_process"][0] = 0
-    with pytest.raises(DataFormatError, match=r"labels \[0\] are outside the list of bins"):
+    with pytest.raises(DataFormatError, match="there is a map of label 0"):
         open_dataset(path)
 
 
@@ -372,3 +372,23 @@ def test_a_map_that_nothing_was_written_to_is_left_out(tmp_path: Path):
     with pytest.warns(DataWarning, match="nothing has been written to it: bin q = 0.02 1/Å, phi = 90°"):
         ds = open_dataset(path)
     assert not ds["usable"][1, 2]
+
+
+@pytest.mark.parametrize("build", [build_apsu, build_aps_legacy])
+def test_a_label_that_two_maps_claim_is_refused(tmp_path: Path, build: Any):
+    path = build(tmp_path / "a.h5", random_maps())
+    key = "xpcs/twotime/processed_bins" if build is build_apsu else "xpcs/qphi_bin_to_process"
+    with h5py.File(path, "a") as f:
+        f[key][...] = [1, 2, 2, 4, 5, 6]
+    with pytest.raises(DataFormatError, match="two maps have label 2"):
+        open_dataset(path)
+
+
+def test_negative_errors_of_g2_are_told_and_not_used(tmp_path: Path):
+    path = build_apsu(tmp_path / "a.h5", random_maps(), g2=True)
+    with h5py.File(path, "a") as f:
+        f["xpcs/multitau/normalized_g2_err"][0, 0] = -0.01
+    with pytest.warns(DataWarning, match="1 errors of g2 are negative"):
+        ds = open_dataset(path)
+    assert np.isnan(ds["g2_err"].values).sum() == 1
+    assert np.isfinite(ds["g2"].values).all()

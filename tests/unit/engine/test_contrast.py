@@ -8,7 +8,7 @@ from scipy.optimize import LinearConstraint, minimize
 
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.engine import CONTRAST_MODES
-from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.engine.normal import ContrastOffset
 from heterodyne_nb.engine.problem import scale_of
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 

@@ -9,7 +9,7 @@ import pytest
 from engine_problems import formula_z, make_problem, used_pixels
 
 from heterodyne_nb.engine import CONTRAST_MODES, Objective, Problem
-from heterodyne_nb.engine.contrast import contrast_design
+from heterodyne_nb.engine.normal import contrast_design
 from heterodyne_nb.errors import ConfigurationError
 
 FITTED = ("static_isotropic", "heterodyne", "multicomponent_2", "multicomponent_3", "laminar_flow")

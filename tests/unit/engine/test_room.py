@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heterodyne_nb.engine.room import bins_at_once, let_go, maps_of, room
+from heterodyne_nb.engine.problem import bins_at_once, let_go, maps_of, room
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.options import ExecutionOptions
 

@@ -18,7 +18,7 @@ from heterodyne_nb.engine import (
     Tiles,
     residual_record,
 )
-from heterodyne_nb.engine.contrast import ContrastOffset
+from heterodyne_nb.engine.normal import ContrastOffset
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.uncertainty.covariance import estimate_covariance, internal_covariance
 

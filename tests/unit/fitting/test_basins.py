@@ -107,6 +107,60 @@ def test_four_sectors_leave_the_sign_of_the_direction_open() -> None:
     np.testing.assert_allclose(directions, [-20.0, 20.0], atol=0.3)
 
 
+@pytest.mark.parametrize("phi", [[30.0], [30.0, 210.0]])
+def test_along_one_line_only_that_component_of_the_flow_is_told(phi: list[float]) -> None:
+    ds = model_maps(
+        "heterodyne",
+        STEADY | {"phi0": 85.0},
+        q=[0.01],
+        phi=phi,
+        n_frames=60,
+        dt=0.5,
+        contrast=0.2,
+        noise=0.01,
+        seed=1,
+    )
+    first, second = (fit(ds, "heterodyne", seed=seed) for seed in range(2))
+    along = STEADY["v0"] * np.cos(np.radians(85.0 - 30.0))
+    for result in (first, second):
+        band = result.curve("v").isel(t=30)
+        assert band["lower"] < along < band["upper"]
+        assert result.values["phi0"] == 30.0
+        assert result.status["phi0"] == "not determined"
+        assert "the component along that line" in result.summary()
+        assert "several_answers" in [flag.code for flag in result.flags if flag.serious]
+    known = fit(ds, "heterodyne", parameters={"phi0": {"value": 85.0, "vary": False}}).curve("v").isel(t=30)
+    assert known["lower"] < STEADY["v0"] < known["upper"]
+
+
+@pytest.mark.filterwarnings("ignore:v. fringes advance")
+def test_where_noise_hides_the_fringes_no_flow_is_one_of_the_answers() -> None:
+    truth = STEADY | {"f3": 0.9}
+    grid = {"q": [0.01], "phi": [-50.0, 0.0, 50.0], "n_frames": 50, "dt": 0.5, "contrast": 0.1}
+    lost, seen = (fit(model_maps("heterodyne", truth, noise=noise, seed=2, **grid)) for noise in (0.3, 1e-4))
+    assert any(solution.values["v0"] == 0.0 for solution in lost.solutions)
+    band = lost.curve("v").isel(t=25)
+    assert band["lower"] <= 0.0
+    assert band["upper"] > STEADY["v0"]
+    assert "several_answers" in [flag.code for flag in lost.flags if flag.serious]
+    assert len(seen.solutions) == 1
+
+
+def test_components_of_the_same_J_leave_open_which_is_the_sample() -> None:
+    truth = STEADY | {"D0_ref": 200.0, "D0_sample": 200.0, "f3": 0.2}
+    grid = {"q": [0.01], "phi": [-50.0, 0.0, 50.0], "n_frames": 50, "dt": 0.5, "contrast": 0.3, "noise": 0.01}
+    open_, told = (
+        fit(model_maps("heterodyne", one, seed=1, **grid), parameters=one, multistart=0)
+        for one in (truth, STEADY)
+    )
+    shares = sorted(solution.curves(np.array([12.0]))["x_sample"][0] for solution in open_.solutions)
+    np.testing.assert_allclose(shares, [0.2, 0.8], atol=0.03)
+    band = open_.curve("x_sample").isel(t=25)
+    assert band["lower"] < 0.2 < 0.8 < band["upper"]
+    assert "several_answers" in [flag.code for flag in open_.flags if flag.serious]
+    assert len(told.solutions) == 1
+
+
 def test_eight_angles_leave_one_answer_and_no_serious_flag_about_it() -> None:
     result = found("angles 22.5 degrees apart, few slow fringes")
     assert len(result.solutions) == 1

@@ -15,8 +15,8 @@ from scipy.optimize import lsq_linear
 
 from heterodyne_nb.errors import ConfigurationError, FitWarning, OptimizationError
 from heterodyne_nb.optimize import ClassicalOptimizer, GurobiTrustRegionStrategy
-from heterodyne_nb.optimize.strategies import gurobi_qp
-from heterodyne_nb.optimize.strategies.gurobi_qp import TrustRegionProgram
+from heterodyne_nb.optimize.strategies import gurobi_trust_region
+from heterodyne_nb.optimize.strategies.gurobi_trust_region import TrustRegionProgram
 
 gurobi = pytest.fixture(autouse=False)(lambda: ready_or_skip("gurobi"))
 
@@ -192,7 +192,7 @@ def test_a_refused_licence_is_an_error_that_says_what_to_do(monkeypatch: pytest.
     def refuse(**_: Any) -> None:
         raise gurobipy.GurobiError(gurobipy.GRB.Error.NO_LICENSE, "HostID mismatch")
 
-    monkeypatch.setattr(gurobi_qp, "_ENVIRONMENT", [])
+    monkeypatch.setattr(gurobi_trust_region, "_ENVIRONMENT", [])
     monkeypatch.setattr(gurobipy, "Env", refuse)
     assert GurobiTrustRegionStrategy.ready().state == "unlicensed"
     with pytest.raises(OptimizationError, match=r"(?s)unlicensed.*HostID mismatch.*install a licence"):
@@ -241,7 +241,7 @@ def test_fits_in_several_threads_share_the_environment_and_agree() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(fit, shifts))
     np.testing.assert_allclose(found, shifts, atol=1e-6)
-    assert len(gurobi_qp._ENVIRONMENT) == 1
+    assert len(gurobi_trust_region._ENVIRONMENT) == 1
 
 
 @pytest.mark.usefixtures("gurobi")

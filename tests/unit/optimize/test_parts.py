@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_problems import ExponentialDecay
 
-from heterodyne_nb.optimize.strategies.curvature import damped_bfgs
+from heterodyne_nb.optimize.strategies.gauss_newton import damped_bfgs
 from heterodyne_nb.optimize.strategies.problem_view import differences, view_problem
 from heterodyne_nb.optimize.strategies.scipy_strategies import folded
 from heterodyne_nb.optimize.strategies.trf import compressed_jacobian

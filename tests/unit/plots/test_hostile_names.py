@@ -52,6 +52,10 @@ NAMES = [
 ]
 
 
+#: What a report of a harmless name is made of; filled by the first test that compares with it.
+PLAIN_PAGE: list[tuple[str, ...]] = []
+
+
 def result_of(name: str, **changes: Any) -> FitResult:
     """A result all of whose texts say `name`."""
     told = {
@@ -143,12 +147,14 @@ def test_a_recorded_argument_that_is_no_name_is_refused(key: str):
 def test_the_report_page_has_no_element_that_a_text_brought(
     name: str, experiment: xr.Dataset, tmp_path: Path
 ):
-    def page_of(text: str) -> Elements:
+    def elements(text: str) -> list[tuple[str, ...]]:
         ds = experiment.isel(q=[0], phi=[0]).assign_attrs(source=text)
         path = plots.report(ds, result_of(text), tmp_path / "report.html", notes=[text], warnings=[text])
-        return Elements(path.read_text(encoding="utf-8"))
+        return sorted(set(Elements(path.read_text(encoding="utf-8")).found))
 
-    assert sorted(set(page_of(name).found)) == sorted(set(page_of("plain").found))
+    if not PLAIN_PAGE:
+        PLAIN_PAGE.extend(elements("plain"))
+    assert elements(name) == PLAIN_PAGE
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from heterodyne_nb import files
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, MissingFileError
 from heterodyne_nb.result import FitResult
-from heterodyne_nb.result.schema import SCHEMA_VERSION
+from heterodyne_nb.result.record import SCHEMA_VERSION
 
 FORMATS = [".nc", ".zarr", ".csv", ".json", ".nxs", ".txt"]
 COMPLETE = [".nc", ".zarr"]

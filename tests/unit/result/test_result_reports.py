@@ -193,6 +193,28 @@ def test_a_curve_at_0_is_no_bound_that_could_be_widened(make_result):
     assert "Widen" not in result.summary()
 
 
+def test_a_bound_is_serious_where_the_data_pull_beyond_it_or_where_the_user_drew_it(make_result):
+    place, specs = STATUS.index("at bound"), ModelFactory.create_model("heterodyne").parameters
+    own = np.array([(spec.lower, spec.upper) for spec in specs])
+    drawn = own.copy()
+    drawn[place, 1] = 0.5 * drawn[place, 1]
+
+    def first(pull, bounds=own, **more):
+        values = np.array(VALUES)
+        values[place] = bounds[place, 1]
+        passing = np.where(np.arange(14) == place, pull, 0.0)
+        made = make_result(parameters=values, passing=passing, bounds=bounds, **more)
+        return next(flag for flag in made.flags if flag.code == "at_bound")
+
+    assert not first(0.5).serious
+    assert first(5.0).serious
+    assert first(-5.0).serious
+    assert first(np.nan).serious
+    assert first(0.5, drawn).serious
+    large = 1.6 * make_result().chi2 / make_result().chi2_reduced
+    assert first(0.5, chi2=large).serious  # the residuals may be what the bound costs
+
+
 def test_contrast_and_offset_are_told_where_limits_hold_them_or_data_do_not(make_result):
     def flags(more=None, **levels):
         bins = parts()["bins"].assign({name: ("bin", values) for name, values in levels.items()})

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.result import FitResult, schema
+from heterodyne_nb.result import FitResult, record
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "results_schema_1.nc"
 
@@ -35,15 +35,15 @@ def test_a_migrated_result_can_be_reported_and_saved_in_the_present_version(tmp_
     assert "static_isotropic fit" in result.summary()
     again = FitResult.load(result.save(tmp_path / "now.nc"))
     assert again == result
-    assert again.dataset.attrs["schema_version"] == schema.SCHEMA_VERSION
+    assert again.dataset.attrs["schema_version"] == record.SCHEMA_VERSION
 
 
 def test_every_older_version_has_a_migration():
-    assert sorted(schema.MIGRATIONS) == list(range(1, schema.SCHEMA_VERSION))
+    assert sorted(record.MIGRATIONS) == list(range(1, record.SCHEMA_VERSION))
 
 
 def test_a_newer_schema_version_is_refused_with_advice(result, tmp_path):
-    target = rewritten(result, tmp_path / "future.nc", schema_version=schema.SCHEMA_VERSION + 1)
+    target = rewritten(result, tmp_path / "future.nc", schema_version=record.SCHEMA_VERSION + 1)
     with pytest.raises(DataFormatError, match=r"future\.nc.*newer.*\n.*\n.*upgrade"):
         FitResult.load(target)
 

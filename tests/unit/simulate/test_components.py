@@ -7,9 +7,8 @@ from scipy.integrate import quad
 from heterodyne_nb.config.parameters import PARAMETERS, multicomponent_parameters
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import check_axes, components
 from heterodyne_nb.simulate.example import TRUTH
-from heterodyne_nb.simulate.inputs import check_axes
 
 AXES = check_axes([0.004, 0.01], [0.0, 60.0], 50, 0.4)
 

@@ -7,10 +7,9 @@ import pytest
 
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.simulate import fields
-from heterodyne_nb.simulate.components import components
+from heterodyne_nb.simulate.components import check_axes, components
 from heterodyne_nb.simulate.example import TRUTH
 from heterodyne_nb.simulate.fields import Detector, bin_correlation, mode_weights
-from heterodyne_nb.simulate.inputs import check_axes
 
 AXES = check_axes([0.012], [0.0], 40, 1.0)
 OFF = np.triu_indices(40, 1)

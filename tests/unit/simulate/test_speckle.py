@@ -11,7 +11,7 @@ from heterodyne_nb import simulate
 from heterodyne_nb.data import open_dataset
 from heterodyne_nb.errors import ConfigurationError, DataWarning
 from heterodyne_nb.models import ModelFactory
-from heterodyne_nb.simulate import example, make_example
+from heterodyne_nb.simulate import example
 
 PIXELS = [[300, 400], [500, 600]]
 GRID = {"q": [0.006, 0.012], "phi": [0.0, 40.0], "n_frames": 24, "dt": 1.0, "n_pixels": PIXELS}
@@ -132,7 +132,7 @@ def test_the_truth_can_be_seen_fringes_below_nyquist_and_decays_inside_the_windo
 def test_the_script_writes_a_whole_file_or_none(tmp_path, monkeypatch, capsys):
     small = {**example.EXPERIMENT, "n_frames": 12, "n_pixels": 50, "bad_frames": (3,)}
     monkeypatch.setattr(example, "EXPERIMENT", small)
-    path = make_example.main([str(tmp_path / "deep" / "small.h5")])
+    path = example.main([str(tmp_path / "deep" / "small.h5")])
     assert "small.h5" in capsys.readouterr().out
     assert [p.name for p in path.parent.iterdir()] == ["small.h5"]
     with pytest.warns(DataWarning, match="small.h5"):
@@ -140,7 +140,7 @@ def test_the_script_writes_a_whole_file_or_none(tmp_path, monkeypatch, capsys):
     assert dict(ds.c2.sizes) == {"q": 3, "phi": 8, "t1": 12, "t2": 12}
 
 
-@pytest.mark.parametrize("module", ["maps", "experiment", "example"])
+@pytest.mark.parametrize("module", ["experiment", "example"])
 def test_examples_in_the_docstrings_run(module):
     found = doctest.testmod(importlib.import_module(f"heterodyne_nb.simulate.{module}"))
     assert found.attempted > 0

@@ -15,6 +15,7 @@ import xarray as xr
 import heterodyne_nb
 from heterodyne_nb import AnalysisSession, ConfigurationError, DataFormatError, FitResult
 from heterodyne_nb.app.session import running, tasks
+from heterodyne_nb.data import stack_bins
 from heterodyne_nb.data.formats.native import write_dataset
 from heterodyne_nb.errors import MissingFileError
 
@@ -244,3 +245,28 @@ def test_a_robust_set_is_kept_with_its_arguments_and_start(
     assert all(text in script for text in ("methods=['scenario']", "radius=0.5", "n_scenarios=20"))
     compile(script, "script", "exec")
     loaded.close()
+
+
+@pytest.mark.filterwarnings("ignore::heterodyne_nb.errors.DataWarning")
+def test_the_exported_configuration_opens_the_file_as_the_session_did(tmp_path: Path) -> None:
+    """What was said when the file was opened: the choice of bins and frames, a mask, the frame time, q of an array."""
+    maps = heterodyne_nb.simulate.model_maps(
+        "static_isotropic", [300.0, 0, 0], q=[0.01, 0.02], phi=[0.0, 60.0], n_frames=40, dt=0.1, noise=0.01
+    )
+    write_dataset(maps, tmp_path / "run.nc")
+    np.savetxt(tmp_path / "map.txt", maps["c2"].values[0, 0])
+    used = np.ones(40, bool)
+    used[10:12] = False
+    for name, opened in (
+        ("run.nc", {"q": 0.02, "phi": [60.0], "dt": 0.2, "frames": (3, 38), "mask": used}),
+        ("run.nc", {}),
+        ("map.txt", {"q": 0.01, "phi": 30.0, "dt": 0.1}),
+    ):
+        session = AnalysisSession()
+        session.open(tmp_path / name, **opened)
+        session.mask_frames(20, 21)
+        asked = heterodyne_nb.analysis.loading.load(session.to_config()).dataset
+        xr.testing.assert_equal(
+            stack_bins(asked)[["c2", "mask"]], stack_bins(session.dataset)[["c2", "mask"]]
+        )
+        session.close()
