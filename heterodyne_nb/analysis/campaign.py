@@ -153,6 +153,10 @@ class Campaign:
                 self.table(self.records)
                 written = time.monotonic()
 
+    def result_of(self, name: str) -> FitResult:
+        """The saved fit of a run."""
+        return FitResult.load(self._fit_of(name))
+
     def is_done(self, name: str, path: Path) -> bool:
         """Whether a run has its fit: of this file as it is now, by this configuration."""
         record = self.records.get(name, {})
@@ -182,7 +186,7 @@ class Campaign:
         for name in names:
             if self.records[name]["status"] != "failed":
                 try:
-                    fits[name] = FitResult.load(self._fit_of(name))
+                    fits[name] = self.result_of(name)
                 except HeterodyneError as error:
                     told = {"status": "failed", "message": f"its saved fit cannot be read: {error}"}
                     self.records[name] = self.records[name] | told

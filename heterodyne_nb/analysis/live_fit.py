@@ -145,8 +145,14 @@ class Live:
         ):
             if number:
                 self._tell(f"{number} frame{'s' if number > 1 else ''} {what}")
-        if not enough and self._searched < self.frames.n_frames >= self.first:
+        stopped = self.options.stop.reason is not None
+        if not enough and not stopped and self._searched < self.frames.n_frames >= self.first:
             yield self._renewed(search=True)
+
+    def look(self) -> None:
+        """Look at once, where it waits for frames, whether it was asked to stop; from another thread."""
+        with self._news:
+            self._news.notify_all()
 
     def _wait_for(self, frames: int) -> bool:
         """Wait for so many frames; False where they do not come."""

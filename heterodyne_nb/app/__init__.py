@@ -16,9 +16,11 @@ _HOME: dict[str, str] = {
     "FitPanel": "fit_panel",
     "FitSettings": "session",
     "G2Panel": "g2_panel",
+    "LivePanel": "live_panel",
     "MapCanvas": "map_view",
     "ResultPanel": "result_panel",
     "RobustPanel": "robust_panel",
+    "RunsPanel": "runs_panel",
     "TraceStrip": "map_view",
 }
 

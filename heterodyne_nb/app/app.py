@@ -10,9 +10,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.panel import Panel, row, short_path
+from heterodyne_nb.app.panel import Panel, button, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.autosave import Autosave, interrupted, recent_sessions, remember, remembered
+from heterodyne_nb.app.undo_bar import UndoBar
+from heterodyne_nb.data.formats.native import is_zarr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.remote import Place, absolute, place
 
@@ -21,11 +23,13 @@ __all__ = ["App", "from_environment"]
 #: Title of a tab, the name of its panel as an attribute of the app, and the class.
 TABS = (
     ("Data", "data", "DataExplorer"),
+    ("Runs", "runs", "RunsPanel"),
     ("g₂", "g2", "G2Panel"),
     ("Config", "config", "ConfigEditor"),
     ("Fit", "fit", "FitPanel"),
     ("Robust", "robust", "RobustPanel"),
     ("Result", "result", "ResultPanel"),
+    ("Live", "live", "LivePanel"),
 )
 
 #: Environment variables through which ``heterodyne-nb app`` tells the page what to open.
@@ -42,15 +46,17 @@ class App(Panel):
     Parameters
     ----------
     session : AnalysisSession or path, optional
-        A new session by default; a path opens a data file, or a saved session's folder.
+        A new session by default; a path opens a data file, a saved session's folder, or a folder of runs.
 
     Attributes
     ----------
     session : AnalysisSession
         Another one after a saved session was loaded.
     tabs : ipywidgets.Tab
-    data, g2, config, fit, robust, result : Panel
+    data, runs, g2, config, fit, robust, result, live : Panel
     undo, redo, cancel, save, load : ipywidgets.Button
+    back : UndoBar
+        Its ``steps`` lists what was done.
     folder : ipywidgets.Combobox
         Where `save` writes the session and `load` reads one; offers the sessions that saved themselves.
     saving : Autosave or None
@@ -76,33 +82,45 @@ class App(Panel):
         )
         self.widget = widgets.VBox([self.bar, self.message, self.tabs, self.page], layout={"width": "100%"})
         self.watch(self.tabs, "selected_index", self._open_tab)
-        for button, action in (
-            (self.undo, lambda: self.session.undo()),
-            (self.redo, lambda: self.session.redo()),
+        for one, action in (
             (self.cancel, lambda: self.session.cancel()),
             (self.save, self._save),
             (self.load, self._load),
         ):
-            self.on_press(button, action)
+            self.on_press(one, action)
         if session is not None and not isinstance(session, AnalysisSession):
             with self.said():
                 self._open(place(session))
+        self._empty()
         self._observe()
         self._open_tab()
 
+    def _empty(self) -> None:
+        """Say in every tab without a panel that one is being made."""
+        for child in self.tabs.children:
+            if not child.children:
+                child.children = (widgets.HTML("one moment …"),)
+
     def _make_bar(self) -> None:
         self.status = widgets.HTML(layout={"flex": "1 1 300px", "min_width": "200px"})
-        self.cancel = _button("Cancel", "End what is running; a fit keeps its best so far", "80px", "stop")
-        self.undo, self.redo = _button("", "", "38px", "undo"), _button("", "", "38px", "repeat")
+        self.cancel = button("Cancel", "End what is running; a fit keeps its best so far", 80, icon="stop")
         self.folder = widgets.Combobox(
             placeholder="folder, or a recent session",
             tooltip="Folder that keeps choices, history and results; the data stay where they are",
             layout={"width": "230px"},
         )
         self._offer_recent()
-        self.save = _button("Save", "Write the session to this folder", "80px", "save")
-        self.load = _button("Load", "Go on with the session in this folder", "80px", "folder-open")
-        self.bar = row(self.status, self.cancel, self.undo, self.redo, self.folder, self.save, self.load)
+        self.save = button("Save", "Write the session to this folder", 80, icon="save")
+        self.load = button("Load", "Go on with the session in this folder", 80, icon="folder-open")
+        self.going_back = widgets.HBox()
+        self._make_undo()
+        self.bar = row(self.status, self.cancel, self.going_back, self.folder, self.save, self.load)
+
+    def _make_undo(self) -> None:
+        """Undo of the session shown."""
+        self.back = UndoBar(self.session, words=False)
+        self.undo, self.redo = self.back.undo, self.back.redo
+        self.going_back.children = (self.back.widget,)
 
     def __getattr__(self, name: str) -> Any:
         for number, (_, panel, _) in enumerate(TABS):
@@ -116,7 +134,9 @@ class App(Panel):
         if name not in self._panels:
             made = getattr(importlib.import_module("heterodyne_nb.app"), kind)(self.session)
             self._panels[name] = made
-            self.tabs.children[place].children = (made.widget,)
+            before, self.tabs.children[place].children = self.tabs.children[place].children, (made.widget,)
+            for one in before:
+                one.close()
         return self._panels[name]
 
     def _open_tab(self) -> None:
@@ -126,35 +146,33 @@ class App(Panel):
     def _observe(self) -> None:
         session = self.session
         self.watch(session, ["dataset", "source", "settings", "status", "progress", "shown"], self._tell)
-        self.watch(session, ["undo_name", "redo_name"], self._tell_undo)
-        self.watch(session, "source", self._open_g2)
+        self.watch(session, "source", self._opened)
         self._tell()
-        self._tell_undo()
-        self._open_g2()
+        self._opened()
 
-    def _open_g2(self) -> None:
-        """A run of g2 alone opens where g2 is fitted."""
+    def _opened(self) -> None:
+        """A run of g2 alone opens where g2 is fitted; one chosen from many, where its data are."""
         ds = self.session.dataset
         if ds is not None and "c2" not in ds and "g2" in ds:
-            self.tabs.selected_index = [name for _, name, _ in TABS].index("g2")
+            self._turn_to("g2")
+        elif ds is not None and TABS[self.tabs.selected_index or 0][1] == "runs":
+            self._turn_to("data")
+
+    def _turn_to(self, panel: str) -> None:
+        self.tabs.selected_index = [name for _, name, _ in TABS].index(panel)
 
     def _tell(self) -> None:
         session = self.session
-        run = Path(session.source).name if session.source else "data in memory"
+        run = Path(session.source).name
+        if session.source.startswith("<") and session.dataset is not None:
+            runs = session.dataset.attrs.get("runs")
+            run = f"average of {runs}" if runs else "data in memory"
         words = [run if session.dataset is not None else "no run is open", session.settings.mode]
         words.append(_work(session) if session.status != "idle" else _shown(session))
         text = " · ".join(word for word in words if word)
         self.status.value = f'<span style="line-height:1.4">{escape(text)}</span>'
         self.cancel.layout.display = "none" if session.status == "idle" else ""
         self.cancel.disabled = session.status == "cancelling"
-
-    def _tell_undo(self) -> None:
-        for button, word, name in (
-            (self.undo, "undo", self.session.undo_name),
-            (self.redo, "redo", self.session.redo_name),
-        ):
-            button.disabled = not name
-            button.tooltip = f"{word}: {name}" if name else f"nothing to {word}"
 
     def _offer_recent(self) -> None:
         self._recent = dict(recent_sessions())
@@ -186,6 +204,10 @@ class App(Panel):
         if (path / "session.json").is_file():
             self.folder.value = short_path(str(path))
             self._adopt(AnalysisSession.load(path))
+        elif isinstance(path, Path) and path.is_dir() and not is_zarr(path):
+            self.runs.folder.value = short_path(path)
+            self._turn_to("runs")
+            self.runs.look()
         else:
             self.session.open(path)
 
@@ -227,13 +249,18 @@ class App(Panel):
             kept.flush()
             kept.close()
         self._unwatch(old)
-        for child in self.tabs.children:
-            child.children = ()  # out of the page first: a figure that is closed in view still answers to it
+        self.going_back.children = ()
+        self.back.close()
+        for (_, name, _), child in zip(TABS, self.tabs.children, strict=True):
+            if name in self._panels:
+                child.children = ()  # out of the page first: a figure that is closed in view still answers to it
         for panel in self._panels.values():
             panel.close()
         self._panels.clear()
         self.session = session
         old.close()
+        self._make_undo()
+        self._empty()
         if kept is not None:
             self._save_itself(None)
         self._observe()
@@ -243,7 +270,7 @@ class App(Panel):
         """Take the whole page away; the session stays."""
         if self.saving is not None:
             self.saving.close()
-        for panel in self._panels.values():
+        for panel in (self.back, *self._panels.values()):
             panel.close()
         self._panels.clear()
         super().close()
@@ -271,7 +298,3 @@ def _work(session: AnalysisSession) -> str:
 
 def _shown(session: AnalysisSession) -> str:
     return session.history[session.shown].label if session.shown is not None else "no fit yet"
-
-
-def _button(text: str, tooltip: str, width: str, icon: str) -> widgets.Button:
-    return widgets.Button(description=text, tooltip=tooltip, icon=icon, layout={"width": width})

@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from heterodyne_nb.app.config_form import FieldRow, FieldSpec, Section, section_box, sections, write_text
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.panel import Panel, button, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ConfigManager
 from heterodyne_nb.errors import ConfigurationError
@@ -43,15 +43,15 @@ class ConfigEditor(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         self.path = widgets.Text(
             placeholder="file to load from or save to (.yaml, .json, .toml)", layout={"flex": "1 1 260px"}
         )
-        self.load = _button("Load", "Read this file into the form")
-        self.save = _button("Save", "Write the form to this file")
-        self.apply = _button("Apply", "Let the session use this configuration", "primary")
-        self.take = _button("From session", "Fill the form with what the session would do now")
-        self.template = _button("Template", "Start over from the template of this mode")
+        self.load = button("Load", "Read this file into the form")
+        self.save = button("Save", "Write the form to this file")
+        self.apply = button("Apply", "Let the session use this configuration", style="primary")
+        self.take = button("From session", "Fill the form with what the session would do now")
+        self.template = button("Template", "Start over from the template of this mode")
         self.summary, self.differences = widgets.HTML(), widgets.HTML()
         self.fields: dict[str, FieldRow] = {}
         whole = sections()
@@ -221,10 +221,4 @@ def _differences(manager: ConfigManager) -> str:
     return (
         f"<details open><summary>{len(found)} setting{'s differ' if len(found) > 1 else ' differs'} from the template</summary>"
         f"<table style='border-collapse:collapse;text-align:left'>{head}{rows}</table></details>"
-    )
-
-
-def _button(label: str, tip: str, style: str = "") -> widgets.Button:
-    return widgets.Button(
-        description=label, tooltip=tip, button_style=style, layout={"width": "auto", "min_width": "64px"}
     )

@@ -17,14 +17,18 @@ from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.map_view import MapCanvas
 from heterodyne_nb.app.panel import Panel, heading, row
 from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.data import stack_bins
+from heterodyne_nb.data.prepare import detect_bad_frames
 
-__all__ = ["QUIET", "CutPanel"]
+__all__ = ["QUIET", "CutPanel", "clear_age"]
 
 _KINDS = (("along rows: age = t₁", "row"), ("across the diagonal: age = (t₁ + t₂)/2", "diagonal"))
 #: Seconds after which a slider of the bins counts as at rest: until then the maps come first.
 QUIET = 0.12
 #: Width of the window of ages at first, as a part of the run.
 _WINDOW = 0.05
+#: Frames on either side of a place at which a cut is to start that are looked at.
+_NEAR = 100
 
 
 class CutPanel(Panel):
@@ -91,8 +95,8 @@ class CutPanel(Panel):
         try:
             t, dt = ds["t"].values, float(ds.attrs["dt"])
             if not self._links:
-                canvas.cut, canvas.age = "row", _in_frames((t[0] + t[-1]) / 2, dt)
                 canvas.width = _in_frames(_WINDOW * (t[-1] - t[0]), dt)
+                canvas.cut, canvas.age = "row", clear_age(ds, self.session.bin, 0.5, canvas.width)
             canvas.age = float(np.clip(canvas.age, t[0], t[-1]))
             canvas.width = float(np.clip(canvas.width, dt, t[-1] - t[0] + dt))
             _adjust(self.age, float(t[0]), float(t[-1]), dt, canvas.age)
@@ -149,6 +153,20 @@ def _cut_figure(
     if not log_lag:
         figure.update_xaxes(type="linear", dtick=None, tickformat=None)
     return figure
+
+
+def clear_age(ds: xr.Dataset, bin: int, part: float, width: float) -> float:
+    """The age in s nearest to a part of the run around which no frame of a window is masked, or stands out."""
+    t, dt = ds["t"].values, float(ds.attrs["dt"])
+    wanted = round(part * (t.size - 1))
+    near = slice(max(wanted - _NEAR, 0), wanted + _NEAR)
+    one = stack_bins(ds, drop_dead=False)[["c2", "mask", "usable"]].isel(bin=[bin])
+    good = np.asarray(detect_bad_frames(one.isel(dict.fromkeys(("t", "t1", "t2"), near)).load()))
+    reach = max(round(width / dt) // 2, 0)
+    whole = np.convolve(good, np.ones(2 * reach + 1), mode="same") > 2 * reach + 0.5
+    fit = np.flatnonzero(whole if whole.any() else good)
+    found = fit[np.argmin(np.abs(fit + near.start - wanted))] + near.start if fit.size else wanted
+    return _in_frames(float(t[found]), dt)
 
 
 def _in_frames(seconds: float, dt: float) -> float:

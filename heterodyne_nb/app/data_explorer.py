@@ -103,7 +103,7 @@ class DataExplorer(Panel):
     """The data of a session, by mouse.
 
     The map shows the bin that `q` and `phi` choose. Drag on it to zoom; drag along its axes, or on the
-    intensity below it, to mask frames (with Shift to use them again). The orange line is the cut whose g2 is
+    intensity beside it, to mask frames (with Shift to use them again). The orange line is the cut whose g2 is
     shown; drag it to another age.
 
     Parameters
@@ -128,7 +128,7 @@ class DataExplorer(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         session = self.session
         self.map, self.strip = MapCanvas(message="no run is open"), TraceStrip()
         self.traces = Latest(lambda error: self.say(str(error)))
@@ -140,8 +140,8 @@ class DataExplorer(Panel):
         self.fringes = FringeTool(session)
         self._parts = [self.file, self.bins, self.colours, self.cut, self.frames, self.fringes]
         self._name_children()
-        left = [self.map, self.colours.widget, self.strip, self.frames.widget]
-        right = [self.cut.widget, self.fringes.widget]
+        left = [self.map, self.colours.widget]
+        right = [self.strip, self.frames.widget, self.cut.widget, self.fringes.widget]
         columns = [widgets.VBox(column, layout=_COLUMN) for column in (left, right)]
         both = widgets.HBox(columns, layout={"flex_flow": "row wrap", "width": "100%"})
         self.widget = widgets.VBox(

@@ -12,7 +12,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from heterodyne_nb import plots
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.panel import Panel, button, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.files import write_text
@@ -64,7 +64,7 @@ class ExportBar(Panel):
             tooltip="Replace a file that exists",
             layout={"width": "80px"},
         )
-        self.write = widgets.Button(description="Write", icon="save", layout={"width": "90px"})
+        self.write = button("Write", "Write the result shown to this file", 90, icon="save")
         self.told = widgets.HTML(layout={"flex": "1 1 200px"})
         self.widget = widgets.VBox(
             [row(self.format, self.path, self.replace, self.write, self.told), self.message, self.page]

@@ -8,7 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import xarray as xr
 
-from heterodyne_nb.app.panel import Panel, row, short_path
+from heterodyne_nb.app.panel import Panel, button, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.data.dataset import live_bins, stack_bins
 from heterodyne_nb.data.units import METADATA
@@ -45,20 +45,9 @@ class FileBar(Panel):
             layout={"flex": "1 1 300px", "width": "auto"},
             style={"description_width": "32px"},
         )
-        self.browse = widgets.Button(
-            description="Browse…", tooltip="List the data files beside this one", layout={"width": "90px"}
-        )
-        self.open = widgets.Button(
-            description="Open",
-            button_style="primary",
-            tooltip="Open this file; the bin stays the one of the same q and φ",
-            layout={"width": "80px"},
-        )
-        self.example = widgets.Button(
-            description="Example",
-            tooltip="Open the experiment that comes with the package",
-            layout={"width": "90px"},
-        )
+        self.browse = button("Browse…", "List the data files beside this one", 90)
+        self.open = button("Open", "Open this file; the bin stays the one of the same q and φ", 80, "primary")
+        self.example = button("Example", "Open the experiment that comes with the package", 90)
         self.listing = widgets.Select(rows=8, layout={"width": "100%", "display": "none"})
         self.contents = widgets.HTML()
         self.widget = widgets.VBox(

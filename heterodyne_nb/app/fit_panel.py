@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from heterodyne_nb import plots
+from heterodyne_nb.app.bin_picker import BinPicker
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.overlay import Chi2Trace, Overlay
-from heterodyne_nb.app.panel import Panel, heading, row
+from heterodyne_nb.app.panel import Panel, button, heading, row
 from heterodyne_nb.app.parameter_editor import ParameterEditor
 from heterodyne_nb.app.run_bar import RunBar
 from heterodyne_nb.app.session import AnalysisSession
@@ -25,7 +26,9 @@ class HistoryList(Panel):
     ----------
     entries : ipywidgets.SelectMultiple
         Values are places in ``session.history``.
-    show, revert, compare : ipywidgets.Button
+    show, revert, compare, delete : ipywidgets.Button
+    note : ipywidgets.Text
+        Of the one entry chosen; Enter keeps it.
     figure : LiveFigure
         Curves of the fits compared.
     """
@@ -33,17 +36,21 @@ class HistoryList(Panel):
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
         self.entries = widgets.SelectMultiple(rows=5, layout={"width": "auto"})
-        self.show = _button("Show", "Show this fit in every panel", 80)
-        self.revert = _button("Revert to it", "Its settings, and its values as start values", 110)
-        self.compare = _button(
+        self.show = button("Show", "Show this fit in every panel", 80)
+        self.revert = button("Revert to it", "Its settings, and its values as start values", 110)
+        self.compare = button(
             "Compare", "Draw the curves of all fits chosen (Ctrl or Shift to choose several)", 100
+        )
+        self.delete = button("Delete", "Take this fit out of the list; Undo brings it back", 80)
+        self.note = widgets.Text(
+            placeholder="note on the fit chosen", continuous_update=False, layout={"flex": "0 1 300px"}
         )
         self.figure = LiveFigure(460)
         self.figure.hide()
         self.widget = widgets.VBox(
             [
                 self.entries,
-                row(self.show, self.revert, self.compare),
+                row(self.show, self.revert, self.compare, self.delete, self.note),
                 self.message,
                 self.figure.widget,
                 self.page,
@@ -53,21 +60,38 @@ class HistoryList(Panel):
         self.on_press(self.show, lambda: session.show(self._one()))
         self.on_press(self.revert, lambda: session.revert(self._one()))
         self.on_press(self.compare, self._compare)
-        self.watch(session, ["history", "shown"], self._show)
+        self.on_press(self.delete, lambda: session.delete(self._one()))
+        self.watch(self.note, "value", self._written)
+        self.watch(self.entries, "value", self._show_note)
+        self.watch(session, ["history", "shown", "deleted", "notes"], self._show)
         self.watch(self.page, "theme", self._redraw)
         self._show()
 
     def _show(self) -> None:
         session = self.session
-        mark = {k: "● " if k == session.shown else "   " for k in range(len(session.history))}
-        options = [(f"{mark[k]}{e.label}", k) for k, e in enumerate(session.history)][::-1]
+        options = []
+        for k in session.kept[::-1]:
+            entry = session.history[k]
+            mark = "● " if k == session.shown else "   "
+            options.append((mark + entry.line(session.notes.get(entry.name, "")), k))
         if list(self.entries.options) != options:
             chosen = self.entries.value
             self.entries.options = options
-            kept = tuple(k for k in chosen if k < len(options))
+            kept = tuple(k for k in chosen if k in session.kept)
             self.entries.value = kept or (() if session.shown is None else (session.shown,))
-        for button in (self.show, self.revert, self.compare):
-            button.disabled = not options
+        for control in (self.show, self.revert, self.compare, self.delete, self.note):
+            control.disabled = not options
+        self._show_note()
+
+    def _show_note(self) -> None:
+        chosen = self.entries.value
+        names = [self.session.history[k].name for k in chosen]
+        self.note.value = self.session.notes.get(names[0], "") if len(names) == 1 else ""
+
+    def _written(self) -> None:
+        chosen, text = self.entries.value, self.note.value.strip()
+        if len(chosen) == 1 and text != self.session.notes.get(self.session.history[chosen[0]].name, ""):
+            self.session.annotate(chosen[0], text)
 
     def _one(self) -> int:
         if len(self.entries.value) != 1:
@@ -103,11 +127,8 @@ class HistoryList(Panel):
         super().close()
 
 
-def _button(label: str, tip: str, width: int) -> widgets.Button:
-    return widgets.Button(description=label, tooltip=tip, layout={"width": f"{width}px"})
-
-
 _HALF = {"flex": "1 1 420px", "min_width": "320px", "overflow": "hidden"}
+_TABLE = {"flex": "2 1 860px", "min_width": "320px", "overflow": "hidden"}
 
 
 class FitPanel(Panel):
@@ -126,9 +147,10 @@ class FitPanel(Panel):
     mode, method, loss, loss_scale, contrast, multistart, time_limit, seed, gap : Widget
         Settings of the next fit.
     guess, run, cancel, undo, redo : ipywidgets.Button
+    bins : BinPicker
     rows : dict of str to ParameterRow
         ``rows["v0"].slider``, ``.value``, ``.min``, ``.max``, ``.vary``, ``.tie``, ``.prior``.
-    entries, show, revert, compare : Widget
+    entries, show, revert, compare, delete, note : Widget
         The history.
     overlay, trace : Panel
         g2 with the model, and the course of chi-square.
@@ -140,12 +162,21 @@ class FitPanel(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         session = self.session
         self.settings, self.bar = SettingsForm(session), RunBar(session)
         self.parameters, self.history = ParameterEditor(session), HistoryList(session)
         self.overlay, self.trace = Overlay(session), Chi2Trace(session)
-        self._parts = [self.settings, self.bar, self.parameters, self.history, self.overlay, self.trace]
+        self.bins = BinPicker(session)
+        self._parts = [
+            self.settings,
+            self.bar,
+            self.parameters,
+            self.history,
+            self.overlay,
+            self.trace,
+            self.bins,
+        ]
         for name in (
             "mode",
             "method",
@@ -160,17 +191,20 @@ class FitPanel(Panel):
             setattr(self, name, getattr(self.settings, name))
         for name in ("guess", "run", "cancel", "undo", "redo"):
             setattr(self, name, getattr(self.bar, name))
-        for name in ("entries", "show", "revert", "compare"):
+        for name in ("entries", "show", "revert", "compare", "delete", "note"):
             setattr(self, name, getattr(self.history, name))
-        left = widgets.VBox([heading("g₂ and model"), self.overlay.widget], layout=_HALF)
-        right = widgets.VBox([heading("course of the fit"), self.trace.widget], layout=_HALF)
+        columns = (
+            (_HALF, self.overlay.heading, self.overlay.widget),
+            (_HALF, heading("course of the fit"), self.trace.widget),
+            (_TABLE, heading("parameters"), self.parameters.widget),
+        )
+        boxes = [widgets.VBox(column, layout=layout) for layout, *column in columns]
         self.widget = widgets.VBox(
             [
                 self.settings.widget,
                 self.bar.widget,
-                widgets.HBox([left, right], layout={"flex_flow": "row wrap", "width": "100%"}),
-                heading("parameters"),
-                self.parameters.widget,
+                self.bins.widget,
+                widgets.HBox(boxes, layout={"flex_flow": "row wrap", "width": "100%"}),
                 heading("history"),
                 self.history.widget,
                 self.message,

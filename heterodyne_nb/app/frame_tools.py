@@ -11,8 +11,9 @@ import numpy as np
 
 from heterodyne_nb.app.latest import Background
 from heterodyne_nb.app.map_view import MapCanvas, Run, TraceStrip, frame_axis, in_words, masked_runs, runs_of
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.panel import Panel, button, row
 from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.undo_bar import UndoBar
 from heterodyne_nb.data.prepare import detect_bad_frames
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.plots.select import used_frames
@@ -44,28 +45,29 @@ class FrameTools(Panel):
         self._make()
         self.widget = widgets.VBox(
             [
-                row(self.find, self.undo, self.redo, self.state),
+                row(self.find, self.back.widget, self.state),
                 self.offered,
-                row(self.numbers, self.mask, self.unmask),
-                row(self.first, self.last, self.crop, self.uncrop),
+                row(
+                    row(self.numbers, self.mask, self.unmask, width="auto"),
+                    row(self.first, self.last, self.crop, self.uncrop, width="auto"),
+                ),
                 self.message,
                 self.page,
             ]
         )
         self._connect()
         self._show()
-        self._show_undo()
 
     def _make(self) -> None:
         number = {"min": 1, "max": 1, "layout": {"width": "120px"}, "style": {"description_width": "40px"}}
         self.state = widgets.HTML()
-        self.find = _button(
-            "Find bad frames", "Compare every frame with the others; nothing is masked yet", "140px"
+        self.find = button(
+            "Find bad frames", "Compare every frame with the others; nothing is masked yet", 140
         )
-        self.undo = _button("Undo", "", "84px", icon="undo")
-        self.redo = _button("Redo", "", "84px", icon="repeat")
-        self.accept = _button("Mask these", "Leave the offered frames out", "110px", button_style="primary")
-        self.dismiss = _button("Dismiss", "Keep the offered frames", "90px")
+        self.back = self.add(UndoBar(self.session))
+        self.undo, self.redo = self.back.undo, self.back.redo
+        self.accept = button("Mask these", "Leave the offered frames out", 110, "primary")
+        self.dismiss = button("Dismiss", "Keep the offered frames", 90)
         self.offer_words = widgets.HTML()
         self.offered = row(self.offer_words, self.accept, self.dismiss, display="none")
         self.numbers = widgets.Text(
@@ -74,12 +76,12 @@ class FrameTools(Panel):
             layout={"width": "210px"},
             style={"description_width": "48px"},
         )
-        self.mask = _button("Mask", "Leave these frames out", "84px")
-        self.unmask = _button("Use again", "Use these frames again; all if none is named", "94px")
+        self.mask = button("Mask", "Leave these frames out", 84)
+        self.unmask = button("Use again", "Use these frames again; all if none is named", 94)
         self.first = widgets.BoundedIntText(description="first", **number)
         self.last = widgets.BoundedIntText(description="last", **number)
-        self.crop = _button("Crop", "Keep the frames from first to last alone", "84px")
-        self.uncrop = _button("All frames", "Take the crop back", "94px")
+        self.crop = button("Crop", "Keep the frames from first to last alone", 84)
+        self.uncrop = button("All frames", "Take the crop back", 94)
 
     def _connect(self) -> None:
         for source in (self.canvas, self.strip):
@@ -93,13 +95,10 @@ class FrameTools(Panel):
             self.unmask: self._use_again,
             self.crop: lambda: self.session.crop_frames(self.first.value, self.last.value),
             self.uncrop: self.session.crop_frames,
-            self.undo: self.session.undo,
-            self.redo: self.session.redo,
         }
-        for button, action in actions.items():
-            self.on_press(button, action)
+        for one, action in actions.items():
+            self.on_press(one, action)
         self.watch(self.session, "dataset", self._show)
-        self.watch(self.session, ["undo_name", "redo_name"], self._show_undo)
 
     def look(self) -> None:
         """Look for bad frames in the background and offer them."""
@@ -200,19 +199,7 @@ class FrameTools(Panel):
                 control.value = value
                 control.min, control.max = low, high
 
-    def _show_undo(self) -> None:
-        for button, name, word in (
-            (self.undo, self.session.undo_name, "undo"),
-            (self.redo, self.session.redo_name, "redo"),
-        ):
-            button.disabled = not name
-            button.tooltip = f"{word}: {name}" if name else f"nothing to {word}"
-
     def close(self) -> None:
         """Also let a search for bad frames go."""
         self.background.close()
         super().close()
-
-
-def _button(text: str, tooltip: str, width: str, **style: str) -> widgets.Button:
-    return widgets.Button(description=text, tooltip=tooltip, layout={"width": width}, **style)

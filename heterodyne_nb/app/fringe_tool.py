@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from heterodyne_nb.app.latest import Background
 from heterodyne_nb.app.live_figure import LiveFigure
-from heterodyne_nb.app.panel import Panel, heading, row
+from heterodyne_nb.app.panel import Panel, button, heading, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.selection import places
 from heterodyne_nb.data.prepare import fringe_velocity
@@ -45,9 +45,7 @@ class FringeTool(Panel):
         super().__init__(session)
         self.background = Background(self._failed)
         self.reading: FlowReading | None = None
-        self.read = widgets.Button(
-            description="Read fringes", tooltip=_HINT, layout={"width": "120px"}, button_style="primary"
-        )
+        self.read = button("Read fringes", _HINT, 120, "primary")
         self.direction = widgets.Text(
             placeholder="from the angles",
             description="φ₀ (°)",
@@ -55,12 +53,8 @@ class FringeTool(Panel):
             layout={"width": "180px"},
             style={"description_width": "44px"},
         )
-        self.use = widgets.Button(
-            description="Use as start values",
-            tooltip="Set v0, beta, v_offset and phi0 of the next fit",
-            layout={"width": "160px"},
-            disabled=True,
-        )
+        self.use = button("Use as start values", "Set v0, beta, v_offset and phi0 of the next fit", 160)
+        self.use.disabled = True
         self.words = widgets.HTML()
         self.figure = LiveFigure(240, _HINT)
         self.widget = widgets.VBox(

@@ -13,7 +13,7 @@ import numpy as np
 from heterodyne_nb import plots
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.number_field import NumberField
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.panel import Panel, button, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.one_time_scopes import GROUPINGS, LAWS
@@ -127,17 +127,15 @@ class G2Panel(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         session = self.session
         modes = [name for name in ModelFactory.names() if ModelFactory.create_model(name).one_time]
         self.mode = widgets.Dropdown(
             options=[(name.replace("_", " "), name) for name in modes], value="kww", description="model"
         )
         self.mode.style.description_width = "initial"
-        self.fit = widgets.Button(
-            description="Fit g₂", icon="play", button_style="primary", layout={"width": "96px"}
-        )
-        self.all_points = widgets.Button(description="Use all points", layout={"width": "190px"})
+        self.fit = button("Fit g₂", "Fit every bin chosen", 96, "primary", "play")
+        self.all_points = button("Use all points", "Take points that were left out again", 190)
         self.view, self.drag = (
             widgets.ToggleButtons(options=options, style={"button_width": "auto"})
             for options in (_VIEWS, list(_DRAG))

@@ -139,7 +139,7 @@ class LiveFigure:
 class _Plot(anywidget.AnyWidget):
     """Draws what `spec` says, a figure in plotly's JSON; as wide as its place."""
 
-    _esm = script("live_figure")
+    _esm = script("download", "live_figure")
 
     spec = traitlets.Unicode("").tag(sync=True)
     #: Points that a brush took in, as (meta of their trace …, x).

@@ -52,7 +52,20 @@ __all__ = ["MapCanvas", "TraceStrip"]
 _PIXELS = 500
 
 
-class MapCanvas(anywidget.AnyWidget):
+class _FrameView(anywidget.AnyWidget):
+    """What map and strip share: frames along their axes, those marked, and those just brushed."""
+
+    title = traitlets.Unicode("").tag(sync=True)
+    view = traitlets.List(traitlets.Float()).tag(sync=True)
+    frames = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(1, 2)).tag(sync=True)
+    dt = traitlets.Float(1.0).tag(sync=True)
+    bands: traitlets.List = traitlets.List().tag(sync=True)
+    offered: traitlets.List = traitlets.List().tag(sync=True)
+    brushed = traitlets.Tuple().tag(sync=True)
+    erased = traitlets.Tuple().tag(sync=True)
+
+
+class MapCanvas(_FrameView):
     """One bin's two-time map on a canvas.
 
     At most 500 × 500 pixels travel to the browser, as float32; zooming sends the wanted window back, of which
@@ -81,7 +94,7 @@ class MapCanvas(anywidget.AnyWidget):
         Frames (first, last) just brushed, or brushed with Shift; empty until then.
     """
 
-    _esm = script("surface", "map_picture", "map_cut", "map_gestures", "map_view")
+    _esm = script("surface", "download", "map_picture", "map_cut", "map_gestures", "map_view")
     _css = style("map_view")
 
     base = traitlets.Dict().tag(sync=True)
@@ -90,17 +103,10 @@ class MapCanvas(anywidget.AnyWidget):
     limits = traitlets.Tuple(traitlets.Float(), traitlets.Float(), default_value=(1.0, 1.5)).tag(sync=True)
     title = traitlets.Unicode("c₂").tag(sync=True)
     message = traitlets.Unicode("").tag(sync=True)
-    view = traitlets.List(traitlets.Float()).tag(sync=True)
-    frames = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(1, 2)).tag(sync=True)
-    dt = traitlets.Float(1.0).tag(sync=True)
-    bands: traitlets.List = traitlets.List().tag(sync=True)
-    offered: traitlets.List = traitlets.List().tag(sync=True)
     cut = traitlets.Enum(("row", "diagonal", ""), default_value="").tag(sync=True)
     age = traitlets.Float(1.0).tag(sync=True)
     width = traitlets.Float(1.0).tag(sync=True)
     tool = traitlets.Enum(("zoom", "pan", "mask"), default_value="zoom").tag(sync=True)
-    brushed = traitlets.Tuple().tag(sync=True)
-    erased = traitlets.Tuple().tag(sync=True)
 
     def __init__(
         self,
@@ -217,14 +223,15 @@ def _colour_table() -> bytes:
 
 
 def _settings() -> str:
-    return ", ".join(sorted(MapCanvas.class_own_traits(sync=True)))
+    own = {**_FrameView.class_own_traits(sync=True), **MapCanvas.class_own_traits(sync=True)}
+    return ", ".join(sorted(own))
 
 
 #: Longer traces travel as the lowest and highest of blocks of frames.
 _BLOCKS = 1000
 
 
-class TraceStrip(anywidget.AnyWidget):
+class TraceStrip(_FrameView):
     """Mean intensity of the frames (mean c2 where the file has none) with masked frames hatched.
 
     Parameters
@@ -246,14 +253,6 @@ class TraceStrip(anywidget.AnyWidget):
     _css = style("map_view")
 
     trace = traitlets.Dict().tag(sync=True)
-    title = traitlets.Unicode("").tag(sync=True)
-    view = traitlets.List(traitlets.Float()).tag(sync=True)
-    frames = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(1, 2)).tag(sync=True)
-    dt = traitlets.Float(1.0).tag(sync=True)
-    bands: traitlets.List = traitlets.List().tag(sync=True)
-    offered: traitlets.List = traitlets.List().tag(sync=True)
-    brushed = traitlets.Tuple().tag(sync=True)
-    erased = traitlets.Tuple().tag(sync=True)
 
     def __init__(
         self,

@@ -11,9 +11,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from heterodyne_nb import plots
+from heterodyne_nb.app.cut_panel import clear_age
 from heterodyne_nb.app.live_figure import LiveFigure
-from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.panel import Panel, heading, heading_html, row
 from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.session.selection import places
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bin_model import Window, model_cut
@@ -34,6 +36,8 @@ class Overlay(Panel):
 
     Attributes
     ----------
+    heading : ipywidgets.HTML
+        Says which bin is drawn.
     kind : ipywidgets.Dropdown
         ``"row"`` or ``"diagonal"``.
     figure : LiveFigure
@@ -47,7 +51,9 @@ class Overlay(Panel):
             value=True, description="log τ", indent=False, layout={"width": "70px"}
         )
         self.figure = LiveFigure(height, "Open a run to see g₂ and the model.")
+        self.heading = heading("g₂ and model")
         self._cuts: list[tuple[int, Window, np.ndarray]] = []
+        self._ages: tuple[Any, list[float]] = (None, [])
         self._moved_at = 0.0
         self.widget = widgets.VBox(
             [row(self.kind, self.log_lag), self.figure.widget, self.message, self.page]
@@ -89,11 +95,14 @@ class Overlay(Panel):
         )
         figure.update_layout(
             title=None,
-            margin={"l": 62, "r": 14, "t": 12, "b": 48},
-            legend={"y": 1, "x": 1, "xanchor": "right"},
+            margin={"l": 62, "r": 14, "t": 34, "b": 48},
+            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
         )
         self._cuts = self._lines(figure) if model is not None else []
         self.figure.draw(figure, of=self.session.source)
+        q, phi = (float(axis[bin]) for axis in places(ds))
+        which = f"q = {q:.4g} Å⁻¹, φ = {phi:.4g}°".replace("-", "−")
+        self.heading.value = heading_html(f"g₂ and model of {which}")
 
     def _windows(self) -> dict[str, Any]:
         ds = self.session.dataset
@@ -102,8 +111,11 @@ class Overlay(Panel):
             return {"ages": None}
         t, dt = ds["t"].values, float(ds.attrs["dt"])
         span = float(t[-1] - t[0])
-        ages = [float(t[round(part * (t.size - 1))]) for part in _AGES]
-        return {"ages": ages, "width": max(dt, round(_WIDTH * span / dt) * dt)}
+        width = max(dt, round(_WIDTH * span / dt) * dt)
+        if self._ages[0] is not ds:
+            found = (clear_age(ds, self.session.bin, part, width) for part in _AGES)
+            self._ages = (ds, list(dict.fromkeys(found)))
+        return {"ages": self._ages[1], "width": width}
 
     def _lines(self, figure: go.Figure) -> list[tuple[int, Window, np.ndarray]]:
         """Which traces are lines of the model, over what window and lags."""
@@ -176,7 +188,7 @@ class Chi2Trace(Panel):
 
     def __init__(self, session: AnalysisSession, height: int = 330) -> None:
         super().__init__(session)
-        self.figure = LiveFigure(height)
+        self.figure = LiveFigure(height, "χ² appears here while a fit runs.")
         self.widget = widgets.VBox([self.figure.widget, self.message, self.page])
         self._drawn_at = 0.0
         self.watch(session, "progress", self._follow)
@@ -187,7 +199,11 @@ class Chi2Trace(Panel):
     def draw(self) -> None:
         """Draw the whole course."""
         self._drawn_at = time.monotonic()
-        self.figure.draw(trace_figure(self.session.trace, self.page.theme))
+        course = self.session.trace
+        if course:
+            self.figure.draw(trace_figure(course, self.page.theme))
+        else:
+            self.figure.clear()
 
     def _follow(self) -> None:
         if self.session.status != "idle" and time.monotonic() - self._drawn_at >= _TRACE_EVERY:
@@ -236,12 +252,6 @@ def trace_figure(course: list[tuple[float, float, str]], theme: str = "light") -
     finite = chi2[np.isfinite(chi2) & (chi2 > 0)]
     log = finite.size > 1 and finite.max() > 5 * finite.min()
     figure.update_xaxes(title_text="time (s)", rangemode="tozero")
-    if not course:
-        figure.update_xaxes(range=[0, 10])
-        figure.update_yaxes(range=[0, 2])
-        figure.add_annotation(
-            text="χ² appears here while a fit runs", x=5, y=1, font={"color": canvas.faint(theme)}
-        )
     figure.update_yaxes(title_text="reduced χ²", type="log" if log else "linear", tickformat="~g")
     figure.update_layout(
         margin={"l": 62, "r": 14, "t": 34, "b": 48},

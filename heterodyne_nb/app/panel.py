@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 from traitlets import HasTraits
@@ -17,7 +17,9 @@ from heterodyne_nb.app.live_figure import PageTheme
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.errors import HeterodyneError, heard_by
 
-__all__ = ["Panel", "heading", "row", "short_path"]
+Part = TypeVar("Part", bound="Panel")
+
+__all__ = ["Panel", "button", "heading", "heading_html", "row", "short_path"]
 
 
 class Panel:
@@ -39,8 +41,8 @@ class Panel:
 
     widget: widgets.Box
 
-    def __init__(self, session: AnalysisSession) -> None:
-        self.session = session
+    def __init__(self, session: AnalysisSession | None = None) -> None:
+        self.session = AnalysisSession() if session is None else session
         self.page = PageTheme()
         self.message = widgets.HTML(layout={"display": "none"})
         self.warned: deque[str] = deque(maxlen=20)
@@ -83,7 +85,7 @@ class Panel:
         self.message.layout.display = "" if text else "none"
         self.message.value = error_box(text) if text else ""
 
-    def add(self, part: Panel) -> Panel:
+    def add(self, part: Part) -> Part:
         """Take a panel in as a part that is closed with this one."""
         self._parts.append(part)
         return part
@@ -117,10 +119,21 @@ def close_all(widget: Any) -> None:
 
 def heading(text: str) -> widgets.HTML:
     """A small heading above a group of controls."""
+    return widgets.HTML(heading_html(text), layout={"margin": "6px 2px 2px 2px"})
+
+
+def heading_html(text: str) -> str:
+    """What such a heading holds."""
     style = (
         "font-weight:600;font-size:13px;line-height:20px;border-bottom:1px solid var(--jp-border-color2,#ddd)"
     )
-    return widgets.HTML(f'<div style="{style}">{escape(text)}</div>', layout={"margin": "6px 2px 2px 2px"})
+    return f'<div style="{style}">{escape(text)}</div>'
+
+
+def button(label: str, tip: str, width: int | None = None, style: str = "", icon: str = "") -> widgets.Button:
+    """A button with a tooltip; `width` in pixels, as wide as its label without."""
+    layout = {"width": "auto" if width is None else f"{width}px", "min_width": "38px" if icon else "64px"}
+    return widgets.Button(description=label, tooltip=tip, button_style=style, icon=icon, layout=layout)
 
 
 def row(*children: widgets.Widget, **layout: Any) -> widgets.HBox:

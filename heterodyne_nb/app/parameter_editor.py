@@ -15,6 +15,7 @@ from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
+from heterodyne_nb.text.numbers import value_with_error
 
 __all__ = ["COLUMNS", "ParameterEditor", "ParameterRow"]
 
@@ -23,6 +24,7 @@ COLUMNS = {
     "parameter": "118px",
     "": "minmax(120px, 1fr)",
     "value": "104px",
+    "fitted": "minmax(96px, 150px)",
     "min": "92px",
     "max": "92px",
     "vary": "40px",
@@ -41,6 +43,8 @@ class ParameterRow(Panel):
     slider : ValueSlider
     value, min, max : NumberField
         Published units.
+    fitted : ipywidgets.HTML
+        Value ± standard error of the fit shown.
     vary : ipywidgets.Checkbox
     tie : ipywidgets.Dropdown
     prior : ipywidgets.Text
@@ -60,6 +64,7 @@ class ParameterRow(Panel):
         self.value = NumberField(
             f"value of {name}", tooltip=f"Start value of {name}", layout={"width": "96px"}
         )
+        self.fitted = widgets.HTML()
         self.min = NumberField(f"min of {name}", tooltip=f"Lower bound of {name}", layout={"width": "84px"})
         self.max = NumberField(f"max of {name}", tooltip=f"Upper bound of {name}", layout={"width": "84px"})
         self.vary = widgets.Checkbox(indent=False, tooltip=f"Fit {name}", layout={"width": "22px"})
@@ -75,7 +80,7 @@ class ParameterRow(Panel):
             layout={"width": "120px"},
         )
         shown_unit = widgets.HTML(f'<span style="opacity:0.75">{"" if unit == "1" else escape(unit)}</span>')
-        fields = [self.slider, self.value, self.min, self.max, self.vary, self.tie, self.prior]
+        fields = [self.slider, self.value, self.fitted, self.min, self.max, self.vary, self.tie, self.prior]
         self.cells = [label, *fields, shown_unit]
         self.widget = widgets.VBox([*self.cells, self.message, self.page])
         self._showing = False
@@ -184,6 +189,7 @@ class ParameterEditor(Panel):
         )
         self.widget = widgets.VBox([self._grid, self.message, self.page])
         self.watch(session, "parameters", self._show)
+        self.watch(session, ["shown", "history"], self._show_fitted)
         self._show()
 
     def _show(self) -> None:
@@ -192,6 +198,14 @@ class ParameterEditor(Panel):
         self.say("")
         for row in self.rows.values():
             row.show(self.session.parameters)
+
+    def _show_fitted(self) -> None:
+        """Say what the fit shown gave, where it is one of this mode."""
+        result = self.session.result
+        known = result.params if result is not None and result.mode == self._mode else {}
+        for name, row in self.rows.items():
+            one = known.get(name)
+            row.fitted.value = "" if one is None else _fitted(one.value, one.error)
 
     def _rebuild(self) -> None:
         table = self.session.parameters
@@ -207,6 +221,7 @@ class ParameterEditor(Panel):
         self._grid.children = (*heads, *cells)
         for one in old[: len(COLUMNS)]:
             close_all(one)
+        self._show_fitted()
 
     def _drop_rows(self) -> None:
         for row in self.rows.values():
@@ -217,6 +232,10 @@ class ParameterEditor(Panel):
         """Also take the rows away."""
         self._drop_rows()
         super().close()
+
+
+def _fitted(value: float, error: float) -> str:
+    return f'<span style="white-space:nowrap">{escape(value_with_error(value, error))}</span>'
 
 
 def _head(text: str) -> str:

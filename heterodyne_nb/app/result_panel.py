@@ -19,7 +19,7 @@ from heterodyne_nb.errors import ConfigurationError, HeterodyneError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.result import FitResult
 
-__all__ = ["VIEWS", "ResultPanel", "View"]
+__all__ = ["VIEWS", "ResultPanel", "View", "flags_html"]
 
 #: Ages at which g2 is cut, as parts of the run.
 _AGES = (0.15, 0.4, 0.65)
@@ -44,7 +44,7 @@ Draw = Callable[[AnalysisSession, FitResult, str], View]
 
 
 def _curves(session: AnalysisSession, result: FitResult, theme: str) -> View:
-    return View((plots.curves(result, theme=theme),), _flags(result))
+    return View((plots.curves(result, theme=theme),), flags_html(result))
 
 
 def _g2(session: AnalysisSession, result: FitResult, theme: str) -> View:
@@ -74,7 +74,7 @@ def _goodness(session: AnalysisSession, result: FitResult, theme: str) -> View:
     figures = [plots.chi2_by_angle(result, theme=theme)]
     if not ModelFactory.create_model(result.mode).one_time:
         figures.append(plots.chi2_by_tile(result, dataset=_data(session), bin=session.bin, theme=theme))
-    return View(tuple(figures), _flags(result))
+    return View(tuple(figures), flags_html(result))
 
 
 def _derived(session: AnalysisSession, result: FitResult, theme: str) -> View:
@@ -98,7 +98,7 @@ def _data(session: AnalysisSession) -> xr.Dataset:
     return session.data_of(session.shown)
 
 
-def _flags(result: FitResult) -> str:
+def flags_html(result: FitResult) -> str:
     """What deserves suspicion, most serious first."""
     try:
         flags = result.flags
@@ -143,7 +143,7 @@ class ResultPanel(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         session = self.session
         self.entry = widgets.Dropdown(description="fit", layout={"flex": "1 1 420px", "width": "auto"})
         self.entry.style.description_width = "initial"
@@ -168,7 +168,7 @@ class ResultPanel(Panel):
             ],
             layout={"width": "100%"},
         )
-        self.watch(session, ["history", "shown"], self._show)
+        self.watch(session, ["history", "shown", "deleted"], self._show)
         self.watch(session, ["bin", "dataset"], self.draw)
         self.watch(self.entry, "value", self._chosen)
         self.watch(self.method, "value", self.draw)
@@ -222,7 +222,7 @@ class ResultPanel(Panel):
         session = self.session
         self._showing = True
         try:
-            options = [(entry.label, k) for k, entry in enumerate(session.history)][::-1]
+            options = [(session.history[k].label, k) for k in session.kept[::-1]]
             if list(self.entry.options) != options:
                 self.entry.options = options
             self.entry.value = session.shown

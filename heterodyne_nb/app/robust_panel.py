@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from heterodyne_nb import plots
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.number_field import number_text
-from heterodyne_nb.app.panel import Panel, heading, row
+from heterodyne_nb.app.panel import Panel, button, heading, row
 from heterodyne_nb.app.robust_form import RobustForm
 from heterodyne_nb.app.run_bar import RunBar
 from heterodyne_nb.app.session import AnalysisSession
@@ -49,14 +49,11 @@ class RobustPanel(Panel):
     """
 
     def __init__(self, session: AnalysisSession | None = None) -> None:
-        super().__init__(AnalysisSession() if session is None else session)
+        super().__init__(session)
         session = self.session
         self.form = RobustForm(session)
-        self.run = widgets.Button(
-            description="Run robust",
-            button_style="primary",
-            tooltip="Fit by every method ticked, from the latest plain fit",
-            layout={"width": "120px"},
+        self.run = button(
+            "Run robust", "Fit by every method ticked, from the latest plain fit", 120, "primary"
         )
         self.bar = RunBar(session, start=self.run)
         self.cancel = self.bar.cancel
@@ -64,11 +61,7 @@ class RobustPanel(Panel):
             options=list(self.form.methods), description="look at", layout={"width": "220px"}
         )
         self.method.style.description_width = "initial"
-        self.follow = widgets.Button(
-            description="Path of radii",
-            tooltip="What this method pays and gains from radius 0 up",
-            layout={"width": "130px"},
-        )
+        self.follow = button("Path of radii", "What this method pays and gains from radius 0 up", 130)
         self.certificates = widgets.HTML(layout={"overflow": "auto"})
         self.worst, self.path, self.curves = LiveFigure(430), LiveFigure(480), LiveFigure(480)
         self._figures = (self.worst, self.curves, self.path)

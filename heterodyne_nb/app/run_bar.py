@@ -6,10 +6,16 @@ from html import escape
 
 import ipywidgets as widgets
 
-from heterodyne_nb.app.panel import Panel, error_box, row
+from heterodyne_nb.app.panel import Panel, button, error_box, row
 from heterodyne_nb.app.session import AnalysisSession
+from heterodyne_nb.app.session.entries import any_free
+from heterodyne_nb.app.undo_bar import UndoBar
 
 __all__ = ["RunBar"]
+
+
+_RUN = "Fit all chosen bins, every pixel"
+_EVALUATE = "Every parameter is fixed: nothing is fitted, the model is compared with the data as it is"
 
 
 class RunBar(Panel):
@@ -30,15 +36,15 @@ class RunBar(Panel):
 
     def __init__(self, session: AnalysisSession, *, start: widgets.Button | None = None) -> None:
         super().__init__(session)
-        self.guess = _button("Guess", "Start values from fringes and decays of the data", 80)
-        self.run = start or _button("Run", "Fit all chosen bins, every pixel", 80, "primary")
-        self.cancel = _button("Cancel", "End the fit; its best point so far is kept", 80, "warning")
-        self.undo = _button("Undo", "", 70, icon="undo")
-        self.redo = _button("Redo", "", 70, icon="repeat")
+        self.guess = button("Guess", "Start values from fringes and decays of the data", 80)
+        self.run = start or button("Run", _RUN, 80, "primary")
+        self.cancel = button("Cancel", "End the fit; its best point so far is kept", 80, "warning")
+        back = self.add(UndoBar(session))
+        self.undo, self.redo = back.undo, back.redo
         self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "height": "14px"})
         self.status = widgets.HTML(layout={"flex": "1 1 240px", "min_width": "0"})
         self.failure = widgets.HTML(layout={"display": "none"})
-        line = row(self.guess, self.run, self.cancel, self.undo, self.redo, self.bar, self.status)
+        line = row(self.guess, self.run, self.cancel, back.widget, self.bar, self.status)
         self.widget = widgets.VBox([line, self.failure, self.message, self.page])
         self.on_press(self.guess, session.guess)
         if start is None:
@@ -46,19 +52,19 @@ class RunBar(Panel):
         else:
             self.guess.layout.display = "none"
         self.on_press(self.cancel, session.cancel)
-        self.on_press(self.undo, session.undo)
-        self.on_press(self.redo, session.redo)
-        self.watch(session, ["status", "progress", "dataset"], self._show)
-        self.watch(session, ["undo_name", "redo_name"], self._show_undo)
+        self.watch(session, ["status", "progress", "dataset", "parameters"], self._show)
         self.watch(session, ["error", "warnings"], self._show_failure)
         self._show()
-        self._show_undo()
         self._show_failure()
 
     def _show(self) -> None:
         session = self.session
         idle, event = session.status == "idle", session.progress
         self.guess.disabled = self.run.disabled = not idle or session.dataset is None
+        if self.guess.layout.display != "none":  # of an ordinary fit
+            free = any_free(session.parameters)
+            self.run.description = "Run" if free else "Evaluate"
+            self.run.tooltip = _RUN if free else _EVALUATE
         self.cancel.disabled = session.status != "running"
         known = event is not None and event.fraction is not None
         self.bar.layout.visibility = "hidden" if idle else "visible"
@@ -88,13 +94,6 @@ class RunBar(Panel):
         entry = session.history[session.shown]
         return f"shown: {entry.label} · {entry.seconds:.1f} s"
 
-    def _show_undo(self) -> None:
-        for button, name in ((self.undo, self.session.undo_name), (self.redo, self.session.redo_name)):
-            button.disabled = not name
-            button.tooltip = (
-                f"{button.description} “{name}”" if name else f"Nothing to {button.description.lower()}"
-            )
-
     def _show_failure(self) -> None:
         """An error of the work, and warnings; errors of single fields are said beside these."""
         session = self.session
@@ -110,9 +109,3 @@ def _note(text: str) -> str:
         "white-space:pre-wrap;line-height:1.35;padding:2px 10px;margin:2px 0;border-left:4px solid #E69F00"
     )
     return f'<div style="{style}">{escape(text)}</div>'
-
-
-def _button(label: str, tip: str, width: int, style: str = "", icon: str = "") -> widgets.Button:
-    return widgets.Button(
-        description=label, tooltip=tip, button_style=style, icon=icon, layout={"width": f"{width}px"}
-    )

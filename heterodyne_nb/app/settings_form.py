@@ -62,8 +62,17 @@ class SettingsForm(Panel):
         self.gap = _field("gap (Å)", "Gap of the shear cell", 160, whole=False)
         self.widget = widgets.VBox(
             [
-                row(self.mode, self.method, self.loss, self.loss_scale, self.contrast),
-                row(self.multistart, self.time_limit, self.seed, self.gap),
+                row(
+                    self.mode,
+                    self.method,
+                    self.loss,
+                    self.loss_scale,
+                    self.contrast,
+                    self.multistart,
+                    self.time_limit,
+                    self.seed,
+                    self.gap,
+                ),
                 self.message,
                 self.page,
             ]

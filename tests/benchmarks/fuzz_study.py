@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,12 +40,13 @@ def run(cases: int, seed: int) -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = fuzz.Fuzzer(Path(folder), seed)
-        for case in fuzzer.run(range(cases)):
-            counted[case.kind, case.verdict] += 1
-            if case.verdict in ("accepted changed", "foreign", "crash"):
-                more = isolated(fuzzer.folder / "case" / case.kind) if case.verdict == "crash" else ""
-                print(*case[:4], case.told[:200], more, sep=" | ", flush=True)
-    print(f"\n{cases} cases, seed {seed}, {time.monotonic() - begun:.0f} s\n")
+        with suppress(KeyboardInterrupt):  # the table of what is done
+            for case in fuzzer.run(range(cases)):
+                counted[case.kind, case.verdict] += 1
+                if case.verdict in ("accepted changed", "foreign", "crash"):
+                    more = isolated(fuzzer.folder / "case" / case.kind) if case.verdict == "crash" else ""
+                    print(*case[:4], case.told[:200], more, sep=" | ", flush=True)
+    print(f"\n{counted.total()} of {cases} cases, seed {seed}, {time.monotonic() - begun:.0f} s\n")
     print(f"| {'file':18}| " + " | ".join(fuzz.VERDICTS) + " |")
     print("|---|" + "---|" * len(fuzz.VERDICTS))
     for kind in [kind.name for kind in fuzz.KINDS] + ["all"]:

@@ -16,8 +16,9 @@ def look_and_mask(page: Any) -> None:
     read(page, "3 q × 8 φ, 1 without data")
     canvas, strip = Canvas(page, "map"), Canvas(page, "strip")
     canvas.wait()
-    slide(page, "q", "ArrowRight", times=2)
-    slide(page, "φ", "ArrowRight", times=4)
+    for name, steps in (("q", 2), ("φ", 4)):
+        slide(page, name, "Home")
+        slide(page, name, "ArrowRight", times=steps)
     read(page, "22.5°")
     choose(page, "fit", "this q")
     page.wait_for_function("node => JSON.parse(node.dataset.view)[1] > 99", arg=canvas.node)

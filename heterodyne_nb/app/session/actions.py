@@ -144,6 +144,25 @@ class Actions(Running):
         table = with_values(entry.parameters, entry.result.values)
         self._change(f"revert to {entry.name}", settings=entry.settings, parameters=table, shown=place)
 
+    @action
+    def delete(self, index: int) -> None:
+        """Take an entry out of the lists of the history; the latest other one is shown instead of it."""
+        place = self._checked_index(index)
+        assert place is not None
+        left = [k for k in self.kept if k != place]
+        shown = (left[-1] if left else None) if self.shown == place else self.shown
+        name = self.history[place].name
+        self._change(f"delete {name}", deleted=(*self.deleted, name), shown=shown)
+
+    @action
+    def annotate(self, index: int, note: str) -> None:
+        """Write a note to a history entry; an empty one takes it away."""
+        place = self._checked_index(index)
+        assert place is not None
+        name = self.history[place].name
+        others = {k: v for k, v in self.notes.items() if k != name}
+        self._change(f"note on {name}", notes={**others, name: note} if note else others)
+
     def _checked_index(self, index: int | None) -> int | None:
         if index is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from heterodyne_nb.result import FitResult
 __all__ = [
     "FitEntry",
     "FitSettings",
+    "any_free",
     "asked_of",
     "default_table",
     "edited",
@@ -109,6 +111,11 @@ def for_mode(table: ParameterTable, mode: str) -> ParameterTable:
     return resolved(mode, kept)
 
 
+def any_free(table: ParameterTable) -> bool:
+    """Whether a fit has anything to vary; one without is an evaluation of the model."""
+    return bool(np.any(table.vary)) or bool(table.laws)
+
+
 def with_values(table: ParameterTable, values: Mapping[str, float]) -> ParameterTable:
     """The table with other start values, moved into the bounds where they lean out of them."""
     new = np.array(table.values)
@@ -185,3 +192,8 @@ class FitEntry:
         ended = "" if self.result.success else f" · {self.result.message}"
         mode = self.settings.mode.replace("_", " ")
         return f"{self.name} · {mode} · {methods} · reduced χ² {self.result.chi2_reduced:.5g}{ended}"
+
+    def line(self, note: str = "") -> str:
+        """One line for the history: when it ended (local time), what it is, how long it took, and the note."""
+        when = datetime.fromisoformat(self.time).astimezone().strftime("%d %b %H:%M · ") if self.time else ""
+        return f"{when}{self.label} · {self.seconds:.3g} s{f' · “{note}”' if note else ''}"

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from heterodyne_nb.app.session import tasks
-from heterodyne_nb.app.session.entries import FitEntry, with_values
+from heterodyne_nb.app.session.entries import FitEntry, any_free, with_values
 from heterodyne_nb.app.session.selection import in_order, prepared
 from heterodyne_nb.app.session.state import SessionState, action
 from heterodyne_nb.app.session.work import Mailbox, Task, Work, in_our_words
@@ -251,8 +251,9 @@ class Running(SessionState):
 
     def _entry(self, asked: Mapping[str, Any], work: Work) -> FitEntry:
         start = asked["more"].get("start")
+        what = work.kind if any_free(asked["parameters"]) else "evaluation"
         return FitEntry(
-            name=f"{work.kind} {1 + len(self.history)}",
+            name=f"{what} {1 + len(self.history)}",
             kind=work.kind,
             results=work.outcome,
             settings=asked["settings"],

@@ -89,7 +89,7 @@ def places(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same_bin(place: tuple[float, float] | None, dataset: xr.Dataset) -> int:
-    """The bin of `dataset` at the given q and phi, or its first usable one where it has none there."""
+    """The bin of `dataset` at the given q and phi, or that with the clearest signal where it has none there."""
     q, phi = places(dataset)
     if place is not None:
         turn = np.abs((phi - place[1] + 180) % 360 - 180)
@@ -97,12 +97,42 @@ def same_bin(place: tuple[float, float] | None, dataset: xr.Dataset) -> int:
         inside = (far <= _SAME_Q) & (turn <= _SAME_PHI)
         if inside.any():
             return int(np.argmin(np.where(inside, far / _SAME_Q + turn / _SAME_PHI, np.inf)))
-    alive = live_bins(stack_bins(dataset, drop_dead=False))
-    return int(np.argmax(alive))
+    return clearest_bin(dataset)
 
 
 #: Pixels of one map that are compared, along each side.
 _SAMPLE = 64
+#: Least and most bins among which the clearest is looked for, and pixels that this may read.
+_LOOKED, _READ = (4, 48), 2e7
+
+
+def clearest_bin(dataset: xr.Dataset) -> int:
+    """The live bin whose contrast at short lags stands out most from its noise, from the middle of each run."""
+    stacked = stack_bins(dataset, drop_dead=False)
+    alive = np.flatnonzero(live_bins(stacked))
+    if not alive.size:
+        return 0
+    most = int(np.clip(_READ / stacked.sizes.get("t", 1) ** 2, *_LOOKED))
+    some = alive[np.unique(np.linspace(0, alive.size - 1, min(alive.size, most)).round().astype(int))]
+    return int(some[np.argmax([_signal(stacked.isel(bin=k)) for k in some])])
+
+
+def _signal(one: xr.Dataset) -> float:
+    """Contrast over noise: of the lags next to the diagonal of a map, of the shortest delays of a curve."""
+    if "c2" not in one:
+        known = np.flatnonzero(np.isfinite(one["g2"].values))[:3]
+        pair = np.ravel(one["g2"].values)[known], np.ravel(one["g2_err"].values)[known]
+        contrast, noise = (float(np.mean(x)) if known.size else np.nan for x in pair)
+    else:
+        middle = one.sizes["t"] // 2
+        block = slice(max(middle - _SAMPLE // 2, 0), middle + _SAMPLE // 2)
+        part = one["c2"][block, block].values
+        lags = [np.diagonal(part, k) for k in (1, 2, 3)]
+        near = np.concatenate(lags)
+        contrast = float(np.nanmedian(near)) if np.isfinite(near).any() else np.nan
+        noise = float(np.nanmedian(np.abs(np.diff(lags[0])))) if np.isfinite(near).any() else np.nan
+    found = (contrast - 1) / max(noise, 1e-6)
+    return found if np.isfinite(found) else -np.inf
 
 
 _numbers = itertools.count(1)

@@ -63,9 +63,9 @@ class UndoStack(Generic[State]):
         return name, state
 
     @property
-    def names(self) -> tuple[str, str]:
-        """Actions that undo and redo would take; empty where there is none."""
-        return (self._past[-1][0] if self._past else "", self._future[-1][0] if self._future else "")
+    def steps(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Actions done, and actions undone, each in the order in which they were made."""
+        return tuple(name for name, _ in self._past), tuple(name for name, _ in self._future[::-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,19 @@ def action(method: Method) -> Method:
 
 
 #: Traits that undo steps over, beside the data opened.
-CHOICES = ("config", "bin", "bins", "masked", "crop", "excluded", "parameters", "settings", "shown")
+CHOICES = (
+    "config",
+    "bin",
+    "bins",
+    "masked",
+    "crop",
+    "excluded",
+    "parameters",
+    "settings",
+    "shown",
+    "deleted",
+    "notes",
+)
 
 Choices = dict[str, Any]
 
@@ -143,6 +155,10 @@ class SessionState(HasTraits):
     settings : FitSettings
     shown : int or None
         Place in the history of the result shown.
+    deleted : tuple of str
+        Names of entries of the history that lists leave out; undo brings them back.
+    notes : mapping of str to str
+        What was written to entries of the history, by their names.
     dataset : xarray.Dataset or None
         The data, masked and cropped, every bin.
     source : str
@@ -162,6 +178,8 @@ class SessionState(HasTraits):
         Of the last action or work.
     undo_name, redo_name : str
         What undo and redo would take; empty where there is nothing.
+    steps : (tuple of str, tuple of str)
+        Actions that undo can take back, and those that redo can do again, in the order in which they were made.
     closed : bool
     """
 
@@ -174,6 +192,8 @@ class SessionState(HasTraits):
     parameters = Instance(ParameterTable)
     settings = Instance(FitSettings)
     shown = Int(None, allow_none=True)
+    deleted = AnyTrait(())
+    notes = AnyTrait({})
 
     dataset = ADataset()
     source = Unicode("", read_only=True)
@@ -187,6 +207,7 @@ class SessionState(HasTraits):
     warnings = Tuple(read_only=True)
     undo_name = Unicode("", read_only=True)
     redo_name = Unicode("", read_only=True)
+    steps = Tuple(default_value=((), ()), read_only=True)
     closed = Bool(False, read_only=True)
 
     def __init__(self) -> None:
@@ -265,9 +286,10 @@ class SessionState(HasTraits):
                 self._changing = False
 
     def _tell_undo(self) -> None:
-        undo, redo = self._undo.names
-        self.set_trait("undo_name", undo)
-        self.set_trait("redo_name", redo)
+        past, future = steps = self._undo.steps
+        self.set_trait("undo_name", past[-1] if past else "")
+        self.set_trait("redo_name", future[0] if future else "")
+        self.set_trait("steps", steps)
 
     @observe(*CHOICES)
     def _assigned(self, change: Any) -> None:
@@ -282,22 +304,30 @@ class SessionState(HasTraits):
             self._changing = False
         self._change(f"{name} changed", **{name: new})
 
-    def undo(self) -> str:
-        """Take the last action back; returns its name, empty where there is none."""
-        return self._step(self._undo.undo)
+    def undo(self, count: int = 1) -> str:
+        """Take the last actions back; returns the name of the last one taken, empty where there is none."""
+        return self._step(self._undo.undo, count)
 
-    def redo(self) -> str:
-        """Do again what was undone; returns its name, empty where there is none."""
-        return self._step(self._undo.redo)
+    def redo(self, count: int = 1) -> str:
+        """Do again what was undone; returns the name of the last one done, empty where there is none."""
+        return self._step(self._undo.redo, count)
 
-    def _step(self, step: Callable[..., Any]) -> str:
-        found = step((self._opened, self.choices))
-        if found is None:
-            return ""
-        name, (opened, choices) = found
-        with self.acting():
-            self._set(opened, choices, self._prepared(opened, choices))
+    def _step(self, step: Callable[..., Any], count: int) -> str:
+        name, state = "", (self._opened, self.choices)
+        for _ in range(count):
+            if (found := step(state)) is None:
+                break
+            name, state = found
+        if name:
+            opened, choices = state
+            with self.acting():
+                self._set(opened, choices, self._prepared(opened, choices))
         return name
+
+    @property
+    def kept(self) -> list[int]:
+        """Places of the entries of the history that are not deleted."""
+        return [k for k, entry in enumerate(self.history) if entry.name not in self.deleted]
 
     def _append(self, entry: FitEntry) -> None:
         self.set_trait("history", (*self.history, entry))

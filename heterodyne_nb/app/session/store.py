@@ -131,6 +131,8 @@ def _choices_record(session: AnalysisSession) -> dict[str, Any]:
         "parameters": asked_of(session.parameters),
         "settings": session.settings.model_dump(),
         "shown": session.shown,
+        "deleted": session.deleted,
+        "notes": session.notes,
         "config": None if config is None else config.to_dict(),
         "config_path": str(config.path) if config is not None and config.path else None,
     }
@@ -280,6 +282,8 @@ def choices_from(record: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": resolved(settings.mode, saved["parameters"]),
         "bin": saved["bin"],
         "shown": saved["shown"],
+        "deleted": tuple(saved.get("deleted", ())),
+        "notes": dict(saved.get("notes", {})),
         **_frames(saved),
     }
 

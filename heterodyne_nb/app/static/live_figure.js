@@ -2,7 +2,38 @@
 // The text of plotly.js travels with one model of the kernel and is loaded once a page, not with every figure.
 
 const LOADED = Symbol.for("heterodyne_nb.plotly");
-const CONFIG = { displaylogo: false };
+
+// The toolbar, which shows while the mouse is over the figure: plotly's, with the picture as SVG and the numbers as CSV.
+function configOf(library) {
+  const extra = [
+    ["svg", "Download plot as SVG", "camera", (plot) => library.downloadImage(plot, { format: "svg", filename: nameOf(plot) })],
+    ["csv", "Download data as CSV", "disk", (plot) => download(`${nameOf(plot)}.csv`, csvOf(rowsOf(plot)), "text/csv")],
+  ];
+  return {
+    displaylogo: false,
+    toImageButtonOptions: { format: "png", scale: 2 },
+    modeBarButtonsToAdd: extra.map(([name, title, icon, click]) => ({ name, title, icon: library.Icons[icon], click })),
+  };
+}
+
+const plain = (text) => (text ?? "").replace(/<[^>]*>/g, "");
+const nameOf = (plot) => plain(plot._fullLayout.title?.text).split(/ {2}|\n/)[0].replace(/[^\w .-]+/g, "_").slice(0, 60) || "figure";
+
+// A line a point: of which trace, on which axes, its place, its value where it has one, and its errors.
+function rowsOf(plot) {
+  const rows = [["trace", "x axis", "y axis", "x", "y", "z", "error above", "error below"]];
+  for (const trace of plot._fullData.filter((one) => one.visible === true)) {
+    const axis = (which) => plain(plot._fullLayout[(trace[`${which}axis`] ?? which).replace(which, `${which}axis`)]?.title?.text);
+    const axes = [plain(trace.name), axis("x"), axis("y")];
+    if (trace.z) {
+      trace.z.forEach((line, j) => line.forEach((z, i) => rows.push([...axes, trace.x?.[i] ?? i, trace.y?.[j] ?? j, z])));
+    } else if (trace.y) {
+      const errors = (i) => [trace.error_y?.array?.[i], trace.error_y?.arrayminus?.[i] ?? trace.error_y?.array?.[i]];
+      trace.y.forEach((y, i) => rows.push([...axes, trace.x?.[i] ?? i, y, "", ...errors(i)]));
+    }
+  }
+  return rows;
+}
 
 async function libraryOf(model) {
   const name = model.get("library").replace("IPY_MODEL_", "");
@@ -46,7 +77,7 @@ function render({ model, el }) {
     const { data, layout } = JSON.parse(spec);
     const first = !drawn;
     drawn = { spec, width };
-    await library.react(plot, data, { ...layout, width }, CONFIG);
+    await library.react(plot, data, { ...layout, width }, configOf(library));
     if (first) plot.on("plotly_selected", brushed);
   };
 

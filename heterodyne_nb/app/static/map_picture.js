@@ -62,7 +62,8 @@ function drawColourBar(context, look, box, limits, table, title) {
   context.strokeStyle = look.faint;
   context.textAlign = "left";
   context.textBaseline = "middle";
-  context.fillText(title, left, box.top + 5);
+  const room = MARGIN.right - 16 - context.measureText(title).width; // a long title begins before the bar
+  context.fillText(title, left + Math.min(room, 0), box.top + 5);
   for (const [value, text] of labelled(limits, height / 55)) {
     const at = top + height * (1 - (value - limits[0]) / (limits[1] - limits[0]));
     stroke(context, left + width, at, left + width + 4, at);

@@ -1,6 +1,7 @@
 // The widget: a two-time map on a canvas with axes, colour bar, masked frames, a cut, and a line of reading.
 
-const WIDEST = 640;
+// What stands above and below the plot on a page whose bar, file and bins are in view, in pixels.
+const AROUND = 300;
 const TOOLS = {
   zoom: ["Zoom", "Drag a square to look closer. Shift + drag moves, a double click shows all. Click, then scroll to zoom."],
   pan: ["Move", "Drag to move the part that is shown."],
@@ -18,7 +19,7 @@ function render({ model, el }) {
   const map = makeMap(model, canvas, reading);
   const redraw = redrawer(root, () => draw(root, canvas, map));
   map.redraw = redraw.ask;
-  const buttons = makeTools(bar, map);
+  const buttons = makeTools(bar, map, canvas);
   attachGestures(canvas, map);
   const off = listen(model, {
     "base detail limits colours": () => (map.repaint(), redraw.ask()),
@@ -104,15 +105,18 @@ function withinRun([x0, x1, y0, y1], span, least) {
   return [...along(x0, x1), ...along(y0, y1)];
 }
 
-function makeTools(bar, map) {
+function makeTools(bar, map, canvas) {
   const buttons = Object.entries(TOOLS).map(([tool, [label, title]]) => {
     const button = make("button", "hn-tool", bar, { type: "button", textContent: label, title });
     button.onclick = () => map.send({ tool });
     return [tool, button];
   });
-  const all = make("button", "hn-tool", bar, { type: "button", textContent: "Show all" });
-  all.title = "Show the whole run (double click on the map, or the key 0)";
-  all.onclick = () => map.setView(map.whole());
+  const actions = [
+    ["Show all", "Show the whole run (double click on the map, or the key 0)", () => map.setView(map.whole())],
+    ["PNG", "Download this picture", () => canvas.toBlob((blob) => download("map.png", blob))],
+    ["CSV", "Download the pixels shown: t₁ in the first line, t₂ in the first column", () => downloadPixels(map)],
+  ];
+  for (const [textContent, title, onclick] of actions) make("button", "hn-tool", bar, { type: "button", textContent, title, onclick });
   const show = () => {
     for (const [tool, button] of buttons) button.setAttribute("aria-pressed", String(map.get("tool") === tool));
   };
@@ -120,21 +124,33 @@ function makeTools(bar, map) {
   return { show };
 }
 
+function downloadPixels(map) {
+  const picture = map.painted[1] ?? map.painted[0];
+  if (!picture) return;
+  const centres = ([low, high], count) => Array.from({ length: count }, (_, k) => Number((low + ((k + 0.5) * (high - low)) / count).toPrecision(9)));
+  const head = ["t2 (s) \\ t1 (s)", ...centres(picture.t1, picture.columns)];
+  const rows = centres(picture.t2, picture.rows).map((t2, j) => [t2, ...picture.values.subarray(j * picture.columns, (j + 1) * picture.columns)]);
+  download("map.csv", csvOf([head, ...rows]), "text/csv");
+}
+
 function draw(root, canvas, map) {
-  const width = Math.min(Math.max(root.clientWidth, 260), WIDEST);
-  const side = width - MARGIN.left - MARGIN.right;
+  const across = Math.max(root.clientWidth, 260) - MARGIN.left - MARGIN.right;
+  const side = Math.min(across, Math.max(window.innerHeight - AROUND, 320)); // as large as the screen shows at once
+  const width = side + MARGIN.left + MARGIN.right;
   const height = side + MARGIN.top + MARGIN.bottom;
   map.box = { left: MARGIN.left, top: MARGIN.top, width: side, height: side };
   const context = sharpContext(canvas, width, height);
   const look = lookOf(root);
   const plane = map.plane();
   drawPlane(context, look, map, plane);
-  drawAxes(
-    context, look, map.box,
-    { range: map.view.slice(0, 2), title: "t₁ (s)" },
-    { range: map.view.slice(2), title: "t₂ (s)" },
-  );
-  drawColourBar(context, look, map.box, map.get("limits"), map.table, map.get("title"));
+  if (map.painted[0]) {
+    drawAxes(
+      context, look, map.box,
+      { range: map.view.slice(0, 2), title: "t₁ (s)" },
+      { range: map.view.slice(2), title: "t₂ (s)" },
+    );
+    drawColourBar(context, look, map.box, map.get("limits"), map.table, map.get("title"));
+  }
   tell(canvas, map);
 }
 

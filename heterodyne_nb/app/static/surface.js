@@ -1,7 +1,7 @@
 // What the drawings share: a sharp canvas that knows its colours, ticks, and marked frames.
 
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
-const MARGIN = { left: 62, right: 84, top: 8, bottom: 42 };
+const MARGIN = { left: 62, right: 88, top: 8, bottom: 42 };
 
 function make(tag, className, parent, properties = {}) {
   const node = document.createElement(tag);
@@ -98,7 +98,8 @@ function drawAxes(context, look, box, x, y) {
     context.fillText(text, box.left - 7, at);
   }
   context.save();
-  context.translate(13, box.top + box.height / 2);
+  const room = context.measureText(y.title).width / 2 + 2; // a title longer than the axis stays whole
+  context.translate(13, Math.max(box.top + box.height / 2, room));
   context.rotate(-Math.PI / 2);
   context.textAlign = "center";
   context.fillText(y.title, 0, 0);

@@ -1,7 +1,6 @@
 // The widget: one number a frame against time, to brush frames on.
 
-const STRIP_HEIGHT = 150;
-const WIDEST = 640;
+const STRIP_HEIGHT = 130;
 
 function render({ model, el }) {
   const root = make("div", "hn-plot hn-strip", el);
@@ -49,10 +48,11 @@ function attachBrush(canvas, strip) {
 }
 
 function drawStrip(root, canvas, strip) {
-  const width = Math.min(Math.max(root.clientWidth, 260), WIDEST);
-  const box = { left: MARGIN.left, top: 6, width: width - MARGIN.left - MARGIN.right, height: STRIP_HEIGHT - 48 };
+  const width = Math.max(root.clientWidth, 260);
+  const box = { left: MARGIN.left, top: 6, width: width - MARGIN.left - 14, height: STRIP_HEIGHT - 48 };
   const context = sharpContext(canvas, width, STRIP_HEIGHT);
   const look = lookOf(root);
+  canvas.style.display = strip.get("trace").blocks ? "block" : "none"; // no axes of nothing
   const span = edgesOf(strip.get("frames"), strip.get("dt"));
   const range = strip.get("view").length ? strip.get("view").slice(0, 2) : span;
   Object.assign(strip, { box, range });

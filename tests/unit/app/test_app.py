@@ -27,7 +27,7 @@ def test_a_file_is_open_at_once_and_named_in_the_bar(app):
 
 def test_panels_are_made_when_they_are_wanted_and_once(app):
     assert list(app._panels) == ["data"]
-    assert app.tabs.children[1].children == ()
+    assert "one moment" in app.tabs.children[1].children[0].value
     assert app.data is app.data
     assert app.tabs.children[0].children == (app.data.widget,)
     with pytest.raises(AttributeError, match="no 'datum'"):
@@ -47,6 +47,24 @@ def test_undo_and_redo_name_what_they_would_take(app):
     assert app.session.masked == ()
     app.redo.click()
     assert app.session.masked == ((121, 124),)
+
+
+def test_what_was_done_is_a_list_and_choosing_a_step_goes_back_or_on_to_it(app):
+    session, steps = app.session, app.back.steps
+    session.mask_frames(121, 124)
+    session.crop_frames(1, 150)
+    session.select_bin(5)
+    assert [name for name, _ in steps.options] == [
+        "show another bin", "crop to frames 1-150", "mask frames 121-124", f"open {example_path().name}",
+        "the start",
+    ]  # fmt: skip
+    steps.value = -2
+    assert session.masked == ((121, 124),)
+    assert session.crop is None
+    assert steps.options[0] == ("(show another bin)", 2)
+    steps.value = 2
+    assert session.crop == (1, 150)
+    assert session.bin == 5
 
 
 def test_a_saved_session_comes_back_in_all_panels(app, tmp_path):

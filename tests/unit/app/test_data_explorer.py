@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from heterodyne_nb.app import DataExplorer
+from heterodyne_nb.app.cut_panel import clear_age
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.data import make_dataset, prepare
 from heterodyne_nb.simulate import example_path
@@ -194,6 +195,19 @@ def test_files_are_listed_and_picked(explorer, tmp_path):
     explorer.file.listing.value = str(tmp_path)
     explorer.file.listing.value = str(tmp_path / "run.h5")
     assert explorer.path.value == str(tmp_path / "run.h5")
+
+
+def test_the_cut_starts_where_no_frame_is_masked_or_bad(explorer):
+    session = explorer.session
+    t, dt = session.dataset["t"].values, float(session.dataset.attrs["dt"])
+    frames = np.round(t / dt)
+    for part in (0.3, 0.43, 0.45, 0.47):  # the last three at the frames that went dark
+        age = clear_age(session.dataset, session.bin, part, 2.0)
+        assert not set(frames[np.abs(t - age) < 1.001]) & {40, 41, 42}
+        assert abs(age - part * t[-1]) < 2.5
+    session.mask_frames(43, 48)
+    age = clear_age(session.dataset, session.bin, 0.5, 2.0)
+    assert not set(frames[np.abs(t - age) < 1.001]) & set(range(40, 49))
 
 
 def test_the_bins_that_are_fitted_are_chosen(explorer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from heterodyne_nb.app import FitPanel
 from heterodyne_nb.app.number_field import NumberField, ValueSlider, number_text
 from heterodyne_nb.app.session import running, tasks
 from heterodyne_nb.errors import OptimizationError
+from heterodyne_nb.text.numbers import value_with_error
 
 THE_FIT = tasks.fit
 
@@ -140,7 +142,7 @@ def test_a_slider_moves_the_model_over_the_data_at_once(panel: FitPanel) -> None
 
 def test_another_bin_or_kind_of_cut_draws_other_points(panel: FitPanel, session: AnalysisSession) -> None:
     points = np.array(panel.overlay.figure.figure.data[-1].y)
-    session.select_bin(3)
+    session.select_bin((session.bin + 1) % 4)
     other = np.array(panel.overlay.figure.figure.data[-1].y)
     assert not np.array_equal(points, other)
     panel.overlay.kind.value = "diagonal"
@@ -263,6 +265,66 @@ def test_history_shows_reverts_and_compares(panel: FitPanel, session: AnalysisSe
     panel.compare.click()
     names = {trace.name for trace in panel.history.figure.figure.data}
     assert {"fit 1", "fit 2"} <= names
+
+
+def test_an_entry_of_the_history_tells_when_and_how_long_takes_a_note_and_is_deleted(
+    panel: FitPanel, session: AnalysisSession
+) -> None:
+    for _ in range(2):
+        panel.run.click()
+        session.wait(600)
+    entry = session.history[0]
+    panel.entries.value = (0,)
+    panel.note.value = "second cell"
+    line = panel.entries.options[1][0]
+    ended = datetime.fromisoformat(entry.time).astimezone()
+    assert f"{ended:%d %b %H:%M}" in line
+    assert f"{entry.seconds:.3g} s" in line
+    assert "second cell" in line
+    panel.entries.value = (1,)
+    assert panel.note.value == ""
+    panel.delete.click()
+    assert [place for _, place in panel.entries.options] == [0]
+    assert session.shown == 0
+    panel.undo.click()
+    assert [place for _, place in panel.entries.options] == [1, 0]
+    assert session.shown == 1
+
+
+def test_the_fit_shown_stands_beside_its_start_values_with_errors(
+    panel: FitPanel, session: AnalysisSession
+) -> None:
+    assert panel.rows["D0"].fitted.value == ""
+    panel.run.click()
+    session.wait(600)
+    one = session.result.params["D0"]
+    assert value_with_error(one.value, one.error) in panel.rows["D0"].fitted.value
+    panel.mode.value = "laminar_flow"
+    assert panel.rows["D0"].fitted.value == ""
+
+
+def test_with_every_parameter_fixed_the_model_is_evaluated_and_called_so(
+    panel: FitPanel, session: AnalysisSession
+) -> None:
+    assert panel.run.description == "Run"
+    for row in panel.rows.values():
+        row.vary.value = False
+    assert panel.run.description == "Evaluate"
+    before = session.parameters.values.tolist()
+    panel.run.click()
+    session.wait(600)
+    assert session.history[0].name == "evaluation 1"
+    assert list(session.result.values.values()) == before
+
+
+def test_the_tab_of_fits_says_which_bin_is_drawn_and_picks_another(
+    panel: FitPanel, session: AnalysisSession
+) -> None:
+    session.select_bin(0)
+    assert "q = 0.006 Å⁻¹, φ = 0°" in panel.overlay.heading.value
+    panel.bins.q.value = 0.01
+    assert session.bin == 2
+    assert "q = 0.01 Å⁻¹, φ = 0°" in panel.overlay.heading.value
 
 
 def test_a_panel_without_data_says_what_to_do() -> None:

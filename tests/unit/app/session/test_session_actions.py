@@ -164,6 +164,36 @@ def test_a_bin_that_another_run_lacks_gives_way_to_its_first_usable_one(
     assert session.bin == 1
 
 
+def test_the_first_bin_shown_is_the_one_whose_signal_is_clearest() -> None:
+    maps = simulate.model_maps(
+        "static_isotropic", [200, 0, 0], q=[0.004, 0.006], phi=[0.0, 90.0], n_frames=40, dt=0.5, contrast=0.3
+    )  # fmt: skip
+    noise = np.random.default_rng(0).normal(0, 1, maps["c2"].shape)
+    noise = noise + noise.swapaxes(-1, -2)
+    for clearest in range(4):
+        size = np.where(np.arange(4) == clearest, 0.005, 0.03).reshape(2, 2, 1, 1)
+        session = AnalysisSession(maps.assign(c2=maps["c2"] + size * noise))
+        assert session.bin == clearest
+        session.close()
+
+
+def test_a_deleted_entry_stays_in_the_file_and_its_note_and_deletion_come_back(
+    session: AnalysisSession, tmp_path: Path
+) -> None:
+    session.change_settings(mode="static_isotropic", multistart=0)
+    session.run()
+    session.wait(600)
+    session.annotate(0, "warm")
+    session.delete(0)
+    assert session.kept == []
+    assert session.shown is None
+    session.save(tmp_path / "saved")
+    again = AnalysisSession.load(tmp_path / "saved")
+    assert (again.notes, again.deleted, again.kept) == ({"fit 1": "warm"}, ("fit 1",), [])
+    assert len(again.history) == 1
+    again.close()
+
+
 def test_a_parameter_can_be_fixed_tied_bounded_given_a_prior_and_set_free_again(
     session: AnalysisSession,
 ) -> None:
@@ -243,7 +273,7 @@ def test_the_preview_of_a_one_time_mode_is_a_curve_of_lags(session: AnalysisSess
 def test_warnings_of_an_action_are_kept_for_the_page_and_not_printed() -> None:
     session = AnalysisSession()
     session.open_example()
-    assert session.bin == 0
+    assert session.bin == 3  # the bin with the clearest signal
     session.set_parameter("D0_ref", vary=False, prior=(1.0, 2.0))
     assert any("prior" in text for text in session.warnings)
     session.close()

@@ -1,0 +1,106 @@
+"""A folder of runs and a live fit, in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from driving import Canvas, button, choose, fill, press, read, settled, tab
+from servers import served_app
+
+from heterodyne_nb import simulate
+from heterodyne_nb.data.formats.native import write_dataset
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MODE, TRUTH = "static_isotropic", [300.0, -0.4, 20.0]
+
+
+def a_run(path: Path, seed: int) -> None:
+    made = {"q": [0.006, 0.01], "phi": [0.0], "n_frames": 40, "dt": 0.5, "contrast": 0.3, "noise": 0.01}
+    write_dataset(simulate.model_maps(MODE, TRUTH, **made, seed=seed), path)
+
+
+def set_mode(page: Any) -> None:
+    """The fits of these tests: a small mode, from its start values alone."""
+    tab(page, "Fit")
+    page.locator('.widget-inline-hbox:visible:has(label:text-is("mode")) select').first.wait_for()
+    choose(page, "mode", "static isotropic")
+    fill(page, "starts", "0")
+
+
+def test_runs_of_a_folder_are_fitted_averaged_followed_and_opened(page: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for k in (1, 2, 3):
+        a_run(folder / f"run{k}.nc", k)
+    with served_app(tmp_path, str(folder)) as address:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        page.goto(address, wait_until="commit")
+        rows = page.locator(".hn-table:visible tbody tr")
+        page.locator(".hn-table:visible tbody tr", has_text="run3.nc").wait_for()
+        assert rows.count() == 3
+        set_mode(page)
+        tab(page, "Runs")
+        rows.nth(0).click()
+        rows.nth(1).focus()
+        page.keyboard.press(" ")
+        press(page, "Fit runs")
+        for k in (1, 2):
+            page.locator(".hn-table:visible tbody tr", has_text=f"run{k}.nc").filter(
+                has_text="done"
+            ).wait_for()
+        read(page, "table.csv and the fits are in")
+        page.locator('label:visible:has-text("follow new files") input').check()
+        a_run(folder / "run4.nc", 4)
+        page.locator(".hn-table:visible tbody tr", has_text="run4.nc").wait_for()
+        press(page, "Average")
+        read(page, "average of run1.nc, run2.nc")
+        Canvas(page, "map").wait()
+        tab(page, "Runs")
+        rows.nth(2).dblclick()
+        read(page, "run3.nc · static_isotropic")
+        Canvas(page, "map").wait()
+        settled(page)
+
+
+def test_a_replayed_run_sharpens_and_is_stopped(page: Any, tmp_path: Path) -> None:
+    made = {"q": [0.006, 0.009], "phi": 0.0, "n_frames": 160, "dt": 0.5, "n_pixels": 300, "mean_counts": 0.4}
+    run = simulate.frames(MODE, TRUTH, **made)
+    frame, pixel, count = run.photons.in_time_order()
+    dense = np.zeros((run.n_frames, run.partition.labels.size), np.uint16)
+    dense[frame, pixel] = count
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["entry/data/data"] = dense.reshape(-1, *run.partition.shape)
+    with h5py.File(tmp_path / "qmap.h5", "w") as file:
+        for name, values in {
+            "dynamic_roi_map": run.partition.labels,
+            "dynamic_v_list_dim0": run.partition.q,
+            "dynamic_v_list_dim1": [0.0],
+            "dynamic_index_mapping": np.arange(2),
+        }.items():
+            file[f"qmap/{name}"] = values
+    with served_app(tmp_path) as address:
+        page.goto(address, wait_until="commit")
+        button(page, "Example").wait_for()
+        set_mode(page)
+        tab(page, "Live")
+        fields = {"from": "frames.h5", "q map": "qmap.h5", "dt (s)": "0.5", "first fit after (frames)": "20"}
+        page.locator('.widget-inline-hbox:visible:has(label:text-is("frames of")) select').first.wait_for()
+        choose(page, "frames of", "replay a stored run")
+        choose(page, "speed", "as measured")
+        for name, text in fields.items():
+            fill(page, name, text)
+        press(page, "Start")
+        page.locator('[role="img"][aria-label]:visible').wait_for()
+        page.locator(".hn-figure:visible", has_text="transport coefficient").first.wait_for()
+        press(page, "Stop")
+        read(page, "cancelled")
+        button(page, "Start").wait_for()
+        choose(page, "speed", "at once")
+        press(page, "Start")
+        read(page, "160 frames")
+        settled(page)
