@@ -26,6 +26,8 @@ _MOST_PHASE = 40.0
 _SHORT = 0.95
 #: Fractions tried in place of the one found, and ratios of the J of two components.
 _LEVELS, _RATIOS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9), (1.3, 3.0, 10.0, 40.0)
+#: Rate times the length of the run above which a fraction changes in a part of it only: a slow change is tried.
+_AT_ONCE = 4.0
 #: Exponents of a velocity that are tried, where they differ by more than this from the one found.
 _EXPONENTS, _APART = (-1.0, 0.4, 1.5), 0.5
 
@@ -80,6 +82,11 @@ class Hops:
                 turned = raw.copy()
                 turned[part.start + place] *= -1.0
                 points.append(coordinates.from_internal(turned / coordinates.scale))
+            if own.curve.role == "fraction" and abs(raw[part.start + 2]) * self.span > _AT_ONCE:
+                for rate in (-1.0 / self.span, 1.0 / self.span):
+                    slow = raw.copy()
+                    slow[part.start + 2] = rate
+                    points.append(coordinates.from_internal(slow / coordinates.scale))
         for curve, _ in self._moving():
             points += self._curved(theta, curve)
         return points

@@ -10,10 +10,15 @@ import pytest
 import xarray as xr
 
 from heterodyne_nb import fit
+from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.data import make_dataset
+from heterodyne_nb.engine import Objective, problem_from_dataset
+from heterodyne_nb.models.heterodyne import HeterodyneModel
+from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.result import FitResult
 from heterodyne_nb.simulate import model_maps
 
+NAMES = [spec.name for spec in HeterodyneModel.parameters]
 STEADY = dict.fromkeys(
     ("alpha_ref", "D_offset_ref", "alpha_sample", "D_offset_sample", "beta", "v_offset", "f0", "f1", "f2"),
     0.0,
@@ -159,6 +164,28 @@ def test_components_of_the_same_J_leave_open_which_is_the_sample() -> None:
     assert band["lower"] < 0.2 < 0.8 < band["upper"]
     assert "several_answers" in [flag.code for flag in open_.flags if flag.serious]
     assert len(told.solutions) == 1
+
+
+def test_hops_curve_the_velocity_otherwise_and_slow_a_fraction_that_changes_at_once() -> None:
+    ds = measured("two angles", 0)
+    objective = Objective(problem_from_dataset(ds, HeterodyneModel(), resolve_parameters("heterodyne")))
+    here = STEADY | {"v0": 20.0, "beta": -1.9, "v_offset": 40.0, "f0": 0.1, "f1": -0.9}
+    t = objective.problem.t
+    middle = 0.5 * (t[0] + t[-1]) + np.array([-1e-3, 0.0, 1e-3])
+    model, theta = (
+        objective.problem.model,
+        np.array(list(here.values()))[[list(here).index(n) for n in NAMES]],
+    )
+    v, points = model.curves(theta, middle)["v"], Hops(objective).bends(theta)
+    curved = [p for p in points if abs(p[7] + 1.9) > 0.5]
+    assert len({round(p[7], 6) for p in curved}) == 3
+    for point in curved:
+        np.testing.assert_allclose(model.curves(point, middle)["v"], v, rtol=1e-6)
+    x = model.curves(theta, t[[0, -1]])["x_sample"]
+    slow = [p for p in points if 0.0 < abs(p[10]) < 0.1]
+    assert len(slow) == 2
+    for point in slow:
+        np.testing.assert_allclose(model.curves(point, t[[0, -1]])["x_sample"], x, atol=1e-9)
 
 
 def test_eight_angles_leave_one_answer_and_no_serious_flag_about_it() -> None:
