@@ -200,10 +200,8 @@ class Chi2Trace(Panel):
         """Draw the whole course."""
         self._drawn_at = time.monotonic()
         course = self.session.trace
-        if course:
+        if course:  # else that of the last fit stays
             self.figure.draw(trace_figure(course, self.page.theme))
-        else:
-            self.figure.clear()
 
     def _follow(self) -> None:
         if self.session.status != "idle" and time.monotonic() - self._drawn_at >= _TRACE_EVERY:

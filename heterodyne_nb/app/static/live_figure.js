@@ -56,6 +56,7 @@ async function load(packed) {
 function render({ model, el }) {
   const plot = el.appendChild(document.createElement("div"));
   let library = null;
+  let config = null;
   let drawn = null; // specification and width of what is in the page
   let asked = false;
   let busy = false;
@@ -72,12 +73,13 @@ function render({ model, el }) {
       return;
     }
     library ??= await libraryOf(model);
+    config ??= configOf(library); // the same for every drawing: plotly begins anew where it differs
     if (gone) return;
     if (!drawn) plot.replaceChildren();
     const { data, layout } = JSON.parse(spec);
     const first = !drawn;
     drawn = { spec, width };
-    await library.react(plot, data, { ...layout, width }, configOf(library));
+    await library.react(plot, data, { ...layout, width }, config);
     if (first) plot.on("plotly_selected", brushed);
   };
 

@@ -102,9 +102,9 @@ def test_a_point_that_is_not_there_is_an_error(file: Path) -> None:
 
 
 def test_a_file_of_g2_alone_opens_here_and_one_with_maps_does_not(file: Path) -> None:
-    for path, index in ((file, 1), (example_path(), 0)):
+    for path, title in ((file, "g₂"), (example_path(), "Data")):
         app = App(path)
-        assert app.tabs.selected_index == index
+        assert app.tabs.titles[app.tabs.selected_index] == title
         assert app.message.value == ""
         app.close()
         app.session.close()
