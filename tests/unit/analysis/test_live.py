@@ -49,8 +49,9 @@ def test_a_replay_sharpens_and_ends_with_the_numbers_of_the_whole_run(
     seen = []
     result = live.run(seen.append)
     _same(result, offline)
-    assert [update.frames for update in seen] == sorted({update.frames for update in seen})
-    assert seen[-1].frames == 160
+    *frames, last = (update.frames for update in seen)  # the last may be a search on what was fitted before
+    assert frames == sorted(set(frames))
+    assert last == 160 >= frames[-1]
     value, low, high = seen[-1].curve("J")
     assert low < value < high
     assert hnb.FitResult.load(tmp_path / "live.nc") == result
