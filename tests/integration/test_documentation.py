@@ -20,7 +20,7 @@ HOW_TO = sorted(
     path.stem for path in (DOCS / "how-to").glob("*.md") if BLOCK.search(path.read_text(encoding="utf-8"))
 )
 #: Public names that are words of before, or parts described elsewhere.
-ELSEWHERE = {"__version__", "app", "criticise", "models", "monitor_memory_usage", "Objective"}
+ELSEWHERE = {"__version__", "app", "criticise", "data", "models", "monitor_memory_usage", "Objective"}
 
 
 def test_the_site_is_built_without_a_warning(repository: Path, tmp_path: Path) -> None:
