@@ -35,7 +35,13 @@ _PATIENCE = 60.0
 def add_to(commands: Any) -> None:
     """Add the command to the program."""
     add = add_command(commands, "app", run, "open the notebook toolkit as a local web page").add_argument
-    add("file", type=absolute, nargs="?", metavar="FILE", help="data file, folder of runs, or of a saved session")
+    add(
+        "file",
+        type=absolute,
+        nargs="?",
+        metavar="FILE",
+        help="data file, folder of runs, or of a saved session",
+    )
     add("--port", type=int, metavar="N", help="port of the page (default: a free one)")
     add("--theme", choices=("light", "dark"), default="light", help="look of the page")
     add("--no-browser", action="store_true", help="print the address and open no browser")
