@@ -85,6 +85,7 @@ _MERGED: dict[str, str] = {
     "app.session.tasks": "analysis.session.preview",
     "assess.goodness_of_fit": "assess.criticism results.criticism",
     "assess.bootstrap": "results.draws",
+    "engine.executors": "optimize.side_by_side",
     "config.files": "config.annotated config.paths config.reading config.templates config.writing",
     "config.legacy.nlsq": "config.legacy.conventions",
     "config.legacy.templates": "config.legacy.optimization config.legacy.reasons config.legacy.sections",
@@ -97,7 +98,7 @@ _MERGED: dict[str, str] = {
     "options.problems": "config.messages config.problems",
     "assess.compare_models": "analysis.comparison_table analysis.model_comparison",
     "assess.profile": "results.profiles",
-    "optimize.guess": "optimize.fringe_search optimize.side_by_side",
+    "optimize.guess": "optimize.fringe_search",
     "optimize.strategies.problem_view": (
         "optimize.differences optimize.start optimize.strategies.differences optimize.strategies.start"
     ),

@@ -22,10 +22,7 @@ from heterodyne_nb.text.escaping import storable
 
 if TYPE_CHECKING:
     import xarray as xr
-    from scipy.optimize import OptimizeResult
 
-    from heterodyne_nb.result import FitResult
-if TYPE_CHECKING:
     from heterodyne_nb.result import FitResult
 
 _log = logging.getLogger("heterodyne_nb.analysis")

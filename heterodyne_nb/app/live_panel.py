@@ -139,7 +139,7 @@ class LivePanel(Panel):
             )
         settings, session = self.session.settings, self.session
         make = partial(
-            self._source, self.kind.value, texts, self.dt.read(), self.speed.value, self._key(texts["key"])
+            self._source, self.kind.value, texts, self.dt.read(), self.speed.value, texts["key"] or None
         )
         asked = {
             "mode": settings.mode,
@@ -147,7 +147,7 @@ class LivePanel(Panel):
             "contrast": settings.contrast,
             "seed": settings.seed,
             "first": self.first.read(),
-            "key": self._key(texts["key"]),
+            "key": texts["key"] or None,
             "save": texts["save"] or None,
         }
         self._mailbox.open()
@@ -160,10 +160,6 @@ class LivePanel(Panel):
         self._show_buttons()
         self.light.value = "waiting for frames …"
         self._work.start()
-
-    @staticmethod
-    def _key(text: str) -> str | None:
-        return text or None
 
     @staticmethod
     def _source(
@@ -222,13 +218,14 @@ class LivePanel(Panel):
         """Draw the curves of the fit that the slider is at."""
         if not self.updates:
             return
-        update = self.updates[min(self.when.value, len(self.updates) - 1)]
+        place = min(self.when.value, len(self.updates) - 1)
+        update = self.updates[place]
         result = update.result
         light = result.light
         self.light.value = (
             f'<span role="img" aria-label="{light}" style="color:{_LIGHTS[light]};font-size:20px">●</span> '
             f"{light} · {update.frames} frames, {update.t:.4g} s · reduced χ² {result.chi2_reduced:.4g}"
-            f" · fit {self.updates.index(update) + 1} of {len(self.updates)}"
+            f" · fit {place + 1} of {len(self.updates)}"
         )
         figure = plots.curves(result, theme=self.page.theme)
         figure.update_xaxes(range=[0, self.updates[-1].t])

@@ -167,7 +167,7 @@ class RunsPanel(Panel):
         }
         for one, action in actions.items():
             self.on_press(one, action)
-        self.on_press(self.open, lambda: self._open(self._chosen(1)[0]))
+        self.on_press(self.open, lambda: self._open(self._chosen(1, 1)[0]))
         self.folder.on_msg(lambda _, content, __: content.get("event") == "submit" and self.scan.click())
         self.watch(self.table, "opened", lambda: self._open(self.table.opened[0]))
         self.watch(self.follow, "value", self._following)

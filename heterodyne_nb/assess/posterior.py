@@ -233,9 +233,7 @@ class _Target:
         found: list[FloatArray] = []
         for k in range(60):
             drawn = np.reshape(law.rvs(walkers, random_state=rng), (walkers, -1))
-            mirrored = np.where(
-                drawn < lower, 2 * lower - drawn, np.where(drawn > upper, 2 * upper - drawn, drawn)
-            )
+            mirrored = 2 * np.clip(drawn, lower, upper) - drawn
             trials = (self.z + 0.9**k * (z - self.z) for z in mirrored)
             found += [z for z in trials if np.isfinite(self(z))]
             if len(found) >= walkers:

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
 __all__ = ["EDGES", "AgeLagCells", "cells_of", "edges_between", "with_cells"]
 
-IntArray = NDArray[np.int64]
 EDGES = ("lag_edges", "age_edges")
 _NAMES = {"lag_edges": "edges of the cells in lag, t2 - t1", "age_edges": "edges in age, (t1 + t2)/2"}
+#: Median of the square of a standard normal number.
 _MEDIAN_OF_SQUARE = 0.454936
-"""Median of the square of a standard normal number."""
 
 
 def edges_between(centres: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -23,7 +23,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numba as nb
 
@@ -39,6 +39,8 @@ from heterodyne_nb.errors import (
 from heterodyne_nb.models import ModelFactory, registry
 from heterodyne_nb.options.fit import ExecutionOptions, is_client
 from heterodyne_nb.progress import StopToken
+
+T = TypeVar("T")
 
 #: Seconds between two looks at the stop token, and how often a job is given to another worker when its own died.
 _LOOK, _AGAIN = 0.2, 1
@@ -301,6 +303,32 @@ def ordered(
             following += 1
             if stop is not None and stop.reason:
                 return
+
+
+def _called(job: Callable[[], T]) -> T:
+    return job()
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]], team: Team | None = None) -> Iterator[T]:
+    """Run the jobs on as many threads as numba has, or by a team, and yield their results in the order given.
+
+    Kernels of a small problem finish in about a millisecond, too short to share between cores (a busy core would hold
+    up every pass); whole fits share well, each with kernels of one thread, because these release the interpreter's lock.
+    """
+    if team is not None and team.apart:
+        yield from ordered(team, _called, jobs)
+        return
+    if nb.get_num_threads() == 1:
+        yield from (job() for job in jobs)
+        return
+    with ThreadPoolExecutor(nb.get_num_threads(), initializer=nb.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(job) for job in jobs]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 class _Lost(OptimizationError):

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.data_products import FAST
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
-
-FloatArray = NDArray[np.float64]
 
 #: Frames in a block, and pixels gathered before their products are taken.
 SIDE, PANEL = 64, 512
@@ -222,9 +220,7 @@ def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:
     return float(6e-6 * max(abs(theta[i]), 1e-4 * min(width, 1e6), 1e-12))
 
 
-def z_rows(
-    problem: Problem, theta: FloatArray, wanted: NDArray[np.int64], b: int, j0: int, j1: int
-) -> FloatArray:
+def z_rows(problem: Problem, theta: FloatArray, wanted: IntArray, b: int, j0: int, j1: int) -> FloatArray:
     """z = (derivatives, M, 1, data) of bin b for rows t2 in [j0, j1) and all t1 < j1, (P+3, j1-j0, j1)."""
     t2, t1 = problem.t[j0:j1, None], problem.t[None, :j1]
 

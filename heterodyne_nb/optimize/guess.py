@@ -3,55 +3,22 @@
 A cut of a heterodyne map along the lag is a smooth decay plus exp(-mu tau) cos(omega tau), with
 omega = q |cos(phi0 - phi)| v. The smooth part is projected out, the fit improvement of a damped cosine is scanned
 over omega for every bin and age window, and the improvements are added up over bins for every (v, phi0).
-
-Small jobs side by side: one Python thread a core, each with kernels of one thread.
-
-Kernels of a small problem finish in about a millisecond, too short to share between cores (a busy core would hold up
-every pass); whole fits share well, because the kernels release the interpreter's lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import numba as nb
 import numpy as np
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import Objective, Problem
-from heterodyne_nb.engine.executors import Team, ordered
+from heterodyne_nb.engine.executors import side_by_side
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.models.curves import FLOWS, Curve
-
-T = TypeVar("T")
-
-
-def _called(job: Callable[[], T]) -> T:
-    return job()
-
-
-def side_by_side(jobs: Sequence[Callable[[], T]], team: Team | None = None) -> Iterator[T]:
-    """Run the jobs on as many threads as numba has, or by a team, and yield their results in the order given."""
-    if team is not None and team.apart:
-        yield from ordered(team, _called, jobs)
-        return
-    if nb.get_num_threads() == 1:
-        yield from (job() for job in jobs)
-        return
-    with ThreadPoolExecutor(nb.get_num_threads(), initializer=nb.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(job) for job in jobs]
-        try:
-            for future in waiting:
-                yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
 
 #: Phase per frame (of pi) above which the same fringes may come from the other side of Nyquist.
 FEW_FRAMES = 0.5

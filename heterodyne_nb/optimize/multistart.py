@@ -13,12 +13,12 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import Objective
-from heterodyne_nb.engine.executors import Team
+from heterodyne_nb.engine.executors import Team, side_by_side
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import OptimizationError
-from heterodyne_nb.models.curves import FLOWS
+from heterodyne_nb.models.curves import FLOWS, Curve
 from heterodyne_nb.models.symmetries import SAME_DIRECTION, distinct_angles, near_twin
-from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves, side_by_side
+from heterodyne_nb.optimize.guess import StartSampler, screened_starts, searched_curves
 from heterodyne_nb.optimize.hops import Hops
 from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.optimize.strategies.gauss_newton import GaussNewtonStrategy, LocalModel, Quiet
@@ -156,7 +156,7 @@ class Multistart:
     def _without_flow(self, points: list[FloatArray]) -> list[Found]:
         """The best fit without each flow: where fringes are lost in the noise, it describes the data as well."""
         problem, found = self.objective.problem, list[Found]()
-        table, quick = problem.table, _QuickStrategy(max_iterations=40, stop=self.stop)
+        table = problem.table
         bound = {name for name in table.tie if name} | {
             n for n, p in zip(table.names, table.prior, strict=True) if p
         }
@@ -170,19 +170,29 @@ class Multistart:
                 or np.any(table.upper[own] < 0)
             ):
                 continue
-            vary = table.vary.copy()
-            vary[[*own, *([] if curve.direction is None else [curve.direction])]] = False
-            fits = list[Found]()
-            for point in points[:2]:
-                still = point.copy()
-                still[own] = 0.0
-                fixed_table = replace(table, values=still, vary=vary)
-                objective = Objective(replace(problem, table=fixed_table), contrast=self.objective.contrast)
-                result, entry = _one_fit(objective, still, quick, "without flow")
-                self.path.append(entry)
-                fits.append(Found(float(result.fun), result.x, directions=self._directions(result.x)))
+            fits = [fit for point in points[:2] if (fit := self._still(point, curve)) is not None]
             found += fits and [min(fits, key=lambda fit: fit.chi2)]
         return found
+
+    def _still(self, point: FloatArray, curve: Curve) -> Found | None:
+        """The fit without a flow, from a point; None where fewer frames say that it is no answer."""
+        quick = _QuickStrategy(max_iterations=40, stop=self.stop)
+        coarse = self._coarse(self.settings.coarse_frames)
+        worth = coarse(point) + _WORTH * self._noise(coarse(point))
+        for objective in (coarse, self.objective):
+            table, still = objective.problem.table, point.copy()
+            still[list(curve.parameters)] = 0.0
+            vary = table.vary.copy()
+            vary[[*curve.parameters, *([] if curve.direction is None else [curve.direction])]] = False
+            fixed = replace(objective.problem, table=replace(table, values=still, vary=vary))
+            result, entry = _one_fit(
+                Objective(fixed, contrast=objective.contrast), still, quick, "without flow"
+            )
+            self.path.append(entry)
+            if objective is coarse and not float(result.fun) < worth:
+                return None
+            point = result.x
+        return Found(float(result.fun), result.x, directions=self._directions(result.x))
 
     def _begun(self, journal: Journal | None) -> list[Found]:
         """Where a journal says that the search had gone: its optima where it had ended, else one more start."""
@@ -276,8 +286,10 @@ class Multistart:
             if self._stopped():
                 break
             best = found[0]
-            far = [] if near else [*hops.structural(best.point), *hops.flows(best.point)]
-            points = far or hops.bends(best.point)
+            if near:
+                points = hops.bends(best.point)
+            else:
+                points = [*hops.structural(best.point), *hops.flows(best.point)]
             points += hops.kicks(best.point, rng, self.settings.kicks)
             found = _distinct([*found, *self._coarse_fits(coarse, points, found)], self.settings.agree)
             if not found[0].chi2 < best.chi2 - self.settings.agree * best.chi2:

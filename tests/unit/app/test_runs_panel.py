@@ -73,6 +73,9 @@ def test_the_run_chosen_is_opened_and_so_is_one_that_is_double_clicked(
     look(panel)
     panel.open.click()
     assert "0 runs are chosen" in panel.message.value
+    panel.table.selected = panel.table.names[:2]
+    panel.open.click()
+    assert "2 runs are chosen" in panel.message.value
     panel.table.selected = [panel.table.names[1]]
     panel.open.click()
     assert panel.session.source == str(folder / "run2.nc")
