@@ -15,7 +15,7 @@ import xarray as xr
 from heterodyne_nb.app.latest import Latest
 from heterodyne_nb.app.live_figure import script, style
 from heterodyne_nb.app.map_view import colour_table
-from heterodyne_nb.app.panel import Panel
+from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.selection import contrast_and_noise, places
 from heterodyne_nb.data.dataset import is_level, levels, live_bins, stack_bins
@@ -48,7 +48,9 @@ class MosaicView(anywidget.AnyWidget):
         What a screen reader, and the line below the picture, says of each sector.
     chosen : int
     picked : list
-        Sector picked last, and a number that differs every time.
+        Sector picked last, and the number of the pick.
+    heard : int
+        Number of the last pick that was dealt with.
     """
 
     _esm = script("surface", "sector_mosaic")
@@ -61,6 +63,7 @@ class MosaicView(anywidget.AnyWidget):
     chosen = traitlets.Int(0).tag(sync=True)
     colours = traitlets.Bytes().tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
+    heard = traitlets.Int(0).tag(sync=True)
     picked: traitlets.List = traitlets.List()
 
     def __init__(self) -> None:
@@ -70,7 +73,8 @@ class MosaicView(anywidget.AnyWidget):
     def _heard(self, _: Any, told: dict[str, Any], __: Any) -> None:
         """What the page says was done."""
         if "pick" in told:
-            self.picked = [told["pick"], len(self.picked) and self.picked[1] + 1]
+            self.picked = [told["pick"], told["number"]]
+            self.heard = told["number"]
 
 
 class SectorMosaic(Panel):
@@ -91,7 +95,9 @@ class SectorMosaic(Panel):
         )
         self.view = MosaicView()
         self.answers = Latest(lambda error: self.say(str(error)))
-        self.widget = widgets.VBox([self.number, self.message, self.view, self.page])
+        self.widget = row(
+            self.view, widgets.VBox([self.number, self.message, self.page]), align_items="flex-start"
+        )
         self.watch(self.view, "picked", lambda: session.select_bin(self.view.picked[0]))
         self.watch(self.number, "value", self._measure)
         self.watch(session, "dataset", self._lay_out)
@@ -105,7 +111,7 @@ class SectorMosaic(Panel):
             return
         q, phi = places(ds)
         with self.view.hold_sync():
-            self.view.values = []
+            self.view.values = self.view.names = []
             self.view.sectors = sector_edges(q, phi).tolist()
             self.view.rings = levels(q)[1].tolist()
             self.view.chosen = self.session.bin

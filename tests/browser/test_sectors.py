@@ -15,6 +15,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 #: Where screenshots go, for a person to look at; nowhere by default.
 SHOTS = os.environ.get("HETERODYNE_NB_SHOTS")
 
+#: Counts, in a page, how often another sector becomes the chosen one.
+COUNT = """() => {
+  window.turns = 0;
+  const seen = (records) => records.forEach(({ target, oldValue }) => {
+    if (oldValue === "false" && target.ariaChecked === "true") window.turns += 1;
+  });
+  const what = { attributes: true, attributeFilter: ["aria-checked"], attributeOldValue: true, subtree: true };
+  new MutationObserver(seen).observe(document.querySelector(".hn-mosaic"), what);
+}"""
+
 
 def shown(page: Any) -> Any:
     """The sectors in view, once they are coloured."""
@@ -64,7 +74,15 @@ def test_a_sector_is_chosen_by_mouse_or_keys_and_every_tab_shows_its_bin(
             page.keyboard.press(key)
             page.locator(f'.hn-sector[aria-checked="true"][aria-label^="{place}"]').first.wait_for()
             assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(place)
-        assert labelled(page, "q 0.012 Å⁻¹, φ 90°").get_attribute("aria-label").endswith("no data")
+        page.evaluate(COUNT)
+        for key in ("ArrowLeft", "ArrowRight") * 4:  # faster than maps are drawn
+            page.keyboard.press(key)
+        page.keyboard.press("ArrowLeft")
+        page.locator('.widget-readout:visible:text-is("67.5°")').first.wait_for()
+        settled(page)
+        assert page.evaluate("window.turns") == 9  # what the kernel says of earlier keys is not shown
+        page.keyboard.press("ArrowRight")
+        assert page.locator('.hn-mosaic:visible .hn-sector[aria-label$="φ 90°: no data"]').count() == 1
         fills = sectors.evaluate_all("nodes => nodes.map((node) => getComputedStyle(node).fill)")
         assert len(set(fills)) > 12
         settled(page)

@@ -12,15 +12,19 @@ function draw(tag, parent, attributes, text = "") {
 
 function render({ model, el }) {
   const root = make("div", "hn-plot hn-mosaic", el);
-  const picture = draw("svg", root, { viewBox: "-118 -112 320 224", class: "hn-sectors" });
+  const picture = draw("svg", root, { viewBox: "-128 -118 330 236", class: "hn-sectors" });
   const reading = make("div", "hn-reading", root);
   let parts = [];
   const get = (name) => model.get(name);
 
+  // A pick shows at once; what the kernel says of earlier ones is old news until it has heard the last.
+  let [picked, number] = [0, get("heard")];
+  const chosenNow = () => (get("heard") < number ? picked : get("chosen"));
   const read = (k) => (reading.textContent = get("names")[k] ?? "");
   const pick = (k) => {
-    model.set("chosen", k); // at once; the kernel follows
-    model.send({ pick: k });
+    [picked, number] = [k, number + 1];
+    model.send({ pick: k, number });
+    mark();
   };
   const key = (event, k) => {
     const next = event.key in STEPS ? neighbour(get("sectors"), get("rings"), k, STEPS[event.key]) : undefined;
@@ -42,7 +46,7 @@ function render({ model, el }) {
       const part = draw("path", group, { d: outline(sector), role: "radio", class: "hn-sector" });
       part.onclick = () => (pick(k), part.focus({ preventScroll: true }));
       part.onpointerenter = () => read(k);
-      part.onpointerleave = () => read(get("chosen"));
+      part.onpointerleave = () => read(chosenNow());
       part.onkeydown = (event) => key(event, k);
       const value = values[k];
       part.style.fill = value === null || value === undefined ? "" : colour(value);
@@ -58,7 +62,7 @@ function render({ model, el }) {
     if (focused >= 0) parts[focused]?.focus({ preventScroll: true });
   };
   const mark = () => {
-    const chosen = get("chosen");
+    const chosen = chosenNow();
     parts.forEach((part, k) => {
       part.setAttribute("aria-checked", String(k === chosen));
       part.setAttribute("tabindex", k === chosen ? "0" : "-1");
@@ -68,7 +72,7 @@ function render({ model, el }) {
     read(chosen);
   };
 
-  const off = listen(model, { "sectors values names": paint, chosen: mark });
+  const off = listen(model, { "sectors values names": paint, "chosen heard": mark });
   paint();
   return off;
 }
@@ -107,8 +111,9 @@ function drawScale(picture, table, low, high) {
     const y = 60 - (120 * (k + 1)) / count;
     draw("rect", picture, { x: 136, y, width: 10, height: 120 / count + 0.4, fill: colourAt(table, k / (count - 1)) });
   }
-  draw("text", picture, { x: 151, y: 57, class: "hn-end" }, numberText(low));
-  draw("text", picture, { x: 151, y: -57, class: "hn-end" }, numberText(high));
+  const short = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
+  draw("text", picture, { x: 151, y: 57, class: "hn-end" }, short(low));
+  draw("text", picture, { x: 151, y: -57, class: "hn-end" }, short(high));
 }
 
 export default { render };

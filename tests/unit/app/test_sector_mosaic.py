@@ -95,11 +95,11 @@ def test_the_frequency_of_the_fringes_is_that_of_the_flow_along_each_sector(mosa
 def test_a_click_chooses_the_bin_of_every_panel_and_the_picture_follows_the_others(
     mosaic: SectorMosaic, session: AnalysisSession
 ) -> None:
-    mosaic.view._heard(mosaic.view, {"pick": 5}, [])
-    assert session.bin == 5
+    mosaic.view._heard(mosaic.view, {"pick": 5, "number": 1}, [])
+    assert (session.bin, mosaic.view.chosen, mosaic.view.heard) == (5, 5, 1)
     session.select_bin(2)
     assert mosaic.view.chosen == 2
-    mosaic.view._heard(mosaic.view, {"pick": 5}, [])
+    mosaic.view._heard(mosaic.view, {"pick": 5, "number": 2}, [])
     assert session.bin == 5
 
 
@@ -136,7 +136,7 @@ def test_the_bin_picker_of_a_tab_opens_the_picture_when_asked(kind: type, sessio
     panel.bins.sectors.value = True
     assert panel.bins.mosaic.wait()
     assert panel.bins.mosaic.widget in panel.bins._below.children
-    panel.bins.mosaic.view._heard(panel.bins.mosaic.view, {"pick": 6}, [])
+    panel.bins.mosaic.view._heard(panel.bins.mosaic.view, {"pick": 6, "number": 1}, [])
     assert (panel.bins.q.value, panel.bins.phi.value) == (0.03, 45.0)
     panel.bins.sectors.value = False
     assert panel.bins._below.children == ()
