@@ -30,6 +30,7 @@ from scipy.stats import multivariate_t
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.engine import FrameProblem, Objective
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, optimum
@@ -261,7 +262,7 @@ class _Target:
 def _noiseless(objective: Objective, theta: FloatArray) -> Objective:
     """The same objective with the model in place of the data, on so many frames that a pass takes a millisecond."""
     problem: Any = objective.problem
-    problem = problem.small if isinstance(problem, FrameProblem) else problem
+    problem = problem.small if isinstance(problem, FrameProblem | CellProblem) else problem
     problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
     local = objective.equations(theta, derivatives=False)
     data = np.zeros_like(problem.data)
