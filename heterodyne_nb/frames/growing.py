@@ -200,7 +200,7 @@ def _file(path: Path, done: threading.Event, key: str) -> Iterator[Any]:
         with _shared(path) as h5file:
             stack = h5file.get(key)
             while isinstance(stack, h5py.Dataset) and not done.is_set():
-                stack.id.refresh()
+                stack.refresh()  # not that of its id, which leaves the shape that h5py remembers
                 step = frames_a_batch(stack.shape[1:])
                 while at < stack.shape[0]:
                     block = stack[at : at + step]

@@ -256,8 +256,11 @@ with h5py.File(sys.argv[1], "w", libver="latest") as h5file:
     part = hnb.fit(run.select(frames=(1, 120)), MODE)
     assert live.result is not None
     _same(live.result, part)
+    for thread in threading.enumerate():
+        if thread.name == "live source":
+            thread.join()
     late = iter(
         hnb.live(path, MODE, partition=run.partition, dt=0.5, first=120)
-    )  # the mark of the writer is still there
+    )  # still marked as being written
     _same(next(late).result, part)
     late.close()
