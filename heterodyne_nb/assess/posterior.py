@@ -34,6 +34,7 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.assess.one_time import MANY, width_of_data
 from heterodyne_nb.engine import FrameProblem, Objective, OneTimeObjective
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
 from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
@@ -302,7 +303,7 @@ def _noiseless(objective: Objective, theta: FloatArray) -> Objective:
         small: Objective = OneTimeObjective(replace(problem, g2=fitted), contrast=objective.contrast)
         small.linear.about(local.contrast, local.offset)
         return small
-    problem = problem.small if isinstance(problem, FrameProblem) else problem
+    problem = problem.small if isinstance(problem, FrameProblem | CellProblem) else problem
     problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
     data = np.zeros_like(problem.data)
     for b in range(problem.n_bins):

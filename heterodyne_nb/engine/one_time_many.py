@@ -23,7 +23,7 @@ from heterodyne_nb.progress import StopToken
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}
 _MANY_STARTS = 4
 #: Choices of what curves share, and of the rest, that are compared where only some parameters are shared.
-_NESTED = (160, 32)
+_NESTED = (160, 128)
 #: A fit has converged when a step promises less than this share of χ², or of what χ² is where a curve fits to rounding.
 _TOLERANCE, _EXACT = 1e-9, 1e-14
 _MOST_STEPS = 500
