@@ -264,3 +264,25 @@ with h5py.File(sys.argv[1], "w", libver="latest") as h5file:
     )  # still marked as being written
     _same(next(late).result, part)
     late.close()
+
+
+def test_frames_that_come_while_those_before_are_put_in_order_are_in_the_next_fit(
+    run: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, lock, joined = _images(run), threading.Lock(), growing.joined
+    frames = growing.GrowingFrames(run.partition, run.dt)
+    monkeypatch.setattr(growing, "_TOGETHER", 500)
+    for image in images[:80]:
+        frames.append(image)
+
+    def meanwhile(*parts: object) -> object:
+        with lock:  # else it would wait for ever
+            for image in images[frames.n_frames :]:
+                frames.append(image)
+        return joined(*parts)
+
+    monkeypatch.setattr(growing, "joined", meanwhile)
+    assert frames.snapshot(lock).n_frames == 80
+    whole = frames.snapshot(lock).photons
+    for name in ("frame", "count", "start"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(run.photons, name))
