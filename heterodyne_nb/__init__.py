@@ -15,7 +15,7 @@ from heterodyne_nb import old_paths
 # other programs want the cores too, passes are then ten times as fast; your own setting is kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC: dict[str, str] = {
     "HeterodyneError": "errors",

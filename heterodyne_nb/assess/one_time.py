@@ -1,4 +1,4 @@
-"""Profiles and bootstrap of one-time fits: their noise is that of the stated errors with neighbouring lags correlated."""
+"""Profiles, bootstrap and posterior of one-time fits: their noise is that of the stated errors with neighbouring lags correlated."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine import OneTimeObjective
-from heterodyne_nb.engine.one_time_noise import LagNoise
-from heterodyne_nb.fitting.one_time_fit import one_time_errors
+from heterodyne_nb.engine.one_time_noise import LagNoise, fit_errors
+from heterodyne_nb.fitting.one_time_fit import level_priors, one_time_errors
 from heterodyne_nb.optimize import GaussNewtonStrategy
 from heterodyne_nb.progress import StopToken
 
 #: As many degrees of freedom as make no difference: the noise of g2 is taken as known.
-_MANY = 1e6
+MANY = 1e6
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,16 @@ class OneTimeSpread:
 
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom of the variance of each number."""
-        return np.full(len(np.atleast_2d(slopes)), _MANY)
+        return np.full(len(np.atleast_2d(slopes)), MANY)
+
+
+def width_of_data(objective: OneTimeObjective, theta: FloatArray) -> FloatArray:
+    """Covariance (n, n) by the internal coordinates that the curves alone give: no bound holds, no prior counts."""
+    lags, design = OneTimeSpread.at(objective, theta).lags, objective.design(theta)
+    floor = 1.0 if objective.problem.errors_known else 0.0
+    found = fit_errors(design, lags, prior=level_priors(objective, design), floor=floor)
+    n = objective.coordinates.size
+    return found.covariance[:n, :n]
 
 
 def one_time_draws(

@@ -11,7 +11,10 @@ which has the curvature of the sandwich and the skewness of χ². V comes from f
 freedom, so the density is Student's, (1 + Q/ν)^(-(ν + n)/2), on the part of z that bounds leave, times the priors; z is
 made of values of the curves at a few times, in which the density is taken as flat otherwise.
 
-χ²(z) is that of the model against the model at ẑ, so that no residual shifts the optimum. Where several answers are left
+Of one-time fits V has the correlation of lags and the scale of their noise, taken as known (ν → ∞).
+
+χ²(z) is that of the model against the model at ẑ, so that no residual shifts the optimum; with priors the data pull as much
+the other way there, so that ẑ stays the optimum of both together. Where several answers are left
 each is sampled on its own and they are mixed by exp(-Δχ²/2), Δχ² in the same dyadic units; that counts their volumes as
 equal, which holds for mirrors and aliases.
 """
@@ -29,11 +32,14 @@ from scipy.stats import multivariate_t
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
-from heterodyne_nb.engine import FrameProblem, Objective
+from heterodyne_nb.assess.one_time import MANY, width_of_data
+from heterodyne_nb.engine import FrameProblem, Objective, OneTimeObjective
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
-from heterodyne_nb.fitting.same_fit import objective_of, optimum
+from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
 from heterodyne_nb.frames import FrameSet
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.old_paths import either_order
 from heterodyne_nb.options import SampleOptions, keywords
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_progress
@@ -76,14 +82,12 @@ class Posterior(Bootstrap):
         shape = self.dataset.attrs["walkers"], -1
         names = self.dataset["parameter"].values.tolist()
         posterior = {name: self.draws[:, k].reshape(shape) for k, name in enumerate(names)}
-        curves = {
-            name: one.values.reshape(*shape, one.sizes["t"])
-            for name, one in self._curves(self._times(None)).items()
-        }
+        times = self.dataset["t"].values if "t" in self.dataset else None
+        every = {} if times is None else self._curves(times)
+        curves = {name: one.values.reshape(*shape, one.sizes["t"]) for name, one in every.items()}
+        known: dict[str, Any] = {} if times is None else {"t": times}
         dims = {name: ["t"] for name in curves}
-        found = _extra("arviz").from_dict(
-            posterior=posterior | curves, dims=dims, coords={"t": self._times(None)}
-        )
+        found = _extra("arviz").from_dict(posterior=posterior | curves, dims=dims, coords=known)
         found.posterior.attrs.update(mode=self.mode, method=self.method, seed=self.dataset.attrs["seed"])
         return found
 
@@ -101,14 +105,14 @@ def sample(
     on_progress: OnProgress = ignore_progress,
     stop: StopToken | None = None,
 ) -> Posterior:
-    """Draw from the posterior of a two-time fit with emcee's ensemble sampler (Foreman-Mackey et al. 2013).
+    """Draw from the posterior of a fit with emcee's ensemble sampler (Foreman-Mackey et al. 2013).
 
     Parameters
     ----------
     dataset : Dataset, FrameSet or Objective
         The data that were fitted.
     result : FitResult
-        Of :func:`heterodyne_nb.fit`, two-time. Its bounds, ties, fixed values and priors hold; each of its
+        Of :func:`heterodyne_nb.fit`. Its bounds, ties, fixed values and priors hold; each of its
         ``solutions`` is sampled.
     n, walkers : int
         Steps that are kept, and walkers, of which there are at least twice as many as fitted numbers; the draws are
@@ -145,7 +149,11 @@ def sample(
     What the density is, and its source, stands in :mod:`heterodyne_nb.assess.posterior`.
     """
     emcee, arviz = _extra("emcee"), _extra("arviz")
-    objective = objective_of(dataset, result)
+    objective: Objective
+    if ModelFactory.create_model(result.mode).one_time and isinstance(dataset, xr.Dataset):
+        objective = one_time_objective_of(dataset, result)
+    else:
+        objective = objective_of(dataset, result)
     if not objective.coordinates.size:
         raise OptimizationError("no parameter is free", expected="a fit with free parameters")
     walkers = max(walkers + walkers % 2, 2 * objective.coordinates.size + 2)
@@ -172,7 +180,8 @@ def sample(
     )
     step, walker = np.indices((length, walkers))
     draws = np.stack([chain[:length] for chain in chains])[which, step, walker]
-    words = f"posterior: {walkers} walkers of emcee, {length} steps, likelihood as wide as the sandwich covariance"
+    wide = "correlated lags ask for" if isinstance(objective, OneTimeObjective) else "the sandwich covariance"
+    words = f"posterior: {walkers} walkers of emcee, {length} steps, likelihood as wide as {wide}"
     ds = draws_dataset(result, draws.swapaxes(0, 1).reshape(-1, draws.shape[2]), words, seed=seed, asked=n)
     rhat, ess = _settled(arviz, [chain[:length].swapaxes(0, 1) for chain in chains])
     if np.nanmax(rhat) > RHAT or np.nanmin(ess) < ESS:
@@ -201,25 +210,22 @@ class _Target:
     precision: FloatArray
     covariance: FloatArray
     freedom: float
-    base: float
+    pull: FloatArray  #: Slope of the priors' penalty at z, which data and priors together do not have.
+    penalty: float  #: Of the priors at z.
 
     @classmethod
     def at(cls, objective: Objective, theta: FloatArray) -> _Target:
-        spread = estimate_covariance(objective, theta)
         chain = objective.coordinates.jacobian(theta)
-        back: FloatArray = np.linalg.pinv(chain, rcond=1e-14).astype(float)
-        covariance = back @ spread.noise @ back.T
         prior = objective.priors.curvature(chain)
-        if prior.any():  # they count in the density: here the width that the data alone give
-            whole = 0.5 * objective.equations(theta).by(chain).hessian
-            undone = pseudo_inverse(whole - prior) @ whole
-            covariance = undone @ covariance @ undone.T
-        freedom = float(np.min(np.maximum(spread.freedom(back), 1.0)))  # so that no interval is too narrow
+        if isinstance(objective, OneTimeObjective):
+            covariance, freedom = width_of_data(objective, theta), MANY
+        else:
+            covariance, freedom = _width_of_maps(objective, theta, chain, prior)
         small = _noiseless(objective, theta)
         curvature = 0.5 * small.equations(theta).by(chain).hessian - prior
-        base = small(theta) - objective.priors.penalty(theta)  # what a calibrated contrast costs
-        z = objective.to_internal(theta)
-        return cls(small, z, curvature, pseudo_inverse(covariance), covariance, freedom, base)
+        z, pull = objective.to_internal(theta), objective.priors.slope(theta) @ chain
+        penalty = objective.priors.penalty(theta)
+        return cls(small, z, curvature, pseudo_inverse(covariance), covariance, freedom, pull, penalty)
 
     def start(self, walkers: int, rng: np.random.Generator) -> FloatArray:
         """Inside the bounds, by Student's law of the errors, narrower and narrower where there is little room."""
@@ -242,33 +248,70 @@ class _Target:
             "no room for a sampler between the bounds", hint="widen them, or fix the parameter"
         )
 
-    def __call__(self, z: FloatArray) -> float:
-        """Logarithm of the density, up to a constant; -inf outside the bounds."""
-        theta = self.objective.from_internal(z)
-        step = z - self.z
-        if np.max(np.abs(self.objective.to_internal(theta) - z)) > 1e-6 * (1.0 + np.max(np.abs(z))):
-            return -np.inf  # bounds or limits of curves had moved it
-        flat = float(step @ self.curvature @ step)
-        wide = float(step @ self.precision @ step)
-        penalty = self.objective.priors.penalty(theta)
-        here = self.objective(theta) - penalty - self.base
+    def __call__(self, z: FloatArray) -> FloatArray:
+        """Logarithm of the density at points (n,) or (N, n), up to a constant; -inf outside the bounds."""
+        z = np.asarray(z, float)
+        if z.ndim == 1:
+            return np.asarray(self(z[None])[0])
+        theta = np.array([self.objective.from_internal(one) for one in z])
+        back = np.array([self.objective.to_internal(one) for one in theta])
+        away = np.max(np.abs(back - z), axis=1)  # bounds or limits of curves had moved it
+        inside = np.flatnonzero(away <= 1e-6 * (1.0 + np.max(np.abs(z), axis=1)))
+        out = np.full(len(z), -np.inf)
+        chi2 = self._chi2(theta[inside])
+        for k, value in zip(inside, chi2, strict=True):
+            out[k] = self._log_density(z[k] - self.z, value, self.objective.priors.penalty(theta[k]))
+        return out
+
+    def _chi2(self, theta: FloatArray) -> FloatArray:
+        if isinstance(self.objective, OneTimeObjective):
+            return self.objective.chi2_of(theta)
+        return np.array([self.objective(one) for one in theta])
+
+    def _log_density(self, step: FloatArray, chi2: float, penalty: float) -> float:
+        here = chi2 - penalty
         if not np.isfinite(here):
             return -np.inf
+        flat = float(step @ self.curvature @ step)
+        wide = float(step @ self.precision @ step)
         rise = here * wide / flat if flat > 1e-12 * here and here > 0 else wide
-        return float(-0.5 * (self.freedom + len(z)) * np.log1p(rise / self.freedom) - 0.5 * penalty)
+        priors = penalty - self.penalty - float(self.pull @ step)
+        return float(-0.5 * (self.freedom + len(step)) * np.log1p(rise / self.freedom) - 0.5 * priors)
+
+
+def _width_of_maps(
+    objective: Objective, theta: FloatArray, chain: FloatArray, prior: FloatArray
+) -> tuple[FloatArray, float]:
+    """The covariance that two-time maps alone give, and its degrees of freedom."""
+    spread = estimate_covariance(objective, theta)
+    back: FloatArray = np.linalg.pinv(chain, rcond=1e-14).astype(float)
+    covariance = back @ spread.noise @ back.T
+    if prior.any():  # they count in the density: here the width that the data alone give
+        whole = 0.5 * objective.equations(theta).by(chain).hessian
+        undone = pseudo_inverse(whole - prior) @ whole
+        covariance = undone @ covariance @ undone.T
+    freedom = np.maximum(spread.freedom(back), 1.0)
+    return covariance, float(np.min(freedom))  # so that no interval is too narrow
 
 
 def _noiseless(objective: Objective, theta: FloatArray) -> Objective:
     """The same objective with the model in place of the data, on so many frames that a pass takes a millisecond."""
     problem: Any = objective.problem
-    problem = problem.small if isinstance(problem, FrameProblem) else problem
-    problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
     local = objective.equations(theta, derivatives=False)
+    if isinstance(objective, OneTimeObjective):
+        fitted = local.contrast[:, None] * objective.correlation(theta) + local.offset[:, None]
+        small: Objective = OneTimeObjective(replace(problem, g2=fitted), contrast=objective.contrast)
+        small.linear.about(local.contrast, local.offset)
+        return small
+    problem = problem.small if isinstance(problem, FrameProblem | CellProblem) else problem
+    problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
     data = np.zeros_like(problem.data)
     for b in range(problem.n_bins):
         m = z_rows(problem, theta, _NO_COLUMNS, b, 0, len(problem.t))[-3]
         data[b] = np.where(problem.data[b] != 0.0, local.offset[b] + local.contrast[b] * m, 0.0)
-    return Objective(replace(problem, data=data, layouts={}), contrast=objective.contrast)
+    small = Objective(replace(problem, data=data, layouts={}), contrast=objective.contrast)
+    small.linear.about(local.contrast, local.offset)
+    return small
 
 
 def _walked(
@@ -284,7 +327,7 @@ def _walked(
     """Published parameters of the walkers at every step after burn-in, (steps, walkers, p)."""
     rng = np.random.default_rng(stream)
     moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
-    sampler = emcee.EnsembleSampler(walkers, len(target.z), target, moves=moves)
+    sampler = emcee.EnsembleSampler(walkers, len(target.z), target, moves=moves, vectorize=True)
     sampler.random_state = np.random.RandomState(int(rng.integers(2**32 - 1))).get_state()
     for done, _ in enumerate(sampler.sample(target.start(walkers, rng), iterations=burn + n), 1):
         if done % 20 == 0:

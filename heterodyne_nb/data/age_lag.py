@@ -1,23 +1,33 @@
 """Maps that are averages over cells of age and lag, as correlators with linear-then-logarithmic lags write them.
 
-Such a dataset shows every pixel of c2(t1, t2) with the value of its cell, so that all that looks at maps works, and holds
-the edges of the cells: ``lag_edges`` (t2 − t1) and ``age_edges`` ((t1 + t2)/2), s. A fit averages the model over each cell.
+A file of other programs is opened with every pixel of c2(t1, t2) showing the value of its cell, so that all that looks
+at maps works. What :func:`heterodyne_nb.correlate` makes of frames holds the cells alone and needs no such map:
+``c2_cells``, ``c2_cells_err`` and ``cell_pixels`` on (…, lag_cell, age_cell). Both hold the edges of the cells:
+``lag_edges`` (t2 − t1) and ``age_edges`` ((t1 + t2)/2), s. A fit averages the model over each cell.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.arrays import IntArray
+from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 
-__all__ = ["EDGES", "AgeLagCells", "cells_of", "edges_between", "with_cells"]
+__all__ = ["CELLS", "EDGES", "AgeLagCells", "cells_of", "edges_between", "with_cells"]
 
 EDGES = ("lag_edges", "age_edges")
 _NAMES = {"lag_edges": "edges of the cells in lag, t2 - t1", "age_edges": "edges in age, (t1 + t2)/2"}
+#: Variables of a dataset that holds cells without a map.
+CELLS = {
+    "c2_cells": "two-time intensity correlation averaged over each cell of age and lag",
+    "c2_cells_err": "standard error of c2_cells",
+    "cell_pixels": "pairs of used frames t1 < t2 of each cell",
+}
 #: Median of the square of a standard normal number.
 _MEDIAN_OF_SQUARE = 0.454936
 
@@ -64,8 +74,38 @@ class AgeLagCells:
     age_of: IntArray
     pixels: IntArray
 
-    def means(self, c2: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, IntArray]:
-        """Value of each cell and the number of its pixels t1 < t2, NaN and 0 where not all of them are used."""
+    @cached_property
+    def first_lag(self) -> IntArray:
+        """Lag in frames, from 1, at which each row of cells begins, and one past the last, (n_lag + 1,)."""
+        return np.maximum(_first(self.lag_of, self.pixels.shape[0]), 1)
+
+    @cached_property
+    def first_sum(self) -> IntArray:
+        """Sum of two frames at which each cell of age begins, and one past the last, (n_age + 1,)."""
+        return _first(self.age_of, self.pixels.shape[1])
+
+    def counts(self, used: np.ndarray) -> IntArray:
+        """Pairs t1 < t2 of used frames in each cell; linear in the frames."""
+        used = np.asarray(used, np.int64)
+        before = np.concatenate([[0], np.cumsum(used)])
+        out = np.zeros(self.pixels.shape, np.int64)
+        for row, (near, far) in enumerate(pairwise(self.first_lag)):
+            late = near + np.flatnonzero(used[near:])
+            first = np.maximum(np.maximum(late - far + 1, 0), self.first_sum[0] - late)
+            last = np.minimum(late - near, self.first_sum[-1] - 1 - late)
+            while (inside := first <= last).any():
+                late, first, last = late[inside], first[inside], last[inside]
+                age = self.age_of[first + late]
+                end = np.minimum(last, self.first_sum[age + 1] - 1 - late)
+                np.add.at(out[row], age, before[end + 1] - before[first])
+                first = end + 1
+        return out
+
+    def means(self, c2: np.ndarray, used: np.ndarray) -> tuple[FloatArray, IntArray]:
+        """Value of each cell of a map and the number of its pixels t1 < t2, 0 where not all of them are used.
+
+        The value is that of the used ones, NaN where there are none.
+        """
         total, count = np.zeros((2, *self.pixels.shape))
         for lag in np.flatnonzero(self.lag_of >= 0):
             if lag == 0:
@@ -76,10 +116,8 @@ class AgeLagCells:
             row = self.lag_of[lag]
             count[row] += np.bincount(age[good], minlength=count.shape[1])
             total[row] += np.bincount(age[good], values[good], minlength=count.shape[1])
-        whole = (count == self.pixels) & (count > 0)
-        return np.divide(total, count, out=np.full(count.shape, np.nan), where=whole), np.where(
-            whole, self.pixels, 0
-        )
+        value = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        return value, np.where(count == self.pixels, self.pixels, 0)
 
     def pixel_variance(self, c2: np.ndarray, used: np.ndarray) -> float:
         """Variance of a cell times its pixels, from second differences along age; NaN where there are none.
@@ -88,11 +126,18 @@ class AgeLagCells:
         """
         value, count = self.means(c2, used)
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = 1.0 / count
+            value, parts = np.where(count > 0, value, np.nan), 1.0 / count
             square = (value[:, :-2] - 2 * value[:, 1:-1] + value[:, 2:]) ** 2
             square /= parts[:, :-2] + 4 * parts[:, 1:-1] + parts[:, 2:]
         known = square[np.isfinite(square)]
         return float(np.median(known)) / _MEDIAN_OF_SQUARE if known.size else np.nan
+
+
+def _first(cell_of: IntArray, cells: int) -> IntArray:
+    known = np.flatnonzero(cell_of >= 0)
+    if not known.size:
+        return np.zeros(cells + 1, np.int64)
+    return known[0] + np.searchsorted(cell_of[known], np.arange(cells + 1))
 
 
 def with_cells(ds: xr.Dataset, lag_edges: np.ndarray, age_edges: np.ndarray) -> xr.Dataset:
@@ -138,10 +183,6 @@ def cells_of(ds: xr.Dataset) -> AgeLagCells | None:
     n, first, every = len(t), int(frame[0]), max(int(said.get("n_frames", 0)), int(frame[-1]) + 1)
     lag_of = cell_at(ds["lag_edges"].values, np.arange(every) * dt)
     age_of = cell_at(ds["age_edges"].values, (1 + 0.5 * np.arange(2 * every - 1)) * dt)
-    shape = ds.sizes["lag_edge"] - 1, ds.sizes["age_edge"] - 1
-    pixels = np.zeros(shape, np.int64)
-    for lag in np.flatnonzero(lag_of >= 0):
-        age = age_of[lag : len(age_of) - lag : 2]
-        if lag > 0:
-            pixels[lag_of[lag]] += np.bincount(age[age >= 0], minlength=shape[1])
+    none = np.zeros((ds.sizes["lag_edge"] - 1, ds.sizes["age_edge"] - 1), np.int64)
+    pixels = AgeLagCells(lag_of, age_of, none).counts(np.ones(every, bool))
     return AgeLagCells(lag_of[:n], age_of[2 * first : 2 * (first + n) - 1], pixels)

@@ -112,6 +112,7 @@ _DIMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("g2", "g2_err"), (*_BINS, "tau", "age")),
     **dict.fromkeys(("n_pixels", "sigma", "usable"), _BINS),
     "mask": ("t",),
+    **dict.fromkeys(("c2_cells", "c2_cells_err", "cell_pixels"), (*_BINS, "lag_cell", "age_cell")),
     "lag_edges": ("lag_edge",),
     "age_edges": ("age_edge",),
     "intensity": (*_BINS, "t"),  # of the detector, or one a bin

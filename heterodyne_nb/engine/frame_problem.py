@@ -71,20 +71,11 @@ class FrameProblem(Problem):
     @cached_property
     def small(self) -> Problem:
         """A map of sums of frames that the fastest motion does not blur, of windows of the run where it is long."""
-        n = len(self.t)
-        fastest = self._shortest_time()
-        together = max(1, min(int(fastest) // 3, -(-n // SEARCHED)))
-        if n // together <= SEARCHED:
-            return self._on_cells(_consecutive(n, together))
-        size = SEARCHED // _WINDOWS
-        cell = np.full(n, -1)
-        for k, first in enumerate(np.linspace(0, n - size * together, _WINDOWS).astype(int)):
-            cell[first : first + size * together] = k * size + _consecutive(size * together, together)
-        return self._on_cells(cell)
+        return self._on_cells(on_windows(len(self.t), self._shortest_time()))
 
     def _shortest_time(self) -> float:
         """Lag in frames at which the correlation of some bin has first changed by a third of its range."""
-        data, times = self.data, []
+        data, curves = self.data, []
         lag, level = lags(len(self.t))
         frames = lag * 2.0**level
         for b in range(self.n_bins):
@@ -95,11 +86,8 @@ class FrameProblem(Problem):
             )
             pairs = lagged(used, used, lag, level)
             known = pairs > 0.02 * pairs[0]
-            g2 = sums[0, known] / pairs[known]
-            top = np.median(g2[:3])
-            changed = np.flatnonzero(g2 < top - 0.33 * max(top - np.min(g2), 1e-12))
-            times.append(frames[known][changed[0]] if len(changed) else frames[known][-1])
-        return float(np.min(times))
+            curves.append((frames[known], sums[0, known] / pairs[known]))
+        return shortest_time(curves)
 
     def _on_cells(self, cell: IntArray) -> Problem:
         cells = int(cell.max()) + 1
@@ -112,6 +100,31 @@ class FrameProblem(Problem):
             self.model, self.table, self.data.cell_map(cell), self.q, self.phi, t, mask, self.sigma, _NO_HOLES,
             self.gap,
         )  # fmt: skip
+
+
+def shortest_time(curves: list[tuple[FloatArray, FloatArray]]) -> float:
+    """Lag at which some correlation, given as (lags, g2), has first changed by a third of its range."""
+    times = []
+    for lags_of, g2 in curves:
+        top = np.median(g2[:3])
+        changed = np.flatnonzero(g2 < top - 0.33 * max(top - np.min(g2), 1e-12))
+        times.append(lags_of[changed[0]] if len(changed) else lags_of[-1])
+    return float(np.min(times))
+
+
+def on_windows(n: int, fastest: float) -> IntArray:
+    """Cells of a small map that each frame is summed into, (N,), -1 for none: of windows where the run is long.
+
+    ``fastest``: Frames in which the fastest motion is seen, which a cell must not blur.
+    """
+    together = max(1, min(int(fastest) // 3, -(-n // SEARCHED)))
+    if n // together <= SEARCHED:
+        return _consecutive(n, together)
+    size = SEARCHED // _WINDOWS
+    cell = np.full(n, -1)
+    for k, first in enumerate(np.linspace(0, n - size * together, _WINDOWS).astype(int)):
+        cell[first : first + size * together] = k * size + _consecutive(size * together, together)
+    return cell
 
 
 def _consecutive(n: int, together: int) -> IntArray:

@@ -10,12 +10,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from heterodyne_nb.data import stack_bins
-from heterodyne_nb.data.age_lag import cells_of
+from heterodyne_nb.data.age_lag import CELLS, AgeLagCells, cells_of
 from heterodyne_nb.data.dataset import live_bins
 from heterodyne_nb.data.door import checked, one_run, with_bin_dims
 from heterodyne_nb.data.sigma import noise_parts, sigma_of
 from heterodyne_nb.data.units import standard_units
-from heterodyne_nb.engine.cells import CellProblem
+from heterodyne_nb.engine.cells import CellData, CellProblem
 from heterodyne_nb.engine.executors import Team
 from heterodyne_nb.engine.problem import Problem, bins_at_once, let_go, maps_of, room
 from heterodyne_nb.engine.spread import spread_problem
@@ -50,37 +50,78 @@ def problem_from_dataset(
             hint="correlate(frames, twotime=True) makes them of frames",
         )
     ds = checked(one_run(ds, "dataset"))
-    if "c2" not in ds:
+    if "c2" not in ds and "c2_cells" not in ds:
         raise DataFormatError(
             "the dataset has no two-time maps", where="c2", hint="fit its g2 with a one-time mode instead"
         )
     gap = model.checked_gap(gap)
     stacked = _live_bins(with_bin_dims(standard_units(ds)))
-    n = stacked.sizes["t1"]
+    n = stacked.sizes["t"]
     used = int(np.count_nonzero(stacked["mask"].values))
     if used < 3:
         raise DataFormatError(f"{used} of {n} frames are used", where="mask", expected="at least 3")
     cells = cells_of(stacked)
-    if executor is not None and executor.apart and cells is None:
-        problem: Problem = spread_problem(executor, stacked, model, table, gap)
+    if "c2" not in stacked:
+        problem: Problem = _problem_of_cells(stacked, cells, model, table, gap)
+    elif executor is not None and executor.apart and cells is None:
+        problem = spread_problem(executor, stacked, model, table, gap)
     else:
         most = room(memory)
         bins = read_bins(stacked, most)
         dropped(len(bins.kept), bins.told, stacked.sizes["bin"])
         stacked = stacked.isel(bin=bins.kept)
-        parts = (
-            model, table, bins.data, coordinate(stacked, "q"), coordinate(stacked, "phi"),
-            np.asarray(stacked["t"].values, float), bins.mask, noise_of(stacked, bins.noise), bins.holes, gap,
-            bins_at_once(bins.data, most),
+        rest = (
+            coordinate(stacked, "q"), coordinate(stacked, "phi"), np.asarray(stacked["t"].values, float), bins.mask,
+            noise_of(stacked, bins.noise),
         )  # fmt: skip
-        problem = Problem(*parts) if cells is None else CellProblem(*parts, cells=cells)
-        if not problem.n_data:
-            raise DataFormatError(
-                "no cell of age and lag is whole", where="mask", expected="cells with all of their frames used",
-                hint="a masked frame leaves out every cell that it has a share in: mask fewer",
-            )  # fmt: skip
+        if cells is None:
+            where = bins_at_once(bins.data, most)
+            problem = Problem(model, table, bins.data, *rest, bins.holes, gap, where)
+        else:
+            data = CellData.of_maps(bins.data, bins.mask, cells)
+            problem = CellProblem(model, table, data, *rest, bins.holes[:0], gap)
+    if not problem.n_data:
+        raise DataFormatError(
+            "no cell of age and lag is whole", where="mask", expected="cells with all of their frames used",
+            hint="a masked frame leaves out every cell that it has a share in: mask fewer",
+        )  # fmt: skip
     warn_if_not_normalised(problem.scale.unit, table, "c2")
     return problem
+
+
+def _problem_of_cells(
+    stacked: xr.Dataset, cells: AgeLagCells | None, model: Any, table: ParameterTable, gap: float | None
+) -> CellProblem:
+    """The problem of cells without a map; the noise of a pixel is what makes up the errors of its cells."""
+    if cells is None:
+        raise DataFormatError("the frames of the cells are gone", where="t", expected="consecutive frames")
+    used = np.tile(np.asarray(stacked["mask"].values, bool), (stacked.sizes["bin"], 1))
+    if "intensity" in stacked and stacked["intensity"].dims == ("bin", "t"):
+        used &= stacked["intensity"].values > 0
+    by_cell = ("bin", "lag_cell", "age_cell")
+    values, errors, pixels = (stacked[name].transpose(*by_cell).values.astype(float) for name in CELLS)
+    kinds, kind_of = np.unique(used, axis=0, return_inverse=True)
+    count = np.array([cells.counts(kind) for kind in kinds], float)[kind_of.ravel()]
+    whole = (count > 0) & (count == pixels) & np.isfinite(values)
+    kept = np.flatnonzero(whole.any(axis=(1, 2)))
+    told = [
+        f"{_name(stacked, b)}: none of its cells is whole; the bin is left out"
+        for b in np.flatnonzero(~whole.any(axis=(1, 2)))
+    ]
+    dropped(len(kept), told, len(whole))
+    stacked, data = stacked.isel(bin=kept), CellData(cells, values[kept], np.where(whole, pixels, 0.0)[kept])
+    if _noise_is_known(stacked):
+        sigma = np.asarray(stacked["sigma"].values, float)
+    else:
+        known = whole & np.isfinite(errors) & (errors > 0)
+        square = np.where(known, pixels * errors**2, 0.0).sum(axis=(1, 2)) / np.maximum(
+            known.sum(axis=(1, 2)), 1
+        )
+        sigma = np.sqrt(square)[kept]
+    return CellProblem(
+        model, table, data, coordinate(stacked, "q"), coordinate(stacked, "phi"),
+        np.asarray(stacked["t"].values, float), used[kept].astype(float), sigma, np.zeros((0, 3), np.int64), gap,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,10 @@ class ContrastOffset:
         parts = [(self.design[:, k].T * weight) @ self.design[:, k] for k, _, weight in self._priors]
         return sum(parts, np.zeros((n, n)))
 
+    def about(self, *levels: FloatArray) -> None:
+        """Let the priors be about these contrasts and offsets (B,) from now on, with the widths they have."""
+        self._priors = [(k, levels[k], weight) for k, _, weight in self._priors]
+
     @property
     def size(self) -> int:
         """Number of coefficients, n."""
@@ -318,6 +322,12 @@ class Priors:
     def penalty(self, theta: FloatArray) -> float:
         """What they add to χ² at a point (p,)."""
         return float(np.sum(((theta[self.index] - self.mean) / self.width) ** 2))
+
+    def slope(self, theta: FloatArray) -> FloatArray:
+        """Derivatives (p,) of :meth:`penalty`."""
+        out = np.zeros(len(theta))
+        out[self.index] = 2 * (theta[self.index] - self.mean) / self.width**2
+        return out
 
     def curvature(self, jacobian: FloatArray) -> FloatArray:
         """Their part (n, n) of the matrix of χ²/2 by coordinates, d(parameters)/d(coordinates) (p, n) given."""

@@ -189,6 +189,30 @@ class OneTimeObjective(Objective):
         )
         return self.priors.added(found, theta)
 
+    def chi2_of(self, thetas: FloatArray) -> FloatArray:
+        """What a call gives for every one of many published vectors (N, p), all at once where each bin has its own levels."""
+        if not self.linear.single or not len(thetas):
+            return np.array([self(theta) for theta in thetas])
+        p, model = self.problem, self.problem.model
+        local = np.array(
+            [model.local(one) if self.scoped else np.repeat(one[:, None], p.n_bins, 1) for one in thetas]
+        )
+        values = local.transpose(1, 2, 0)[..., None]  # (p, B, N, 1)
+        curve = model.base if self.scoped else model
+        m = curve.evaluate(values, p.tau, p.q[:, None, None], p.phi[:, None, None])
+        m = np.broadcast_to(np.asarray(m, float), (p.n_bins, len(thetas), len(p.tau)))
+        levels, weight = self.linear.limits(p.n_bins), p.weight[:, :, None]
+        one, y = (np.broadcast_to((p.weight * a).sum(axis=1)[:, None], m.shape[:2]) for a in (1.0, p.g2))
+        mm, m1, my = ((a @ weight)[..., 0] for a in (m**2, m, m * p.g2[:, None]))
+        contrast, offset, _ = boxed_pair(mm, m1, one, my, y, levels)
+        residual = contrast[..., None] * m + offset[..., None] - p.g2[:, None]
+        chi2 = ((residual**2) @ weight)[..., 0]
+        for k, level in enumerate((contrast, offset)):
+            chi2 = chi2 + levels.weight[k][:, None] * (level - levels.prior[k][:, None]) ** 2
+        priors = np.array([self.priors.penalty(one) for one in thetas])
+        allowed = np.array([self.physical(one) for one in thetas])
+        return np.where(allowed, chi2.sum(axis=0) + priors, np.inf)
+
     def columns(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """z = (derivatives, M, 1, data) of every bin and lag, (B, P+3, K)."""
         if len(wanted) == 0:

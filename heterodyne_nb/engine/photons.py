@@ -310,6 +310,11 @@ class PhotonData:
             maps[b, : len(found), : len(found)] = np.nan_to_num(found)
         return maps
 
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """What tells these data from others."""
+        return self.photons.frame
+
     def subset(self, keep: NDArray[np.bool_]) -> PhotonData:
         """Only some of the bins; ``keep`` (B,) bool."""
         photons, bins = self.photons, np.flatnonzero(keep)

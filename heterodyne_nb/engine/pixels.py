@@ -222,6 +222,14 @@ def _difference_step(problem: Problem, theta: FloatArray, i: int) -> float:
 
 def z_rows(problem: Problem, theta: FloatArray, wanted: IntArray, b: int, j0: int, j1: int) -> FloatArray:
     """z = (derivatives, M, 1, data) of bin b for rows t2 in [j0, j1) and all t1 < j1, (P+3, j1-j0, j1)."""
+    data = problem.data[b, j0:j1, :j1].astype(float)
+    return np.stack([*model_rows(problem, theta, wanted, b, j0, j1), np.ones_like(data), data])
+
+
+def model_rows(
+    problem: Problem, theta: FloatArray, wanted: IntArray, b: int, j0: int, j1: int
+) -> list[FloatArray]:
+    """The derivatives and M of :func:`z_rows`."""
     t2, t1 = problem.t[j0:j1, None], problem.t[None, :j1]
 
     def correlation(values: FloatArray) -> FloatArray:
@@ -233,8 +241,7 @@ def z_rows(problem: Problem, theta: FloatArray, wanted: IntArray, b: int, j0: in
         h = np.zeros_like(theta)
         h[i] = _difference_step(problem, theta, int(i))
         rows.append((correlation(theta + h) - correlation(theta - h)) / (2 * h[i]))
-    data = problem.data[b, j0:j1, :j1].astype(float)
-    return np.stack([*rows, correlation(theta), np.ones_like(data), data])
+    return [*rows, correlation(theta)]
 
 
 def used_rows(problem: Problem, b: int, j0: int, j1: int) -> FloatArray:

@@ -17,7 +17,7 @@ from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProbl
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import level_pulls
 from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
-from heterodyne_nb.engine.one_time_noise import LagNoise, decay_in_window, fit_errors, lag_noise
+from heterodyne_nb.engine.one_time_noise import FitDesign, LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
 from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved, ended, status_words
@@ -260,7 +260,7 @@ def _found(objective: OneTimeObjective, count: int, options: FitRun, *, keep_giv
         ]
     model, apart = problem.model, np.arange(problem.n_bins)
     base = _table_of_base(model, table)
-    fitted = fit_many(curves_of(objective, base, apart), starts=2, stop=stop)
+    fitted = fit_many(curves_of(objective, base, apart), stop=stop)
     values = [canonical(model.base, one, problem.tau, base) for one in fitted.values]
     locals_ = [np.array(values).T]
     shared = np.array([place.scope == "shared" for place in model.places])
@@ -354,14 +354,8 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
     n = jacobian.shape[1]
     columns = np.concatenate([kept, np.arange(n, design.slopes.shape[2])])
     design = replace(design, slopes=design.slopes[:, :, columns])
-    prior = np.zeros((len(columns), len(columns)))
-    prior[: len(kept), : len(kept)] = objective.priors.curvature(jacobian)[np.ix_(kept, kept)]
-    for k, _, strength in objective.linear._priors:
-        if design.shared is None:
-            break
-        rows = design.shared[:, k]
-        m = rows.shape[1]
-        prior[len(columns) - m :, len(columns) - m :] += (rows.T * strength) @ rows
+    prior = level_priors(objective, design)
+    prior[: len(kept), : len(kept)] += objective.priors.curvature(jacobian)[np.ix_(kept, kept)]
     known = objective.problem.errors_known
     noise = lag_noise(design, known=known)
     found = fit_errors(design, noise, prior=prior, floor=1.0 if known else 0.0)
@@ -373,6 +367,17 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
     )
     told += f", neighbouring lags correlated by {noise.neighbours:.2f}" if noise.neighbours > 0.005 else ""
     return Spread(covariance, naive, at_bound, found.levels, noise, told)
+
+
+def level_priors(objective: OneTimeObjective, design: FitDesign) -> np.ndarray:
+    """What priors of contrasts and offsets that bins share add to the curvature by the n numbers, (n, n)."""
+    out = np.zeros((design.slopes.shape[2], design.slopes.shape[2]))
+    if design.shared is None:
+        return out
+    for k, _, strength in objective.linear._priors:
+        rows = design.shared[:, k]
+        out[-rows.shape[1] :, -rows.shape[1] :] += (rows.T * strength) @ rows
+    return out
 
 
 def _bins(

@@ -26,7 +26,9 @@ from heterodyne_nb.engine import (
     residual_record,
     residual_scale,
 )
+from heterodyne_nb.engine.cells import CellProblem
 from heterodyne_nb.engine.executors import Team, team
+from heterodyne_nb.engine.frame_problem import SEARCHED
 from heterodyne_nb.engine.spread import Spread
 from heterodyne_nb.errors import FitWarning, warn
 from heterodyne_nb.fitting.free_form import FreeForm, carried, states_curves, with_ends
@@ -183,11 +185,13 @@ def solve_two_time(
 def _search(
     objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
-    if isinstance(objective.problem, FrameProblem) and not options.warm:
+    problem = objective.problem
+    long = isinstance(problem, CellProblem) and len(problem.t) > SEARCHED
+    if (long or isinstance(problem, FrameProblem)) and not options.warm:
         return _search_on_frames(objective, strategy, options)
-    table = objective.problem.table
+    table = problem.table
     settings = options.search()
-    if isinstance(objective.problem.model, SplineModel):  # no search knows how to draw splines
+    if isinstance(problem.model, SplineModel):  # no search knows how to draw splines
         settings = SearchOptions(samples=0, hops=0)
     extra = [objective.x0] if table.given[objective.free].any() or settings.samples == 0 else []
     search = Multistart(
@@ -206,15 +210,17 @@ def _search(
 def _search_on_frames(
     objective: Objective, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[OptimizeResult, list[dict[str, Any]], list[tuple[np.ndarray, float]]]:
-    """Search on a small map of sums of frames, and finish what it finds on all photons."""
-    small = Objective(objective.problem.small, contrast=options.contrast)
+    """Search on a small map of sums of frames (of cells), and finish what it finds on all photons (cells)."""
+    problem: Any = objective.problem
+    small = Objective(problem.small, contrast=options.contrast)
     best, path, others = _search(small, strategy, options)
     finish = Multistart(
         objective, strategy, SearchOptions(samples=0, hops=0), [best.x, *(x for x, _ in others)],
         on_progress=options.on_progress, stop=options.stop,
     )  # fmt: skip
     best = finish.run()
-    path = [{**step, "data": "sums of frames"} for step in path] + finish.path
+    of = "sums of frames" if isinstance(problem, FrameProblem) else "some frames"
+    path = [{**step, "data": of} for step in path if step["chi2_reduced"] is not None] + finish.path
     return best, path, [(fit.point, fit.chi2) for fit in finish.solutions[1:]]
 
 

@@ -152,8 +152,9 @@ def _fingerprint(problem: Any, settings: Sequence[Any]) -> str:
     hashed.update(repr(told).encode())
     if hasattr(problem, "sums"):
         data = problem.sums
-    else:  # two-time maps, or one-time curves
-        data = np.asarray(problem.data if hasattr(problem, "data") else problem.g2).ravel()
+    else:  # two-time maps, what stands for them, or one-time curves
+        data = problem.data if hasattr(problem, "data") else problem.g2
+        data = data.numbers if hasattr(data, "numbers") else np.asarray(data).ravel()
     for array in (
         table.lower,
         table.upper,

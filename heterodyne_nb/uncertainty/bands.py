@@ -66,6 +66,10 @@ def _stderr(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
 class Spread(Protocol):
     """What is known of the errors of a fit besides the covariance."""
 
+    @property
+    def shift(self) -> FloatArray:
+        """How far the middle of the bands is from the parameters, (p,)."""
+
     def freedom(self, slopes: FloatArray) -> FloatArray:
         """Degrees of freedom (m,) of the variances of numbers with derivatives (m, p)."""
 
@@ -104,6 +108,9 @@ def curve_bands(
     bands = {}
     for (name, curve), one, slope in zip(middle.items(), error, parts, strict=True):
         down, up = (NORMAL_95 * one,) * 2 if spread is None else _reach(spread, slope, one)
+        if spread is not None:
+            moved = slope @ spread.shift
+            down, up = np.maximum(down - moved, 0.0), np.maximum(up + moved, 0.0)
         least, most = model.curve(name).range
         bands[name] = (
             np.maximum(curve - down, min(least, curve.min())),

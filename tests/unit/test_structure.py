@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -84,15 +83,3 @@ def test_every_public_name_can_be_had(name: str) -> None:
 def test_an_unknown_public_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(AttributeError, match="HeterodyneAnalysisCore"):
         heterodyne_nb.no_such_name  # noqa: B018
-
-
-def test_the_version_is_the_one_of_the_installed_package() -> None:
-    metadata = importlib.import_module("importlib.metadata")
-    assert metadata.version("heterodyne_nb") == heterodyne_nb.__version__
-
-
-def test_the_version_is_the_same_wherever_it_is_written(repository: Path) -> None:
-    citation = (repository / "CITATION.cff").read_text(encoding="utf-8")
-    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
-    assert f"\nversion: {heterodyne_nb.__version__}\n" in citation
-    assert f'\nversion = "{heterodyne_nb.__version__}"\n' in project

@@ -13,7 +13,7 @@ from heterodyne_nb.data.age_lag import AgeLagCells, cells_of, edges_between, wit
 from heterodyne_nb.data.door import checked
 from heterodyne_nb.data.lazyarray import with_lazy_g2
 from heterodyne_nb.engine import LOSSES, Problem, Weighting, get_loss, products_at, tile_products_at
-from heterodyne_nb.engine.cells import CellProblem
+from heterodyne_nb.engine.cells import CellData, CellProblem
 from heterodyne_nb.errors import DataWarning
 from heterodyne_nb.simulate import model_maps
 
@@ -43,18 +43,15 @@ def as_cells(problem: Problem, lags: np.ndarray, ages: np.ndarray) -> CellProble
     n, dt = len(problem.t), float(np.diff(problem.t)[0])
     ds = make_dataset(np.ones((n, n)), q=0.01, phi=0.0, dt=dt)
     cells = cells_of(with_cells(ds, lags * dt, ages * dt))
-    names = ("model", "table", "data", "q", "phi", "t", "mask", "sigma", "holes", "gap")
-    return CellProblem(*(getattr(problem, name) for name in names), cells=cells)
+    data, names = CellData.of_maps(problem.data, problem.mask, cells), ("q", "phi", "t", "mask", "sigma")
+    rest = (getattr(problem, name) for name in names)
+    return CellProblem(problem.model, problem.table, data, *rest, problem.holes[:0], problem.gap)
 
 
-def by_cell(problem: CellProblem, theta: np.ndarray, b: int) -> tuple[np.ndarray, np.ndarray]:
+def by_cell(plain: Problem, cells: AgeLagCells, theta: np.ndarray, b: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean z of every whole cell and its pixels, from the published formula, cell by cell."""
-    z, used, cells = (
-        formula_z(problem, theta, every_parameter(problem), b),
-        used_pixels(problem, b),
-        problem.cells,
-    )
-    late, early = np.tril_indices(len(problem.t), -1)
+    z, used = formula_z(plain, theta, every_parameter(plain), b), used_pixels(plain, b)
+    late, early = np.tril_indices(len(plain.t), -1)
     lag, age = cells.lag_of[late - early], cells.age_of[late + early]
     means, count = [], []
     for place in zip(*np.nonzero(cells.pixels), strict=True):
@@ -73,7 +70,7 @@ def test_products_are_those_of_the_model_averaged_over_each_cell(mode: str, mask
     wanted = every_parameter(problem)
     found, tiles = products_at(problem, theta, wanted), tile_products_at(problem, theta, wanted, 4)[0]
     for b in range(2):
-        z, count = by_cell(problem, theta, b)
+        z, count = by_cell(plain, problem.cells, theta, b)
         assert 10 < len(count) == len(problem.values[b])
         expected = (z * count) @ z.T
         assert scaled_difference(found[b], expected) < 1e-6
@@ -103,7 +100,7 @@ def test_a_robust_loss_weights_cells_by_their_own_residuals(loss: str):
     chosen = get_loss(loss)
     weighting = Weighting(np.array([0.2]), np.array([1.0]), loss, chosen.tuning, 1.3)
     products, rho = tile_products_at(problem, theta, every_parameter(problem), 1, weighting)
-    z, count = by_cell(problem, theta, 0)
+    z, count = by_cell(plain, problem.cells, theta, 0)
     residual = (z[-1] - 1.0 - 0.2 * z[-3]) * np.sqrt(count) / problem.sigma[0]
     weight = chosen.weight(residual / 1.3)
     assert 0 < weight.min() < 0.9

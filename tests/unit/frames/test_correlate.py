@@ -10,9 +10,10 @@ import pytest
 import heterodyne_nb as hnb
 from heterodyne_nb import simulate
 from heterodyne_nb.data import open_dataset, write_apsu
-from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning
 from heterodyne_nb.frames import FrameSet, Partition
 from heterodyne_nb.frames.correlation import inverse_means
+from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.multitau import lags
 from heterodyne_nb.frames.speckles import speckle_area
 
@@ -138,3 +139,112 @@ def test_neighbours_on_the_detector_are_neighbours_in_the_list() -> None:
     pixel = Partition(labels, [0.01], [0.0]).pixel
     y, x = np.divmod(pixel, 32)
     assert np.all(np.abs(np.diff(y)) + np.abs(np.diff(x)) == 1), "a Hilbert curve"
+
+
+@pytest.mark.parametrize(("mean_counts", "ages"), [(0.02, 30), (0.5, 7), (None, 12)])
+def test_cells_of_age_and_lag_are_the_averages_of_the_dense_map(mean_counts: float | None, ages: int) -> None:
+    frames = _frames(mean_counts=mean_counts).mask_frames([(20, 24), 61]).select(frames=(11, 90))
+    ds = hnb.correlate(frames, age_lag=True, per_level=3, ages=ages)
+    late, early = np.tril_indices(80, -1)
+    lag = np.searchsorted(ds.lag_edges, 0.5 * (late - early)) - 1
+    age = np.searchsorted(ds.age_edges, 0.5 * (11 + 0.5 * (late + early))) - 1
+    assert ds.sizes["lag_cell"] < 80
+    assert min(lag.min(), age.min()) == 0
+    assert age.max() < ds.sizes["age_cell"]
+    for b, (i, j) in enumerate(np.ndindex(2, 2)):
+        c2 = bin_map(frames.photons, b, inverse_means(frames)[b], frames.scale)[late, early]
+        used = frames.usable[b][late] & frames.usable[b][early] & (lag < ds.sizes["lag_cell"])
+        count, total = np.zeros((2, ds.sizes["lag_cell"], ds.sizes["age_cell"]))
+        np.add.at(count, (lag[used], age[used]), 1)
+        np.add.at(total, (lag[used], age[used]), c2[used])
+        np.testing.assert_array_equal(ds.cell_pixels.values[i, j], count)
+        found = ds.c2_cells.values[i, j]
+        np.testing.assert_array_equal(np.isnan(found), count == 0)
+        np.testing.assert_allclose(
+            found[count > 0], (total / np.maximum(count, 1))[count > 0], rtol=1e-9, atol=1e-9
+        )
+
+
+def test_errors_of_cells_are_the_scatter_of_repeated_runs() -> None:
+    axes = {"q": 0.01, "phi": 0.0, "n_pixels": 900, "speckle_size": 2, "mean_counts": 0.2}
+    runs = [hnb.correlate(_frames(**axes, seed=s), age_lag=True, per_level=4, ages=6) for s in range(60)]
+    scatter = np.std([r.c2_cells.values[0, 0] for r in runs], axis=0)
+    told = np.sqrt(np.mean([r.c2_cells_err.values[0, 0] ** 2 for r in runs], axis=0))
+    known = scatter > 0
+    assert known.sum() > 60
+    np.testing.assert_allclose((told / scatter)[known], 1.0, atol=0.45)
+    assert 0.85 < np.median((told / scatter)[known]) < 1.15
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_a_fit_of_cells_agrees_with_that_of_the_frames_and_survives_a_file(
+    tmp_path: Path, ending: str
+) -> None:
+    truth = {"D0": 300.0, "alpha": -0.4, "D_offset": 20.0}
+    frames = simulate.frames(
+        "static_isotropic",
+        truth,
+        q=[0.006, 0.009],
+        phi=0.0,
+        n_frames=200,
+        dt=0.5,
+        n_pixels=1500,
+        mean_counts=0.5,
+    )
+    ds = hnb.correlate(frames, age_lag=True, ages=40)
+    hnb.write_dataset(ds, tmp_path / f"cells.{ending}")
+    again = open_dataset(tmp_path / f"cells.{ending}")
+    assert "c2" not in again
+    np.testing.assert_array_equal(again.c2_cells, ds.c2_cells)
+    own, road = hnb.fit(again, "static_isotropic"), hnb.fit(frames, "static_isotropic", via="frames")
+    for result in (own, road):
+        for t in (10.0, 50.0, 95.0):
+            at = result.curve("J").sel(t=t, method="nearest")
+            other = (own if result is road else road).curve("J").sel(t=t, method="nearest")
+            assert float(at["lower"]) < float(other["value"]) < float(at["upper"])
+    assert (
+        0.1 < own.chi2_reduced < 1.5
+    )  # noise is common to neighbouring cells, and the fit takes some of it up
+    with pytest.warns(DataWarning, match="no place for cells"):
+        write_apsu(again, tmp_path / "cells.h5")
+
+
+def test_a_journal_of_frames_or_cells_is_known_again_when_they_are_opened_anew(tmp_path: Path) -> None:
+    def made(seed: int) -> FrameSet:
+        return _frames(q=0.01, phi=0.0, seed=seed)
+
+    for name, data in (
+        ("frames", made),
+        ("cells", lambda seed: hnb.correlate(made(seed), age_lag=True, ages=9)),
+    ):
+        path = tmp_path / f"{name}.json"
+        via = {"via": "frames"} if name == "frames" else {}
+        first = hnb.fit(data(0), "static_isotropic", journal=path, **via)
+        again = hnb.fit(data(0), "static_isotropic", journal=path, **via)
+        assert again.chi2 == pytest.approx(first.chi2)
+        with pytest.raises(ConfigurationError, match="another fit"):
+            hnb.fit(data(1), "static_isotropic", journal=path, **via)
+
+
+def test_cells_of_a_long_run_need_no_map_of_it() -> None:
+    """A map of 40 000 frames would hold 1.6e9 pixels; fitted from the frames' cells, fast motion is found all the same."""
+    frames = simulate.frames(
+        "static_isotropic", {"D0": 2.0e4, "alpha": 0.0, "D_offset": 0.0}, q=0.01, phi=0.0, n_frames=40_000, dt=1e-3,
+        n_pixels=300, mean_counts=0.02,
+    )  # fmt: skip
+    ds = hnb.correlate(frames, age_lag=True, ages=50)
+    assert ds.nbytes < 5e6
+    held = {name: {"value": 0.0, "vary": False} for name in ("alpha", "D_offset")}
+    result = hnb.fit(ds, "static_isotropic", parameters=held)
+    assert result.params["D0"].value == pytest.approx(2.0e4, abs=4 * result.params["D0"].error)
+    assert result.params["D0"].error < 2.0e3
+    assert any(step.get("data") == "some frames" for step in result.path)
+    with pytest.raises(DataFormatError, match="none of 1 bins"):
+        hnb.fit(ds.assign(mask=ds.mask & (ds.frame % 2 == 0)), "static_isotropic")
+
+
+def test_dense_maps_and_cells_are_asked_for_one_by_one() -> None:
+    with pytest.raises(ConfigurationError, match="dense maps or cells"):
+        hnb.correlate(_frames(), twotime=True, age_lag=True)
+    with pytest.raises(ConfigurationError, match="ages"):
+        hnb.correlate(_frames(), age_lag=True, ages=0)

@@ -74,6 +74,24 @@ def test_the_bands_of_speckle_hold_the_truth_in_most_of_40_experiments() -> None
     assert np.all(honest.sum(axis=0) >= 33)
 
 
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_bands_of_a_contrast_held_at_its_limit_lie_around_the_answer_without_it(seed: int) -> None:
+    """Noise takes some bins past a limit that the truth lies on; that these are held must not move the bands."""
+    grid = {"q": [0.015, 0.02], "phi": [0.0, 60.0], "n_frames": 48, "n_pixels": 200}
+    held, at = fitted("static_isotropic", TRUTH, seed, {**ASKED, "contrast": {"max": 1.0}}, **grid)
+    wide, there = fitted("static_isotropic", TRUTH, seed, {**ASKED, "contrast": {"max": 3.0}}, **grid)
+    spread, free = estimate_covariance(held, at), estimate_covariance(wide, there)
+    assert np.all(free.shift == 0.0)
+    assert 0 < np.count_nonzero(spread.pull) < 8
+    assert abs((at + spread.shift - there)[0]) < 0.2 * abs((at - there)[0])
+    (low, high), (lower, upper) = (
+        of_covariance(*one)["J"] for one in ((held, at, spread), (wide, there, free))
+    )
+    curves = [held.problem.model.curves(x, held.problem.t)["J"] for x in (at, there)]
+    assert all(np.all((low <= curve) & (curve <= high)) for curve in curves)
+    assert np.all(high - low < 2 * (upper - lower))
+
+
 def test_the_bands_of_the_naive_covariance_do_not() -> None:
     _, naive = static_experiments()
     assert np.all(naive.mean(axis=0) < 0.7)
