@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 # Linear algebra threads beside numba's own would fight for the same cores; set before numpy is imported.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -42,6 +43,21 @@ ROOT = Path(__file__).resolve().parents[1]
 def rng() -> np.random.Generator:
     """A random generator that gives every test the same numbers on every run."""
     return np.random.default_rng(20251122)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`pytest` alone leaves out what is slow; a file, a word or a mark that is named is run whole."""
+    bare = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if bare and not hasattr(config, "workerinput") and not (config.option.markexpr or config.option.keyword):
+        config.option.markexpr = "not slow"
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what was left out."""
+    if config.option.markexpr == "not slow":
+        terminalreporter.write_line(
+            "left out: slow tests, a browser's among them (pytest -m slow runs these)"
+        )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -15,6 +15,7 @@ from heterodyne_nb.fitting.fitting import asked_parameters, parameter_table
 from heterodyne_nb.fitting.two_time_fit import FitRun, fit_two_time
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.frames.growing import GrowingFrames, arriving
+from heterodyne_nb.frames.kept import Kept
 from heterodyne_nb.frames.partition import as_partition
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import StopToken
@@ -190,8 +191,7 @@ class Live:
 
     def _renewed(self, *, search: bool = False) -> LiveUpdate:
         """Fit what there is, from the last answer on; anew, too, where the data have doubled, and the better is kept."""
-        with self._news:
-            data = self.frames.snapshot()
+        data = self.frames.snapshot(self._news)
         model, n = ModelFactory.create_model(self.mode), data.n_frames
         table = parameter_table(model, self.parameters)
         asked = {"mode": self.mode, "parameters": asked_parameters(self.parameters), "live": True}
@@ -229,6 +229,7 @@ def live(
     patience: float = 60.0,
     stop_when: Callable[[LiveUpdate], bool] | None = None,
     save: str | Path | None = None,
+    keep: str | Path | None = None,
     key: str | None = None,
     contrast: str = "per_bin",
     via: str = "auto",
@@ -257,6 +258,9 @@ def live(
         Told each :class:`LiveUpdate`; true ends the fit. See :func:`heterodyne_nb.analysis.known_to`.
     save : path, optional
         Where each result replaces the one before, whole at any time.
+    keep : path, optional
+        A file that photons are appended to as they come. Where it exists it begins with those: a live fit that was
+        killed goes on with every frame that it had, and frames that a source gives again count once.
     key : str, optional
         Path of the stack in an HDF5 file.
     stop : StopToken, optional
@@ -271,6 +275,8 @@ def live(
     ------
     ConfigurationError
         No partition or frame time, or a setting is out of range.
+    DataFormatError
+        The file of ``keep`` holds frames of other bins or times.
 
     Examples
     --------
@@ -290,6 +296,7 @@ def live(
     if partition is None or dt is None:
         raise ConfigurationError("a live source does not tell", expected="partition= and dt=, in s")
     options = FitRun(contrast=contrast, via=via, seed=seed, stop=stop or StopToken())
-    frames = GrowingFrames(as_partition(partition), float(dt))
+    bins = as_partition(partition)
+    frames = GrowingFrames(bins, float(dt), None if keep is None else Kept(Path(keep), bins, float(dt)))
     where = None if save is None else Path(save)
     return Live(source, frames, mode, options, parameters, key, first, growth, patience, stop_when, where)

@@ -16,7 +16,7 @@ from heterodyne_nb.data.units import standard_units
 from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProblem
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import level_pulls
-from heterodyne_nb.engine.one_time_many import Curves, fit_many, nested_starts
+from heterodyne_nb.engine.one_time_many import Curves, best_of, fit_many, nested_starts
 from heterodyne_nb.engine.one_time_noise import FitDesign, LagNoise, decay_in_window, fit_errors, lag_noise
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
@@ -30,8 +30,9 @@ from heterodyne_nb.result import FitResult, collect_provenance
 
 #: Starts that the search compares where none is stated.
 _STARTS = 6
-#: Best of the starts of a joint fit that are followed to the end.
-_FINISHED = 4
+#: Choices at least of what the bins of a joint fit share, where a curve has more than two numbers; and the best of all
+#: starts that are followed to the end.
+_JOINT, _FINISHED = 12, 8
 
 
 @dataclass(frozen=True)
@@ -266,11 +267,13 @@ def _found(objective: OneTimeObjective, count: int, options: FitRun, *, keep_giv
     shared = np.array([place.scope == "shared" for place in model.places])
     tied = np.array([tie is not None for tie in base.tie])
     sets = [np.where(shared[:, None], np.median(locals_[0], axis=1)[:, None], locals_[0]).T]
+    count = max(count, _JOINT) if np.count_nonzero(base.vary) > 2 else count
     sets += list(nested_starts(curves_of(objective, base, apart), shared & ~tied, count))
     for local in sets:  # what the bins share held, each bin fitted for the rest
         held = replace(base, values=np.clip(local[0], base.lower, base.upper), vary=base.vary & ~shared)
-        fitted = fit_many(curves_of(objective, held, apart), start=local, stop=stop)
-        locals_.append(fitted.values.T)
+        own = curves_of(objective, held, apart)
+        near, anew = fit_many(own, start=local, stop=stop), fit_many(own, stop=stop)
+        locals_.append(best_of([near, anew], apart).values.T)
     starts = []
     for local in locals_:
         theta = np.where(table.given | ~table.vary, table.values, model.start(local))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.frames.frameset import FrameSet
 from heterodyne_nb.frames.images import SUFFIXES, images_of
+from heterodyne_nb.frames.kept import Kept
 from heterodyne_nb.frames.partition import Partition
 from heterodyne_nb.frames.photons import Events, by_pixel, checked_events, joined
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
@@ -30,13 +32,14 @@ POLL = 0.2
 
 @dataclass
 class GrowingFrames:
-    """Photons of the frames so far.
+    """Photons of the frames so far, those of ``kept`` to begin with.
 
-    Attributes: ``dt``: s. ``dropped``, ``repeated``: Frames that never came, and that came more than once.
+    Attributes: ``dt``: s. ``kept``: Where they are kept as they come. ``dropped``, ``repeated``: Frames that never came, and that came more than once.
     """
 
     partition: Partition
     dt: float
+    kept: Kept | None = None
     repeated: int = 0
     _seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1024, bool))
     _last: int = 0
@@ -44,6 +47,16 @@ class GrowingFrames:
     _held: int = 0
     _parts: list[Any] = field(default_factory=list)
     _dead: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            for number, pixel, count in kept.records():
+                if number == 0:
+                    self._dead = np.union1d(self._dead, pixel)
+                elif self._new(number):
+                    self._keep(number, pixel, count)
+            self.kept = kept
 
     @cached_property
     def _slots(self) -> NDArray[np.int32]:
@@ -70,7 +83,7 @@ class GrowingFrames:
         if isinstance(item, tuple) and len(item) == 3:
             number, pixel, count = item
             if self._new(int(number)):
-                self._keep(np.full(len(pixel), int(number) - 1), np.asarray(pixel), np.asarray(count))
+                self._keep(int(number), np.asarray(pixel), np.asarray(count))
             return
         number, image = item if isinstance(item, tuple) else (self._last + 1, item)
         stack = np.asarray(image)
@@ -84,9 +97,13 @@ class GrowingFrames:
         fresh = [k for k in range(len(stack)) if self._new(int(number) + k)]
         for k in fresh:
             bad: list[IntArray] = []
-            self._keep(*dense_events(stack[k : k + 1], int(number) - 1 + k, self.partition.pixel, bad))
-            if bad:
-                self._dead = np.union1d(self._dead, bad[0])
+            _, pixel, count = dense_events(stack[k : k + 1], 0, self.partition.pixel, bad)
+            dead = np.setdiff1d(bad[0], self._dead) if bad else self._dead[:0]
+            if dead.size:
+                self._dead = np.union1d(self._dead, dead)
+                if self.kept is not None:
+                    self.kept.add(0, dead, np.zeros(len(dead), np.uint16))
+            self._keep(int(number) + k, pixel, count)
 
     def _new(self, number: int) -> bool:
         """Note a frame; False where it has been here before."""
@@ -100,8 +117,11 @@ class GrowingFrames:
         self._seen[number - 1], self._last = True, max(self._last, number)
         return True
 
-    def _keep(self, frame: NDArray[Any], pixel: NDArray[Any], count: NDArray[Any]) -> None:
+    def _keep(self, number: int, pixel: NDArray[Any], count: NDArray[Any]) -> None:
+        frame = np.full(len(pixel), number - 1)
         frame, place, count = checked_events(frame, pixel, count, self._slots, None)
+        if self.kept is not None:
+            self.kept.add(number, pixel, count)
         seen = place >= 0
         self._waiting.append((frame[seen], place[seen], count[seen]))
         self._held += int(seen.sum())
@@ -113,18 +133,30 @@ class GrowingFrames:
             self._parts.append(by_pixel(self._waiting, len(self.partition.pixel)))
             self._waiting, self._held = [], 0
 
-    def snapshot(self) -> FrameSet:
-        """The frames so far as a set of its own; those that have not come are not used."""
-        self._sort()
-        if not self._parts:
-            self._parts.append(by_pixel([], len(self.partition.pixel)))
-        photons = joined(self._parts, self.partition.first, self.partition.pixel, self._last)
-        self._parts = [(photons.frame, photons.count, photons.start)]
-        source = Source("live frames", "live", lambda _: iter(()), self.partition.shape, self._last, self.dt)
-        source.bad += [self._dead] if self._dead.size else []
+    def snapshot(self, lock: AbstractContextManager[Any] | None = None) -> FrameSet:
+        """The frames so far as a set of its own; those that have not come are not used.
+
+        ``lock``: Of those who append meanwhile; it is held for moments only.
+        """
+        lock = nullcontext() if lock is None else lock
+        with lock:
+            self._sort()
+            if not self._parts:
+                self._parts.append(by_pixel([], len(self.partition.pixel)))
+            parts, last, seen, dead = (
+                list(self._parts),
+                self._last,
+                self._seen[: self._last].copy(),
+                self._dead,
+            )
+        photons = joined(list(parts), self.partition.first, self.partition.pixel, last)
+        with lock:
+            self._parts[: len(parts)] = [(photons.frame, photons.count, photons.start)]
+        source = Source("live frames", "live", lambda _: iter(()), self.partition.shape, last, self.dt)
+        source.bad += [dead] if dead.size else []
         frames = FrameSet(source, self.partition, self.dt)
         frames.__dict__["photons"] = frames.without_dead(photons)
-        missing = np.flatnonzero(~self._seen[: self._last]) + 1
+        missing = np.flatnonzero(~seen) + 1
         return frames.mask_frames(missing.tolist()) if missing.size else frames
 
 
@@ -168,7 +200,7 @@ def _file(path: Path, done: threading.Event, key: str) -> Iterator[Any]:
         with _shared(path) as h5file:
             stack = h5file.get(key)
             while isinstance(stack, h5py.Dataset) and not done.is_set():
-                stack.id.refresh()
+                stack.refresh()  # not that of its id, which leaves the shape that h5py remembers
                 step = frames_a_batch(stack.shape[1:])
                 while at < stack.shape[0]:
                     block = stack[at : at + step]

@@ -13,6 +13,7 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models.model import OneTimeModel
 from heterodyne_nb.models.parameters import PARAMETERS, ParameterSpec
+from heterodyne_nb.models.symmetries import Swap, Symmetry
 
 #: Ways in which values may be grouped over bins; laws are in :data:`LAWS`.
 GROUPINGS = ("shared", "q", "phi", "each")
@@ -164,6 +165,70 @@ class _Place:
     def law(self) -> Law | None:
         return LAWS.get(self.scope)
 
+    @property
+    def numbers(self) -> slice:
+        return slice(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class OnBins(Symmetry):
+    """A symmetry of one curve for parameters on bins.
+
+    It acts on every group of bins by itself where all that it changes is grouped alike; two components with shared
+    parameters or laws are exchanged together, if that is so in most bins.
+    """
+
+    curve: Symmetry
+
+    def image(self, model: ScopedModel, theta: FloatArray) -> FloatArray:
+        if isinstance(self.curve, Swap):
+            swapped = self._exchanged(model, theta, self.curve)
+            return theta if swapped is None else swapped
+        return self._grouped(
+            model, theta, [self.curve.image(model.base, one) for one in model.local(theta).T]
+        )
+
+    def reported(self, model: ScopedModel, theta: FloatArray, middle: float) -> FloatArray | None:
+        local = model.local(theta).T
+        found = [self.curve.reported(model.base, one, middle) for one in local]
+        if all(one is None for one in found):
+            return None
+        changed = np.array([old if new is None else new for new, old in zip(found, local, strict=True)])
+        moved = [
+            place for place, on in zip(model.places, np.any(changed != local, axis=0), strict=True) if on
+        ]
+        alike = all(place.law is None and np.array_equal(place.group, moved[0].group) for place in moved)
+        if alike:
+            return self._grouped(model, theta, changed)
+        most = np.mean([one is not None for one in found]) > 0.5
+        return self._exchanged(model, theta, self.curve) if most and isinstance(self.curve, Swap) else None
+
+    @staticmethod
+    def _grouped(model: ScopedModel, theta: FloatArray, local: Any) -> FloatArray:
+        """Numbers of the fit from values of every bin (B, p), of parameters that follow no law."""
+        out = theta.copy()
+        for place, values in zip(model.places, np.transpose(local), strict=True):
+            if place.law is None:
+                out[place.first + place.group] = values
+        return out
+
+    @staticmethod
+    def _exchanged(model: ScopedModel, theta: FloatArray, swap: Swap) -> FloatArray | None:
+        out, places = theta.copy(), model.places
+        for one, other in swap.curves(model.base):
+            for i, j in zip(one.parameters, other.parameters, strict=True):
+                if places[i].scope != places[j].scope:
+                    return None
+                out[places[i].numbers], out[places[j].numbers] = (
+                    theta[places[j].numbers], theta[places[i].numbers]
+                )  # fmt: skip
+        for i in model.base.curve(swap.complement).parameters if swap.complement else ():
+            if places[i].scope not in (*GROUPINGS, "linear"):
+                return None
+            own = places[i].numbers
+            out[own] = np.array([1.0, 0.0]) - theta[own] if places[i].scope == "linear" else 1.0 - theta[own]
+        return out
+
 
 class ScopedModel(OneTimeModel):
     """A one-time model on given bins, each of its parameters shared, of its own in groups of bins, or following a law.
@@ -198,6 +263,7 @@ class ScopedModel(OneTimeModel):
             self.places.append(_Place(len(specs), len(new), scope, group))
             specs += new
         self.parameters = tuple(specs)
+        self.symmetries = tuple(OnBins(symmetry) for symmetry in base.symmetries)
 
     def subset(self, keep: np.ndarray) -> ScopedModel:
         """The same parameters on some of the bins; ``keep`` (B,) bool."""
@@ -212,7 +278,7 @@ class ScopedModel(OneTimeModel):
         return np.stack([self._value(place, theta, self.q, self.phi, place.group) for place in self.places])
 
     def _value(self, place: _Place, theta: FloatArray, q: Any, phi: Any, group: Any) -> Any:
-        own = theta[place.first : place.first + place.count]
+        own = theta[place.numbers]
         if place.law is None:
             return own[group]
         return place.law.function(q / self.q0 if place.law.relative else q, phi, *own) + 0.0 * phi
@@ -240,7 +306,7 @@ class ScopedModel(OneTimeModel):
         """Numbers of the fit (P,) from values of the base model in every bin (p, B)."""
         theta = np.empty(len(self.parameters))
         for i, place in enumerate(self.places):
-            own = slice(place.first, place.first + place.count)
+            own = place.numbers
             if place.law:
                 q = self.q / self.q0 if place.law.relative else self.q
                 theta[own] = place.law.start(q, self.phi, local[i])

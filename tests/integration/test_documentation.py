@@ -23,6 +23,7 @@ HOW_TO = sorted(
 ELSEWHERE = {"__version__", "app", "criticise", "data", "models", "monitor_memory_usage", "Objective"}
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(repository: Path, tmp_path: Path) -> None:
     if importlib.util.find_spec("sphinx") is None:
         pytest.skip("sphinx is not installed: pip install -e '.[docs]'")

@@ -108,6 +108,7 @@ def test_a_full_disk_or_a_damaged_file_under_compiled_kernels_costs_time_and_not
     assert [one.stat().st_size for one in kept] == whole
 
 
+@pytest.mark.slow
 def test_a_fit_in_a_process_forked_after_a_fit_is_an_error_that_says_how_to_do_it() -> None:
     code = f"""{FIT}
 import multiprocessing
@@ -128,6 +129,7 @@ print(work(0) == first)
     assert done.stdout.endswith("True\n")
 
 
+@pytest.mark.slow
 def test_a_fit_in_a_process_forked_before_any_fit_works() -> None:
     code = f"""{FIT}
 import multiprocessing
@@ -146,6 +148,7 @@ def _spawned() -> Any:
         )
 
 
+@pytest.mark.slow
 def test_a_pool_of_spawned_processes_fits_after_a_fit_here() -> None:
     here = hn.fit(hn.open_dataset(DATA).load(), "static_isotropic")
     (there,) = _spawned()
@@ -153,6 +156,7 @@ def test_a_pool_of_spawned_processes_fits_after_a_fit_here() -> None:
     assert there.values == pytest.approx(here.values)
 
 
+@pytest.mark.slow
 def test_dask_fits_in_its_processes() -> None:
     dask = pytest.importorskip("dask")
     job = dask.delayed(hn.fit)(

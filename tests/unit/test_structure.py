@@ -45,6 +45,7 @@ def test_every_file_is_formatted_by_ruff(repository: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_mypy_finds_nothing(repository: Path, tmp_path: Path) -> None:
     done = _run(repository, "-m", "mypy", "--cache-dir", str(tmp_path))
     assert done.returncode == 0, done.stdout

@@ -78,6 +78,7 @@ def test_the_table_has_parameters_status_and_what_the_files_say_of_each_run(whol
     assert abs(found - [1000, 1100, 1200, 1300, 1400]).max() < 5 * error.max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["threads", "dask"])
 def test_the_table_is_the_same_whoever_fits(
     who: str, whole: xr.Dataset, runs: Path, config: Path, tmp_path: Path
@@ -97,6 +98,7 @@ def test_the_table_is_the_same_whoever_fits(
     assert numbers(table).identical(numbers(whole))
 
 
+@pytest.mark.slow
 def test_a_campaign_killed_in_the_middle_goes_on_to_the_same_table(
     whole: xr.Dataset, runs: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_campaign_killed_in_the_middle_goes_on_to_the_same_table(
     assert all(path.stat().st_mtime_ns == known[path] for path in kept)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing(
     whole: xr.Dataset, runs: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +211,7 @@ def test_other_settings_or_another_file_of_the_name_are_fitted_anew(
     assert Campaign(config, tmp_path / "out").is_done("run0.hdf", path)
 
 
+@pytest.mark.slow
 def test_the_job_array_fits_a_run_a_job_and_the_same_command_then_makes_the_table(
     whole: xr.Dataset, runs: Path, config: Path, tmp_path: Path, capsys: Any
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 import heterodyne_nb as hnb
 from heterodyne_nb import simulate
 from heterodyne_nb.analysis import known_to
-from heterodyne_nb.errors import ConfigurationError, DataWarning
+from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning
 from heterodyne_nb.frames import FrameSet, growing
 
 MODE = "static_isotropic"
@@ -178,3 +181,108 @@ def test_what_cannot_be_followed_is_said(run: FrameSet) -> None:
         pytest.raises(ConfigurationError),
     ):
         hnb.live(5, MODE, partition=run.partition, dt=0.5).run()
+
+
+def test_frames_that_were_kept_when_the_process_was_killed_go_on_to_the_numbers_of_the_whole_run(
+    run: FrameSet, offline: hnb.FitResult, tmp_path: Path
+) -> None:
+    """Killed in the middle of a frame: what came before is there, and the source may give some of it again."""
+    np.savez(
+        tmp_path / "run.npz", labels=run.partition.labels, q=run.q, phi=run.phi, images=np.array(_images(run))
+    )
+    script = f"""
+import os, signal
+from pathlib import Path
+import numpy as np
+from heterodyne_nb.frames import Partition, growing
+from heterodyne_nb.frames.kept import Kept
+held = np.load({str(tmp_path / "run.npz")!r})
+bins = Partition(held["labels"], held["q"], held["phi"])
+frames = growing.GrowingFrames(bins, 0.5, Kept(Path({str(tmp_path / "kept")!r}), bins, 0.5))
+for image in held["images"][:90]:
+    frames.append(image)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == -signal.SIGKILL
+    path = tmp_path / "kept"
+    with path.open("ab") as file:
+        file.write(path.read_bytes()[-50:-3])  # a frame that was cut off
+    rest = ((k + 1, image) for k, image in enumerate(_images(run)) if k >= 80)
+    live = hnb.live(rest, MODE, partition=run.partition, dt=0.5, first=160, keep=path)
+    with pytest.warns(DataWarning, match="10 frames came again and count once"):
+        _same(live.run(), offline)
+    again = hnb.live(iter([]), MODE, partition=run.partition, dt=0.5, first=160, keep=path)
+    _same(again.run(), offline)
+    with pytest.raises(DataFormatError, match="other frames"):
+        hnb.live(iter([]), MODE, partition=run.partition, dt=0.25, keep=path)
+
+
+def test_a_file_whose_writer_is_killed_gives_all_that_it_had_written(
+    run: FrameSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "POLL", 0.01)
+    np.save(tmp_path / "images.npy", np.array(_images(run)))
+    path = tmp_path / "growing.h5"
+    script = """
+import sys
+import h5py, numpy as np
+images = np.load(sys.argv[2])
+with h5py.File(sys.argv[1], "w", libver="latest") as h5file:
+    shape = images.shape[1:]
+    stack = h5file.create_dataset("entry/data/data", (0, *shape), "u2", maxshape=(None, *shape), chunks=(8, *shape))
+    h5file.swmr_mode = True
+    for first, last in ((0, 60), (60, 120)):
+        stack.resize(last, axis=0)
+        stack[first:last] = images[first:last]
+        stack.flush()
+        print("written", flush=True)
+        sys.stdin.readline()
+"""
+    asked = [sys.executable, "-c", script, str(path), str(tmp_path / "images.npy")]
+    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        live = hnb.live(path, MODE, partition=run.partition, dt=0.5, first=60, growth=1.0)
+        updates = iter(live)
+        assert next(updates).frames == 60
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "written\n"
+        writer.kill()
+    assert next(updates).frames == 120
+    updates.close()
+    part = hnb.fit(run.select(frames=(1, 120)), MODE)
+    assert live.result is not None
+    _same(live.result, part)
+    for thread in threading.enumerate():
+        if thread.name == "live source":
+            thread.join()
+    late = iter(
+        hnb.live(path, MODE, partition=run.partition, dt=0.5, first=120)
+    )  # still marked as being written
+    _same(next(late).result, part)
+    late.close()
+
+
+def test_frames_that_come_while_those_before_are_put_in_order_are_in_the_next_fit(
+    run: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, lock, joined = _images(run), threading.Lock(), growing.joined
+    frames = growing.GrowingFrames(run.partition, run.dt)
+    monkeypatch.setattr(growing, "_TOGETHER", 500)
+    for image in images[:80]:
+        frames.append(image)
+
+    def meanwhile(*parts: object) -> object:
+        with lock:  # else it would wait for ever
+            for image in images[frames.n_frames :]:
+                frames.append(image)
+        return joined(*parts)
+
+    monkeypatch.setattr(growing, "joined", meanwhile)
+    assert frames.snapshot(lock).n_frames == 80
+    whole = frames.snapshot(lock).photons
+    for name in ("frame", "count", "start"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(run.photons, name))

@@ -185,6 +185,7 @@ def test_what_a_run_needs_is_less_than_what_is_asked_for(config_file: Write, tmp
     assert sum(map(len, contents(tmp_path / "out").values())) < running.ROOM
 
 
+@pytest.mark.slow
 def test_a_demo_replaces_an_earlier_demo_and_nothing_else(
     config_file: Write, tmp_path: Path, capsys: Captured
 ) -> None:

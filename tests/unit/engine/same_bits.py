@@ -23,21 +23,31 @@ def fitted() -> Any:
     return hn.fit(static(), "static_isotropic", multistart=0, parameters=START)
 
 
+def asked(fit: Any, **given: Any) -> list[Any]:
+    """What is asked of a fit, worked out by somebody."""
+    both = ["static_isotropic", "static_anisotropic"]
+    return [
+        hn.bootstrap(fit, static(), n=12, **given),
+        hn.jackknife(fit, static(), over="bin", refit=True, **given),
+        hn.profile(fit, static(), ["D0", "alpha"], **given),
+        hn.compare_models(
+            static(), both, folds=0, multistart=0, parameters=dict.fromkeys(both, START), **given
+        ),
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(fitted: Any) -> list[Any]:
+    return asked(fitted)
+
+
 @pytest.mark.parametrize("who", ["threads", "pool", "cluster"])
 def test_what_is_asked_of_a_fit_has_the_same_answer_whoever_works_it_out(
-    who: str, fitted: Any, request: Any
+    who: str, fitted: Any, alone: list[Any], request: Any
 ) -> None:
-    given = {"executor": spoken(who, request), "workers": 2}
-    for ask in (
-        lambda **more: hn.bootstrap(fitted, static(), n=12, **more),
-        lambda **more: hn.jackknife(fitted, static(), over="bin", refit=True, **more),
-        lambda **more: hn.profile(fitted, static(), ["D0", "alpha"], **more),
-        lambda **more: hn.compare_models(
-            static(), ["static_isotropic", "static_anisotropic"], folds=0, multistart=0,
-            parameters=dict.fromkeys(["static_isotropic", "static_anisotropic"], START), **more,
-        ),
-    ):  # fmt: skip
-        assert ask(**given).dataset.identical(ask().dataset)
+    answers = asked(fitted, executor=spoken(who, request), workers=2)
+    for one, other in zip(answers, alone, strict=True):
+        assert one.dataset.identical(other.dataset)
 
 
 @pytest.mark.filterwarnings("ignore:these robust methods failed")
@@ -58,14 +68,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("loss", ["linear", "huber"])
-@pytest.mark.parametrize("who", ["pool", "cluster"])
 def test_a_fit_whose_maps_are_held_by_workers_is_that_of_one_process_bit_for_bit(
-    who: str, loss: str, measured: Path, request: Any
+    loss: str, measured: Path, pool: Any, cluster: Any
 ) -> None:
     settings: dict[str, Any] = {"parameters": START, "loss": loss, "multistart": 2}
     alone = hn.fit(hn.open_dataset(measured), "static_isotropic", **settings)
-    given = {"executor": spoken(who, request), "workers": 2}
-    assert same(hn.fit(hn.open_dataset(measured), "static_isotropic", **given, **settings), alone)
+    for who in (pool, cluster):
+        one = hn.fit(hn.open_dataset(measured), "static_isotropic", executor=who, workers=2, **settings)
+        assert same(one, alone)
 
 
 def test_bins_of_a_worker_killed_in_mid_fit_are_read_again_and_the_numbers_stay(

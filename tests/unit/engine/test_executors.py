@@ -148,12 +148,13 @@ def measured(tmp_path_factory: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_everything_is_the_same_bit_for_bit_whoever_works_it_out() -> None:
     file = Path(__file__).with_name("same_bits.py")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, env=without_xdist(os.environ))
     assert done.returncode == 0, done.stdout
-    assert "10 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def without_xdist(environment: Mapping[str, str]) -> dict[str, str]:

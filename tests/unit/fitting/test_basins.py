@@ -66,7 +66,7 @@ def known(name: str, seed: int = 0) -> FitResult:
     return fit(measured(name, seed), "heterodyne", parameters=EXPERIMENTS[name][0], multistart=0)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_a_start_the_fit_is_as_good_as_from_the_truth(name: str, seed: int) -> None:
     assert found(name, seed).chi2 < known(name, seed).chi2 + 3.0

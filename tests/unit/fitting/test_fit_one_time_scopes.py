@@ -117,6 +117,29 @@ def test_two_decays_of_every_bin_fit_together_as_well_as_alone() -> None:
     assert joint.chi2 == pytest.approx(sum(alone), rel=1e-5)
 
 
+def test_two_stretched_decays_with_shared_exponents_are_found_without_a_start() -> None:
+    """As good as a fit that starts from the truth, and labelled so."""
+    lags = np.concatenate([np.arange(1, 9), *(np.arange(5, 9) * 2**k for k in range(1, 13))])
+    tau, q, rng = 2e-5 * lags, np.geomspace(0.004, 0.02, 9), np.random.default_rng(8)
+    exponents, share, powers = rng.uniform(0.6, 1.1, 2), rng.uniform(0.3, 0.7), rng.uniform(1.2, 2.3, 2)
+    rates = 10 ** rng.uniform([[2.5], [-0.3]], [[3.3], [1.0]]) * (q / 0.008) ** powers[:, None]
+    fast, slow = (np.exp(-((g[:, None] * tau) ** n)) for g, n in zip(rates, exponents, strict=True))
+    apart = np.abs(np.subtract.outer(np.arange(tau.size), np.arange(tau.size)))
+    root = np.linalg.cholesky(0.7 * 0.85**apart + 0.3 * np.eye(tau.size))
+    err = 1e-3 * (1 + 2 * np.sqrt(tau / tau[-1])) * np.ones((9, 1))
+    g2 = 1 + 0.15 * (share * fast + (1 - share) * slow) ** 2
+    g2 = g2 + err * (rng.standard_normal(g2.shape) @ root.T)
+    ds = make_dataset(g2=g2[:, None], g2_err=err[:, None], tau=tau, q=q, phi=[0.0], dt=2e-5)
+    names = ("Gamma_fast", "Gamma_slow")
+    found = fit(ds, "double_stretched", parameters={name: {"scope": "q"} for name in names})
+    known = {"alpha_fast": exponents[0], "alpha_slow": exponents[1], "fraction_fast": share}
+    start = {name: {"scope": "q", "value": rate.tolist()} for name, rate in zip(names, rates, strict=True)}
+    told = fit(ds, "double_stretched", parameters={**start, **known}, multistart=0)
+    assert found.chi2 < told.chi2 + 0.5
+    for name, value in known.items():
+        assert abs(found.values[name] - value) < 3.5 * found.errors[name], name
+
+
 def test_start_values_and_priors_reach_every_group() -> None:
     asked = {"Gamma": {"scope": "q", "value": [700.0, 900.0, 1200.0, 1900.0], "prior": (1000.0, 1e-3)}}
     result = fit(two_decays(), "kww", parameters=asked)

@@ -195,6 +195,60 @@ def test_power_and_linear_laws_are_about_the_mean_q() -> None:
     np.testing.assert_allclose(model.start(local), [2.0, 2.5, 0.9, 0.1], rtol=1e-9)
 
 
+DECAYS = ("Gamma_fast", "alpha_fast", "Gamma_slow", "alpha_slow")
+OF_LAWS = {"Gamma_fast": "power", "Gamma_slow": "power", "fraction_fast": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "values", "expected"),
+    [
+        ({}, [0.2, 1.4, 3.0, 0.7, 0.6], [3.0, 0.7, 0.2, 1.4, 0.4]),
+        (
+            {"Gamma_fast": "q", "Gamma_slow": "q"},
+            [0.2, 0.3, 4.0, 1.4, 3.0, 5.0, 2.0, 0.7, 0.6],
+            [3.0, 5.0, 2.0, 0.7, 0.2, 0.3, 4.0, 1.4, 0.4],  # most bins decide, for all share alpha
+        ),
+        (OF_LAWS, [0.2, 1.5, 1.4, 3.0, 2.0, 0.7, 0.6, 0.1], [3.0, 2.0, 0.7, 0.2, 1.5, 1.4, 0.4, -0.1]),
+        (
+            dict.fromkeys((*DECAYS, "fraction_fast"), "each"),
+            [0.2, 4.0, 0.1, 1.4, 0.8, 1.3, 3.0, 2.0, 5.0, 0.7, 0.9, 0.6, 0.6, 0.5, 0.8],
+            [3.0, 4.0, 5.0, 0.7, 0.8, 0.6, 0.2, 2.0, 0.1, 1.4, 0.9, 1.3, 0.4, 0.5, 0.2],  # each bin by itself
+        ),
+    ],
+)
+def test_the_faster_of_two_decays_of_many_bins_comes_first(
+    scopes: dict[str, str], values: list[float], expected: list[float]
+) -> None:
+    q = np.array([0.005, 0.01, 0.02])
+    model = ScopedModel(ModelFactory.create_model("double_stretched"), scopes, q, np.zeros(3))
+    table = resolve_parameters(model.name, {}, specs=model.parameters)
+    told = canonical(model, values, TAU, table)
+    np.testing.assert_allclose(told, expected, rtol=1e-12)
+    curves = [model.correlation(theta, TAU, q=q[:, None]) for theta in (told, values)]
+    np.testing.assert_allclose(*curves, rtol=1e-12)
+    np.testing.assert_array_equal(canonical(model, told, TAU, table), told)
+
+
+def test_unlike_scopes_and_bounds_leave_two_decays_as_they_are() -> None:
+    base, q = ModelFactory.create_model("double_stretched"), np.array([0.005, 0.01])
+    unlike = ScopedModel(base, {"Gamma_fast": "power", "Gamma_slow": "q"}, q, np.zeros(2))
+    values = np.array([0.2, 1.5, 1.4, 3.0, 4.0, 0.7, 0.6])
+    table = resolve_parameters(base.name, {}, specs=unlike.parameters)
+    np.testing.assert_array_equal(canonical(unlike, values, TAU, table), values)
+    like = ScopedModel(base, {"Gamma_fast": "q", "Gamma_slow": "q"}, q, np.zeros(2))
+    values = np.array([0.2, 0.3, 1.4, 3.0, 4.0, 0.7, 0.6])
+    held = resolve_parameters(base.name, {"alpha_fast": {"value": 1.4, "vary": False}}, specs=like.parameters)
+    np.testing.assert_array_equal(canonical(like, values, TAU, held), values)
+
+
+def test_velocities_of_many_bins_are_reported_positive() -> None:
+    base, q = ModelFactory.create_model("heterodyne_equilibrium"), np.array([0.005, 0.01])
+    model = ScopedModel(base, {"v": "q"}, q, np.zeros(2))
+    values = np.array([0.3, 100.0, 900.0, -50.0, 70.0, 20.0])
+    told = canonical(model, values, TAU, resolve_parameters(base.name, {}, specs=model.parameters))
+    np.testing.assert_allclose(told, np.abs(values))
+
+
 @pytest.mark.parametrize(
     ("scopes", "words"), [({"Gama": "q"}, "no parameter 'Gama'"), ({"Gamma": "ring"}, "unknown scope")]
 )
