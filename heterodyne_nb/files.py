@@ -61,11 +61,11 @@ def new_file(path: remote.AnyPath) -> Iterator[Path]:
         raise OutputError("is write-protected and left as it is", where=str(path), hint="choose another name")
     with _workplace(target.parent) as work:
         made = work / "new" / target.name
-        with _explained(path, _FULL):
+        with explained(path, _FULL):
             yield made
             if target.exists():
                 shutil.copymode(target, made)
-        with _explained(path):
+        with explained(path):
             _flush(made)
             replace(made, target)
             _flush(target.parent)
@@ -85,7 +85,7 @@ def new_h5(path: remote.AnyPath, room: int = 0, **options: Any) -> Iterator[h5py
     with new_file(path) as made:
         if room > _IN_MEMORY:
             with made.open("wb") as stream:
-                _grant(stream.fileno(), room + room // 8)
+                grant(stream.fileno(), room + room // 8)
             with h5py.File(made, "w", **options) as h5file:
                 yield h5file
             return
@@ -96,8 +96,8 @@ def new_h5(path: remote.AnyPath, room: int = 0, **options: Any) -> Iterator[h5py
         made.write_bytes(image)
 
 
-def _grant(handle: int, n_bytes: int) -> None:
-    """Have the system set the room aside, or raise OSError."""
+def grant(handle: int, n_bytes: int) -> None:
+    """Have the system set room aside in an open file, or raise OSError: what is then written finds it."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, n_bytes)
 
@@ -125,12 +125,12 @@ def new_folder(path: remote.AnyPath, ours: re.Pattern[str], mark: str, kind: str
     _refuse_foreign(target, ours, mark, kind)
     with _workplace(target.parent) as work:
         made = work / "new" / target.name
-        with _explained(path, _FULL):
+        with explained(path, _FULL):
             yield made
             for folder, _, names in os.walk(made):
                 for name in names:
                     _flush(Path(folder, name))
-        with _explained(path):
+        with explained(path):
             if target.exists():
                 (work / "old").mkdir()
                 replace(target, work / "old" / target.name)
@@ -151,7 +151,7 @@ def write_text(path: remote.AnyPath, text: str) -> None:
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder and those above it, where they are not there yet, and return it."""
-    with _explained(path):
+    with explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)
     return Path(path)
 
@@ -190,7 +190,7 @@ def check_folder(folder: str | os.PathLike[str], room: int) -> None:
             expected="a folder, or a name not in use",
             hint="choose another folder, or move the file away",
         )
-    with _workplace(place), _explained(folder):
+    with _workplace(place), explained(folder):
         free = shutil.disk_usage(place).free
     if free < room:
         raise OutputError(
@@ -233,7 +233,7 @@ def _workplace(folder: Path) -> Iterator[Path]:
     work = folder / f"{_STEM}{_HOST}-{os.getpid()}-{secrets.token_hex(6)}"
     _in_use.add(work)  # before it is there, or another thread would sweep it
     try:
-        with _explained(folder):
+        with explained(folder):
             _sweep(folder)
             work.mkdir(mode=0o700)
         try:
@@ -292,7 +292,7 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: str | os.PathLike[str], reasons: tuple[int, ...] | None = None) -> Iterator[None]:
+def explained(path: str | os.PathLike[str], reasons: tuple[int, ...] | None = None) -> Iterator[None]:
     """Turn the system's errors, or those of the given numbers, into ours."""
     try:
         yield

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numba
 from numba.core import caching, dispatcher
@@ -27,6 +29,7 @@ def prepare() -> None:
     HeterodyneWarning
         Once, when it is not kept where numba would.
     """
+    dispatcher.FunctionCache = _cache_of  # type: ignore[attr-defined]
     if not _can_be_kept():
         folder = _temporary_folder()
         if folder is not None:
@@ -34,7 +37,6 @@ def prepare() -> None:
         if folder is not None and _can_be_kept():
             told = f"compiled kernels are kept in {folder}, as no usual cache folder can be written"
         else:
-            dispatcher.FunctionCache = _CacheOrNone  # type: ignore[attr-defined]
             told = "compiled kernels are not kept, as no cache folder can be written: half a minute in every process"
         warn(f"{told}; set NUMBA_CACHE_DIR to a folder of yours", HeterodyneWarning)
     if hasattr(os, "register_at_fork"):
@@ -75,10 +77,38 @@ def _can_be_kept() -> bool:
     return True
 
 
-def _CacheOrNone(function: object) -> object:
-    """Numba's cache of a function, or none where there is no place for one."""
-    try:
+class _Cache(caching.FunctionCache):
+    """Numba's cache of a function, of which a full disk or a damaged file costs time and nothing else."""
+
+    _told: ClassVar[set[str]] = set()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception:
+            with suppress(Exception):
+                self.flush()  # type: ignore[no-untyped-call]  # kept anew
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if not self._told:
+                self._told.add(self.cache_path)
+                hint = "half a minute in every process; make room, or set NUMBA_CACHE_DIR to another folder"
+                warn(
+                    f"compiled kernels cannot be kept in {self.cache_path} ({error}): {hint}",
+                    HeterodyneWarning,
+                )
+
+
+def _cache_of(function: Any) -> Any:
+    """The cache of a function, or none for one of ours where there is no place for it."""
+    if not function.__module__.startswith("heterodyne_nb."):
         return caching.FunctionCache(function)
+    try:
+        return _Cache(function)  # type: ignore[no-untyped-call]
     except RuntimeError:
         return caching.NullCache()
 

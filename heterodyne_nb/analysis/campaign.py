@@ -25,12 +25,14 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.data.formats.native import write_netcdf
 from heterodyne_nb.data.units import METADATA
 from heterodyne_nb.engine.executors import answers, team
 from heterodyne_nb.errors import ConfigurationError, FitWarning, HeterodyneError, OutputError, warn
-from heterodyne_nb.files import check_folder, make_folder, new_file, write_text
+from heterodyne_nb.files import check_folder, make_folder, new_h5, write_text
 from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, careful, ignore_progress
 from heterodyne_nb.result import FitResult, batch_table
+from heterodyne_nb.text.escaping import csv_table, printable
 
 #: Seconds between two looks for new runs, between two writings of the table, and bytes that a fit needs at most.
 _LOOK, _TABLE, _ROOM = 1.0, 10.0, 5_000_000
@@ -210,8 +212,8 @@ class Campaign:
                     texts if numbers is None else numbers,
                     {"units": unit_of} if unit_of else {},
                 )
-        with new_file(self.output / "table.nc") as path:
-            table.to_netcdf(path, engine="h5netcdf")
+        with new_h5(self.output / "table.nc", table.nbytes, track_order=True) as h5file:
+            write_netcdf(table, h5file)
         write_text(self.output / "table.csv", _as_csv(table))
         return table
 
@@ -283,7 +285,7 @@ def _as_csv(table: xr.Dataset) -> str:
         unit = str(table["unit"].values[k])
         frame.insert(2 * k, f"{name} ({unit})", table["parameters"].values[:, k])
         frame.insert(2 * k + 1, f"{name} error", table["stderr"].values[:, k])
-    return str(frame.to_csv())
+    return csv_table(frame)
 
 
 def _in_words(seconds: float) -> str:
@@ -297,7 +299,14 @@ def job_script(runs: list[Path], config: Path, output: Path, *, at_once: int | N
 
     Every job fits one run and notes it; afterwards the same ``heterodyne-nb batch`` makes the table, and fits what
     is missing.
+
+    Raises ConfigurationError: A name has a line break or the like, which no list or script can hold.
     """
+    for path in (*runs, config, output):
+        if not (name := str(path.resolve())).isprintable():
+            raise ConfigurationError(
+                "such a name can stand in no script", where=printable(name), hint="rename it"
+            )
     listed = make_folder(output).resolve() / "runs.txt"
     write_text(listed, "".join(f"{path.resolve()}\n" for path in runs))
     limit = f"%{at_once}" if at_once else ""
@@ -308,7 +317,7 @@ def job_script(runs: list[Path], config: Path, output: Path, *, at_once: int | N
 #SBATCH --cpus-per-task=2
 #SBATCH --time=01:00:00
 #SBATCH --output={output.resolve()}/job-%A_%a.log
-# Afterwards: heterodyne-nb batch @{listed} --config {settings} --output {where}
+# Afterwards: heterodyne-nb batch {shlex.quote(f"@{listed}")} --config {settings} --output {where}
 export NUMBA_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-2}}"
 run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(listed))})
 exec heterodyne-nb batch "$run" --config {settings} --output {where} --no-table

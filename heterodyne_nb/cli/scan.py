@@ -17,7 +17,7 @@ from heterodyne_nb.cli.arguments import (
 )
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.files import write_text
-from heterodyne_nb.text.escaping import printable
+from heterodyne_nb.text.escaping import csv_table, printable
 
 
 def add_to(commands: Any) -> None:
@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
         refuse_existing(args.output, args.overwrite)
     table = scan_folder(args.folder, **opening(args))
     if args.output is not None:
-        write_text(args.output, table.to_csv(index=False))
+        write_text(args.output, csv_table(table))
         tell(
             args,
             f"wrote {args.output}: {len(table)} files, {int((table['problem'] != '').sum())} with a problem",

@@ -13,6 +13,7 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.losses import Loss, get_loss, robust_scale
 from heterodyne_nb.engine.normal import ContrastOffset, NormalEquations, Priors, normal_equations
+from heterodyne_nb.engine.photons import PhotonData
 from heterodyne_nb.engine.pixels import used_rows, z_rows
 from heterodyne_nb.engine.problem import OneTimeProblem, Problem
 from heterodyne_nb.engine.products import (
@@ -60,6 +61,11 @@ class Objective:
         if not self.physical(theta):
             return float("inf")
         return self.equations(theta, derivatives=False).chi2
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the products of all tiles are those of all pixels: no weights, and no photons in clusters of pixels."""
+        return type(self) is Objective and not isinstance(self.problem.data, PhotonData)
 
     def physical(self, theta: FloatArray) -> bool:
         """Whether all curves stay inside their limits at all times, to rounding."""

@@ -31,6 +31,8 @@ _MOST_STEPS = 500
 _QUIET = (5, 1e-4)
 #: Entries of an array of (curves, parameters, lags) worked on at a time.
 _ENTRIES = 2_000_000
+#: Pairs of contrast and offset that are solved for at a time.
+_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,15 @@ def boxed_pair(
     ``mm``, ``m1``, ``one``, ``my``, ``y``: Sums over the lags of w M², w M, w, w M g2, w g2. ``levels``: Of the B
     curves.
     """
+    rows = max(1, _AT_ONCE // max(mm[:1].size, 1))
+    if len(mm) > rows:  # so that a block stays in the processor's memory
+        parts = [slice(first, first + rows) for first in range(0, len(mm), rows)]
+        found = [boxed_pair(mm[k], m1[k], one[k], my[k], y[k], levels.of(k)) for k in parts]
+        c, o, gain = (np.concatenate(every) for every in zip(*found, strict=True))
+        return c, o, gain
     extra = (slice(None), *(None,) * (np.ndim(mm) - 1))
-    (low_c, low_o), (high_c, high_o) = ((a[0][extra], a[1][extra]) for a in (levels.lower, levels.upper))
+    limits = [a[k][extra] for k in (0, 1) for a in (levels.lower, levels.upper)]
+    low_c, high_c, low_o, high_o = limits
     if levels.weight.any():
         mm, one = mm + levels.weight[0][extra], one + levels.weight[1][extra]
         my = my + (levels.weight[0] * levels.prior[0])[extra]
@@ -71,23 +80,24 @@ def boxed_pair(
     inside = (det > tiny) & (c >= low_c) & (c <= high_c) & (o >= low_o) & (o <= high_o)
     gain = np.where(inside, c * my + o * y, -np.inf)
     if not np.all(inside):
-        mm_safe, one_safe = (
-            np.maximum(mm, 1e-300),
-            np.maximum(one, 1e-300),
-        )  # a curve may have no weight at all
-        for edge in (low_c, high_c):
-            other = np.clip((y - m1 * edge) / one_safe, low_o, high_o)
-            c, o, gain = _better(c, o, gain, edge, other, mm, m1, one, my, y, inside)
-        for edge in (low_o, high_o):
-            other = np.clip((my - m1 * edge) / mm_safe, low_c, high_c)
-            c, o, gain = _better(c, o, gain, other, edge, mm, m1, one, my, y, inside)
+        outside = ~inside
+        ends = [np.broadcast_to(a, c.shape) for a in limits]
+        given = [a[outside] for a in (mm, m1, one, my, y, *ends, c, o)]
+        c[outside], o[outside], gain[outside] = _on_edge(*given)
     return c, o, gain * unit
 
 
-def _better(c, o, gain, new_c, new_o, mm, m1, one, my, y, inside):
-    value = 2 * (new_c * my + new_o * y) - new_c**2 * mm - 2 * new_c * new_o * m1 - new_o**2 * one
-    take = ~inside & (value > gain)
-    return np.where(take, new_c, c), np.where(take, new_o, o), np.where(take, value, gain)
+def _on_edge(mm, m1, one, my, y, low_c, high_c, low_o, high_o, c, o):
+    """The best of the four edges of the limits, (n,); ``c``, ``o``: What stays where no edge has a finite gain."""
+    gain = np.full(len(c), -np.inf)
+    mm_safe, one_safe = np.maximum(mm, 1e-300), np.maximum(one, 1e-300)  # a curve may have no weight at all
+    points = [(edge, np.clip((y - m1 * edge) / one_safe, low_o, high_o)) for edge in (low_c, high_c)]
+    points += [(np.clip((my - m1 * edge) / mm_safe, low_c, high_c), edge) for edge in (low_o, high_o)]
+    for new_c, new_o in points:
+        value = 2 * (new_c * my + new_o * y) - new_c**2 * mm - 2 * new_c * new_o * m1 - new_o**2 * one
+        take = value > gain
+        c, o, gain = np.where(take, new_c, c), np.where(take, new_o, o), np.where(take, value, gain)
+    return c, o, gain
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from heterodyne_nb import kernels
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.errors import DataFormatError, OptimizationError
-from heterodyne_nb.files import check_folder
+from heterodyne_nb.files import check_folder, explained, grant
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options import ExecutionOptions
 from heterodyne_nb.options.fit import bytes_of
@@ -44,7 +44,8 @@ def maps_of(shape: tuple[int, int, int], most: float) -> NDArray[np.float32]:
     if size <= most:
         return np.zeros(shape, np.float32)
     check_folder(tempfile.gettempdir(), size)
-    with tempfile.TemporaryFile() as file:
+    with explained(tempfile.gettempdir()), tempfile.TemporaryFile() as file:
+        grant(file.fileno(), size)  # else a disk that fills up later ends the process
         return np.asarray(np.memmap(file, np.float32, "w+", shape=shape))
 
 

@@ -48,7 +48,7 @@ class Tiles:
         local: NormalEquations | None = None,
         weighted: bool = True,
     ) -> Self:
-        """Products of every tile at a point, in one pass.
+        """Products of every tile at a point, in one pass, and one before it where contrast and offset are asked of it.
 
         ``theta`` (p,): Published parameters. ``blocks``: Blocks of frames, or fewer where the data are few.
         ``wanted`` (P,): Parameters by which derivatives are asked for; default those that the fit can move, and then
@@ -56,11 +56,15 @@ class Tiles:
         known: for contrast and offset. ``weighted``: Whether a robust loss weights the pixels; else each counts once.
         """
         theta = np.array(theta, float)
+        rows = objective.moving if wanted is None else np.asarray(wanted, np.int64)
+        blocks = objective.problem.blocks(blocks)
+        if local is None and objective.adds_up:
+            products = objective.tile_products(theta, rows, blocks)
+            best = objective.linear.solve(products.sum(axis=1))
+            return cls(objective, theta, rows, blocks, products, best.contrast, best.offset)
         local = local or objective.equations(theta, derivatives=False)
         inner = local.contrast, local.offset
         slope = objective.slope_ratio(theta, *inner) if wanted is None else 1.0
-        rows = objective.moving if wanted is None else np.asarray(wanted, np.int64)
-        blocks = objective.problem.blocks(blocks)
         weighting = objective.weighting(*inner) if weighted else None
         products = objective.tile_products(theta, rows, blocks, weighting)
         return cls(objective, theta, rows, blocks, products, *inner, slope)
@@ -76,6 +80,16 @@ class Tiles:
         """Whether tiles share nothing: blocks of lags, or clusters of pixels."""
         late, early = self.places
         return bool(np.all(late == early))
+
+    def merged(self, blocks: int) -> Self | None:
+        """The same over fewer, longer blocks of frames; None where these do not begin with some of its own."""
+        if self.blocks % blocks or self.independent:
+            return None
+        late, early = (place // (self.blocks // blocks) for place in self.places)
+        products = np.zeros((len(self.products), blocks * (blocks + 1) // 2, *self.products.shape[2:]))
+        for tile, one in enumerate(late * (late + 1) // 2 + early):
+            products[:, one] += self.products[:, tile]
+        return replace(self, blocks=blocks, products=products)
 
     def subset(self, keep: NDArray[np.bool_]) -> Self:
         """The same with the tiles of some bins only, ``keep`` (B,) bool; those of the others are 0."""

@@ -84,6 +84,8 @@ class FreeForm:
         """The objective of the splines, the best run on all data, and the other optima met, from answers of the base."""
         problem, chooses = self.objective.problem, not sized(self.model)
         small = getattr(problem, "small", None) or problem.every(max(1, round(len(problem.t) / FRAMES)))
+        if self.options.stop.reason:
+            starts = starts[:1]
         grown = [self._grown(small, start, chooses) for start in starts[:STARTS]]
         made = sorted((one for one in grown if one is not None), key=lambda one: float(one[1].fun))
         named = [one.model().labelled(found.x) for one, found in made] if chooses else []
@@ -112,9 +114,9 @@ class FreeForm:
                 return None
             if not seen:
                 self.firsts.append(float(found.fun))
-            self.path.append(
-                {"stage": f"splines of {list(pieces.values())} pieces", "chi2": float(found.fun)}
-            )
+            if np.isfinite(found.fun):  # else it was stopped before
+                stage = f"splines of {list(pieces.values())} pieces"
+                self.path.append({"stage": stage, "chi2": float(found.fun)})
             if not chooses or len(seen) == ROUNDS or self.options.stop.reason:
                 return objective, found
             seen.append(pieces)

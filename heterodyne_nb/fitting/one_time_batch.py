@@ -125,11 +125,14 @@ def _enough(
     failed: dict[str, str],
 ) -> tuple[OneTimeData, np.ndarray]:
     """Only the parts with lags enough; the others are named."""
+    used = np.bincount(of_part, np.count_nonzero(data.weight, axis=1)).astype(int)
     keep = np.ones(len(of_part), bool)
-    for part in np.unique(of_part):
+    for part in np.flatnonzero(used <= len(table)):
         mine = of_part == part
+        if not mine.any():
+            continue
         try:
-            require_lags(int(np.count_nonzero(data.weight[mine])), len(table))
+            require_lags(int(used[part]), len(table))
         except DataFormatError as error:
             keep[mine] = False
             _left_out(over, labels[part], str(error), failed)

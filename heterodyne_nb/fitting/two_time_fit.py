@@ -13,10 +13,12 @@ from scipy.optimize import OptimizeResult
 
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine import (
+    BLOCKS,
     FrameProblem,
     Objective,
     Problem,
     RobustObjective,
+    Tiles,
     described,
     kernels_ready,
     problem_from_dataset,
@@ -42,7 +44,7 @@ from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
 from heterodyne_nb.result.trust import left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
-from heterodyne_nb.uncertainty.covariance import estimate_covariance
+from heterodyne_nb.uncertainty.covariance import error_tiles, estimate_covariance
 from heterodyne_nb.uncertainty.goodness import Goodness, goodness
 
 PULL = "errors by which the {} would pass its limit"
@@ -118,7 +120,7 @@ def _concluded(
         about = collect_provenance(dataset.about(), asked, source_path=dataset.source.path, seed=options.seed)
         return result_of(solved, options, about | described(solved.objective.problem, dataset))
     tested = options.loss == "linear" and not options.stop.reason
-    tests = goodness(solved.objective, solved.theta, seed=options.seed) if tested else None
+    tests = goodness(solved.objective, solved.theta, seed=options.seed, stop=options.stop) if tested else None
     return result_of(solved, options, collect_provenance(dataset, asked, seed=options.seed), tests=tests)
 
 
@@ -218,7 +220,7 @@ def _search_on_frames(
     )  # fmt: skip
     best = finish.run()
     of = "sums of frames" if isinstance(problem, FrameProblem) else "some frames"
-    path = [{**step, "data": of} for step in path] + finish.path
+    path = [{**step, "data": of} for step in path if step["chi2_reduced"] is not None] + finish.path
     return best, path, [(fit.point, fit.chi2) for fit in finish.solutions[1:]]
 
 
@@ -226,6 +228,8 @@ def _robust(
     objective: Objective, best: OptimizeResult, strategy: OptimizationStrategy, options: FitRun
 ) -> tuple[Objective, OptimizeResult, list[dict[str, Any]]]:
     """Go on from the least-squares answer with a robust loss; tukey, not convex, by way of huber."""
+    if options.stop.reason:
+        return objective, best, []
     local = objective.equations(best.x, derivatives=False)
     inner = local.contrast, local.offset
     scale = (
@@ -245,6 +249,8 @@ def _robust(
         )  # fmt: skip
         best = search.run()
         path += [{**step, "loss": loss, "scale": scale} for step in search.path]
+        if options.stop.reason:
+            break
         local = robust.equations(best.x, derivatives=False)
         inner = local.contrast, local.offset
     return robust, best, path
@@ -264,14 +270,13 @@ def result_of(
     what is known of the goodness of fit.
     """
     objective, theta, problem = solved.objective, solved.theta, solved.objective.problem
-    local = objective.equations(theta, derivatives=False)
     stopped = options.stop.reason
+    tiles = error_tiles(objective, theta, BLOCKS)
+    local = objective.equations(theta, derivatives=False) if tiles is None else tiles.equations()
     warn_if_aliased(problem, theta)
-    spread = estimate_covariance(objective, theta)
+    spread = estimate_covariance(objective, theta, tiles=tiles)
     covariance = spread.covariance if extra_covariance is None else spread.covariance + extra_covariance
-    if stopped:  # each further answer takes passes of its own
-        solved = replace(solved, others=[])
-    bands, others = _answers(solved, spread, local.chi2, extra_covariance)
+    bands, others = _answers(solved, spread, local.chi2, extra_covariance, options.stop)
     unseen = unseen_directions(problem.model, problem.phi, problem.table)
     if not solved.success and not stopped:
         warn(f"the fit did not converge: {solved.message}", FitWarning)
@@ -286,7 +291,7 @@ def result_of(
         t=problem.t,
         bands=bands,
         solutions=others,
-        bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local)),
+        bins=_bins(problem, local, spread, tests).merge(_left_over(objective, theta, local, tiles)),
         goodness=None if tests is None else {"curves": tests.curves, "chance": tests.chance},
         **ended(solved, options, local.chi2, provenance),
         passing=spread.passing,
@@ -299,42 +304,53 @@ def result_of(
 def ended(solved: Solved, options: FitRun, chi2: float, provenance: dict[str, Any]) -> dict[str, Any]:
     """How a fit ended, as parts of its result."""
     objective, stopped = solved.objective, options.stop.reason
+    early = options.loss not in ("linear", *(step.get("loss") for step in solved.path))
+    left = f"{stopped}: best so far{f', before the loss {options.loss}' if early else ''}"
     return {
         "chi2": chi2,
         "n_data": objective.problem.n_data,
         "n_free": objective.n_free,
         "success": solved.success and not stopped,
-        "message": f"{stopped}: best so far" if stopped else solved.message,
+        "message": left if stopped else solved.message,
         "method": options.method_name,
         "provenance": provenance,
-        "path": solved.path,
+        "path": [
+            {**step, "chi2_reduced": objective.reduced(chi2)} if step.get("chi2_reduced", 0) is None else step
+            for step in solved.path
+        ],
         "bounds": objective.problem.table.bounds,
     }
 
 
-def _left_over(objective: Objective, theta: np.ndarray, local: Any) -> xr.Dataset:
+def _left_over(objective: Objective, theta: np.ndarray, local: Any, tiles: Tiles | None) -> xr.Dataset:
     """Residuals by blocks of frames; where there is no map, those of a map of sums of frames."""
+    if tiles is not None:
+        return tiles.residual_record()
     if not isinstance(objective.problem, FrameProblem):
         return residual_record(objective, theta, local=local)
     return residual_record(Objective(objective.problem.small, contrast=objective.contrast), theta)
 
 
 def _answers(
-    solved: Solved, spread: Any, chi2: float, extra: Any
+    solved: Solved, spread: Any, chi2: float, extra: Any, stop: StopToken
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Bands that hold every answer the data leave, and the answers besides the reported one."""
     objective, problem = solved.objective, solved.objective.problem
     bands = _bands(problem, solved.theta, spread, extra)
     exchanged = other_label(problem.model, solved.theta, bands, problem.t, problem.table)
     others = solved.others if exchanged is None else [(exchanged, chi2), *solved.others]
-    if not others:
+    if not others or stop.reason:  # each further answer takes passes of its own
         return bands, []
     errors = np.sqrt(np.maximum(np.diag(spread.covariance), 0.0))
     points = [(solved.theta, chi2), *others]
     unit = objective.reduced(chi2) * spread.inflation
     kept = left_over(problem.model, points, bands, errors, problem.t, unit, problem.phi)
-    every = [bands, *(_bands(problem, x, estimate_covariance(objective, x), extra) for x, _, _ in kept)]
-    told = [{"parameters": x.tolist(), "chi2": value, "rise": rise} for x, value, rise in kept]
+    every, told = [bands], []
+    for x, value, rise in kept:
+        if stop.reason:
+            break
+        every.append(_bands(problem, x, estimate_covariance(objective, x), extra))
+        told.append({"parameters": x.tolist(), "chi2": value, "rise": rise})
     return united(every), told
 
 

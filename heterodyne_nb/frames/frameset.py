@@ -16,7 +16,7 @@ from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.dataset import ATTRS
 from heterodyne_nb.data.prepare import named_frames
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
-from heterodyne_nb.files import new_file
+from heterodyne_nb.files import explained, new_file
 from heterodyne_nb.frames.partition import Partition, as_partition
 from heterodyne_nb.frames.photons import Photons, collect
 from heterodyne_nb.frames.sources import Source, as_source
@@ -373,7 +373,11 @@ def write_frames(frames: FrameSet, path: str | os.PathLike[str], layout: str) ->
         save_npz(stream, matrix.tocsr())
 
     def save(write: Callable[[BinaryIO], Any]) -> None:
-        with new_file(path) as made, made.open("wb") as stream:  # NumPy adds an ending to a name
+        with (
+            new_file(path) as made,
+            explained(path),
+            made.open("wb") as stream,
+        ):  # NumPy adds an ending to a name
             write(stream)
 
     named: dict[str, Any] = dict(zip(("frame", "pixel", "count"), events, strict=True))

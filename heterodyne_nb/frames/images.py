@@ -10,6 +10,7 @@ import numpy as np
 
 from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
+from heterodyne_nb.files import make_folder, new_file
 from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
 
@@ -79,12 +80,12 @@ def write_images(
     maker = {".tif": fabio.tifimage.TifImage, ".edf": fabio.edfimage.EdfImage}[suffix]
     frame, pixel, count = events
     edges = np.searchsorted(frame, np.arange(n_frames + 1))
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths, folder = [], make_folder(folder)
     for number in range(n_frames):
         mine = slice(edges[number], edges[number + 1])
         image = np.zeros(shape[0] * shape[1], np.uint16)
         image[pixel[mine]] = count[mine]
         paths.append(folder / f"frame_{number + 1:06d}{suffix}")
-        maker(data=image.reshape(shape)).write(str(paths[-1]))
+        with new_file(paths[-1]) as made:
+            maker(data=image.reshape(shape)).write(str(made))
     return paths

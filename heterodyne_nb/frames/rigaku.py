@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb.arrays import IntArray
 from heterodyne_nb.errors import DataFormatError
-from heterodyne_nb.files import new_file
+from heterodyne_nb.files import explained, new_file
 from heterodyne_nb.frames.photons import Events
 from heterodyne_nb.frames.sources import Source
 
@@ -108,5 +108,5 @@ def _write_events(
     path: Path, frame: NDArray[np.integer], pixel: NDArray[np.integer], count: NDArray[np.number]
 ) -> None:
     words = frame.astype("<u8") << np.uint64(40)
-    with new_file(path) as made:
+    with new_file(path) as made, explained(path):
         (words | pixel.astype("<u8") << np.uint64(16) | count.astype("<u8")).tofile(made)

@@ -125,8 +125,8 @@ class Multistart:
             journal.begin(self.objective.problem, self.objective.contrast)
             self.on_progress = journal.hears(self.on_progress)
         found = self._begun(journal) or self._search()
-        if self._stopped():  # no time for a fit: of what was found, take what all pixels like best
-            found = sorted((replace(f, chi2=self.objective(f.point)) for f in found), key=lambda f: f.chi2)
+        if self._stopped():
+            return self._left(found)
         promising = self._promising(found)
         if journal is not None and not self._stopped():
             journal.search_ended(self.objective.parameter_names, [fit.point for fit in promising])
@@ -141,6 +141,22 @@ class Multistart:
         if self.settings.hops and not self._stopped():
             self.solutions += self._without_flow([fit.point for fit in self.solutions])
         return min(results, key=lambda result: float(result.fun))
+
+    def _left(self, found: list[Found]) -> OptimizeResult:
+        """The best of what was found when time was up, with no pass over all pixels; its χ² is found with its errors."""
+        found = [fit for fit in found if self.objective.physical(fit.point)] or found[:1]
+        if len(found) > 1 and not np.isfinite(found[0].chi2):
+            coarse = self._coarse(self.settings.coarse_frames)
+            found = sorted(found, key=lambda fit: coarse(fit.point))
+        point, reason = found[0].point, str(self.stop and self.stop.reason)
+        if not self.objective.physical(point):
+            return self._finish(point, replace(self.strategy, stop=self.stop))  # says what is wrong with it
+        names = {"start": "all pixels", "strategy": self.strategy.name, "message": reason}
+        self.path.append({**names, "chi2_reduced": None, "iterations": 0, "nfev": 0, "seconds": 0.0})
+        self.solutions = [Found(np.inf, point)]
+        return OptimizeResult(
+            x=point, fun=np.inf, success=False, message=reason, nit=0, nfev=0, stop_reason=reason
+        )
 
     def _hopped_again(self) -> Objective | None:
         """Where hops from the optima of all pixels are made; None where the search hopped on as many frames."""
@@ -176,6 +192,8 @@ class Multistart:
 
     def _still(self, point: FloatArray, curve: Curve) -> Found | None:
         """The fit without a flow, from a point; None where fewer frames say that it is no answer."""
+        if self._stopped():
+            return None
         quick = _QuickStrategy(max_iterations=40, stop=self.stop)
         coarse = self._coarse(self.settings.coarse_frames)
         worth = coarse(point) + _WORTH * self._noise(coarse(point))
@@ -189,7 +207,7 @@ class Multistart:
                 Objective(fixed, contrast=objective.contrast), still, quick, "without flow"
             )
             self.path.append(entry)
-            if objective is coarse and not float(result.fun) < worth:
+            if objective is coarse and (self._stopped() or not float(result.fun) < worth):
                 return None
             point = result.x
         return Found(float(result.fun), result.x, directions=self._directions(result.x))
@@ -202,6 +220,8 @@ class Multistart:
         best, optima = journal.point(names), journal.optima(names)
         if optima is not None:
             points = optima if best is None else [best, *optima]
+            if self._stopped():
+                return [Found(np.inf, points[0])]
             fits = [Found(self.objective(point), point) for point in points]
             return _distinct([fit for fit in fits if np.isfinite(fit.chi2)], self.settings.agree)
         if best is not None:
@@ -209,11 +229,11 @@ class Multistart:
         return []
 
     def _promising(self, found: list[Found]) -> list[Found]:
-        """What is worth a fit on all pixels; only the best when time is up."""
+        """What is worth a fit on all pixels."""
         best = found[0].chi2
         most = min(1.02 * best, best + _WORTH * self._noise(best))
         worth = [fit for fit in found if not fit.chi2 > most]
-        return worth[: 1 if self._stopped() else self.settings.finish]
+        return worth[: self.settings.finish]
 
     def _noise(self, chi2: float) -> float:
         """χ² per coarse pixel: what one degree of freedom of independent pixels is worth."""
@@ -225,6 +245,8 @@ class Multistart:
         quick = _QuickStrategy(max_iterations=40, stop=self.stop, on_progress=self.on_progress)
         results = list(results)
         for point in points:
+            if results and self._stopped():
+                break
             if results:
                 quick.basins = self._basins(self.objective, [Found(float(r.fun), r.x) for r in results])
                 result = self._finish(point, quick)
@@ -329,11 +351,11 @@ class Multistart:
             kept = fits if known and number == 0 else fits[:keep]
             jobs = [
                 partial(
-                    _one_hop if known else _one_fit, coarse, fit.point,
+                    _one_try, coarse, fit.point,
                     _QuickStrategy(
                         max_iterations=iterations, stop=own, damping=fit.damping, basins=basins
                     ),
-                    f"{stage}, round {number + 1}",
+                    f"{stage}, round {number + 1}", hop=bool(known),
                 )
                 for fit in kept
             ]  # fmt: skip
@@ -351,6 +373,8 @@ class Multistart:
                 self.on_progress(
                     ProgressEvent(stage, done, coarse.reduced(best.chi2), self._named(best.point))
                 )
+            if not (results or known):  # stopped before any of this round
+                break
             fits = _distinct(results, self.settings.agree)
             if known:
                 fits = [fit for fit in fits if not fit.same_as(known[0], 10 * self.settings.agree)]
@@ -365,13 +389,17 @@ class Multistart:
         return self.stop is not None and self.stop.reason is not None
 
 
-def _one_hop(
-    objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str
+def _one_try(
+    objective: Objective, start: FloatArray, strategy: OptimizationStrategy, stage: str, *, hop: bool
 ) -> tuple[OptimizeResult, dict[str, Any]] | None:
-    """A fit from where nobody asked to go: None where the model cannot be evaluated there."""
+    """A fit on fewer frames; None once time is up, and after a hop to where the model cannot be evaluated."""
+    if strategy.stop is not None and strategy.stop.reason is not None:
+        return None
     try:
         return _one_fit(objective, start, strategy, stage)
     except OptimizationError:
+        if not hop:
+            raise
         return None
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def printable(text: object, keep: str = "") -> str:
@@ -46,6 +50,16 @@ def csv_text(text: str) -> str:
     """A text cell that stays in its row, and that a spreadsheet does not take for a formula."""
     text = printable(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def csv_table(frame: pd.DataFrame) -> str:
+    """A table as CSV, its texts, head and index as :func:`csv_text` has them."""
+
+    def cell(value: object) -> object:
+        return csv_text(value) if isinstance(value, str) else value
+
+    safe = frame.map(cell).rename(columns=cell, index=cell)
+    return str(safe.to_csv(index=frame.index.name is not None))
 
 
 def storable(text: str) -> str:

@@ -102,19 +102,29 @@ class Covariance:
 
 
 def estimate_covariance(
-    objective: Objective, theta: FloatArray, *, clusters: int = ERROR_CLUSTERS
+    objective: Objective, theta: FloatArray, *, clusters: int = ERROR_CLUSTERS, tiles: Tiles | None = None
 ) -> Covariance:
     """Covariance of a fit's published parameters at its optimum.
 
-    ``theta`` (p,): The optimum, published. ``clusters``: Clusters of frames.
+    ``theta`` (p,): The optimum, published. ``clusters``: Clusters of frames. ``tiles``: Those of :func:`error_tiles`,
+    where they are known: no pass is made over the data.
     """
-    local = objective.equations(theta)
-    sums = Tiles.at(objective, theta, clusters, local=local)
+    every = np.flatnonzero(objective.problem.table.vary)
+    tiles = tiles or error_tiles(objective, theta, clusters)
+    if tiles is None:
+        local = objective.equations(theta)
+        sums = Tiles.at(objective, theta, clusters, local=local)
+        hessian = objective.equations(theta, wanted=every).hessian
+    else:
+        local, few = tiles.equations(), objective.problem.blocks(clusters)
+        sums = tiles.merged(few) or Tiles.at(objective, theta, few, wanted=tiles.wanted)
+        hessian = np.zeros((len(theta), len(theta)))
+        square = np.ix_(every, every)
+        hessian[square] = local.among(len(theta), tiles.wanted).hessian[square]
     jacobian = objective.coordinates.jacobian(theta)
     inner = internal_covariance(sums, local.chi2)
     known, n = prior_curvature(sums), objective.coordinates.size
     prior = inner.full[:n] @ known @ inner.full[:, :n]
-    every = np.flatnonzero(objective.problem.table.vary)
     matrix, lower, upper = objective.coordinates.room(theta)
     back = np.linalg.inv(matrix)
     step = -inner.full @ sums.joint_scores.sum(axis=(0, 1))
@@ -127,7 +137,7 @@ def estimate_covariance(
         jacobian @ inner.dyadic @ jacobian.T,
         jacobian @ inner.naive @ jacobian.T,
         _at_bound(objective, theta),
-        objective.equations(theta, wanted=every).hessian,
+        hessian,
         jacobian @ inner.tiles @ jacobian.T,
         BoundedEllipsoid(back @ (inner.dyadic + prior) @ back.T, lower, upper),
         jacobian @ matrix,
@@ -137,6 +147,17 @@ def estimate_covariance(
         jacobian @ _let_go(sums, inner.full, step, pull),
         sums.independent,
     )
+
+
+def error_tiles(objective: Objective, theta: FloatArray, blocks: int) -> Tiles | None:
+    """All that errors, χ² and the record of residuals are made of, in one pass; None where that takes several.
+
+    ``theta`` (p,): The optimum, published. ``blocks``: Blocks of frames.
+    """
+    if not objective.adds_up:
+        return None
+    rows = np.union1d(objective.moving, np.flatnonzero(objective.problem.table.vary))
+    return Tiles.at(objective, theta, blocks, wanted=rows)
 
 
 def _let_go(sums: Tiles, full: FloatArray, step: FloatArray, pull: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
 from heterodyne_nb.models.free_form import FreeFormModel, waves
+from heterodyne_nb.progress import StopToken
 from heterodyne_nb.simulate.components import Axes, components
 from heterodyne_nb.simulate.fields import mode_weights
 from heterodyne_nb.uncertainty.covariance import (
@@ -68,10 +69,12 @@ class Goodness:
     bin_chance: FloatArray
 
 
-def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodness:
+def goodness(
+    objective: Objective, theta: FloatArray, *, seed: int = 0, stop: StopToken | None = None
+) -> Goodness:
     """Test a fit of two-time maps at its optimum.
 
-    ``theta`` (p,): The optimum, published. ``seed``: Of the simulated speckle.
+    ``theta`` (p,): The optimum, published. ``seed``: Of the simulated speckle. ``stop``: Once it asks, nothing more is simulated.
     """
     problem = objective.problem
     if isinstance(problem, CellProblem):  # no simulated speckle has such cells
@@ -80,7 +83,11 @@ def goodness(objective: Objective, theta: FloatArray, *, seed: int = 0) -> Goodn
     stride = -(-len(problem.t) // FRAMES)
     thin = problem.every(stride)
     short = Objective(thin, contrast=objective.contrast)
-    return Goodness(_bends(short, theta), *_residuals(short, theta, seed))
+    bends = _bends(short, theta)
+    if stop is not None and stop.reason is not None:
+        unknown = np.full(problem.n_bins, np.nan)
+        return Goodness(bends, unknown, float("nan"), unknown)
+    return Goodness(bends, *_residuals(short, theta, seed))
 
 
 def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -35,9 +36,24 @@ tempfile.TemporaryFile = refuse
 """
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
+#: Two kernels that are ours by their module.
+SMALL = """
+import resource, signal, sys
+import numba
+from heterodyne_nb import kernels
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def twice(x):
+    return 2 * x
+def thrice(x):
+    return 3 * x
+twice.__module__ = thrice.__module__ = "heterodyne_nb.small"
+if sys.argv[1] == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(numba.njit(cache=True)(twice)(2.0) + numba.njit(cache=True)(thrice)(2.0))
+"""
 
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | environment
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False, env=variables
@@ -62,6 +78,34 @@ def test_without_a_usual_cache_folder_a_temporary_one_is_taken_or_none(
     assert done.stderr.count("compiled kernels") == done.stderr.count(words) == 1
     kept = list(tmp_path.rglob("*.nbc"))
     assert bool(kept) == writable
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are those of POSIX")
+def test_a_full_disk_or_a_damaged_file_under_compiled_kernels_costs_time_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    script, cache = tmp_path / "small.py", tmp_path / "cache"
+    script.write_text(SMALL)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+
+    def ran(how: str) -> str:
+        command = [sys.executable, str(script), how]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=600, check=False, env=environment
+        )
+        assert (done.returncode, done.stdout) == (0, "10.0\n"), done.stderr
+        return done.stderr
+
+    assert ran("full").count("compiled kernels cannot be kept in") == 1
+    assert not list(cache.rglob("*.nbc"))
+    assert ran("room") == ""
+    kept = sorted(cache.rglob("*.nbi"))
+    assert len(kept) == 2
+    whole = [one.stat().st_size for one in kept]
+    for one in kept:
+        one.write_bytes(b"not what numba wrote")
+    assert ran("room") == ""
+    assert [one.stat().st_size for one in kept] == whole
 
 
 @pytest.mark.slow

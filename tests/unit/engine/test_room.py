@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,23 @@ def test_maps_in_a_file_are_as_maps_in_memory_after_they_were_let_go() -> None:
 @pytest.mark.parametrize(("asked", "told"), [("3 GB", 3e9), ("1 GiB", 2.0**30), (5e6, 5e6)])
 def test_a_size_of_memory_is_a_number_or_a_text(asked: object, told: float) -> None:
     assert room(asked) == told
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="limits of file sizes are those of POSIX")
+def test_maps_for_which_the_disk_has_less_room_than_it_said_are_an_error_of_ours() -> None:
+    code = """
+import resource, signal
+from heterodyne_nb.engine.problem import maps_of
+from heterodyne_nb.errors import OutputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    maps_of((2, 500, 500), 0)
+except OutputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "cannot be written: " in done.stdout, done.stderr
 
 
 def test_a_share_of_memory_is_that_of_what_is_free() -> None:

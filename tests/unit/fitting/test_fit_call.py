@@ -15,6 +15,7 @@ from held import stopped_clock
 from heterodyne_nb import fit, progress
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.data import make_dataset, stack_bins
+from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, FitWarning
 from heterodyne_nb.progress import ProgressEvent, StopToken
 from heterodyne_nb.result import FitResult
@@ -192,7 +193,7 @@ def test_a_fit_cancelled_at_the_first_event_returns_something_finite(parameters,
         heterodyne_maps(), "heterodyne", parameters=parameters, loss=loss, on_progress=cancel, stop=stop
     )
     assert not result.success
-    assert result.message == "cancelled: best so far"
+    assert result.message == f"cancelled: best so far{', before the loss huber' if loss == 'huber' else ''}"
     assert np.isfinite(result.chi2)
     assert np.all(np.isfinite(list(result.values.values())))
     assert events
@@ -240,6 +241,38 @@ def test_a_time_limit_ends_the_fit_with_its_best(monkeypatch: pytest.MonkeyPatch
     assert not result.success
     assert result.message == "time limit: best so far"
     assert np.isfinite(result.chi2)
+
+
+@pytest.mark.parametrize("stage", ["load", "search", "hops", "gauss_newton"])
+@pytest.mark.filterwarnings("ignore:v. fringes advance:heterodyne_nb.errors.FitWarning")
+def test_once_time_is_up_one_more_pass_is_made_over_the_data_which_gives_the_errors(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds, stop, passes = heterodyne_maps(n_frames=400), StopToken(), []  # the search looks at fewer
+
+    def counted(name: str) -> Any:
+        inner = getattr(Objective, name)
+
+        def count(self: Objective, *arguments: Any) -> Any:
+            if stop.reason and len(self.problem.t) == len(ds["t"]):
+                passes.append(name)
+            return inner(self, *arguments)
+
+        return count
+
+    for name in ("weighted_products", "tile_products"):
+        monkeypatch.setattr(Objective, name, counted(name))
+
+    def cancel(event: ProgressEvent) -> None:
+        if event.stage == stage:
+            stop.cancel()
+
+    result = fit(ds, "heterodyne", multistart=2, on_progress=cancel, stop=stop)
+    assert result.message == "cancelled: best so far"
+    assert passes == ["tile_products"]
+    assert np.isfinite(result.chi2_reduced)
+    assert np.isfinite(result.errors["v0"])
+    assert result.path[-1]["chi2_reduced"] == pytest.approx(result.chi2_reduced)
 
 
 def test_a_given_stop_token_and_a_time_limit_both_count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
 import re
 import shlex
@@ -11,11 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import xarray as xr
 from plot_samples import make_result
 
 from heterodyne_nb import plots
+from heterodyne_nb.analysis import campaign
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.entries import FitEntry, FitSettings, default_table
 from heterodyne_nb.app.session.script import entry_script
@@ -246,6 +249,37 @@ def test_every_text_cell_of_a_table_stays_in_its_place_and_is_no_formula(text: s
     assert first[0].strip("'") == escaping.printable(text)
     assert first[0][0] not in "=+-@\t\r"
     assert float(first[1]) == result.dataset["parameters"].values[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_of_runs_holds_a_name_in_one_cell_that_is_no_formula(name: str):
+    frame = pd.DataFrame({name: [1.0], "path": [name]}, index=pd.Index([name], name="run"))
+    head, row = csv.reader(io.StringIO(escaping.csv_table(frame)))
+    assert (len(head), len(row)) == (3, 3)
+    assert {cell[0] for cell in (*head, *row)}.isdisjoint("=+-@\t\r")
+    without = escaping.csv_table(frame.reset_index(drop=True))
+    assert [len(one) for one in csv.reader(io.StringIO(without))] == [2, 2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", ["run", "config", "output"])
+def test_a_job_script_runs_nothing_that_a_name_says(name: str, place: str, tmp_path: Path):
+    def made(text: str) -> str:
+        names = {"run": "run.h5", "config": "config.yaml", "output": "out", place: text.replace("/", "∕")}
+        run, config, output = (tmp_path / names[one] for one in ("run", "config", "output"))
+        return campaign.job_script([run], config, output)
+
+    def words(script: str) -> list[int]:
+        lines = [line for line in script.splitlines() if not line.startswith("#SBATCH --output=")]
+        return [len(shlex.split(line.removeprefix("# "))) for line in lines if "heterodyne-nb batch" in line]
+
+    if not name.isprintable():
+        with pytest.raises(ConfigurationError, match="can stand in no script"):
+            made(name)
+        return
+    script = made(name)
+    assert len(script.splitlines()) == len(made("plain").splitlines())
+    assert words(script) == words(made("plain"))
 
 
 @pytest.mark.parametrize("name", NAMES)
