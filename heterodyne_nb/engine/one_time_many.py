@@ -61,8 +61,7 @@ def boxed_pair(
     rows = max(1, _AT_ONCE // max(mm[:1].size, 1))
     if len(mm) > rows:  # so that a block stays in the processor's memory
         parts = [slice(first, first + rows) for first in range(0, len(mm), rows)]
-        sums = (mm, m1, one, my, y)
-        found = [boxed_pair(*(a[some] for a in sums), levels.of(some)) for some in parts]
+        found = [boxed_pair(mm[k], m1[k], one[k], my[k], y[k], levels.of(k)) for k in parts]
         c, o, gain = (np.concatenate(every) for every in zip(*found, strict=True))
         return c, o, gain
     extra = (slice(None), *(None,) * (np.ndim(mm) - 1))
@@ -82,9 +81,9 @@ def boxed_pair(
     gain = np.where(inside, c * my + o * y, -np.inf)
     if not np.all(inside):
         outside = ~inside
-        sums = [a[outside] for a in (mm, m1, one, my, y)]
-        ends = [np.broadcast_to(a, c.shape)[outside] for a in limits]
-        c[outside], o[outside], gain[outside] = _on_edge(*sums, *ends, c[outside], o[outside])
+        ends = [np.broadcast_to(a, c.shape) for a in limits]
+        given = [a[outside] for a in (mm, m1, one, my, y, *ends, c, o)]
+        c[outside], o[outside], gain[outside] = _on_edge(*given)
     return c, o, gain * unit
 
 
