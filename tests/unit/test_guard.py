@@ -284,6 +284,18 @@ def test_warnings_that_the_user_made_errors_stay_warnings(apsu: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_regions_whose_masks_were_never_written_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "esrf.h5"
+    next(kind for kind in fuzz.KINDS if kind.name == path.name).write(path)
+    with h5py.File(path, "r+") as h5file:
+        group = h5file["entry_0000/correlations/full"]
+        shape = group["roi_masks"].shape
+        del group["roi_masks"]
+        group.create_dataset("roi_masks", shape, "f8", chunks=True)
+    with pytest.raises(DataFormatError, match="region 1 has no pixel"):
+        open_dataset(path, dt=0.1)
+
+
 def test_a_loop_of_links_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "a.nc").symlink_to("a.nc")
     with pytest.raises(DataFormatError):
