@@ -6,6 +6,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from heterodyne_nb.app.panel import Panel, row
+from heterodyne_nb.app.sector_mosaic import SectorMosaic
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.selection import places
 from heterodyne_nb.data.dataset import levels, live_bins, stack_bins
@@ -27,6 +28,10 @@ class BinPicker(Panel):
         Degrees; the angles of the ring chosen.
     fitted : ipywidgets.Dropdown
         ``"all"``, ``"ring"``, ``"bin"``, or ``"own"`` for a choice made elsewhere.
+    sectors : ipywidgets.ToggleButton
+        Shows the bins as sectors of a polar picture, to choose one by a click.
+    mosaic : SectorMosaic or None
+        That picture; None until it is first shown.
     """
 
     def __init__(self, session: AnalysisSession) -> None:
@@ -41,11 +46,22 @@ class BinPicker(Panel):
             layout={"width": "150px"},
             style={"description_width": "24px"},
         )
-        self.widget = widgets.VBox([row(self.q, self.phi, self.fitted), self.message, self.page])
+        self.sectors = widgets.ToggleButton(
+            description="Sectors",
+            tooltip="The bins as sectors, coloured by contrast, χ² or fringe frequency: click one to show it",
+            icon="pie-chart",
+            layout={"width": "100px"},
+        )
+        self.mosaic: SectorMosaic | None = None
+        self._below = widgets.VBox()
+        self.widget = widgets.VBox(
+            [row(self.q, self.phi, self.fitted, self.sectors), self.message, self._below, self.page]
+        )
         self._setting = False
         self.watch(self.q, "value", self._ring_chosen)
         self.watch(self.phi, "value", self._angle_chosen)
         self.watch(self.fitted, "value", self._fitted_chosen)
+        self.watch(self.sectors, "value", self._open_mosaic)
         self.watch(session, ["dataset", "bin", "bins"], self._show)
         self._show()
 
@@ -70,6 +86,11 @@ class BinPicker(Panel):
             self.fitted.value = choice
         finally:
             self._setting = False
+
+    def _open_mosaic(self) -> None:
+        if self.mosaic is None:
+            self.mosaic = self.add(SectorMosaic(self.session))
+        self._below.children = (self.mosaic.widget,) if self.sectors.value else ()
 
     def _members(self, ring: int) -> np.ndarray:
         members = np.flatnonzero(self._ring_of == ring)

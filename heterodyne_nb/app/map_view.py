@@ -120,7 +120,7 @@ class MapCanvas(_FrameView):
         unknown = sorted(set(traits) - set(self.trait_names()))
         if unknown:
             raise ConfigurationError(f"no setting {unknown[0]!r}", where="MapCanvas", expected=_settings())
-        super().__init__(colours=_colour_table(), **traits)
+        super().__init__(colours=colour_table(), **traits)
         self._read: Callable[..., MapView] | None = None
         self._number = 0
         if ds is not None:
@@ -214,7 +214,7 @@ def _edges(centres: np.ndarray, size: float) -> list[float]:
     return [low, low + centres.size * size]
 
 
-def _colour_table() -> bytes:
+def colour_table() -> bytes:
     """256 RGB colours of the scale that all maps of the package use."""
     from plotly.colors import sample_colorscale, unlabel_rgb
 

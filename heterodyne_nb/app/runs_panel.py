@@ -14,11 +14,12 @@ import pandas as pd
 import traitlets
 
 from heterodyne_nb.analysis.campaign import Campaign
-from heterodyne_nb.app.latest import Background
+from heterodyne_nb.app.latest import Background, Latest
 from heterodyne_nb.app.live_figure import script, style
 from heterodyne_nb.app.panel import Panel, button, row
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.work import Mailbox, Work
+from heterodyne_nb.app.thumbnail import thumbnail
 from heterodyne_nb.data import average_runs, scan_folder
 from heterodyne_nb.data.runs import run_files
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, MissingFileError
@@ -43,6 +44,8 @@ _HELD = (
     ("bad frames", "bad_frames", "{:.1%}"),
     ("signal/noise", "signal_to_noise", "{:.3g}"),
 )
+#: Runs whose pictures are made, and sent to the page, at a time.
+_DRAWN = 8
 #: Seconds between two looks for new files.
 _LOOK = 2.0
 
@@ -56,6 +59,8 @@ class RunTable(anywidget.AnyWidget):
     rows : list of list of str
     names : list of str
         What a row is known by.
+    pictures : dict of str to str
+        A picture of some rows as a ``data:`` address, by their names.
     selected : list of str
         Names of the rows chosen.
     opened : list
@@ -68,6 +73,7 @@ class RunTable(anywidget.AnyWidget):
     columns = traitlets.List(traitlets.Unicode()).tag(sync=True)
     rows: traitlets.List = traitlets.List().tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    pictures: traitlets.Dict = traitlets.Dict().tag(sync=True)
     selected = traitlets.List(traitlets.Unicode()).tag(sync=True)
     opened: traitlets.List = traitlets.List()
     hint = traitlets.Unicode("").tag(sync=True)
@@ -103,7 +109,7 @@ class RunsPanel(Panel):
     output : ipywidgets.Text
         Folder of the fits and their table; those that are there already are not made again.
     table : RunTable
-        A run a row, known by its path: what it holds, how good it is, and its fit.
+        A run a row, known by its path: its clearest map, what it holds, how good it is, and its fit.
     told : ipywidgets.HTML
 
     Examples
@@ -152,6 +158,7 @@ class RunsPanel(Panel):
             layout={"width": "100%"},
         )
         self.background = Background(lambda error: self.say(str(error)))
+        self.thumbnails = Latest(lambda error: self.say(str(error)))
         self._mailbox = Mailbox(lambda error: self.say(str(error)), threading.RLock())
         self._held: dict[str, dict[str, Any]] = {}
         self._sizes: dict[str, int] = {}
@@ -214,9 +221,25 @@ class RunsPanel(Panel):
                 self._held[file] = {**{str(k): v for k, v in held.items()}, "size": sizes.get(file)}
             self._sizes |= sizes
             self.told.value = f"{len(self._held)} runs"
+            self.table.pictures = {
+                k: v for k, v in self.table.pictures.items() if k in self._held and k not in files
+            }
             self._show()
+            self._draw()
 
         self.background.start("runs", lambda: scan_folder(list(files)), found)
+
+    def _draw(self) -> None:
+        """Make the pictures that are missing, from the top of the table, some at a time."""
+        missing = [name for name in self.table.names if name not in self.table.pictures][:_DRAWN]
+        if not missing:
+            return
+
+        def drawn(found: dict[str, str]) -> None:
+            self.table.pictures = {**self.table.pictures, **found}
+            self._draw()
+
+        self.thumbnails.ask(lambda: {name: thumbnail(name) for name in missing}, drawn, at_once=False)
 
     def _following(self) -> None:
         """Look for new files every few seconds, where an event loop runs."""
@@ -307,7 +330,8 @@ class RunsPanel(Panel):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is looked at or fitted any more; False when the time runs out first."""
         work = self._work
-        return (work is None or work.wait(timeout)) and self.background.wait(timeout)
+        done = (work is None or work.wait(timeout)) and self.background.wait(timeout)
+        return done and self.thumbnails.wait(60.0 if timeout is None else timeout)
 
     def _fitted(self) -> dict[str, tuple[str, FitResult | None]]:
         """Status and result of each run, by its path; a fit is read once."""
@@ -357,6 +381,7 @@ class RunsPanel(Panel):
             work.stop.cancel()
             work.join(5.0)
         self.background.close()
+        self.thumbnails.close()
         super().close()
 
 

@@ -15,6 +15,8 @@ __all__ = ["fringe_spectrum", "fringe_velocity"]
 
 DETRENDS = ("decay", "linear", "constant", "none")
 WINDOWS = ("half_hann", "hann", "blackman", "boxcar")
+#: A peak this many times the median power is a fringe: white noise reaches about ten times it in a thousand frequencies.
+CLEAR_PEAK = 20.0
 _PADDING = 8
 _FEWEST_LAGS = 8
 _LOWEST_FRINGES = 1.5

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.fringes import CLEAR_PEAK
 from heterodyne_nb.data.prepare import fringe_spectrum, select
 from heterodyne_nb.errors import DataFormatError
 
 __all__ = ["FlowReading", "read_flow"]
 
-#: A peak this far above the median power is a fringe, not noise.
-_CLEAR = 20.0
 _AGES = 12
 #: Widths of the windows of age, as a part of the run.
 _WINDOW = 0.03
@@ -65,7 +64,7 @@ def read_flow(
     edge = max(0.08 * (t[-1] - t[0]), step)
     ages = np.linspace(t[0] + edge, t[-1] - edge, _AGES)
     spectrum = fringe_spectrum(select(ds, q=[q]), age=ages, width=step, cut="diagonal")
-    clear = (spectrum["peak_to_median"] > _CLEAR) & np.isfinite(spectrum["peak_frequency"])
+    clear = (spectrum["peak_to_median"] > CLEAR_PEAK) & np.isfinite(spectrum["peak_frequency"])
     phi = spectrum["phi"].broadcast_like(spectrum["peak_frequency"]).values
     ring = spectrum["q"].broadcast_like(spectrum["peak_frequency"]).values
     age = spectrum["age"].broadcast_like(spectrum["peak_frequency"]).values

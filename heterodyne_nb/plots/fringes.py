@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from heterodyne_nb.data.fringes import CLEAR_PEAK
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
@@ -18,8 +19,6 @@ _MOST_ROWS = 400
 _DECADES = 4.0
 #: Frequencies are shown up to this many times the fastest fringe found.
 _HEADROOM = 3.0
-#: White noise reaches about ten times its median in a thousand frequencies; a fringe stands well above.
-_CLEAR_PEAK = 20.0
 #: With fewer fringes in the cut than this, the peak may be what is left of the decay.
 _FEWEST_FRINGES = 2.0
 _OPEN, _FILLED = "circle-open", "circle"
@@ -215,7 +214,7 @@ def _shown(one: xr.Dataset, highest: float | None) -> slice:
 
 def _note(spectrum: xr.Dataset) -> str:
     nyquist = spectrum.attrs.get("nyquist")
-    words = [f"peaks: open where not clear: under {_CLEAR_PEAK:g} × median, or under 2 fringes a cut"]
+    words = [f"peaks: open where not clear: under {CLEAR_PEAK:g} × median, or under 2 fringes a cut"]
     if nyquist is not None:
         words.append(f"Nyquist {nyquist:.4g} Hz")
     return " · ".join(words)
@@ -269,7 +268,7 @@ def coarse(frequency: np.ndarray, power: np.ndarray) -> tuple[np.ndarray, np.nda
 def clear_peaks(spectrum: xr.Dataset) -> np.ndarray:
     """True where a peak stands out of the noise and its cut holds two fringes or more."""
     with np.errstate(invalid="ignore"):
-        clear = spectrum["peak_to_median"].values > _CLEAR_PEAK
+        clear = spectrum["peak_to_median"].values > CLEAR_PEAK
         if "span" in spectrum:
             clear &= (spectrum["peak_frequency"] * spectrum["span"]).values >= _FEWEST_FRINGES
     return clear

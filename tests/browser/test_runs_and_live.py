@@ -43,6 +43,12 @@ def test_runs_of_a_folder_are_fitted_averaged_followed_and_opened(page: Any, tmp
         rows = page.locator(".hn-table:visible tbody tr")
         page.locator(".hn-table:visible tbody tr", has_text="run3.nc").wait_for()
         assert rows.count() == 3
+        maps = page.locator(".hn-table:visible .hn-thumbnail img")
+        page.locator('.hn-table:visible img[alt="map of run3.nc"]').wait_for()
+        assert (
+            maps.evaluate_all("nodes => nodes.map((node) => [node.naturalWidth, node.naturalHeight])")
+            == [[40, 40]] * 3
+        )
         set_mode(page)
         tab(page, "Runs")
         rows.nth(0).click()

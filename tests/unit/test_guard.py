@@ -22,7 +22,7 @@ import fuzz
 from heterodyne_nb import AnalysisSession, FitResult, list_analyses, open_dataset, open_frames
 from heterodyne_nb.cli import main
 from heterodyne_nb.cli.running import chosen_folder
-from heterodyne_nb.data import write_apsu, write_dataset
+from heterodyne_nb.data import isolated, write_apsu, write_dataset
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, MissingFileError
 from heterodyne_nb.guard import guarded
 
@@ -233,6 +233,22 @@ def test_a_file_of_which_hdf5_dies_is_an_error_when_it_is_opened_isolated(tmp_pa
     with pytest.raises(DataFormatError):
         open_dataset(path, isolated=True)
     assert main(["convert", str(path), str(tmp_path / "out.nc"), "--isolated"]) == 1
+
+
+def test_a_result_from_which_hdf5_never_returns_is_an_error_when_it_is_verified_or_loaded_isolated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fuzz._fit_result().save(tmp_path / "result.nc")
+    assert FitResult.load(path, isolated=True) == FitResult.load(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"standard error")  # in the heap of texts, whose next piece is then of size 0
+    content[at : at + 32] = bytes(32)
+    path.write_bytes(content)
+    with pytest.raises(DataFormatError, match=r"takes more than 5 s|process that read it died"):
+        FitResult.load(path, isolated={"seconds": 5})
+    probed = isolated.probe
+    monkeypatch.setattr(isolated, "probe", lambda p, o, limits, reader: probed(p, o, {"seconds": 5}, reader))
+    assert main(["verify", str(path)]) == 1
 
 
 def test_isolated_reading_gives_the_same_data_and_the_same_errors_within_its_limits(

@@ -118,21 +118,27 @@ def clearest_bin(dataset: xr.Dataset) -> int:
 
 
 def _signal(one: xr.Dataset) -> float:
-    """Contrast over noise: of the lags next to the diagonal of a map, of the shortest delays of a curve."""
+    """Contrast over noise."""
+    contrast, noise = contrast_and_noise(one)
+    found = (contrast - 1) / max(noise, 1e-6)
+    return found if np.isfinite(found) else -np.inf
+
+
+def contrast_and_noise(one: xr.Dataset) -> tuple[float, float]:
+    """1 + contrast of one bin, and its noise: of the lags next to a map's diagonal, or of a curve's shortest delays."""
     if "c2" not in one:
         known = np.flatnonzero(np.isfinite(one["g2"].values))[:3]
         pair = np.ravel(one["g2"].values)[known], np.ravel(one["g2_err"].values)[known]
         contrast, noise = (float(np.mean(x)) if known.size else np.nan for x in pair)
-    else:
-        middle = one.sizes["t"] // 2
-        block = slice(max(middle - _SAMPLE // 2, 0), middle + _SAMPLE // 2)
-        part = one["c2"][block, block].values
-        lags = [np.diagonal(part, k) for k in (1, 2, 3)]
-        near = np.concatenate(lags)
-        contrast = float(np.nanmedian(near)) if np.isfinite(near).any() else np.nan
-        noise = float(np.nanmedian(np.abs(np.diff(lags[0])))) if np.isfinite(near).any() else np.nan
-    found = (contrast - 1) / max(noise, 1e-6)
-    return found if np.isfinite(found) else -np.inf
+        return contrast, noise
+    middle = one.sizes["t"] // 2
+    block = slice(max(middle - _SAMPLE // 2, 0), middle + _SAMPLE // 2)
+    part = one["c2"][block, block].values
+    lags = [np.diagonal(part, k) for k in (1, 2, 3)]
+    near = np.concatenate(lags)
+    if not np.isfinite(near).any():
+        return np.nan, np.nan
+    return float(np.nanmedian(near)), float(np.nanmedian(np.abs(np.diff(lags[0]))))
 
 
 _numbers = itertools.count(1)

@@ -35,6 +35,9 @@ function render({ model, el }) {
     const all = make("input", make("th", head), { type: "checkbox", title: "choose all", ariaLabel: "choose all" });
     all.checked = chosen.size > 0 && chosen.size === model.get("names").length;
     all.onchange = () => chooseAll(model.get("names"), all.checked);
+    const pictures = model.get("pictures");
+    const drawn = Object.values(pictures).some((one) => one);
+    if (drawn) make("th", head, { textContent: "map" });
     model.get("columns").forEach((text, column) => {
       const sort = make("button", make("th", head), { textContent: text, title: `sort by ${text}` });
       sort.onclick = () => ((by = { column, sign: by?.column === column ? -by.sign : 1 }), draw());
@@ -45,6 +48,10 @@ function render({ model, el }) {
       line.dataset.key = key;
       const box = make("input", make("td", line), { type: "checkbox", checked: chosen.has(key), ariaLabel: `choose ${row[0]}` });
       box.tabIndex = -1;
+      if (drawn) {
+        const place = make("td", line, { className: "hn-thumbnail" });
+        if (pictures[key]) make("img", place, { src: pictures[key], alt: `map of ${row[0]}`, title: "the bin with the clearest signal" });
+      }
       row.forEach((text) => make("td", line, { textContent: text, title: text }));
       line.onclick = () => choose(key, !chosen.has(key));
       line.ondblclick = () => open(key);
@@ -60,7 +67,7 @@ function render({ model, el }) {
     }
   };
 
-  const events = ["change:rows", "change:selected"];
+  const events = ["change:rows", "change:selected", "change:pictures"];
   events.forEach((event) => model.on(event, draw));
   draw();
   return () => events.forEach((event) => model.off(event, draw));

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import xarray as xr
 
 from heterodyne_nb import AnalysisSession, FitResult, scan_folder, simulate
 from heterodyne_nb.app import App, RunsPanel
+from heterodyne_nb.app.thumbnail import thumbnail
+from heterodyne_nb.data import prepare
 from heterodyne_nb.data.formats.native import write_dataset
 
 
@@ -138,3 +142,46 @@ def test_the_app_opens_a_folder_of_runs_and_turns_to_the_data_of_the_one_chosen(
     assert app.tabs.titles[app.tabs.selected_index] == "Data"
     app.close()
     app.session.close()
+
+
+def pixels(address: str) -> np.ndarray:
+    """RGBA of a picture given as a ``data:`` address."""
+    image = pytest.importorskip("PIL.Image", reason="Pillow reads the picture")
+    kind, _, text = address.partition(";base64,")
+    assert kind == "data:image/png"
+    return np.asarray(image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA"))
+
+
+def test_each_row_shows_the_map_of_its_clearest_bin(panel: RunsPanel, folder: Path) -> None:
+    look(panel)
+    assert list(panel.table.pictures) == panel.table.names
+    picture = pixels(panel.table.pictures[str(folder / "run1.nc")])
+    assert picture.shape == (40, 40, 4)
+    brightness = picture[::-1, :, :3].sum(axis=-1).astype(float)  # t2 upwards
+    near, far = (np.mean([brightness[k, k + lag] for k in range(40 - lag)]) for lag in (1, 25))
+    assert near > 1.5 * far
+    np.testing.assert_array_equal(brightness, brightness.T)
+
+
+def test_masked_frames_are_see_through_and_a_file_of_curves_or_of_nothing_has_no_picture(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "run.nc", 1)
+    maps = prepare.mask_frames(xr.open_dataset(tmp_path / "run.nc", engine="xpcs").load(), [(10, 12)])
+    write_dataset(maps, tmp_path / "masked.nc")
+    alpha = pixels(thumbnail(str(tmp_path / "masked.nc")))[::-1, :, 3]
+    assert (alpha[9:12] == 0).all()
+    assert (alpha[:9, :9] == 255).all()
+    write_dataset(prepare.g2_cuts(maps, age=10.0, width=5.0).isel(age=0, drop=True), tmp_path / "curves.nc")
+    (tmp_path / "nothing.h5").write_bytes(b"nothing")
+    assert [thumbnail(str(tmp_path / name)) for name in ("curves.nc", "nothing.h5")] == ["", ""]
+
+
+def test_a_file_that_was_written_anew_gets_a_new_picture(panel: RunsPanel, folder: Path) -> None:
+    look(panel)
+    before = dict(panel.table.pictures)
+    write(folder / "run2.nc", 9)
+    look(panel)
+    after = panel.table.pictures
+    changed = [Path(name).name for name in after if after[name] != before[name]]
+    assert changed == ["run2.nc"]
