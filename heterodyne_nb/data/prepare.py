@@ -635,8 +635,8 @@ def merge_bins(
 
         ds = stack_bins(ds, drop_dead=False)
     merged = xr.Dataset(coords=_coords(ds, plan), attrs=dict(ds.attrs))
-    merged = merged.assign({name: ds[name] for name in ("mask", *EDGES) if name in ds})
-    merged = merged.assign(_scalars(ds, plan))
+    kept = ("mask", *EDGES) if "c2" in ds else ("mask",)
+    merged = merged.assign({name: ds[name] for name in kept if name in ds}).assign(_scalars(ds, plan))
     if "c2" not in ds:
         return _with_measured_g2(merged, ds, plan)
     c2 = ds["c2"].transpose(*plan.dims, "t1", "t2")

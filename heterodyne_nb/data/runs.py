@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb.data.age_lag import CELLS, EDGES
 from heterodyne_nb.data.dataset import IMAGES
 from heterodyne_nb.data.door import RUN, runs_of
 from heterodyne_nb.data.formats import native
@@ -271,6 +272,8 @@ def _averaged(data: list[xr.Dataset]) -> xr.Dataset:
         if k in METADATA or k in ("dt", "layout", "opened_with", "partition_axes")
     }
     out = first.drop_vars([n for n in ("sigma", "g2_measured", "g2_err_measured") if n in first])
+    if "c2_cells" in first:
+        out = _with_mean_cells(out, data)
     out.attrs = attrs
     if "c2" in first:
         used = np.logical_and.reduce([ds["mask"].values for ds in data])
@@ -282,6 +285,19 @@ def _averaged(data: list[xr.Dataset]) -> xr.Dataset:
             return with_lazy_g2(out)
     mean, error = _mean_and_error(data)
     return out.assign(g2=first["g2"].copy(data=mean), g2_err=first["g2_err"].copy(data=error))
+
+
+def _with_mean_cells(out: xr.Dataset, data: list[xr.Dataset]) -> xr.Dataset:
+    """The cells of age and lag averaged over the runs; without any where the runs have other ones."""
+    same = (*EDGES, "cell_pixels")
+    if not all(all(name in ds and ds[name].equals(data[0][name]) for name in same) for ds in data):
+        return out.drop_vars([*CELLS, *EDGES])
+    values, errors = (np.stack([ds[name].values for ds in data]) for name in ("c2_cells", "c2_cells_err"))
+    error = np.sqrt((errors**2).sum(axis=0)) / len(data)
+    return out.assign(
+        c2_cells=out["c2_cells"].copy(data=values.mean(axis=0)),
+        c2_cells_err=out["c2_cells_err"].copy(data=error),
+    )
 
 
 def _mean_and_error(data: list[xr.Dataset]) -> tuple[np.ndarray, np.ndarray]:

@@ -83,7 +83,8 @@ def fit(
         Number of start vectors that are fitted; 0: the given start alone. Default: the search decides. Each search
         goes on with hops from its best answer to other basins.
     time_limit : float, optional
-        Seconds; the best so far is returned, marked so.
+        Seconds; the best so far is returned, marked so. The pass over the data that runs is ended, and one more gives
+        the errors.
     seed : int
         Of the search.
     gap : float, optional

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb.data.isolated import probe
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import Place, place
@@ -532,8 +533,14 @@ class FitResult:
         return fit_script(self.provenance, self.mode, self.method, self.chi2_reduced, path)
 
     @classmethod
-    def load(cls, path: str | Place) -> FitResult:
+    def load(cls, path: str | Place, *, isolated: bool | Mapping[str, float] = False) -> FitResult:
         """Read a saved result, of this schema version or an older one.
+
+        Parameters
+        ----------
+        path : path
+        isolated : bool or mapping
+            Read it in a process of its own first, as :func:`heterodyne_nb.open_dataset` does: for a file not trusted.
 
         Raises
         ------
@@ -542,6 +549,8 @@ class FitResult:
         DataFormatError
             Damaged, foreign, incomplete, or written by a newer schema version.
         """
+        if isolated:
+            probe(place(path), {}, isolated, "heterodyne_nb.result:FitResult.load")
         with guarded(path, "a result written by FitResult.save, complete"):
             return cls(record.current(read_result(path), place(path).name))
 

@@ -8,6 +8,7 @@ with ``isolated=True`` (sessions and results: given to ``heterodyne-nb verify``)
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,8 @@ def run(cases: int, seed: int) -> int:
     """Run the cases, print the table; how many are foreign, or changed without a word."""
     counted: Counter[tuple[str, str]] = Counter()
     begun = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in a shell's background
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = fuzz.Fuzzer(Path(folder), seed)
         with suppress(KeyboardInterrupt):  # the table of what is done

@@ -22,7 +22,7 @@ import fuzz
 from heterodyne_nb import AnalysisSession, FitResult, list_analyses, open_dataset, open_frames
 from heterodyne_nb.cli import main
 from heterodyne_nb.cli.running import chosen_folder
-from heterodyne_nb.data import write_apsu, write_dataset
+from heterodyne_nb.data import isolated, write_apsu, write_dataset
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, MissingFileError
 from heterodyne_nb.guard import guarded
 
@@ -235,6 +235,22 @@ def test_a_file_of_which_hdf5_dies_is_an_error_when_it_is_opened_isolated(tmp_pa
     assert main(["convert", str(path), str(tmp_path / "out.nc"), "--isolated"]) == 1
 
 
+def test_a_result_from_which_hdf5_never_returns_is_an_error_when_it_is_verified_or_loaded_isolated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fuzz._fit_result().save(tmp_path / "result.nc")
+    assert FitResult.load(path, isolated=True) == FitResult.load(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"standard error")  # in the heap of texts, whose next piece is then of size 0
+    content[at : at + 32] = bytes(32)
+    path.write_bytes(content)
+    with pytest.raises(DataFormatError, match=r"takes more than 5 s|process that read it died"):
+        FitResult.load(path, isolated={"seconds": 5})
+    probed = isolated.probe
+    monkeypatch.setattr(isolated, "probe", lambda p, o, limits, reader: probed(p, o, {"seconds": 5}, reader))
+    assert main(["verify", str(path)]) == 1
+
+
 def test_isolated_reading_gives_the_same_data_and_the_same_errors_within_its_limits(
     apsu: Path, tmp_path: Path
 ) -> None:
@@ -268,6 +284,18 @@ def test_warnings_that_the_user_made_errors_stay_warnings(apsu: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_regions_whose_masks_were_never_written_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "esrf.h5"
+    next(kind for kind in fuzz.KINDS if kind.name == path.name).write(path)
+    with h5py.File(path, "r+") as h5file:
+        group = h5file["entry_0000/correlations/full"]
+        shape = group["roi_masks"].shape
+        del group["roi_masks"]
+        group.create_dataset("roi_masks", shape, "f8", chunks=True)
+    with pytest.raises(DataFormatError, match="region 1 has no pixel"):
+        open_dataset(path, dt=0.1)
+
+
 def test_a_loop_of_links_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "a.nc").symlink_to("a.nc")
     with pytest.raises(DataFormatError):

@@ -18,6 +18,7 @@ from heterodyne_nb.app.session.script import entry_script
 from heterodyne_nb.app.session.selection import same_bin
 from heterodyne_nb.app.session.state import Opened, action
 from heterodyne_nb.config import ConfigManager
+from heterodyne_nb.data.isolated import probe
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 from heterodyne_nb.guard import guarded
 from heterodyne_nb.remote import AnyPath, Place, Remote, absolute, told
@@ -186,7 +187,13 @@ class AnalysisSession(Actions):
         return target
 
     @classmethod
-    def load(cls, path: AnyPath, *, data: str | os.PathLike[str] | None = None) -> AnalysisSession:
+    def load(
+        cls,
+        path: AnyPath,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        isolated: bool | Mapping[str, float] = False,
+    ) -> AnalysisSession:
         """Read a saved session: the same data, choices, history and result shown.
 
         Parameters
@@ -195,6 +202,8 @@ class AnalysisSession(Actions):
             The folder.
         data : path, optional
             The data file, where it has moved.
+        isolated : bool or mapping
+            Read session and data in a process of its own first, as :func:`heterodyne_nb.open_dataset` does.
 
         Raises
         ------
@@ -204,6 +213,8 @@ class AnalysisSession(Actions):
             It is damaged, or of a newer version.
         """
         folder = absolute(path)
+        if isolated:
+            probe(folder, {"data": data}, isolated, "heterodyne_nb.app.session:AnalysisSession.load")
         session = cls()
         with session.acting(), guarded(folder, "a folder written by AnalysisSession.save, complete"):
             record = store.read_session(folder)

@@ -127,7 +127,12 @@ def _pixels(group: h5py.Group, n_roi: int) -> np.ndarray | None:
             where=hdf.place(masks),
             expected=f"({n_roi} regions, y, x)",
         )
-    return np.array([np.count_nonzero(masks[i]) for i in range(n_roi)])
+    count = np.array([np.count_nonzero(masks[i]) for i in range(n_roi)])
+    if not count.all():
+        raise DataFormatError(
+            f"region {int(np.argmin(count)) + 1} has no pixel", where=hdf.place(masks), expected="1 or more"
+        )
+    return count
 
 
 def _read_maps(group: h5py.Group, found: Ingredients) -> None:

@@ -243,6 +243,16 @@ def test_cells_of_a_long_run_need_no_map_of_it() -> None:
         hnb.fit(ds.assign(mask=ds.mask & (ds.frame % 2 == 0)), "static_isotropic")
 
 
+def test_an_average_of_runs_averages_their_cells_and_merged_bins_have_none() -> None:
+    one, two = (hnb.correlate(_frames(seed=s), age_lag=True, ages=9) for s in (1, 2))
+    mean = hnb.average_runs([one, two])
+    np.testing.assert_allclose(mean.c2_cells, 0.5 * (one.c2_cells + two.c2_cells))
+    np.testing.assert_allclose(mean.c2_cells_err, 0.5 * np.hypot(one.c2_cells_err, two.c2_cells_err))
+    other = hnb.correlate(_frames(seed=2), age_lag=True, ages=5)
+    assert not {"c2_cells", "lag_edges"} & set(hnb.average_runs([one, other]).data_vars)
+    assert not {"c2_cells", "lag_edges"} & set(hnb.prepare.merge_bins(one, over="phi").data_vars)
+
+
 def test_dense_maps_and_cells_are_asked_for_one_by_one() -> None:
     with pytest.raises(ConfigurationError, match="dense maps or cells"):
         hnb.correlate(_frames(), twotime=True, age_lag=True)
