@@ -44,7 +44,8 @@ def main() -> None:
         if path.stem not in _SCREENSHOTS:
             image = image.crop((0, 78, image.width, image.height))
         image.thumbnail((2 * _WIDTH, 2 * _HEIGHT), Image.Resampling.LANCZOS)
-        small = image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        close = 3 if path.stem in _SCREENSHOTS else 0  # greys of a page stay grey
+        small = image.quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=close, dither=Image.Dither.NONE)
         small.save(_HERE / f"thumb_{path.stem}.png", optimize=True)
 
 

@@ -69,6 +69,7 @@ function render({ model, el }) {
     });
     picture.querySelector(".hn-chosen")?.remove();
     if (get("sectors")[chosen]) draw("path", picture, { d: outline(get("sectors")[chosen]), class: "hn-chosen" });
+    root.dataset.heard = get("heard") < number ? "" : "all"; // readable from outside
     read(chosen);
   };
 
