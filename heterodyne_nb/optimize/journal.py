@@ -82,6 +82,12 @@ class Journal:
         self._best = np.inf
         self._write()
 
+    def stopped_at(self, names: Sequence[str], point: FloatArray) -> None:
+        """Write where a search was stopped, unless it had told of a point before."""
+        if self._values["best"] is None:
+            self._values["best"] = dict(zip(names, map(float, point), strict=True))
+        self._write()
+
     _best = np.inf
 
     def hears(self, on_progress: OnProgress) -> OnProgress:

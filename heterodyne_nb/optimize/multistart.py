@@ -126,7 +126,10 @@ class Multistart:
             self.on_progress = journal.hears(self.on_progress)
         found = self._begun(journal) or self._search()
         if self._stopped():
-            return self._left(found)
+            best = self._left(found)
+            if journal is not None:
+                journal.stopped_at(self.objective.parameter_names, best.x)
+            return best
         promising = self._promising(found)
         if journal is not None and not self._stopped():
             journal.search_ended(self.objective.parameter_names, [fit.point for fit in promising])
