@@ -30,7 +30,12 @@ TABS = ("Data", "Config", "Fit", "Robust", "Result")
 SHOWN = {"light": ("Data", "Fit", "Robust", "Result"), "dark": ("Data",)}
 WIDTH, TALLEST = 1240, 1500
 #: What shows that a tab is drawn.
-DRAWN = {"Data": "lag τ", "Fit": "lag τ", "Robust": "Comparison of fits", "Result": "mean velocity"}
+DRAWN = {
+    "Data": "lag τ",
+    "Fit": "lag τ",
+    "Robust": "Worst case of the ellipsoidal fit",
+    "Result": "mean velocity",
+}
 
 
 def prepared(folder: Path) -> Path:
