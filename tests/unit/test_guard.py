@@ -235,15 +235,33 @@ def test_a_file_of_which_hdf5_dies_is_an_error_when_it_is_opened_isolated(tmp_pa
     assert main(["convert", str(path), str(tmp_path / "out.nc"), "--isolated"]) == 1
 
 
+def _endless(path: Path) -> None:
+    """Damage a result so that HDF5 never returns from it."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"standard error")  # in the heap of texts, whose next piece is then of size 0
+    content[at : at + 32] = bytes(32)
+    path.write_bytes(content)
+
+
+def test_a_session_with_a_result_from_which_hdf5_never_returns_is_an_error_when_it_is_loaded_isolated(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "session"
+    fuzz._write_session(folder)
+    whole = AnalysisSession.load(folder, isolated=True)
+    assert [one.name for one in whole.history] == [one.name for one in AnalysisSession.load(folder).history]
+    (path,) = (one for one in folder.rglob("*.nc") if b"standard error" in one.read_bytes())
+    _endless(path)
+    with pytest.raises(DataFormatError, match=r"takes more than 5 s|process that read it died"):
+        AnalysisSession.load(folder, isolated={"seconds": 5})
+
+
 def test_a_result_from_which_hdf5_never_returns_is_an_error_when_it_is_verified_or_loaded_isolated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fuzz._fit_result().save(tmp_path / "result.nc")
     assert FitResult.load(path, isolated=True) == FitResult.load(path)
-    content = bytearray(path.read_bytes())
-    at = content.index(b"standard error")  # in the heap of texts, whose next piece is then of size 0
-    content[at : at + 32] = bytes(32)
-    path.write_bytes(content)
+    _endless(path)
     with pytest.raises(DataFormatError, match=r"takes more than 5 s|process that read it died"):
         FitResult.load(path, isolated={"seconds": 5})
     probed = isolated.probe
@@ -283,7 +301,6 @@ def test_warnings_that_the_user_made_errors_stay_warnings(apsu: Path) -> None:
     assert list_analyses(apsu) == ["xpcs"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
 def test_regions_whose_masks_were_never_written_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "esrf.h5"
     next(kind for kind in fuzz.KINDS if kind.name == path.name).write(path)
@@ -296,6 +313,7 @@ def test_regions_whose_masks_were_never_written_are_refused(tmp_path: Path) -> N
         open_dataset(path, dt=0.1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
 def test_a_loop_of_links_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "a.nc").symlink_to("a.nc")
     with pytest.raises(DataFormatError):
