@@ -250,8 +250,7 @@ def test_a_session_with_a_result_from_which_hdf5_never_returns_is_an_error_when_
     fuzz._write_session(folder)
     whole = AnalysisSession.load(folder, isolated=True)
     assert [one.name for one in whole.history] == [one.name for one in AnalysisSession.load(folder).history]
-    (path,) = (one for one in folder.rglob("*.nc") if b"standard error" in one.read_bytes())
-    _endless(path)
+    _endless(folder / "000_gauss_newton.nc")
     with pytest.raises(DataFormatError, match=r"takes more than 5 s|process that read it died"):
         AnalysisSession.load(folder, isolated={"seconds": 5})
 
