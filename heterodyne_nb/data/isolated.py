@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import operator
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import warnings
@@ -21,6 +23,9 @@ from heterodyne_nb import errors
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, HeterodyneError
 from heterodyne_nb.remote import Remote
 
+#: So many times the seconds allowed, which are of the processor where the system counts these, may pass on the clock: other
+#: work may keep the processor busy.
+_PATIENCE = 10.0 if os.name == "posix" else 1.0
 _HINT = "the file is damaged, or made to do harm; isolated={'seconds': …, 'memory': …} allows more"
 
 
@@ -38,7 +43,7 @@ def probe(
     options : mapping
         Keywords of the reader.
     limits : True, or mapping
-        ``seconds`` (default 30, and 1 for each 10 MB) and ``memory`` in bytes (default 2 GB, and 4 times the file).
+        ``seconds`` of the processor (default 30, and 1 for each 10 MB) and ``memory`` in bytes (default 2 GB, and 4 times the file).
     reader : str
         ``module:function`` that opens it.
 
@@ -64,13 +69,15 @@ def probe(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as child:
         try:
-            answer, _ = child.communicate(given, timeout=seconds)
+            answer, _ = child.communicate(given, timeout=_PATIENCE * seconds)
         except subprocess.TimeoutExpired:
             child.kill()
-            raise _died(path, f"reading it takes more than {seconds:.0f} s") from None
+            raise _died(path, f"reading it takes more than {_PATIENCE * seconds:.0f} s") from None
         except BaseException:
             child.kill()
             raise
+    if child.returncode == -getattr(signal, "SIGXCPU", 0) != 0:
+        raise _died(path, f"reading it takes more than {seconds:.0f} s")
     told = json.loads(answer.rpartition(b"\n")[2] or b"null") if child.returncode == 0 else None
     if told is None:
         raise _died(path, f"the process that read it died (exit code {child.returncode})")
@@ -87,8 +94,8 @@ def _child() -> None:
     with suppress(ImportError):
         import resource
 
-        for limit, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, seconds + 1)):
-            resource.setrlimit(limit, (int(most), int(most)))
+        resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
     told: dict[str, Any] = {}
