@@ -48,7 +48,7 @@ def rng() -> np.random.Generator:
 def pytest_configure(config: pytest.Config) -> None:
     """`pytest` alone leaves out what is slow; a file, a word or a mark that is named is run whole."""
     bare = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if bare and not hasattr(config, "workerinput") and not (config.option.markexpr or config.option.keyword):
+    if bare and not (config.option.markexpr or config.option.keyword):
         config.option.markexpr = "not slow"
 
 
