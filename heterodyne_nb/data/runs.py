@@ -291,6 +291,7 @@ def _with_mean_cells(out: xr.Dataset, data: list[xr.Dataset]) -> xr.Dataset:
     """The cells of age and lag averaged over the runs; without any where the runs have other ones."""
     same = (*EDGES, "cell_pixels")
     if not all(all(name in ds and ds[name].equals(data[0][name]) for name in same) for ds in data):
+        warn("the runs have other cells of age and lag: their average has none", DataWarning)
         return out.drop_vars([*CELLS, *EDGES])
     values, errors = (np.stack([ds[name].values for ds in data]) for name in ("c2_cells", "c2_cells_err"))
     error = np.sqrt((errors**2).sum(axis=0)) / len(data)

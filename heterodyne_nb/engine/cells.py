@@ -102,15 +102,6 @@ class CellProblem(Problem):
         """Number of used cells, all bins together."""
         return sum(map(len, self.values))
 
-    def subset(self, keep: NDArray[np.bool_]) -> CellProblem:
-        """See :meth:`BinData.subset`."""
-        if np.all(keep):
-            return self
-        return replace(
-            self, data=self.data.subset(keep), q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
-            sigma=self.sigma[keep], layouts={},
-        )  # fmt: skip
-
     def every(self, stride: int) -> Problem:
         """A map of every ``stride``-th frame."""
         return self._at(np.arange(stride // 2, len(self.t), stride))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.data.dataset import make_dataset
@@ -58,15 +57,6 @@ class FrameProblem(Problem):
         cell = np.full(len(self.t), -1)
         cell[stride // 2 :: stride] = np.arange(len(cell[stride // 2 :: stride]))
         return self._on_cells(cell)
-
-    def subset(self, keep: NDArray[np.bool_]) -> FrameProblem:
-        """See :meth:`BinData.subset`."""
-        if np.all(keep):
-            return self
-        return replace(
-            self, data=self.data.subset(keep), q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
-            sigma=self.sigma[keep], layouts={},
-        )  # fmt: skip
 
     @cached_property
     def small(self) -> Problem:

@@ -220,8 +220,9 @@ class Problem(BinData):
             return self
         holes = self.holes[keep[self.holes[:, 0]]]
         holes[:, 0] = (np.cumsum(keep) - 1)[holes[:, 0]]
+        data: Any = self.data  # maps, or what stands for them
         return replace(
-            self, data=self.data[keep], q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
+            self, data=data.subset(keep) if hasattr(data, "subset") else data[keep], q=self.q[keep], phi=self.phi[keep], mask=self.mask[keep],
             sigma=self.sigma[keep], holes=holes, at_once=None, layouts={},
         )  # fmt: skip
 
