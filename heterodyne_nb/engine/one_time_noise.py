@@ -179,7 +179,11 @@ def lag_noise(design: FitDesign, *, known: bool = False) -> LagNoise:
     chosen = lit[np.unique(np.linspace(0, len(lit) - 1, _WEIGHED).astype(int))]
     slopes, pairs, residual, used, rates = (a[chosen] for a in flat)
     lags = _some_lags(len(design.tau))
-    seen = residual[:, lags], used[:, lags], _basis(np.concatenate([slopes, pairs], axis=2)[:, lags] * used[:, lags, None])
+    seen = (
+        residual[:, lags],
+        used[:, lags],
+        _basis(np.concatenate([slopes, pairs], axis=2)[:, lags] * used[:, lags, None]),
+    )
     by_list = _matrix(listed.rho, len(design.tau))[np.ix_(lags, lags)]
     (highest, _), *_ = _likelihoods(*seen, by_list[None], (min(listed.share, _FLUCTUATING[-1]),), known)
     physical = _likelihoods(*seen, fluctuations(rates, design.tau[lags]), _FLUCTUATING, known)

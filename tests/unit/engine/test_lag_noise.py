@@ -22,7 +22,9 @@ def test_lags_are_correlated_as_those_of_fluctuations_that_were_simulated() -> N
         shown[:, t] = np.exp(-a) * shown[:, t - 1] + np.sqrt(1 - np.exp(-2 * a)) * shown[:, t]
     lags = np.array([1, 4, 10, 20, 40])
     products = np.stack([(shown[:, :-lag] * shown[:, lag:]).mean(axis=1) for lag in lags])
-    np.testing.assert_allclose(np.corrcoef(products), fluctuations(np.array(a), lags.astype(float)), atol=0.12)
+    np.testing.assert_allclose(
+        np.corrcoef(products), fluctuations(np.array(a), lags.astype(float)), atol=0.12
+    )
 
 
 def test_the_rate_of_fluctuations_is_that_of_the_decay_above_the_plateau() -> None:
@@ -38,7 +40,9 @@ def scattered(kind: str, curves: int = 100) -> tuple[Any, Any]:
     noise = 2e-3 * np.random.default_rng(5).standard_normal((curves, len(TAU))) @ root.T
     g2 = 1 + 0.2 * np.exp(-2 * (RATE * TAU) ** ALPHA) + noise
     q = np.linspace(0.01, 0.02, curves)
-    ds = make_dataset(g2=g2[:, None], g2_err=np.full((curves, 1, len(TAU)), 2e-3), tau=TAU, q=q, phi=[0.0], dt=0.02)
+    ds = make_dataset(
+        g2=g2[:, None], g2_err=np.full((curves, 1, len(TAU)), 2e-3), tau=TAU, q=q, phi=[0.0], dt=0.02
+    )
     table = fit_batch(ds, "kww", over="q")
     z = (table["parameters"].values - [RATE, ALPHA]) / table["stderr"].values
     return table, z.std(axis=0)
