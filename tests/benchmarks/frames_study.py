@@ -33,7 +33,7 @@ Measured, in per cent, 100 experiments a line (a count of 95 is known to 2), by 
 
 Their contrast is 1, the limit of a contrast: before bands lay around the answer without limits, J_sample at mid-run was at
 88 in the same experiments. J_ref at the first frame falls short where its exponent is left open, between -1.9 and 2: where
-the answer is a J that rises from 0 (one in ten experiments), its tangent knows no curve that is steep at first, and the band
+the answer is a J that rises from 0, its tangent knows no curve that is steep at first, and the band
 ends far below the truth, though a J that falls fits nearly as well.
 
 A pass with all 14 derivatives over 10⁵ ... 10⁸ photons of one bin took 0.004 ... 2.7 s on two busy cores: 22 to 63 ns a
