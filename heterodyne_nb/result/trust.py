@@ -489,14 +489,13 @@ def _angle_that_tells(
     clearest = max(float(pair.max()) for pair in pairs)
     best = float(tried[np.argmax(np.min([p for p in pairs if p.max() > 0.01 * clearest], axis=0))])
     ends = np.sort((phi + 89.0) % 180.0 - 89.0)
-    between = ""
-    if ends[0] < best < ends[-1]:
-        below, above = float(ends[ends < best][-1]), float(ends[ends > best][0])
-        between = f" between {number(below, 3)}° and {number(above, 3)}°"
-    few = len(phi) == 2
+    around = np.concatenate([ends - 180.0, ends, ends + 180.0])
+    below, above = float(around[around <= best][-1]), float(around[around > best][0])
+    few = np.unique(record["phi"].values).size == 2
     return (
         f"{'These two angles' if few else 'The angles measured'} cannot tell them apart; "
-        f"{'a third' if few else 'another'} angle{between} would, best near phi = {number(best, 2)}°."
+        f"{'a third' if few else 'another'} angle between {number(below, 3)}° and {number(above, 3)}° would, "
+        f"best near phi = {number(best, 2)}°."
     )
 
 
