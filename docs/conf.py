@@ -7,7 +7,9 @@ their figures in as live plotly figures.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,7 +35,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "generated/README.md"]
 nb_execution_mode = "off"
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -47,6 +49,32 @@ html_theme_options = {"show_nav_level": 1, "navigation_depth": 2, "show_toc_leve
 suppress_warnings = [
     "myst.xref_missing"
 ]  # links out of the README's included parts to files that are no pages
+
+
+def on_binder(address: str) -> str:
+    """Links that run the lessons and the app on Binder, out of the address of a repository; else what to do to get them."""
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", address)
+    if not found:
+        return "Built from a repository on GitHub, this page links to the lessons on Binder, where they run without an installation."
+    start = f"https://mybinder.org/v2/gh/{found[1]}/HEAD?urlpath="
+    return (
+        f"Run them without an installation, on Binder: [the lessons]({start}lab%2Ftree%2Fnotebooks%2Findex.ipynb), "
+        f"[the application]({start}voila%2Frender%2Fnotebooks%2Fapp.ipynb)."
+    )
+
+
+def own_address() -> str:
+    """Where this repository lies: as GitHub's runners say, or git; empty where neither knows."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return f"https://github.com/{name}"
+    ask = ["git", "-C", str(HERE), "config", "--get", "remote.origin.url"]
+    try:
+        return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        return ""
+
+
+myst_substitutions = {"binder": on_binder(own_address())}
 
 
 def live_figures(notebook: nbformat.NotebookNode, load: bool = True) -> None:

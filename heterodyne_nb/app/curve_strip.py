@@ -84,7 +84,7 @@ def curve_picture(
     unit: str,
     t: np.ndarray,
     line: np.ndarray,
-    fitted: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None,
+    fitted: tuple[np.ndarray, ...] | None,
     colour: str,
 ) -> str:
     """One curve against logarithmic time as HTML, with its name and the values at its ends.
