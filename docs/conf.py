@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 import nbformat
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import heterodyne_nb
 
@@ -45,6 +47,8 @@ napoleon_use_rtype = False
 napoleon_preprocess_types = False
 html_theme = "pydata_sphinx_theme"
 html_title = "heterodyne_nb"
+html_math_renderer = "mathml"  # drawn by the browser itself: nothing is fetched from elsewhere
+html_sidebars = {"claims": [], "coming-from": []}  # these have no pages beside them
 html_theme_options = {"show_nav_level": 1, "navigation_depth": 2, "show_toc_level": 2}
 suppress_warnings = [
     "myst.xref_missing"
@@ -108,6 +112,15 @@ def tutorials(app: object) -> None:
             nbformat.write(notebook, path)
 
 
+def formula(translator: object, node: nodes.Node) -> None:
+    """Write a formula as MathML."""
+    block = isinstance(node, nodes.math_block)
+    text = node.astext().replace("°", "^{\\circ}").replace("\\big", "")
+    translator.body.append(tex2mathml(text, as_block=block))  # type: ignore[attr-defined]
+    raise nodes.SkipNode
+
+
 def setup(app: object) -> None:
     """Sphinx calls this before it reads the pages."""
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))  # type: ignore[attr-defined]
     app.connect("builder-inited", tutorials)  # type: ignore[attr-defined]

@@ -272,7 +272,14 @@ def log_ticks(values: np.ndarray) -> dict[str, Any]:
         return log_axis(few=True)
     finer = {**log_axis(), "minor": {"dtick": "D1", "ticks": "outside"}}
     if known.size and known.max() > 1e4 * known.min():
-        return {**finer, "tickformat": "", "exponentformat": "power", "tickangle": 0}
+        return {
+            **finer,
+            "tickformat": "",
+            "exponentformat": "power",
+            "tickangle": 0,
+            "dtick": 2,
+            "tickfont": {"size": 10},
+        }
     return finer
 
 

@@ -15,15 +15,19 @@ SHOTS = os.environ.get("HETERODYNE_NB_SHOTS")
 
 
 def look_and_mask(page: Any) -> None:
-    """Open the example, pick a bin, zoom, mask the bad frames with the mouse."""
+    """Open the example, pick a bin by keys, which the page around leaves alone, zoom, mask the bad frames with the mouse."""
     press(page, "Example")
     read(page, "3 q × 8 φ, 1 without data")
     canvas, strip = Canvas(page, "map"), Canvas(page, "strip")
     canvas.wait()
+    cells = page.locator(".jp-CodeCell").count()
+    canvas.element.focus()
+    page.keyboard.press("b")  # "insert a cell below", were it not for the focus
     for name, steps in (("q", 2), ("φ", 4)):
         slide(page, name, "Home")
         slide(page, name, "ArrowRight", times=steps)
     read(page, "22.5°")
+    assert page.locator(".jp-CodeCell").count() == cells
     choose(page, "fit", "this q")
     page.wait_for_function("node => JSON.parse(node.dataset.view)[1] > 99", arg=canvas.node)
     canvas.drag((20.0, 20.0), (50.0, 50.0))  # zoom
