@@ -94,13 +94,16 @@ def live_figures(notebook: nbformat.NotebookNode, load: bool = True) -> None:
 
 
 def tutorials(app: object) -> None:
-    """Copies of the notebooks, run where asked."""
+    """Copies of the notebooks, run where asked; and of the README's claims, with links that lead to these."""
     shutil.rmtree(COPIES, ignore_errors=True)
     shutil.copytree(
         LESSONS,
         COPIES,
         ignore=shutil.ignore_patterns("*.py", "__pycache__", ".*", "app.ipynb", "index.ipynb"),
     )
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    claims = readme.partition("## What it does that others do not")[2].partition("## Files it opens")[0]
+    (COPIES / "claims.txt").write_text(claims.replace("](notebooks/", "](tutorials/"), encoding="utf-8")
     if os.environ.get("HETERODYNE_NB_DOCS") == "run":
         sys.path.insert(0, str(LESSONS))
         from refresh import run

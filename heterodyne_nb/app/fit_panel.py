@@ -58,6 +58,7 @@ class HistoryList(Panel):
             ]
         )
         self._compared: tuple[int, ...] = ()
+        self._seen = len(self.session.history)
         self.on_press(self.show, lambda: session.show(self._one()))
         self.on_press(self.revert, lambda: session.revert(self._one()))
         self.on_press(self.compare, self._compare)
@@ -79,6 +80,9 @@ class HistoryList(Panel):
             chosen = self.entries.value
             self.entries.options = options
             kept = tuple(k for k in chosen if k in session.kept)
+            if len(session.history) > self._seen:  # Delete and the note are about the fit that was just made
+                kept = (len(session.history) - 1,)
+            self._seen = len(session.history)
             self.entries.value = kept or (() if session.shown is None else (session.shown,))
         for control in (self.show, self.revert, self.compare, self.delete, self.note):
             control.disabled = not options

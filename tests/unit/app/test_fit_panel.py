@@ -396,3 +396,13 @@ def test_a_small_picture_of_each_curve_follows_the_values_and_shows_the_fit(
     assert "<polygon" not in picture.value  # a fit of another mode is not drawn
     session.change_settings(mode="kww")
     assert picture.value == ""
+
+
+def test_a_new_fit_is_the_one_chosen_in_the_history(panel: FitPanel, session: AnalysisSession) -> None:
+    for count in range(2):
+        panel.run.click()
+        session.wait()
+        assert panel.entries.value == (count,)
+    panel.delete.click()
+    assert [entry.name for entry in (session.history[k] for k in session.kept)] == ["fit 1"]
+    assert panel.entries.value == (0,)
