@@ -466,8 +466,41 @@ def in_words(record: xr.Dataset) -> str:
         answers.append(" with ".join([parts[0], ", ".join(parts[1:])]) if len(parts) > 1 else "".join(parts))
     text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
     if directions:
-        text += " The angles measured cannot tell them apart; another angle between them would."
+        text += f" {_angle_that_tells(record, every, curves)}"
     return f"{text} {lone}".rstrip()
+
+
+def _angle_that_tells(
+    record: xr.Dataset, every: Sequence[Solution], curves: Sequence[dict[str, float]]
+) -> str:
+    """Where to measure besides: the fringes of no two flows that differ at all are then the same.
+
+    ``curves``: Of each answer at mid-time.
+    """
+    names, phi = list(every[0].values), distinct_angles(record["phi"].values)
+    tried = np.arange(-89.0, 91.0)
+    rates = np.array(
+        [
+            [
+                curve[flow.name] * np.abs(np.cos(np.radians(one.values[names[flow.direction]] - tried)))
+                for flow in model_of(record).of_role(*FLOWS)
+                if flow.direction is not None
+            ]
+            for one, curve in zip(every, curves, strict=True)
+        ]
+    )  # (answer, flow, angle)
+    pairs = [np.abs(rates[i] - rates[j]).sum(axis=0) for j in range(len(rates)) for i in range(j)]
+    clearest = max(float(pair.max()) for pair in pairs)
+    best = float(tried[np.argmax(np.min([p for p in pairs if p.max() > 0.01 * clearest], axis=0))])
+    ends = np.sort((phi + 89.0) % 180.0 - 89.0)
+    around = np.concatenate([ends - 180.0, ends, ends + 180.0])
+    below, above = float(around[around <= best][-1]), float(around[around > best][0])
+    few = np.unique(record["phi"].values).size == 2
+    return (
+        f"{'These two angles' if few else 'The angles measured'} cannot tell them apart; "
+        f"{'a third' if few else 'another'} angle between {number(below, 3)}° and {number(above, 3)}° would, "
+        f"best near phi = {number(best, 2)}°."
+    )
 
 
 def _one_line(record: xr.Dataset) -> str:
