@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from threadpoolctl import threadpool_limits
+
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
 from heterodyne_nb.engine import Objective, Problem, Tiles
@@ -203,8 +205,9 @@ def _speckle_noise(
     """What c2 of simulated speckle scatters about its mean, (runs, B, N, N); ``fields`` are correlations (N, N)."""
     out = np.empty((runs, *maps.shape))
     shape = maps.shape[1], runs * _PIXELS
-    for b, field in enumerate(fields):
-        values, vectors = np.linalg.eigh(field)
+    with threadpool_limits(limits=1, user_api="blas"):  # threads of matrices this small only wait for each other
+        modes = [np.linalg.eigh(field) for field in fields]
+    for b, (values, vectors) in enumerate(modes):
         root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.complex64)
         rng = np.random.default_rng([*seed, b])
         intensity, white = np.zeros(shape, np.float32), np.empty(shape, np.complex64)
