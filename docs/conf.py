@@ -7,11 +7,15 @@ their figures in as live plotly figures.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import heterodyne_nb
 
@@ -33,7 +37,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "generated/README.md"]
 nb_execution_mode = "off"
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -43,10 +47,38 @@ napoleon_use_rtype = False
 napoleon_preprocess_types = False
 html_theme = "pydata_sphinx_theme"
 html_title = "heterodyne_nb"
+html_math_renderer = "mathml"  # drawn by the browser itself: nothing is fetched from elsewhere
+html_sidebars = {"claims": [], "coming-from": []}  # these have no pages beside them
 html_theme_options = {"show_nav_level": 1, "navigation_depth": 2, "show_toc_level": 2}
 suppress_warnings = [
     "myst.xref_missing"
 ]  # links out of the README's included parts to files that are no pages
+
+
+def on_binder(address: str) -> str:
+    """Links that run the lessons and the app on Binder, out of the address of a repository; else what to do to get them."""
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", address)
+    if not found:
+        return "Built from a repository on GitHub, this page links to the lessons on Binder, where they run without an installation."
+    start = f"https://mybinder.org/v2/gh/{found[1]}/HEAD?urlpath="
+    return (
+        f"Run them without an installation, on Binder: [the lessons]({start}lab%2Ftree%2Fnotebooks%2Findex.ipynb), "
+        f"[the application]({start}voila%2Frender%2Fnotebooks%2Fapp.ipynb)."
+    )
+
+
+def own_address() -> str:
+    """Where this repository lies: as GitHub's runners say, or git; empty where neither knows."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return f"https://github.com/{name}"
+    ask = ["git", "-C", str(HERE), "config", "--get", "remote.origin.url"]
+    try:
+        return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        return ""
+
+
+myst_substitutions = {"binder": on_binder(own_address())}
 
 
 def live_figures(notebook: nbformat.NotebookNode, load: bool = True) -> None:
@@ -62,13 +94,16 @@ def live_figures(notebook: nbformat.NotebookNode, load: bool = True) -> None:
 
 
 def tutorials(app: object) -> None:
-    """Copies of the notebooks, run where asked."""
+    """Copies of the notebooks, run where asked; and of the README's claims, with links that lead to these."""
     shutil.rmtree(COPIES, ignore_errors=True)
     shutil.copytree(
         LESSONS,
         COPIES,
         ignore=shutil.ignore_patterns("*.py", "__pycache__", ".*", "app.ipynb", "index.ipynb"),
     )
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    claims = readme.partition("## What it does that others do not")[2].partition("## Files it opens")[0]
+    (COPIES / "claims.txt").write_text(claims.replace("](notebooks/", "](tutorials/"), encoding="utf-8")
     if os.environ.get("HETERODYNE_NB_DOCS") == "run":
         sys.path.insert(0, str(LESSONS))
         from refresh import run
@@ -80,6 +115,15 @@ def tutorials(app: object) -> None:
             nbformat.write(notebook, path)
 
 
+def formula(translator: object, node: nodes.Node) -> None:
+    """Write a formula as MathML."""
+    block = isinstance(node, nodes.math_block)
+    text = node.astext().replace("°", "^{\\circ}").replace("\\big", "")
+    translator.body.append(tex2mathml(text, as_block=block))  # type: ignore[attr-defined]
+    raise nodes.SkipNode
+
+
 def setup(app: object) -> None:
     """Sphinx calls this before it reads the pages."""
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))  # type: ignore[attr-defined]
     app.connect("builder-inited", tutorials)  # type: ignore[attr-defined]

@@ -52,6 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = "not slow"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The gallery of figures takes long: it is slow, as a notebook cannot say by itself."""
+    for item in items:
+        if item.path.name == "gallery.ipynb":
+            item.add_marker("slow")
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what was left out."""
     if config.option.markexpr == "not slow":

@@ -6,6 +6,7 @@ import ipywidgets as widgets
 
 from heterodyne_nb import plots
 from heterodyne_nb.app.bin_picker import BinPicker
+from heterodyne_nb.app.curve_strip import CurveStrip
 from heterodyne_nb.app.live_figure import LiveFigure
 from heterodyne_nb.app.overlay import Chi2Trace, Overlay
 from heterodyne_nb.app.panel import Panel, button, heading, row
@@ -57,6 +58,7 @@ class HistoryList(Panel):
             ]
         )
         self._compared: tuple[int, ...] = ()
+        self._seen = len(self.session.history)
         self.on_press(self.show, lambda: session.show(self._one()))
         self.on_press(self.revert, lambda: session.revert(self._one()))
         self.on_press(self.compare, self._compare)
@@ -78,6 +80,9 @@ class HistoryList(Panel):
             chosen = self.entries.value
             self.entries.options = options
             kept = tuple(k for k in chosen if k in session.kept)
+            if len(session.history) > self._seen:  # Delete and the note are about the fit that was just made
+                kept = (len(session.history) - 1,)
+            self._seen = len(session.history)
             self.entries.value = kept or (() if session.shown is None else (session.shown,))
         for control in (self.show, self.revert, self.compare, self.delete, self.note):
             control.disabled = not options
@@ -152,8 +157,8 @@ class FitPanel(Panel):
         ``rows["v0"].slider``, ``.value``, ``.min``, ``.max``, ``.vary``, ``.tie``, ``.prior``.
     entries, show, revert, compare, delete, note : Widget
         The history.
-    overlay, trace : Panel
-        g2 with the model, and the course of chi-square.
+    overlay, trace, curves : Panel
+        g2 with the model, the course of chi-square, and a small picture of each curve in time.
 
     Examples
     --------
@@ -167,11 +172,12 @@ class FitPanel(Panel):
         self.settings, self.bar = SettingsForm(session), RunBar(session)
         self.parameters, self.history = ParameterEditor(session), HistoryList(session)
         self.overlay, self.trace = Overlay(session), Chi2Trace(session)
-        self.bins = BinPicker(session)
+        self.bins, self.curves = BinPicker(session), CurveStrip(session)
         self._parts = [
             self.settings,
             self.bar,
             self.parameters,
+            self.curves,
             self.history,
             self.overlay,
             self.trace,
@@ -196,7 +202,7 @@ class FitPanel(Panel):
         columns = (
             (_HALF, self.overlay.heading, self.overlay.widget),
             (_HALF, heading("course of the fit"), self.trace.widget),
-            (_TABLE, heading("parameters"), self.parameters.widget),
+            (_TABLE, heading("parameters"), self.curves.widget, self.parameters.widget),
         )
         boxes = [widgets.VBox(column, layout=layout) for layout, *column in columns]
         self.widget = widgets.VBox(

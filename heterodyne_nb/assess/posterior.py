@@ -22,7 +22,7 @@ equal, which holds for mirrors and aliases.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -33,11 +33,9 @@ from scipy.stats import multivariate_t
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.assess.bootstrap import Bootstrap, draws_dataset
 from heterodyne_nb.assess.one_time import MANY, width_of_data
-from heterodyne_nb.engine import FrameProblem, Objective, OneTimeObjective
-from heterodyne_nb.engine.cells import CellProblem
-from heterodyne_nb.engine.pixels import z_rows
+from heterodyne_nb.engine import Objective, OneTimeObjective
 from heterodyne_nb.errors import FitWarning, MissingExtraError, OptimizationError, warn
-from heterodyne_nb.fitting.same_fit import objective_of, one_time_objective_of, optimum
+from heterodyne_nb.fitting.same_fit import noiseless, objective_of, one_time_objective_of, optimum
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.old_paths import either_order
@@ -46,14 +44,11 @@ from heterodyne_nb.progress import OnProgress, ProgressEvent, StopToken, ignore_
 from heterodyne_nb.result.fit_result import FitResult
 from heterodyne_nb.uncertainty.covariance import estimate_covariance, pseudo_inverse
 
-#: Frames of the likelihood at most: of longer runs every k-th.
-_FRAMES = 400
 #: Walkers have settled where R-hat, each walker a chain, is below the first and the effective size above the second
 #: (both as of Vehtari et al. 2021): ends of 95 % intervals then scatter by a fifth of a standard error at most.
 RHAT, ESS = 1.25, 80.0
 #: Width of the start in coordinates that the errors of an answer say nothing of, such as v where it is 0.
 _STILL = 0.01
-_NO_COLUMNS = np.zeros(0, np.int64)
 
 
 def _extra(name: str) -> ModuleType:
@@ -221,7 +216,7 @@ class _Target:
             covariance, freedom = width_of_data(objective, theta), MANY
         else:
             covariance, freedom = _width_of_maps(objective, theta, chain, prior)
-        small = _noiseless(objective, theta)
+        small = noiseless(objective, theta)
         curvature = 0.5 * small.equations(theta).by(chain).hessian - prior
         z, pull = objective.to_internal(theta), objective.priors.slope(theta) @ chain
         penalty = objective.priors.penalty(theta)
@@ -292,26 +287,6 @@ def _width_of_maps(
         covariance = undone @ covariance @ undone.T
     freedom = np.maximum(spread.freedom(back), 1.0)
     return covariance, float(np.min(freedom))  # so that no interval is too narrow
-
-
-def _noiseless(objective: Objective, theta: FloatArray) -> Objective:
-    """The same objective with the model in place of the data, on so many frames that a pass takes a millisecond."""
-    problem: Any = objective.problem
-    local = objective.equations(theta, derivatives=False)
-    if isinstance(objective, OneTimeObjective):
-        fitted = local.contrast[:, None] * objective.correlation(theta) + local.offset[:, None]
-        small: Objective = OneTimeObjective(replace(problem, g2=fitted), contrast=objective.contrast)
-        small.linear.about(local.contrast, local.offset)
-        return small
-    problem = problem.small if isinstance(problem, FrameProblem | CellProblem) else problem
-    problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
-    data = np.zeros_like(problem.data)
-    for b in range(problem.n_bins):
-        m = z_rows(problem, theta, _NO_COLUMNS, b, 0, len(problem.t))[-3]
-        data[b] = np.where(problem.data[b] != 0.0, local.offset[b] + local.contrast[b] * m, 0.0)
-    small = Objective(replace(problem, data=data, layouts={}), contrast=objective.contrast)
-    small.linear.about(local.contrast, local.offset)
-    return small
 
 
 def _walked(

@@ -8,19 +8,23 @@ import numpy as np
 import xarray as xr
 from scipy.stats import norm
 
+from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.engine import Objective
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.fitting.free_form import FreeForm, carried
-from heterodyne_nb.fitting.same_fit import objective_of, optimum, table_of
+from heterodyne_nb.fitting.same_fit import noiseless, objective_of, optimum, table_of
 from heterodyne_nb.fitting.two_time_fit import FitRun, Solved, result_of
 from heterodyne_nb.frames import FrameSet
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.models.splines import SplineModel
 from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.result.fit_result import FitResult
+from heterodyne_nb.result.trust import LEFT_OVER
 from heterodyne_nb.text.html import bullets, heading, page
 from heterodyne_nb.text.numbers import number
 from heterodyne_nb.uncertainty.bands import NORMAL_95
 from heterodyne_nb.uncertainty.change_points import ChangePoint, strongest_step
+from heterodyne_nb.uncertainty.covariance import estimate_covariance
 
 #: Errors beyond which a curve is said to fail.
 SIGMA = 3.0
@@ -52,10 +56,14 @@ class Referee:
     #: The time at which a curve changes at once, with its strength; None where none does. After a split at it the
     #: parts may be asked again.
     change_points: tuple[ChangePoint, ...] | None
+    #: Whether the free form lowers chi-square by more than noise lets its further numbers do; else no curve fails.
+    better: bool = True
 
     @property
     def fails(self) -> tuple[str, ...]:
         """The curves whose published form fails, the worst first."""
+        if not self.better:
+            return ()
         worst = sorted(self.departures, key=lambda name: -self.departures[name].sigma)
         return tuple(name for name in worst if self.departures[name].sigma > SIGMA)
 
@@ -72,7 +80,10 @@ class Referee:
                 "sigma)."
             )
         if not told:
-            told.append(f"The free form ({self.free.mode}) has the same curves within their errors.")
+            same = (
+                "has the same curves within their errors" if self.better else "describes the data no better"
+            )
+            told.append(f"The free form ({self.free.mode}) {same}.")
         for change in self.change_points or ():
             unit = str(ds[change.curve].attrs.get("units", "1"))
             told.append(
@@ -112,22 +123,42 @@ def referee(result: FitResult, dataset: xr.Dataset | FrameSet) -> Referee:
     point = canonical(own.model(), best.x, own.problem.t, own.problem.table)
     solved = Solved(own, point, bool(best.success), str(best.message), made.path)
     found = result_of(solved, options, result.provenance)
+    alike = made.seen(noiseless(objective, theta), theta, own)
     departures = {
         name: one
         for name in result.curve_names
-        if name in found.curve_names and (one := _departure(result, found, name))
+        if name in found.curve_names and (one := _departure(result, found, name, alike[name]))
     }
-    step = strongest_step(own, point)
-    return Referee(result, found, departures, None if step is None else (step,))
+    step, better = strongest_step(own, point), _better(objective, theta, own, point)
+    return Referee(result, found, departures, None if step is None else (step,), better)
 
 
-def _departure(result: FitResult, free: FitResult, name: str) -> Departure | None:
-    """How far two curves differ; None where the free one has no band."""
-    fitted, other = result.curve(name), free.curve(name)
-    value, expected = other["value"].values, fitted["value"].values
-    side = np.where(expected < value, value - other["lower"].values, other["upper"].values - value)
-    error = side / NORMAL_95
-    apart = np.divide(np.abs(value - expected), error, out=np.zeros_like(value), where=error > 0)
+def _better(objective: Objective, theta: FloatArray, free: Objective, point: FloatArray) -> bool:
+    """Whether splines gain more than noise lets them, chi-square counted as its scatter between frames asks."""
+    plain = Objective(objective.problem, contrast=objective.contrast)  # without a robust loss
+    lowest = free.equations(point, derivatives=False).chi2
+    gain = plain.equations(theta, derivatives=False).chi2 - lowest
+    unit = free.reduced(lowest) * estimate_covariance(free, point).inflation
+    more = max(free.coordinates.size - objective.coordinates.size, 0)
+    return bool(gain > unit * (more + LEFT_OVER))
+
+
+def _departure(result: FitResult, free: FitResult, name: str, alike: FloatArray) -> Departure | None:
+    """How far two curves differ; None where the free one has no band.
+
+    ``alike`` (N,): The free form of data that the fitted curves describe exactly. What splines cannot follow is in both
+    free forms, so their difference is of the data.
+    """
+    fitted, other = result.curve(name)["value"].values, free.curve(name)
+    value, apart = other["value"].values, np.full(len(fitted), np.inf)
+    for expected in (fitted, alike):
+        lower, upper = other["lower"].values, other["upper"].values
+        side = np.where(expected < value, value - lower, upper - value)
+        error = (
+            np.maximum(side, 0.5 * (upper - lower)) / NORMAL_95
+        )  # limits of contrast shift bands to one side
+        off = np.divide(np.abs(value - expected), error, out=np.zeros_like(value), where=error > 0)
+        apart = np.minimum(apart, off)
     if not np.isfinite(apart).all():
         return None
     at, t = int(np.argmax(apart)), result.dataset["t"].values
@@ -137,6 +168,6 @@ def _departure(result: FitResult, free: FitResult, name: str) -> Departure | Non
     first = near[near < at].max(initial=-1) + 1
     last = near[near > at].min(initial=len(t)) - 1
     return Departure(
-        float(norm.isf(max(chance, 1e-300) / 2)), float(t[at]), float(expected[at]), float(value[at]),
+        float(norm.isf(max(chance, 1e-300) / 2)), float(t[at]), float(fitted[at]), float(value[at]),
         float(t[min(first, at)]), float(t[max(last, at)]),
     )  # fmt: skip

@@ -109,12 +109,13 @@ class CellProblem(Problem):
     @cached_property
     def small(self) -> Problem:
         """A map to search on: of all frames where they are few, else of windows in which the fastest motion is seen."""
-        cell = on_windows(len(self.t), self._shortest_time())
+        cell = on_windows(len(self.t), self._shortest_time)
         seen = np.flatnonzero(cell >= 0)
         return self._at(np.bincount(cell[seen], seen).astype(int) // np.bincount(cell[seen]))
 
+    @cached_property
     def _shortest_time(self) -> float:
-        """See :meth:`FrameProblem._shortest_time`; by cells."""
+        """See :attr:`FrameProblem._shortest_time`; by cells."""
         lag, curves = np.diff(self.cells.first_lag) / 2 + self.cells.first_lag[:-1], []
         for values, pixels in zip(self.data.values, self.data.pixels, strict=True):
             count = pixels.sum(axis=1)

@@ -241,18 +241,35 @@ def separable_products(
     fill.
     """
     lay, f = columns.layout, columns.f
-    bins = len(f)
     wanted = len(lay.pair_start) - 1
-    step = np.ones_like(f)
-    np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
+    step = fading(f)
     big_q, big_p = _data_products(data, columns, step, wanted > 0, first)
-    out = np.zeros((bins, wanted + 3, wanted + 3))
-    if wanted:
-        model_products(columns.u, columns.w, step, mask, *lay.rows, out)
-    else:
-        value_products(columns.u, step, mask, out)
+    out = _of_model(columns, step, mask)
     data_row(columns.u, columns.w, lay.column_part, lay.column_parameter, big_q, big_p, out)
     return out
+
+
+def products_of_model(columns: Columns, mask: FloatArray) -> FloatArray:
+    """:func:`separable_products` without the data: those of (derivatives, M, 1), all others 0."""
+    out = _of_model(columns, fading(columns.f), mask)
+    return out + np.swapaxes(np.tril(out, -1), 1, 2)
+
+
+def _of_model(columns: Columns, step: FloatArray, mask: FloatArray) -> FloatArray:
+    wanted = len(columns.layout.pair_start) - 1
+    out = np.zeros((len(step), wanted + 3, wanted + 3))
+    if wanted:
+        model_products(columns.u, columns.w, step, mask, *columns.layout.rows, out)
+    else:
+        value_products(columns.u, step, mask, out)
+    return out
+
+
+def fading(f: FloatArray) -> FloatArray:
+    """Decay of every part from the frame before, (B, R, N)."""
+    step = np.ones_like(f)
+    np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
+    return step
 
 
 def _data_products(
@@ -297,6 +314,13 @@ def data_row(u, w, column_part, column_parameter, big_q, big_p, out):
                 out[b, j, i] = out[b, i, j]
 
 
+def _each(rows: FloatArray, data: FloatArray) -> FloatArray:
+    """Products of rows (…, C, N), or (C, N) for all, with data (…, N), (…, C)."""
+    if rows.ndim == 2:
+        return np.asarray(data @ rows.T)
+    return np.asarray(np.matmul(rows, data[..., None])[..., 0])
+
+
 def gradient_products(
     u: FloatArray, w: FloatArray, lay: Layout, big_q: FloatArray, big_p: FloatArray
 ) -> FloatArray:
@@ -305,6 +329,9 @@ def gradient_products(
     u, w are (…, C, N), Q and P (…, R, N); what stands before is broadcast.
     """
     columns, parts, matrix = lay.sums
-    late = np.einsum("...cn,...cn->...c", u[..., columns, :], big_q[..., parts, :])
-    early = np.einsum("...cn,...cn->...c", w[..., columns, :], big_p[..., parts, :])
-    return np.asarray((late + early) @ matrix)
+    found = []
+    for r in range(len(lay.base)):  # the columns of a part stand together
+        own = columns[parts == r]
+        some = slice(own[0], own[-1] + 1) if len(own) else slice(0, 0)
+        found.append(_each(u[..., some, :], big_q[..., r, :]) + _each(w[..., some, :], big_p[..., r, :]))
+    return np.asarray(np.concatenate(found, axis=-1) @ matrix)

@@ -29,6 +29,8 @@ _ROOM = 0.4
 #: Frames of the maps that starts are searched on and from which the noise is estimated, and windows of the former
 #: where fast motion leaves no room for the whole run.
 SEARCHED, _NOISE, _WINDOWS = 600, 240, 8
+#: Most frames of the maps that optima are found on before all photons are passed through, and pixels of all of them.
+_FINER, _PIXELS = 2000, 5e7
 _NO_HOLES = np.zeros((0, 3), np.int64)
 
 
@@ -61,8 +63,18 @@ class FrameProblem(Problem):
     @cached_property
     def small(self) -> Problem:
         """A map of sums of frames that the fastest motion does not blur, of windows of the run where it is long."""
-        return self._on_cells(on_windows(len(self.t), self._shortest_time()))
+        return self._on_cells(on_windows(len(self.t), self._shortest_time))
 
+    @cached_property
+    def finer(self) -> Problem | None:
+        """A larger map of sums of frames, which tells nearly what all photons do; None where it would be no larger."""
+        cells = min(_FINER, int(np.sqrt(_PIXELS / self.n_bins)))
+        if cells < SEARCHED or len(self.t) < cells:
+            return None
+        cell = on_windows(len(self.t), self._shortest_time, cells)
+        return self._on_cells(cell) if cell.max() > len(self.small.t) else None
+
+    @cached_property
     def _shortest_time(self) -> float:
         """Lag in frames at which the correlation of some bin has first changed by a third of its range."""
         data, curves = self.data, []
@@ -102,15 +114,15 @@ def shortest_time(curves: list[tuple[FloatArray, FloatArray]]) -> float:
     return float(np.min(times))
 
 
-def on_windows(n: int, fastest: float) -> IntArray:
+def on_windows(n: int, fastest: float, most: int = SEARCHED) -> IntArray:
     """Cells of a small map that each frame is summed into, (N,), -1 for none: of windows where the run is long.
 
-    ``fastest``: Frames in which the fastest motion is seen, which a cell must not blur.
+    ``fastest``: Frames in which the fastest motion is seen, which a cell must not blur. ``most``: Cells.
     """
-    together = max(1, min(int(fastest) // 3, -(-n // SEARCHED)))
-    if n // together <= SEARCHED:
+    together = max(1, min(int(fastest) // 3, -(-n // most)))
+    if n // together <= most:
         return _consecutive(n, together)
-    size = SEARCHED // _WINDOWS
+    size = most // _WINDOWS
     cell = np.full(n, -1)
     for k, first in enumerate(np.linspace(0, n - size * together, _WINDOWS).astype(int)):
         cell[first : first + size * together] = k * size + _consecutive(size * together, together)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.columns import Columns, column_chunks
 from heterodyne_nb.engine.data_products import FAST
-from heterodyne_nb.engine.fast import gradient_products, separable_products
+from heterodyne_nb.engine.fast import fading, gradient_products, products_of_model
 from heterodyne_nb.engine.photons import PhotonData
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def cluster_products(
     out = np.empty((problem.n_bins, problem.blocks(0), rows + 1, rows + 1))
     for some, columns in column_chunks(problem, theta, wanted):
         mask = problem.mask[some]
-        whole = separable_products(data, columns, mask, some.start)
+        whole = products_of_model(columns, mask)  # those with the data are sums over the clusters
         whole[:, -2, -2], whole[:, -1, -1] = problem.count[some], problem.sum_squares[some]
         fields = pair_fields(columns, mask, contrast[some], offset[some])
         for k, b in enumerate(range(some.start, some.stop)):
@@ -78,8 +78,7 @@ def _data_column(data: PhotonData, b: int, columns: Columns, k: int, edges: NDAr
 def pair_fields(columns: Columns, mask: FloatArray, contrast: FloatArray, offset: FloatArray) -> FloatArray:
     """Sum of z f over the pairs of frames that contain each frame, z = (derivatives, M, 1), (B, P + 2, N)."""
     part, row, base, _ = columns.layout.rows
-    step = np.ones_like(columns.f)
-    np.exp(columns.f[:, :, :-1] - columns.f[:, :, 1:], out=step[:, :, 1:])
+    step = fading(columns.f)
     out = np.zeros((len(mask), int(row[-1]) + 1, mask.shape[1]))
     _pair_fields(columns.u, columns.w, step, mask, part, row, base, contrast, offset, out)
     return out

@@ -13,7 +13,7 @@ from heterodyne_nb import kernels
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.engine.cells import CellProblem, cell_means
 from heterodyne_nb.engine.columns import column_chunks
-from heterodyne_nb.engine.fast import entries, separable_products
+from heterodyne_nb.engine.fast import entries, fading, separable_products
 from heterodyne_nb.engine.losses import Loss, get_loss
 from heterodyne_nb.engine.normal import residual_of
 from heterodyne_nb.engine.photons import PhotonData
@@ -129,7 +129,7 @@ def _scaled_tiles(
 
     def add(some: slice, kind: int, u: FloatArray, w: FloatArray, f: FloatArray, *layout: Any) -> None:
         tail = (edges, cluster, inner[some], LOSS_CODES[weighting.loss], float(weighting.tuning))
-        data = (kind, problem.data[some], u, w, _steps(f), problem.mask[some])
+        data = (kind, problem.data[some], u, w, fading(f), problem.mask[some])
         arguments: tuple[Any, ...] = (*data, *layout, *tail, out[some], rho[some])
         tile_products(*arguments)
 
@@ -207,12 +207,6 @@ def hole_products(u, w, f, holes, base, column_part, pair_start, pair_base, pair
         for i in range(wanted + 2):
             for j in range(wanted + 2):
                 out[b, i, j] -= z[i] * z[j]
-
-
-def _steps(f: FloatArray) -> FloatArray:
-    step = np.ones_like(f)
-    np.exp(f[:, :, :-1] - f[:, :, 1:], out=step[:, :, 1:])
-    return step
 
 
 def _laminar_curves(

@@ -14,6 +14,7 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import Objective
 from heterodyne_nb.models.splines import SplineModel, sized
+from heterodyne_nb.models.symmetries import canonical
 from heterodyne_nb.optimize import OptimizationStrategy
 from heterodyne_nb.optimize.multistart import Found, Multistart
 from heterodyne_nb.options import SearchOptions
@@ -96,6 +97,19 @@ class FreeForm:
         best = search.run()
         self.path += search.path
         return objective, best, search.solutions[1:]
+
+    def seen(self, exact: Objective, theta: FloatArray, like: Objective) -> dict[str, FloatArray]:
+        """Curves of the splines fitted to data without noise, at the frames of the base.
+
+        ``exact``: Of the base model, its data being the model at ``theta`` (p,). ``like``: Splines with the pieces to take.
+        """
+        pieces, t = like.model().pieces, self.objective.problem.t
+        objective = self._with(exact.problem, pieces)
+        directions = dict(zip(self.objective.parameter_names, theta.tolist(), strict=True))
+        start = objective.model().projected(self.model.base.curves(theta, t), t, directions)
+        best = self._search(objective, [start]).run()
+        point = canonical(objective.model(), best.x, t, objective.problem.table)
+        return {name: np.asarray(curve) for name, curve in objective.model().curves(point, t).items()}
 
     def _grown(
         self, problem: Any, start: FloatArray, chooses: bool

@@ -12,12 +12,15 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.config.parameters import build_table, read_requests
 from heterodyne_nb.engine import (
+    FrameProblem,
     Objective,
     OneTimeObjective,
     RobustObjective,
     problem_from_dataset,
     problem_from_frames,
 )
+from heterodyne_nb.engine.cells import CellProblem
+from heterodyne_nb.engine.pixels import z_rows
 from heterodyne_nb.errors import ConfigurationError, OptimizationError
 from heterodyne_nb.fitting.one_time_fit import one_time_problem
 from heterodyne_nb.frames import FrameSet
@@ -28,6 +31,9 @@ from heterodyne_nb.result.fit_result import FitResult
 
 #: Relative difference of χ² above which a dataset is not the one that was fitted.
 _SAME = 1e-5
+#: Frames of an objective without noise at most: of longer runs every k-th.
+_FRAMES = 400
+_NO_COLUMNS = np.zeros(0, np.int64)
 
 
 @either_order
@@ -110,6 +116,29 @@ def objective_of(dataset: xr.Dataset | FrameSet | Objective, result: FitResult) 
         )
     _check_same(result, objective)
     return objective
+
+
+def noiseless(objective: Objective, theta: FloatArray) -> Objective:
+    """The same objective with the model in place of the data, on so many frames that a pass takes a millisecond.
+
+    ``theta`` (p,): Published parameters of that model.
+    """
+    problem: Any = objective.problem
+    local = objective.equations(theta, derivatives=False)
+    if isinstance(objective, OneTimeObjective):
+        fitted = local.contrast[:, None] * objective.correlation(theta) + local.offset[:, None]
+        small: Objective = OneTimeObjective(replace(problem, g2=fitted), contrast=objective.contrast)
+        small.linear.about(local.contrast, local.offset)
+        return small
+    problem = problem.small if isinstance(problem, FrameProblem | CellProblem) else problem
+    problem = problem.every(-(-len(problem.t) // _FRAMES)) if len(problem.t) > _FRAMES else problem
+    data = np.zeros_like(problem.data)
+    for b in range(problem.n_bins):
+        m = z_rows(problem, theta, _NO_COLUMNS, b, 0, len(problem.t))[-3]
+        data[b] = np.where(problem.data[b] != 0.0, local.offset[b] + local.contrast[b] * m, 0.0)
+    small = Objective(replace(problem, data=data, layouts={}), contrast=objective.contrast)
+    small.linear.about(local.contrast, local.offset)
+    return small
 
 
 def optimum(result: FitResult) -> FloatArray:

@@ -42,7 +42,7 @@ from heterodyne_nb.optimize.strategies.own import made_strategy
 from heterodyne_nb.options import METHODS, ExecutionOptions, FitOptions, SearchOptions
 from heterodyne_nb.progress import ProgressEvent, StopToken, ignore_progress
 from heterodyne_nb.result import FitResult, collect_provenance
-from heterodyne_nb.result.trust import left_over, united
+from heterodyne_nb.result.trust import LEFT_OVER, left_over, united
 from heterodyne_nb.uncertainty.bands import curve_bands
 from heterodyne_nb.uncertainty.covariance import error_tiles, estimate_covariance
 from heterodyne_nb.uncertainty.goodness import Goodness, goodness
@@ -214,14 +214,42 @@ def _search_on_frames(
     problem: Any = objective.problem
     small = Objective(problem.small, contrast=options.contrast)
     best, path, others = _search(small, strategy, options)
-    finish = Multistart(
-        objective, strategy, SearchOptions(samples=0, hops=0), [best.x, *(x for x, _ in others)],
-        on_progress=options.on_progress, stop=options.stop,
-    )  # fmt: skip
+    points, beside = [best.x, *(x for x, _ in others)], False
+    finer = problem.finer if isinstance(problem, FrameProblem) and not options.stop.reason else None
+    if finer is not None:
+        middle = _onward(Objective(finer, contrast=options.contrast), strategy, options, points)
+        best, beside = middle.run(), True
+        path += middle.path
+        points = _possible(middle) if not options.stop.reason else [best.x]
+    finish = _onward(objective, strategy, options, points, beside=beside)
     best = finish.run()
     of = "sums of frames" if isinstance(problem, FrameProblem) else "some frames"
     path = [{**step, "data": of} for step in path if step["chi2_reduced"] is not None] + finish.path
     return best, path, [(fit.point, fit.chi2) for fit in finish.solutions[1:]]
+
+
+def _onward(
+    objective: Objective,
+    strategy: OptimizationStrategy,
+    options: FitRun,
+    points: list[np.ndarray],
+    **how: Any,
+) -> Multistart:
+    """Fits from optima of fewer data."""
+    return Multistart(
+        objective, strategy, SearchOptions(samples=0, hops=0), points, on_progress=options.on_progress,
+        stop=options.stop, **how,
+    )  # fmt: skip
+
+
+def _possible(search: Multistart) -> list[np.ndarray]:
+    """The optima, best first, that more data of the same run may leave as answers."""
+    first, *others = search.solutions
+    if not others:
+        return [first.point]
+    spread = estimate_covariance(search.objective, first.point)
+    most = first.chi2 + 2.0 * LEFT_OVER * search.objective.reduced(first.chi2) * spread.inflation
+    return [first.point, *(fit.point for fit in others if fit.chi2 <= most)]
 
 
 def _robust(

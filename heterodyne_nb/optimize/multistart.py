@@ -35,6 +35,8 @@ _REFINED = 10.0
 #: From this far above a known optimum, in the same units, a fit is followed no more where χ² is what the quadratic
 #: form around that optimum says.
 _NEAR = 50.0
+#: Damping and most iterations of fits that go on from optima of nearly the same data; only that of the best goes on.
+_BESIDE, _FEW = 1e-7, 2
 #: What the search found is tried again on so many times the frames: fewer do not tell close optima apart.
 _FINER = 2
 #: Damping at the start of a fit from a sample, which is far from any optimum: less only costs steps not taken.
@@ -110,6 +112,8 @@ class Multistart:
     extra_starts: list[FloatArray] = field(default_factory=list)
     on_progress: OnProgress = ignore_progress
     stop: StopToken | None = None
+    #: Whether the extra starts are optima of nearly the same data: a step or two is then enough.
+    beside: bool = False
     team: Team | None = None  #: Who makes the fits on fewer frames, where it works in other processes.
     #: One entry a fit: stage, start, χ² reached, iterations, seconds.
     path: list[dict[str, Any]] = field(default_factory=list)
@@ -246,12 +250,18 @@ class Multistart:
         """The results with the optima of all pixels that the points lead to; refined are those that may be the best."""
         careful = replace(self.strategy, stop=self.stop, on_progress=self.on_progress)
         quick = _QuickStrategy(max_iterations=40, stop=self.stop, on_progress=self.on_progress)
-        results = list(results)
+        if self.beside:
+            quick.max_iterations, quick.damping = _FEW, _BESIDE
+            if isinstance(careful, GaussNewtonStrategy):
+                careful.damping = min(careful.damping, _BESIDE)
+        results, basins = list(results), list[_Basin]()
         for point in points:
             if results and self._stopped():
                 break
             if results:
-                quick.basins = self._basins(self.objective, [Found(float(r.fun), r.x) for r in results])
+                missing = results[len(basins) :]
+                basins += self._basins(self.objective, [Found(float(r.fun), r.x) for r in missing])
+                quick.basins = basins
                 result = self._finish(point, quick)
                 best = min(float(r.fun) for r in results)
                 if result.stop_reason == "known optimum":

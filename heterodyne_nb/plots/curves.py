@@ -76,17 +76,28 @@ def curves(
     if not against:
         return figure
     for number, (label, values) in enumerate(against.items()):
-        _add_given(figure, result, label, values, canvas.ink(theme), _DASHES[number % len(_DASHES)])
+        dash = _DASHES[number % len(_DASHES)]
+        _add_given(figure, result, label, values, canvas.ink(theme), dash, names)
     return canvas.legend_below(figure, 52)
 
 
-def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme: str = "light") -> go.Figure:
+def compare_results(
+    results: Mapping[str, Any],
+    *,
+    against: Mapping[str, Mapping[str, float]] | None = None,
+    log_time: bool = False,
+    theme: str = "light",
+) -> go.Figure:
     """Overlay of the curves of several fits, with their reduced chi-square.
+
+    Bands run out of their panels as those of :func:`curves` do.
 
     Parameters
     ----------
     results : mapping of str to FitResult
         Name of the run -> result; a curve is drawn for every result that has it.
+    against : mapping of str to (mapping of str to float), optional
+        Curves to compare with, dashed, as in :func:`curves`; parameters are of the mode of the first result.
     log_time : bool
         Draw time logarithmically.
     theme : {"light", "dark"}
@@ -94,7 +105,7 @@ def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme
     Raises
     ------
     ConfigurationError
-        If `results` is empty or keeps no curves.
+        If `results` is empty or keeps no curves, or a parameter of `against` is missing or unknown.
     """
     results = {in_figure(name): result for name, result in results.items()}
     names, units = _shared(results)
@@ -106,8 +117,17 @@ def compare_results(results: Mapping[str, Any], *, log_time: bool = False, theme
         for name in mine:
             _add_curve(figure, result, name, colour, run, _place(names, name))
             figure.data[-1].showlegend = name == mine[0]
+    for name in names:
+        spans = [_span(one.dataset, name) for one in results.values() if name in curve_names(one)]
+        if all(spans):
+            low, high = zip(*(span for span in spans if span), strict=True)
+            figure.update_yaxes(range=(min(low), max(high)), **_place(names, name))
     if log_time:
         _time_in_decades(figure)
+    first = next(iter(results.values()))
+    for number, (label, values) in enumerate((against or {}).items()):
+        dash = _DASHES[number % len(_DASHES)]
+        _add_given(figure, first, label, values, canvas.ink(theme), dash, names)
     return canvas.legend_below(figure, 52)
 
 
@@ -214,9 +234,15 @@ def _span(data: Any, name: str) -> tuple[float, float] | None:
 
 
 def _add_given(
-    figure: go.Figure, result: Any, label: str, values: Mapping[str, float], colour: str, dash: str
+    figure: go.Figure,
+    result: Any,
+    label: str,
+    values: Mapping[str, float],
+    colour: str,
+    dash: str,
+    panels: Sequence[str],
 ) -> None:
-    """Draw the curves of given parameters, dashed, over those of the fit."""
+    """Draw the curves of given parameters, dashed, over those of the fit, in the panels of curves of these names."""
     model = ModelFactory.create_model(result.mode)
     wrong = sorted(set(model.parameter_names) ^ set(values))
     if wrong:
@@ -227,17 +253,16 @@ def _add_given(
         )
     t = np.asarray(result.dataset["t"].values, dtype=float)
     given = model.curves([float(values[name]) for name in model.parameter_names], t)
-    names = curve_names(result)
     line = {"color": colour, "width": 1.5, "dash": dash}
-    for k, name in enumerate(names):
+    for k, name in enumerate(curve_names(result)):
         figure.add_trace(
             go.Scatter(
                 x=t, y=given[name], name=label, legendgroup=label, showlegend=k == 0, mode="lines",
                 line=line, hovertemplate=f"{label}: %{{y:.5g}}",
             ),
-            **_place(names, name),
+            **_place(panels, name),
         )  # fmt: skip
-        axis = figure.get_subplot(**_place(names, name)).yaxis
+        axis = figure.get_subplot(**_place(panels, name)).yaxis
         if axis.range is not None:
             axis.range = min(axis.range[0], np.min(given[name])), max(axis.range[1], np.max(given[name]))
 

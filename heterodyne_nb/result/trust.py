@@ -30,6 +30,8 @@ Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
 CHI2_RANGE = (0.5, 1.5)
+#: Said of the errors of one-time fits that follow noise which many lags share.
+ALIKE = ", which lowers chi-square"
 #: A bin is singled out when its reduced chi-square exceeds the median bin's, and 1, by this factor.
 BIN_FACTOR = 1.5
 #: With the exponent of a shear rate known no better than this, and the rate at mid-time no better than to this share,
@@ -199,6 +201,8 @@ def _chi2(record: xr.Dataset) -> list[Flag]:
         text = "the model misses part of the data, or sigma is too small."
         text += " Look at the residuals; the errors below do not rest on sigma." if honest else ""
         return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {text}")]
+    if chi2 < low and ALIKE in str(record.attrs.get("uncertainty", "")):
+        return []
     if chi2 < low:
         text = "sigma is too large" + (", on which the errors do not rest." if honest else ".")
         return [Flag("small_chi2", f"Reduced chi-square is {number(chi2)}: {text}", serious=not honest)]
@@ -462,8 +466,41 @@ def in_words(record: xr.Dataset) -> str:
         answers.append(" with ".join([parts[0], ", ".join(parts[1:])]) if len(parts) > 1 else "".join(parts))
     text = f"The data leave {len(every)} answers (at mid-time): {', or '.join(answers)}."
     if directions:
-        text += " The angles measured cannot tell them apart; another angle between them would."
+        text += f" {_angle_that_tells(record, every, curves)}"
     return f"{text} {lone}".rstrip()
+
+
+def _angle_that_tells(
+    record: xr.Dataset, every: Sequence[Solution], curves: Sequence[dict[str, float]]
+) -> str:
+    """Where to measure besides: the fringes of no two flows that differ at all are then the same.
+
+    ``curves``: Of each answer at mid-time.
+    """
+    names, phi = list(every[0].values), distinct_angles(record["phi"].values)
+    tried = np.arange(-89.0, 91.0)
+    rates = np.array(
+        [
+            [
+                curve[flow.name] * np.abs(np.cos(np.radians(one.values[names[flow.direction]] - tried)))
+                for flow in model_of(record).of_role(*FLOWS)
+                if flow.direction is not None
+            ]
+            for one, curve in zip(every, curves, strict=True)
+        ]
+    )  # (answer, flow, angle)
+    pairs = [np.abs(rates[i] - rates[j]).sum(axis=0) for j in range(len(rates)) for i in range(j)]
+    clearest = max(float(pair.max()) for pair in pairs)
+    best = float(tried[np.argmax(np.min([p for p in pairs if p.max() > 0.01 * clearest], axis=0))])
+    ends = np.sort((phi + 89.0) % 180.0 - 89.0)
+    around = np.concatenate([ends - 180.0, ends, ends + 180.0])
+    below, above = float(around[around <= best][-1]), float(around[around > best][0])
+    few = np.unique(record["phi"].values).size == 2
+    return (
+        f"{'These two angles' if few else 'The angles measured'} cannot tell them apart; "
+        f"{'a third' if few else 'another'} angle between {number(below, 3)}° and {number(above, 3)}° would, "
+        f"best near phi = {number(best, 2)}°."
+    )
 
 
 def _one_line(record: xr.Dataset) -> str:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
-
 from threadpoolctl import threadpool_limits
 
 from heterodyne_nb.arrays import FloatArray
@@ -205,7 +204,7 @@ def _speckle_noise(
     """What c2 of simulated speckle scatters about its mean, (runs, B, N, N); ``fields`` are correlations (N, N)."""
     out = np.empty((runs, *maps.shape))
     shape = maps.shape[1], runs * _PIXELS
-    with threadpool_limits(limits=1, user_api="blas"):  # threads of matrices this small only wait for each other
+    with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only make threads wait
         modes = [np.linalg.eigh(field) for field in fields]
     for b, (values, vectors) in enumerate(modes):
         root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.complex64)

@@ -1,6 +1,8 @@
 """Does the default fit find the best answer, or say that there are several?
 
-python tests/benchmarks/basin_study.py [experiments of each kind, default 34] [processes, default 2]
+python tests/benchmarks/basin_study.py [experiments of each kind, default 34] [processes, default 2] [first seed, default 0]
+
+One experiment of every kind after the other; ended by Ctrl-C or SIGTERM, it prints the table of what is done.
 
 Ten kinds of experiment; angles, lengths, sizes, noise and curves are drawn anew for each. "Best known" is the lower χ²
 of the default fit and of a fit from the truth. An answer counts as
@@ -15,10 +17,13 @@ The table also counts how often the flow of the truth is among the answers: phi0
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context
 from typing import Any
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # one process a core
@@ -109,25 +114,40 @@ def judged(task: tuple[str, int]) -> dict[str, Any]:
             "answers": len(result.solutions), "seconds": seconds}  # fmt: skip
 
 
-def main(count: int, processes: int) -> None:
+def main(count: int, processes: int, first: int) -> None:
     """Print each answer that is not the best, and the table."""
-    tasks = [(kind, seed) for kind in KINDS for seed in range(count)]
-    rows = []
-    with ProcessPoolExecutor(processes) as pool:
-        for row in pool.map(judged, tasks):
-            rows.append(row)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in a shell's background
+        signal.signal(number, signal.default_int_handler)
+    rows: list[dict[str, Any]] = []
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    waiting = [pool.submit(judged, (kind, seed)) for seed in range(first, first + count) for kind in KINDS]
+    with suppress(KeyboardInterrupt):
+        for done in waiting:
+            rows.append(row := done.result())
             if row["verdict"] != "best" or not (row["flow"] or row["says"]):
                 print({k: round(v, 2) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
+    table(rows)
+    pool.shutdown(cancel_futures=True)
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Counts by kind."""
     print(
         f"{'kind':12s} {'best':>5s} {'listed':>7s} {'wrong':>6s} {'true flow':>10s} {'several':>8s} {'CPU s':>6s}"
     )
     for kind in (*KINDS, "all"):
         mine = [row for row in rows if kind in (row["kind"], "all")]
+        if not mine:
+            continue
         counts = [sum(row["verdict"] == word for row in mine) for word in ("best", "listed", "wrong")]
         flow, several = sum(row["flow"] for row in mine), sum(row["answers"] > 1 for row in mine)
         cpu = np.median([row["seconds"] for row in mine])
-        print(f"{kind:12s} {counts[0]:5d} {counts[1]:7d} {counts[2]:6d} {flow:10d} {several:8d} {cpu:6.1f}")
+        print(
+            f"{kind:12s} {counts[0]:5d} {counts[1]:7d} {counts[2]:6d} {flow:10d} {several:8d} {cpu:6.1f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main(*(int(a) for a in (*sys.argv[1:], *("34", "2")[len(sys.argv) - 1 :])))
+    numbers = [int(word) for word in sys.argv[1:]]
+    main(*(numbers + [34, 2, 0][len(numbers) :]))

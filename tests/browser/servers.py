@@ -1,4 +1,4 @@
-"""The two pages that the browser tests open: the app as the command serves it, and a notebook in JupyterLab."""
+"""The pages that the browser tests open: the app as the command serves it (by Voilà), and a notebook in JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
@@ -39,24 +39,34 @@ def served_app(folder: Path, *arguments: str) -> Iterator[str]:
 @contextmanager
 def served_lab(folder: Path) -> Iterator[str]:
     """JupyterLab in a folder that holds ``story.ipynb``; yields the address of that notebook alone."""
+    quiet = ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with _jupyter(folder, "jupyterlab", "LabApp", *quiet) as (address, token):
+        yield f"{address}/doc/tree/story.ipynb?token={token}"
+
+
+@contextmanager
+def served_notebook_7(folder: Path) -> Iterator[str]:
+    """Notebook 7 in a folder that holds ``story.ipynb``; yields the address of that notebook."""
+    with _jupyter(folder, "notebook", "JupyterNotebookApp") as (address, token):
+        yield f"{address}/notebooks/story.ipynb?token={token}"
+
+
+@contextmanager
+def _jupyter(folder: Path, module: str, name: str, *options: str) -> Iterator[tuple[str, str]]:
+    """A server of notebooks with a notebook of the app; yields its address and token."""
     (folder / "story.ipynb").write_text(notebook(_APP))
     port = _free_port()
     token = secrets.token_hex(12)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.ip={_HOST}"]
+    command = [sys.executable, "-m", module, "--no-browser", "--allow-root", f"--ServerApp.ip={_HOST}"]
     command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
-    command += [
-        "--LabApp.expose_app_in_browser=True",
-        "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--ServerApp.open_browser=False",
-    ]
+    command += [f"--{name}.expose_app_in_browser=True", "--ServerApp.open_browser=False", *options]
     settings = {
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
     }
     with _process(command, folder, environment=settings) as server:
         _wait(server, port)
-        yield f"http://{_HOST}:{port}/doc/tree/story.ipynb?token={token}"
+        yield f"http://{_HOST}:{port}", token
 
 
 @contextmanager

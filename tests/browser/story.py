@@ -1,7 +1,8 @@
-"""The whole story by mouse, the same in JupyterLab and as a served page."""
+"""The whole story by mouse, the same in every front end; after each chapter the screen is changed."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,24 @@ from driving import Canvas, button, choose, fill, press, read, settled, slide, t
 
 import heterodyne_nb as hnb
 
+#: Where screenshots go, for a person to look at; nowhere by default.
+SHOTS = os.environ.get("HETERODYNE_NB_SHOTS")
+
 
 def look_and_mask(page: Any) -> None:
-    """Open the example, pick a bin, zoom, mask the bad frames with the mouse."""
+    """Open the example, pick a bin by keys, which the page around leaves alone, zoom, mask the bad frames with the mouse."""
     press(page, "Example")
     read(page, "3 q × 8 φ, 1 without data")
     canvas, strip = Canvas(page, "map"), Canvas(page, "strip")
     canvas.wait()
+    cells = page.locator(".jp-CodeCell").count()
+    canvas.element.focus()
+    page.keyboard.press("b")  # "insert a cell below", were it not for the focus
     for name, steps in (("q", 2), ("φ", 4)):
         slide(page, name, "Home")
         slide(page, name, "ArrowRight", times=steps)
     read(page, "22.5°")
+    assert page.locator(".jp-CodeCell").count() == cells
     choose(page, "fit", "this q")
     page.wait_for_function("node => JSON.parse(node.dataset.view)[1] > 99", arg=canvas.node)
     canvas.drag((20.0, 20.0), (50.0, 50.0))  # zoom
@@ -31,6 +39,19 @@ def look_and_mask(page: Any) -> None:
     strip.wait()
     strip.drag((61.5, 0.0), (62.0, 0.0))
     read(page, "4 of 200 frames masked: 121–124")
+
+
+def choose_sectors(page: Any) -> None:
+    """The bin is chosen on the picture of all sectors, by mouse and by keys, and the map follows."""
+    press(page, "Sectors")
+    page.locator(".hn-mosaic:visible .hn-end").first.wait_for()
+    page.locator('.hn-mosaic:visible .hn-sector[aria-label^="q 0.009 Å⁻¹, φ 45°"]').click()
+    page.locator('.widget-readout:visible:text-is("45°")').first.wait_for()
+    page.keyboard.press("ArrowUp")
+    page.locator('.widget-readout:visible:text-is("0.012 Å⁻¹")').first.wait_for()
+    page.keyboard.press("ArrowRight")
+    page.locator('.widget-readout:visible:text-is("22.5°")').first.wait_for()
+    press(page, "Sectors")
 
 
 def read_fringes(page: Any) -> None:
@@ -96,11 +117,48 @@ def save_and_reload(page: Any, folder: Path) -> None:
     read(page, "robust 3 · heterodyne")
 
 
-def the_whole(page: Any, folder: Path) -> None:
-    """Every chapter in its order; what is written stays in the folder."""
-    for chapter in (look_and_mask, read_fringes, guess_run_cancel, robust_and_compare, see_curves_and_export):
+#: Widths and heights of a laptop, a desk and a large screen; the story is told on the first.
+SCREENS = ((1366, 768), (1920, 1080), (2560, 1440))
+#: What is wider than its place: the page, or the output of a cell, scrolled sideways.
+TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".jp-OutputArea-output")]
+  .filter((one) => one.offsetParent !== null || one === document.documentElement)
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => `${one.className}: ${one.scrollWidth} in ${one.clientWidth}`)"""
+
+
+def on_every_screen(page: Any, name: str) -> None:
+    """On each screen every figure is drawn as wide as its place, and nothing is wider than the page."""
+    for width, height in (*SCREENS[1:], SCREENS[0]):
+        page.set_viewport_size({"width": width, "height": height})
+        settled(page)
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS) / f"{name}_{width}.png")
+        assert page.evaluate(TOO_WIDE) == []
+
+
+def the_whole(page: Any, folder: Path, name: str) -> None:
+    """Every chapter in its order, on a slow processor; what is written stays in the folder.
+
+    Parameters
+    ----------
+    page : playwright Page
+    folder : Path
+        Of the page's kernel.
+    name : str
+        Of the front end, in names of screenshots.
+    """
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    chapters = (
+        look_and_mask,
+        choose_sectors,
+        read_fringes,
+        guess_run_cancel,
+        robust_and_compare,
+        see_curves_and_export,
+    )
+    for chapter in chapters:
         chapter(page)
         settled(page)
+        on_every_screen(page, f"{name}_{chapter.__name__}")
     save_and_reload(page, folder / "session")
     settled(page)
     kept(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def test_post_build_is_a_script_that_bash_accepts(binder: Path) -> None:
     assert script.read_text().startswith("#!/bin/bash\n")
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
+
+
+def test_the_documentation_makes_its_links_from_the_repository_s_address(repository: Path) -> None:
+    conf = runpy.run_path(str(repository / "docs" / "conf.py"))
+    on_binder = conf["on_binder"]
+    for address in ("https://github.com/a-lab/hetero.nb.git", "git@github.com:a-lab/hetero.nb.git"):
+        assert "https://mybinder.org/v2/gh/a-lab/hetero.nb/HEAD?urlpath=lab" in on_binder(address)
+    assert "mybinder" not in on_binder("/home/me/heterodyne_nb")
+    assert "{{ binder }}" in (repository / "docs" / "tutorials.md").read_text()
 
 
 def test_the_badges_of_the_readme_open_notebooks_that_are_there(repository: Path) -> None:

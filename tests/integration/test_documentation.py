@@ -43,7 +43,14 @@ def test_the_site_is_built_without_a_warning(repository: Path, tmp_path: Path) -
     pages = {path.stem for path in (tmp_path / "site").rglob("*.html")}
     lessons = {path.stem for path in (repository / "notebooks").glob("[01]*.ipynb")}
     assert lessons | {"index", "gallery", "claims", "coming-from"} <= pages
-    assert "Gauss–Newton" in (tmp_path / "site" / "explanation" / "fit.html").read_text(encoding="utf-8")
+    models, claims, fit = (
+        (tmp_path / "site" / f"{page}.html").read_text(encoding="utf-8")
+        for page in ("explanation/models", "claims", "explanation/fit")
+    )
+    assert "Gauss–Newton" in fit
+    assert "<math" in models  # formulas that need no library from elsewhere
+    assert not re.search(r'<(script|link)[^>]*(src|href)="https?://(?!www\.sphinx-doc)', models)
+    assert 'href="tutorials/10_from_speckle_to_parameters.html"' in claims
 
 
 def test_every_public_name_is_in_the_reference() -> None:

@@ -84,3 +84,16 @@ def test_the_conda_recipe_asks_for_what_the_package_and_its_application_need(
     scripts = [f"{name} = {call}" for name, call in about["scripts"].items()]
     assert recipe["build"]["python"]["entry_points"] == scripts
     assert needs["host"][-1].replace(" ", "") == project["build-system"]["requires"][0]
+
+
+def test_rattler_build_renders_the_conda_recipe(repository: Path) -> None:
+    rattler = pytest.importorskip(
+        "rattler_build", reason="for this test: pip install 'heterodyne_nb[validators]'"
+    )
+    recipe = rattler.Stage0Recipe.from_file(str(repository / ".ci" / "conda" / "recipe.yaml"))
+    (made,) = recipe.render(rattler.VariantConfig(), rattler.RenderConfig())
+    assert (str(made.recipe.package.name), str(made.recipe.package.version)) == (
+        "heterodyne_nb",
+        heterodyne_nb.__version__,
+    )
+    assert "gurobi >=13.0" in [str(one) for one in made.recipe.requirements.run]

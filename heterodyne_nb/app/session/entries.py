@@ -91,12 +91,20 @@ def edited(table: ParameterTable, name: str, changes: Mapping[str, Any]) -> Para
 
 
 def for_mode(table: ParameterTable, mode: str) -> ParameterTable:
-    """The table of another mode; what was asked of parameters of the same name and unit is kept."""
+    """The table of another mode; what was asked of parameters of the same name and unit is kept.
+
+    An ``alpha`` of -0.6, an exponent of a rate, means nothing to a stretching exponent: what lies beyond the bounds is not.
+    """
     if table.mode == mode:
         return table
     target = default_table(mode)
     units = dict(zip(target.names, target.units, strict=True))
     same = {n for n, unit in zip(table.names, table.units, strict=True) if units.get(n) == unit}
+    bounds = dict(zip(target.names, zip(target.lower, target.upper, strict=True), strict=True))
+    for name, entry in asked_of(table).items():
+        low, high = bounds.get(name, (-np.inf, np.inf))
+        if not entry.get("min", low) <= entry.get("value", low) <= entry.get("max", high):
+            same.discard(name)
     kept = {
         name: entry
         for name, entry in asked_of(table).items()

@@ -1,4 +1,5 @@
-// Tells the kernel whether the page is light or dark, and names sliders for screen readers; shows nothing.
+// Tells the kernel whether the page is light or dark, names sliders for screen readers, and keeps keys pressed in a panel
+// from the notebook around it; shows nothing.
 
 const NAMING = Symbol.for("heterodyne_nb.naming");
 
@@ -17,14 +18,23 @@ function render({ model, el }) {
   watch.observe(document.documentElement, what);
   let frame = 0;
   const start = () => {
-    if (el.isConnected) tell();
-    else frame = requestAnimationFrame(start); // it is put into the page some time after it is rendered
+    if (el.isConnected) {
+      tell();
+      keepKeys(el.closest(".jp-OutputArea-output"));
+    } else frame = requestAnimationFrame(start); // it is put into the page some time after it is rendered
   };
   start();
   return () => {
     cancelAnimationFrame(frame);
     watch.disconnect();
   };
+}
+
+// An arrow, or the letter of a command that changes cells, is for what has the focus: Notebook 7 would take it first.
+function keepKeys(output) {
+  if (!output || output.dataset.hnKeys) return;
+  output.dataset.hnKeys = "kept";
+  output.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
 }
 
 // The handle of a slider takes the label or the tooltip of its widget as its name.

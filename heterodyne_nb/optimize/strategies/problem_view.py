@@ -162,7 +162,7 @@ class ObjectiveView(ProblemView):
 
     def to_x(self, z: np.ndarray) -> np.ndarray:
         key = z.tobytes()
-        if self._point is None or self._point[0] != key:  # value, slopes and bounds are asked of one point in turn
+        if self._point is None or self._point[0] != key:  # value, slopes, bounds are asked of one point
             self._point = key, np.array(self._objective.from_internal(z * self._unit), float)
         return self._point[1].copy()
 

@@ -375,3 +375,34 @@ def test_the_model_of_a_one_time_mode_is_drawn_over_all_ages(panel: FitPanel) ->
     assert len(model_lines(panel)) == 1
     panel.rows["Gamma"].value.value = "0.3"
     assert np.isfinite(model_lines(panel)[0]).all()
+
+
+def test_a_small_picture_of_each_curve_follows_the_values_and_shows_the_fit(
+    panel: FitPanel, session: AnalysisSession
+) -> None:
+    picture = panel.curves.picture
+    for name, value in (("D0", "600"), ("alpha", "-0.4"), ("D_offset", "40")):
+        panel.rows[name].value.value = value
+    assert f"J from {number_text(600 * 0.5**-0.4 + 40, 3)} at 0.5 s to" in picture.value
+    assert picture.value.count("<polyline") == 1
+    assert "<polygon" not in picture.value
+    panel.run.click()
+    session.wait()
+    assert picture.value.count("<polyline") == 2
+    assert picture.value.count("<polygon") == 1
+    fitted = float(session.result.curve("J")["value"][0])
+    assert f"J from {number_text(fitted, 3)} at 0.5 s" in picture.value  # the fit's values are the next start
+    session.change_settings(mode="static_anisotropic")
+    assert "<polygon" not in picture.value  # a fit of another mode is not drawn
+    session.change_settings(mode="kww")
+    assert picture.value == ""
+
+
+def test_a_new_fit_is_the_one_chosen_in_the_history(panel: FitPanel, session: AnalysisSession) -> None:
+    for count in range(2):
+        panel.run.click()
+        session.wait()
+        assert panel.entries.value == (count,)
+    panel.delete.click()
+    assert [entry.name for entry in (session.history[k] for k in session.kept)] == ["fit 1"]
+    assert panel.entries.value == (0,)

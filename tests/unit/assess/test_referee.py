@@ -73,6 +73,27 @@ def test_the_referee_tells_a_J_that_rises_and_falls_from_a_power_law() -> None:
     assert len(hnb.plots.referee(found).data) >= 2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_power_law_that_splines_cannot_follow_does_not_fail(seed: int) -> None:
+    """Near the first frame t^-0.8 is steeper than a spline of one piece can be."""
+    truth = {"D0": 3000.0, "alpha": -0.8, "D_offset": 60.0}
+    seen = {"q": (0.012, 0.015), "phi": (0.0, 45.0, 90.0), "n_frames": 60, "dt": 0.5, "n_pixels": 600}
+    data = hnb.simulate.speckle("static_isotropic", truth, **seen, seed=seed)
+    found = hnb.fit(data, "static_isotropic", parameters=truth, multistart=0).referee()
+    assert found.fails == ()
+    assert found.verdict() == "The free form agrees with the fitted curves."
+
+
+def test_curves_fail_only_where_splines_describe_the_data_better() -> None:
+    data, _ = experiment(300.0 + 10.0 * T, 6)
+    result = hnb.fit(data, "static_isotropic", multistart=0)
+    apart = {"J": Departure(4.0, 1.0, 1.0, 2.0, 1.0, 1.0)}
+    assert Referee(result, result, apart, None).fails == ("J",)
+    overfitted = Referee(result, result, apart, None, better=False)
+    assert overfitted.fails == ()
+    assert "describes the data no better" in str(overfitted)
+
+
 def test_without_its_data_a_result_asks_for_them() -> None:
     data, _ = experiment(300.0 + 10.0 * T, 6)
     result = hnb.fit(data, "static_isotropic", multistart=0)

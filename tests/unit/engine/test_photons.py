@@ -245,3 +245,29 @@ def test_columns_of_many_bins_and_frames_are_made_a_few_at_a_time(monkeypatch: p
     monkeypatch.setattr("heterodyne_nb.engine.columns.HELD", 1)
     for problem, expected in zip((one, other), whole, strict=True):
         assert scaled_difference(products_at(problem, theta, wanted), expected) < 1e-13
+
+
+def test_a_pass_over_photons_finds_the_derivatives_that_are_asked_for_next() -> None:
+    problem, of_map = _both_roads(_frames(80, n_pixels=60, q=0.006, phi=[0.0, 70.0]))
+    theta, theirs = _theta("heterodyne"), Objective(of_map)
+    objective = Objective(problem)
+    assert objective(theta) == pytest.approx(theirs(theta), rel=1e-9)
+    local, expected = objective.normal_equations(theta), theirs.normal_equations(theta)
+    assert objective.evaluations == 1
+    np.testing.assert_allclose(
+        local.gradient, expected.gradient, rtol=1e-6, atol=1e-7 * np.abs(expected.gradient).max()
+    )
+    moved = theta * 1.001
+    assert objective(moved) == pytest.approx(theirs(moved), rel=1e-9)
+    assert objective.evaluations == 2
+
+
+def test_the_map_between_search_and_photons_is_of_the_whole_run() -> None:
+    problem, _ = _both_roads(_frames(1300, n_pixels=8, q=0.006, phi=0.0), "static_isotropic")
+    assert problem.finer is None  # the run has no more frames than such a map
+    long, _ = _both_roads(_frames(2600, n_pixels=8, q=0.001, phi=0.0), "static_isotropic")
+    finer = long.finer
+    assert finer is not None
+    assert len(long.small.t) <= 600 < len(finer.t) <= 2000
+    assert finer.t[0] < long.t[2]
+    assert finer.t[-1] > long.t[-4]

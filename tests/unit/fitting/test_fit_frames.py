@@ -34,13 +34,15 @@ def test_both_roads_end_at_the_same_answer_with_the_same_errors_of_their_kind() 
     assert "road: frames" in by_frames.summary()
 
 
-def test_a_long_run_is_searched_on_sums_of_frames_and_finished_on_all_photons() -> None:
+def test_a_long_run_is_searched_on_sums_of_frames_and_all_photons_are_left_a_few_steps() -> None:
     frames = _static(3000, dt=0.05, n_pixels=300, mean_counts=0.1)
     result = hnb.fit(frames, "static_isotropic")
     assert result.provenance["road"].startswith("frames:")
     stages = [step["frames"] for step in result.path]
-    assert max(stages[:-1]) <= 700
+    assert max(stages[:-2]) <= 700
+    assert stages[-2] == 1500  # of all of the run, close to what all photons say
     assert stages[-1] == 3000
+    assert result.path[-1]["iterations"] <= 4
     truth = TRUTH[0] * frames.t ** TRUTH[1] + TRUTH[2]
     curve = result.curve("J")
     inside = (curve["lower"].values <= truth) & (truth <= curve["upper"].values)

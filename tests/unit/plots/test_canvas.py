@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from heterodyne_nb import plots
@@ -28,3 +29,8 @@ def test_our_templates_do_not_become_the_default_of_plotly() -> None:
 
     assert {"heterodyne_light", "heterodyne_dark"} <= set(pio.templates)
     assert pio.templates.default == "plotly"
+
+
+def test_many_decades_are_numbered_by_powers_of_ten() -> None:
+    assert canvas.log_ticks(np.geomspace(1e-5, 1.0, 9))["exponentformat"] == "power"
+    assert canvas.log_ticks(np.geomspace(0.5, 100.0, 9))["tickformat"] == "~g"

@@ -10,6 +10,7 @@ from plot_samples import TRUTH, make_result
 
 from heterodyne_nb import plots
 from heterodyne_nb.errors import ConfigurationError
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.result import FitResult
 
@@ -99,6 +100,28 @@ def test_compared_fits_are_told_apart_by_colour_and_legend(result: FitResult) ->
     assert {trace.line.color for trace in lines if trace.name == "first"} == {canvas.line_colour(0)}
     assert [trace.name for trace in lines if trace.showlegend] == ["first", "other"]
     assert "first: reduced χ² = 1.01" in figure.layout.title.subtitle.text
+
+
+def test_compared_fits_are_drawn_over_the_truth_and_no_wide_band_flattens_them(result: FitResult) -> None:
+    wide = {
+        name: (c.values - 1e3 * (c.t < 2), c.values + 1e3 * (c.t < 2))
+        for name, c in curve_values(result).items()
+    }
+    fits = {"static": make_result("static_isotropic"), "first": result, "wide": make_result(bands=wide)}
+    truth = dict(fits["static"].values)
+    figure = plots.compare_results(fits, against={"truth": truth})
+    (dashed,) = (trace for trace in figure.data if trace.name == "truth")
+    model = ModelFactory.create_model("static_isotropic")
+    np.testing.assert_allclose(dashed.y, model.curves(list(truth.values()), dashed.x)["J"])
+    drawn = next(trace for trace in figure.data if trace.name == "static" and trace.fill is None)
+    assert dashed.yaxis == drawn.yaxis
+    v = next(
+        trace
+        for trace in figure.data
+        if trace.name == "wide" and trace.fill is None and "v =" in trace.hovertemplate
+    )
+    low, high = figure.layout["yaxis" + v.yaxis[1:]].range
+    assert high - low < 10 * np.ptp(v.y)
 
 
 def test_fits_of_different_modes_share_only_the_curves_they_have(result: FitResult) -> None:

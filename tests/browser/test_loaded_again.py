@@ -1,23 +1,16 @@
-"""The toolkit as ``heterodyne-nb app`` serves it, in a real browser."""
+"""A page of ``heterodyne-nb app`` that is loaded again, in a real browser."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import story
 from driving import fill, press, read, settled, tab
 from servers import served_app
 
 from heterodyne_nb.simulate import example_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-def test_the_whole_story_by_mouse(page: Any, tmp_path) -> None:
-    with served_app(tmp_path) as address:
-        page.goto(address, wait_until="commit")
-        story.the_whole(page, tmp_path)
 
 
 def test_a_page_loaded_again_comes_back_with_its_running_fit(page: Any, tmp_path, monkeypatch) -> None:
