@@ -45,8 +45,9 @@ from heterodyne_nb.uncertainty.covariance import (
 FRAMES = 150
 #: Cosines added to each curve.
 WAVES = 6
-#: Steps tried in each curve, and the share of the run at either end without one.
-STEPS, STEP_ENDS = 8, 0.12
+#: Steps tried in each curve, and the share of the run at either end without one: a cluster of frames, for nothing tells
+#: the noise of what a single one holds.
+STEPS, STEP_ENDS = 8, 1.0 / ERROR_CLUSTERS
 #: Simulated bins in all, and pixels of each.
 _SIMULATED, _PIXELS = 64, 100
 #: Runs that are simulated first; no more where they all leave over more than the data do.

@@ -56,7 +56,7 @@ def test_a_jump_of_J_is_found_within_a_few_frames() -> None:
 
 
 def test_the_tests_of_a_fit_name_the_time_and_size_of_a_jump() -> None:
-    data, _ = experiment(np.where(T < 15.0, 300.0, 1500.0), 1)
+    data, _ = experiment(np.where(T < 15.0, 300.0, 1500.0), 2)
     result = hnb.fit(data, "static_isotropic", multistart=0)
     chance, when, size = json.loads(result.dataset.attrs["goodness"])["curves"]["J"]
     assert chance < 1e-4
