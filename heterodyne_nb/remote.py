@@ -54,6 +54,8 @@ def place(path: Any) -> Place:
         if path.startswith("file://"):
             return Path(urllib.request.url2pathname(urllib.parse.urlsplit(path).path))
         return Remote(path)
+    if hasattr(path, "full_name") and hasattr(path, "open"):
+        path = path.open()  # as fsspec.open gives it
     if hasattr(path, "read") and hasattr(path, "seek"):
         name = getattr(path, "full_name", None) or getattr(path, "path", None) or getattr(path, "name", None)
         return Remote(f"object://{os.path.basename(str(name)) if name else 'file'}", path)
@@ -196,6 +198,16 @@ class Remote:
         return self._tried(
             lambda system, path: [n.rstrip("/").rpartition("/")[2] for n in system.ls(path, detail=False)]
         )
+
+    def found(self, inside: str = "") -> list[str]:
+        """Addresses of what fits this one as a pattern, or a pattern inside of this folder, in their order."""
+        pattern = f"{{}}/{inside}" if inside else "{}"
+
+        def look(system: Any, path: str) -> list[str]:
+            hits = system.glob(pattern.format(path.rstrip("/")))
+            return [str(system.unstrip_protocol(one)) for one in sorted(hits)]
+
+        return self._tried(look)
 
     def bytes(self, start: int, end: int) -> bytes:
         """The bytes from start up to end."""

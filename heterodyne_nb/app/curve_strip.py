@@ -9,6 +9,7 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 
+from heterodyne_nb.app.number_field import number_text
 from heterodyne_nb.app.panel import Panel
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.models import ModelFactory
@@ -67,7 +68,7 @@ class CurveStrip(Panel):
             pictures.append(
                 curve_picture(name, "" if unit == "1" else unit, t, np.asarray(line), fitted, colour)
             )
-        self.picture.value = f'<div style="display:flex;flex-wrap:wrap;gap:4px 14px;margin:2px 0 8px">{"".join(pictures)}</div>'
+        self.picture.value = f'<div style="display:flex;flex-wrap:wrap;gap:4px 14px;margin:2px 8px 8px 0">{"".join(pictures)}</div>'
 
     def _follow(self) -> None:
         event = self.session.progress
@@ -125,7 +126,7 @@ def curve_picture(
             drawn += f'<polygon points="{around}" fill="currentColor" opacity="0.16"/>'
         drawn += _line(path(times, middle), "currentColor", 1.0, 0.6)
     drawn += _line(path(t[known], line[known]), colour, 1.8, 1.0)
-    ends = [f"{x:.3g}".replace("-", "−") for x in (line[known][0], line[known][-1])]
+    ends = [number_text(float(x), 3).replace("-", "−") for x in (line[known][0], line[known][-1])]
     says = f"{name} from {ends[0]} at {t[0]:.3g} s to {ends[1]} at {t[-1]:.3g} s {unit}".strip()
     head = f"{escape(name)}{f' ({escape(unit)})' if unit else ''}"
     return (

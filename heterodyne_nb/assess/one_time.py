@@ -83,7 +83,7 @@ def one_time_draws(
     for k in range(n):
         if stop is not None and stop.reason is not None:
             break
-        noise = rng.standard_normal(problem.g2.shape) @ root.T
+        noise = (root @ rng.standard_normal(problem.g2.shape)[..., None])[..., 0]
         priors = tuple(p and (p[0] + p[1] * rng.standard_normal(), p[1]) for p in table.prior)
         drawn = replace(problem, g2=fitted + error * noise, table=replace(table, prior=priors))
         again = OneTimeObjective(drawn, contrast=objective.contrast)

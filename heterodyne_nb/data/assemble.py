@@ -16,8 +16,8 @@ from heterodyne_nb.data.dataset import ATTRS, IMAGES, grid_of, make_dataset, wra
 from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.base import Ingredients, MapRef
 from heterodyne_nb.data.lazyarray import DatasetArray, TwoTimeArray
-from heterodyne_nb.data.quality import label_of, probe_map
-from heterodyne_nb.data.units import check_q
+from heterodyne_nb.data.quality import far_values, label_of, probe_map, tell_odd_values
+from heterodyne_nb.data.units import check_q, warn_if_odd_delays
 from heterodyne_nb.errors import DataFormatError, DataWarning, HeterodyneError, warn
 
 
@@ -82,8 +82,10 @@ def assemble(
         **found.notes,
         **_map_notes(refs),
     }
-    g2, g2_err, tau = _g2(found, step, dt)
+    g2, g2_err, tau = _g2(found, step, dt, hdf.place(h5file, "g2"))
     _refuse_nothing(refs, g2, dead, h5file)
+    if odd := _odd_values([r for r in refs if r is not None], g2, n_frames, h5file):
+        notes["odd_values"] = odd
     array = None
     if refs:
         locking = hdf.uses_locks(h5file)
@@ -342,6 +344,25 @@ def _unwritten(node: h5py.Dataset, ref: MapRef, n: int) -> str:
     return ""
 
 
+def _odd_values(refs: list[MapRef], g2: np.ndarray | None, n_frames: int, h5file: h5py.File) -> str:
+    """What does not suit a baseline of 1, by small samples of the first, the middle and the last map, and by g2."""
+    where, odd = Path(h5file.filename).name, []
+    looked = [
+        far_values(h5file, ref, n_frames)
+        for ref in dict.fromkeys((*refs[:1], *refs[len(refs) // 2 :][:1], *refs[-1:]), 0)
+    ]
+    parts = [values for values, _ in looked if values.size]
+    if parts and n_frames > 2:
+        mean = float(np.mean([v.mean() for v in parts]))
+        error = float(np.hypot.reduce([v.std() / np.sqrt(v.size) for v in parts]) / len(parts))
+        odd.append(tell_odd_values(mean, error, where, "c2", 0.0 if refs[0].add else 1.0))
+    if any(differ for _, differ in looked):
+        warn(f"{where}: the two halves of a two-time map differ; a fit uses that of t2 > t1", DataWarning)
+    if g2 is not None and np.isfinite(g2).any():
+        odd.append(tell_odd_values(float(np.nanmedian(g2)), 0.0, where, "g2"))
+    return "; ".join(filter(None, odd))
+
+
 def _probe(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, str]:
     try:
         probed, verdict = probe_map(h5file, ref, n_frames)
@@ -394,7 +415,7 @@ def _map_notes(refs: list[MapRef | None]) -> dict[str, str]:
 
 
 def _g2(
-    found: Ingredients, step: float, dt: float | None
+    found: Ingredients, step: float, dt: float | None, where: str
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """Measured g2 as (bin, tau), the unmeasured as NaN, tau in s and ascending."""
     if found.g2 is None or found.tau is None:
@@ -410,12 +431,8 @@ def _g2(
     if found.tau_frame is not None:
         frame = found.tau_frame if dt is None or found.dt is None else found.tau_frame * dt / found.dt
     tau = found.tau * frame if found.tau_in_frames else found.tau
-    if found.tau.size and found.tau_in_frames is False and tau[tau > 0].min(initial=np.inf) > 1e3 * frame:
-        warn(
-            f"{found.notes.get('layout', 'g2')}: the shortest delay, {tau[tau > 0].min():g} s, is more than a thousand "
-            f"frames of {frame:g} s: if a unit is wrong, say units={{'tau': …}}",
-            DataWarning,
-        )
+    if not found.tau_in_frames:
+        warn_if_odd_delays(tau, frame, where)
     order = np.argsort(tau, kind="stable")
     order = order[tau[order] > 0]  # lag 0 holds the shot noise, not the sample
     return g2[:, order], err[:, order], tau[order]

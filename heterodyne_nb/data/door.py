@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.units import METADATA, converted
+from heterodyne_nb.data.units import METADATA, converted, frame_step
 from heterodyne_nb.errors import ConfigurationError, DataFormatError
 
 __all__ = ["RUN", "checked", "of_run", "one_index", "one_run", "over_runs", "runs_of", "with_bin_dims"]
@@ -82,6 +82,8 @@ def over_runs(verb: Verb) -> Verb:
     def done(ds: Any, *args: Any, **settings: Any) -> Any:
         if isinstance(ds, xr.Dataset):
             ds = checked(ds)
+        elif not hasattr(ds, "dims") and not isinstance(ds, xr.DataTree):
+            ds = one_run(ds, verb.__name__)  # which says what it is instead
         if not isinstance(ds, xr.DataTree) and RUN not in getattr(ds, "dims", ()):
             return verb(ds, *args, **settings)
         parts, made = runs_of(ds), {}
@@ -235,6 +237,9 @@ def _framed(ds: xr.Dataset, changed: bool = False) -> xr.Dataset:
             expected="c2(q, phi, t1, t2) or c2(bin, t1, t2)",
             hint="rename them; one time is not enough: sel(t=…) or prepare.crop_frames crops both",
         )
+    for d in _FRAMES:
+        if d in ds.indexes and not ds.indexes[d].is_monotonic_increasing:
+            ds = ds.sortby(d)
     times = {d: ds[d].values for d in _FRAMES if d in ds.coords}
     if len(times) < 3 or any(v.shape != times["t"].shape or np.any(v != times["t"]) for v in times.values()):
         ds, cropped = _same_frames(ds, times)
@@ -247,7 +252,7 @@ def _framed(ds: xr.Dataset, changed: bool = False) -> xr.Dataset:
         )  # fmt: skip
     changes: dict[str, Any] = {}
     t = ds["t"].values
-    step = float(np.median(np.diff(t))) if n > 1 else float(ds.attrs.get("dt", np.nan))
+    step = frame_step(t, "t") if n > 1 else float(ds.attrs.get("dt", np.nan))
     dt = ds.attrs.get("dt")
     if not isinstance(dt, int | float | np.number) or not np.isclose(float(dt), step, rtol=1e-6):
         ds = ds.assign_attrs(dt=step)

@@ -43,10 +43,11 @@ def open_dataset(
 
     Parameters
     ----------
-    path : str, path, file object, Zarr group or store, or list of them
+    path : str, path, file object, Zarr group or store, or several of them
         An HDF5 result file, arrays (``.npz``, ``.npy``, ``.mat``, text), or this package's netCDF or Zarr; also an
         address (``https://…``, ``s3://…``, all that fsspec knows), of which only what is read travels. Many runs:
-        a list, a pattern such as ``"run_*.hdf"``, or a folder.
+        a list (or array, or generator), a pattern such as ``"run_*.hdf"`` or ``"2024/**/*.hdf"``, a folder, also at an
+        address such as ``s3://``.
     q, phi : float, list or (lo, hi), optional
         Bins to keep, 1/Å and degrees: nearest to a value, to each of a list, or within a range
         (a range of phi may cross ±180°). For plain arrays that come without them: their values.
@@ -97,10 +98,12 @@ def open_dataset(
     >>> runs = open_dataset("run_*.hdf", q=0.012)  # doctest: +SKIP
     >>> table = hn.fit_batch(runs, "heterodyne", over="run")  # doctest: +SKIP
     """
-    from heterodyne_nb.data.runs import open_runs, run_files
+    from heterodyne_nb.data.runs import is_listed, open_runs, run_files
 
     _check_arguments(dt, layout, analysis)
-    if not isinstance(path, list | tuple):
+    if is_listed(path):
+        path = list(path)
+    else:
         _checked_path(path)
 
     if run_files(path) is not None:

@@ -17,6 +17,8 @@ from heterodyne_nb.errors import DataWarning, warn
 _PROBE = 12  # frames along each side of a probed block
 _CONFIRM = 2048  # maps up to this many frames are read whole before they are called dead
 _CHUNK_LIMIT = 32e6  # bytes: a probe must not unpack chunks larger than this
+#: A mean correlation above the second is not normalised, one below the first has its baseline at 0.
+BASELINE_0, NOT_NORMALISED = 0.5, 3.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,10 @@ def probe_map(h5file: h5py.File, ref: MapRef, n_frames: int) -> tuple[MapRef, st
     if _too_large_to_probe(node):
         return ref, ""
     up, low, diagonal = _probed(h5file, ref, n_frames)
-    ref = ref.with_(triangle=_which(up, low), zero_diagonal=not np.any(diagonal))
+    kind = _which(up, low)
+    if kind == "full" and ref.said and not np.array_equal(up, low, equal_nan=True):
+        kind = ref.said
+    ref = ref.with_(triangle=kind, zero_diagonal=not np.any(diagonal))
     return ref, _dead(h5file, ref, n_frames, low if ref.triangle == "lower" else up)
 
 
@@ -177,16 +182,64 @@ def _blocks(n: int) -> list[tuple[slice, slice]]:
     return [*zip(parts, parts, strict=True), *pairwise(parts)]
 
 
-def _nothing(values: np.ndarray) -> bool:
-    return not np.any(np.nan_to_num(values))
-
-
 def _which(upper: np.ndarray, lower: np.ndarray) -> str:
-    if _nothing(lower) and not _nothing(upper):
-        return "upper"
-    if _nothing(upper) and not _nothing(lower):
-        return "lower"
+    """The half that is populated; the other one holds nothing where it is all of one value (0, NaN, 1, −1)."""
+    if _varies(upper) != _varies(lower):
+        return "upper" if _varies(upper) else "lower"
+    for half, other, name in ((upper, lower, "upper"), (lower, upper, "lower")):
+        if np.any(np.nan_to_num(half)) and not np.any(np.nan_to_num(other)):
+            return name
     return "full"
+
+
+def tell_odd_values(mean: float, error: float, where: str, what: str, said: float = 1.0) -> str:
+    """Warn where a correlation is not what its file says: around 0, around 2, not normalised; the note in short.
+
+    Parameters
+    ----------
+    mean, error : float
+        Of values at long delays, as read, and how well that is known.
+    said : float
+        Baseline that the file states; 1 was added to values of one that is 0.
+    """
+    low, high = mean - 3 * error, mean + 3 * error
+    if high < BASELINE_0:
+        told = f"lie around {mean:.2g}, as those of a baseline of 0 do"
+    elif said == 0 and low > 1.75:
+        told = f"lie around {mean - 1:.3g} in the file, which says that their baseline is 0"
+    elif low > NOT_NORMALISED:
+        told = f"lie around {mean:.3g}: they are not normalised"
+    else:
+        return ""
+    name = what.split()[0]
+    warn(
+        f"{where}: the values of {what} {told}, where a baseline of 1 is expected; they are read as they are "
+        f"(ds.assign({name}=…) mends them)",
+        DataWarning,
+    )
+    return f"{name} lies around {mean:.3g}"
+
+
+def far_values(h5file: h5py.File, ref: MapRef, n: int) -> tuple[np.ndarray, bool]:
+    """Values of a map at its longest lags, or at short ones where those hold nothing; whether its halves differ."""
+    if _too_large_to_probe(h5file[ref.path]):
+        return np.empty(0), False
+    near, far = slice(0, min(_PROBE, n)), slice(max(n - _PROBE, 0), n)
+    here, there = (
+        ref.read(h5file, near, near),
+        ref.read(h5file, *((far, near) if ref.triangle == "lower" else (near, far))),
+    )
+    above = np.triu(np.ones(here.shape, bool), 1)
+    known = above & np.isfinite(here) & np.isfinite(here.T)
+    unlike = ~np.isclose(here[known], here.T[known], rtol=1e-3)
+    differ = ref.triangle == "full" and bool(2 * unlike.sum() > unlike.size)
+    row, col = np.ogrid[near, far] if ref.triangle != "lower" else np.ogrid[far, near]
+    off = row > col if ref.triangle == "lower" else row < col
+    for values in (there[off], here[above.T if ref.triangle == "lower" else above]):
+        values = values[np.isfinite(values)].astype(float) + ref.add
+        if values.size > 1 and np.any(values != values[0]):
+            return values, differ
+    return np.empty(0), differ
 
 
 def _dead(h5file: h5py.File, ref: MapRef, n: int, probed: np.ndarray) -> str:

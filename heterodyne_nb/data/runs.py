@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from heterodyne_nb import remote
 from heterodyne_nb.data.age_lag import CELLS, EDGES
 from heterodyne_nb.data.dataset import IMAGES
 from heterodyne_nb.data.door import RUN, runs_of
@@ -53,9 +55,13 @@ def run_files(path: Any) -> list[Any] | None:
     MissingFileError
         A pattern matches nothing, or a folder holds no result file.
     """
-    if isinstance(path, list | tuple):
-        return list(path)
-    if not isinstance(path, str | os.PathLike) or "://" in os.fspath(path):
+    if is_listed(path):
+        return [file for one in path for file in run_files(one) or [one]]
+    if isinstance(path, str) and path.startswith("file://"):
+        path = remote.place(path)
+    if remote.is_url(path):
+        return _files_elsewhere(remote.Remote(path))
+    if not isinstance(path, str | os.PathLike):
         return None
     text = os.path.expanduser(os.fspath(path))
     if os.path.isdir(text) and not native.is_zarr(Path(text)):
@@ -66,31 +72,42 @@ def run_files(path: Any) -> list[Any] | None:
     else:
         return None
     if not files:
-        what = "the folder holds no result file" if os.path.isdir(text) else "no file has such a name"
-        raise MissingFileError(what, where=text, expected=f"files ending in {', '.join(_ENDINGS)}")
+        raise _no_file(text, os.path.isdir(text))
     return files
+
+
+def is_listed(path: Any) -> bool:
+    """Whether runs are given one by one: in a list, an array, a series, or as a generator yields them."""
+    return (isinstance(path, list | tuple | np.ndarray | Iterator) and not hasattr(path, "read")) or (
+        type(path).__module__.startswith("pandas") and hasattr(path, "tolist")
+    )
+
+
+def _files_elsewhere(path: remote.Remote) -> list[str] | None:
+    """Those that a pattern or a folder of an address stands for; a plain web server has neither."""
+    if path.url.startswith("http"):
+        return None
+    pattern = glob.has_magic(path.url.partition("://")[2])
+    if not pattern and (path.suffix or not path.is_dir() or native.is_zarr(path)):
+        return None
+    files = path.found() if pattern else path.found("*")
+    files = [one for one in files if pattern or one.lower().endswith(_ENDINGS)]
+    if not files:
+        raise _no_file(str(path), not pattern)
+    return files
+
+
+def _no_file(where: str, folder: bool) -> MissingFileError:
+    what = "the folder holds no result file" if folder else "no file has such a name"
+    return MissingFileError(what, where=where, expected=f"files ending in {', '.join(_ENDINGS)}")
 
 
 def open_runs(path: Any, **opening: Any) -> xr.Dataset | xr.DataTree:
     """What :func:`heterodyne_nb.open_dataset` makes of a list, a pattern or a folder."""
-    from heterodyne_nb.data.open import open_dataset
-
-    listed = isinstance(path, list | tuple)
-    files = run_files(path) or []
-    opened: dict[str, xr.Dataset] = {}
-    names = _labels(files)
-    for name, file in zip(names, files, strict=True):
-        try:
-            opened[name] = file if isinstance(file, xr.Dataset) else open_dataset(file, **opening)
-        except ConfigurationError:
-            raise
-        except HeterodyneError as error:
-            if listed:
-                raise
-            warn(f"{name} is left out: {error}", DataWarning)
+    opened = _opened(path, opening)
     if not opened:
         raise DataFormatError(
-            "none of the files can be read" if files else "no run is given", where=str(path)
+            "no run is given" if is_listed(path) else "none of the files can be read", where=str(path)
         )
     data, given = list(opened.values()), list(opened)
     different = [text for name, ds in opened.items() if (text := _unlike(ds, data[0], name))]
@@ -99,6 +116,24 @@ def open_runs(path: Any, **opening: Any) -> xr.Dataset | xr.DataTree:
     tree = xr.DataTree.from_dict({name.replace("/", "_"): ds for name, ds in opened.items()})
     tree.attrs["runs_differ"] = "; ".join(different)
     return tree
+
+
+def _opened(path: Any, opening: dict[str, Any]) -> dict[str, xr.Dataset]:
+    """Runs by name; of a pattern or a folder, without the files that cannot be read, which are named."""
+    from heterodyne_nb.data.open import open_dataset
+
+    listed, files = is_listed(path), run_files(path) or []
+    opened: dict[str, xr.Dataset] = {}
+    for name, file in zip(_labels(files), files, strict=True):
+        try:
+            opened[name] = file if isinstance(file, xr.Dataset) else open_dataset(file, **opening)
+        except ConfigurationError:
+            raise
+        except HeterodyneError as error:
+            if listed:
+                raise
+            warn(f"{name} is left out: {error}", DataWarning)
+    return opened
 
 
 def _labels(files: Sequence[Any]) -> list[str]:
@@ -204,14 +239,12 @@ def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dat
         raise ConfigurationError(f"{threshold!r}", where="threshold", expected="a positive number")
     if isinstance(runs, xr.Dataset | xr.DataTree):
         names, runs = list(found := runs_of(runs)), list(found.values())
-    elif runs is not None:
-        runs = run_files(runs) or [runs]
-        names = _labels(runs)
-    if not runs or len(runs) < 2:
+    else:
+        runs = run_files(runs) and _opened(runs, opening)
+        names, runs = (list(runs), list(runs.values())) if runs else ([], [])
+    if len(runs) < 2:
         raise ConfigurationError("an average needs at least two runs", where="runs")
-    from heterodyne_nb.data.open import open_dataset
-
-    data = [converted(r) if isinstance(r, xr.Dataset) else open_dataset(r, **opening) for r in runs]
+    data = [converted(r) for r in runs]
     for ds, name in zip(data[1:], names[1:], strict=True):
         if different := _unlike(ds, data[0]):
             raise DataFormatError(different, where=name)
@@ -229,7 +262,9 @@ def average_runs(runs: Any, *, threshold: float = 3.0, **opening: Any) -> xr.Dat
 def _name(run: Any, number: int) -> str:
     if isinstance(run, xr.Dataset):
         return str(run.attrs.get("source", f"run {number + 1}"))
-    return Path(run).name
+    with contextlib.suppress(TypeError):  # which open_dataset names
+        return remote.place(run).name
+    return f"run {number + 1}"
 
 
 def _unlike(ds: xr.Dataset, first: xr.Dataset, name: str = "") -> str:

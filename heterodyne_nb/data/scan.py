@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from heterodyne_nb import remote
 from heterodyne_nb.data.dataset import stack_bins
 from heterodyne_nb.data.open import open_dataset
 from heterodyne_nb.data.prepare import crop_frames, detect_bad_frames, estimate_sigma
@@ -67,10 +67,10 @@ def scan_folder(folder: str | os.PathLike[str] | list[Any], **opening: Any) -> p
     files = run_files(folder)
     if files is None:
         where = os.fspath(folder) if isinstance(folder, str | os.PathLike) else str(folder)
-        if not os.path.exists(where):
+        if not (remote.is_url(where) or os.path.exists(where)):
             raise MissingFileError("there is no such folder", where=where)
         raise DataFormatError("this is a single file", where=where, expected="a folder, a pattern, or a list")
-    return pd.DataFrame([_row(Path(file), opening) for file in files], columns=list(_EMPTY))
+    return pd.DataFrame([_row(remote.place(file), opening) for file in files], columns=list(_EMPTY))
 
 
 _EMPTY: dict[str, Any] = {
@@ -81,7 +81,7 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def _row(path: Path, opening: dict[str, Any]) -> dict[str, Any]:
+def _row(path: remote.Place, opening: dict[str, Any]) -> dict[str, Any]:
     row, told = {**_EMPTY, "file": path.name}, []
     with heard_by(lambda text, category: told.append(text)):
         try:

@@ -59,7 +59,8 @@ METADATA: dict[str, str] = {
 METADATA_NUMBERS = {name for name, unit in METADATA.items() if unit}
 FRAMES = "frames"
 _FRAME_WORDS = {
-    *("frame", "frames", "count", "counts", "number", "index", "steps", "1", "dimensionless", "unitless"),
+    *("frame", "frames", "frame number", "frame numbers", "count", "counts", "number", "index", "steps"),
+    *("1", "dimensionless", "unitless"),
     *("nx_count", "nx_int", "nx_unitless", "nx_dimensionless"),
 }
 _NOTHING = {"", "none", "n/a", "na", "null", "nx_any", "a.u.", "arb. units"}
@@ -122,7 +123,8 @@ def convert(values: Any, unit: str | None, name: str, where: str, assumed: str |
         return values
     scale, offset = _factor(unit, name)
     if scale is None:
-        raise DataFormatError(f"the unit of {name} is {unit!r}", where=where, expected=quantity.expected)
+        expected = _TIME.expected if unit.lower() in _FRAME_WORDS else quantity.expected
+        raise DataFormatError(f"the unit of {name} is {unit!r}", where=where, expected=expected)
     if (scale, offset) == (1.0, 0.0):
         return values
     numbers, divisor = np.asarray(values, dtype=float), round(1 / scale) if scale < 1 else 0
@@ -158,6 +160,17 @@ def frame_step(times: Any, where: str) -> float:
             hint="put NaN where frames are missing, take a part that is equidistant, or correlate such frames again",
         )  # fmt: skip
     return step
+
+
+def warn_if_odd_delays(tau: Any, dt: float, where: str) -> None:
+    """Say so where the shortest delay, in s, is hardly one of this many frames: a unit may be wrong."""
+    shortest = float(np.min(tau, where=np.asarray(tau) > 0, initial=np.inf))
+    if np.isfinite(shortest) and not 0.5 * dt < shortest < 300 * dt:
+        warn(
+            f"{where}: the shortest delay, {shortest:g} s, is {shortest / dt:.3g} frames of {dt:g} s: if a unit is "
+            "wrong, say units={'tau': …} or dt=…",
+            DataWarning,
+        )
 
 
 def _unit_in_force(unit: str | None, name: str, where: str, assumed: str | None) -> str:
@@ -199,9 +212,10 @@ def _factor(unit: str, name: str) -> tuple[float | None, float]:
 def _spellings(unit: str, name: str) -> Iterator[str]:
     """The unit as pint may know it: powers, Å and °C in all the ways in which they are written."""
     text = unicodedata.normalize("NFC", unit.strip()).replace("⁻¹", "^-1").replace("−", "-")
-    text = re.sub(r"^(inverse|reciprocal|per)[\s_]+", "1/", text, flags=re.I)
-    text = re.sub(r"(?<=[^\W\d_])\s*(?:\^|\*\*)?\s*[{(]?-(\d)[)}]?", r"**-\1", text)
-    text = re.sub(r"\bangstroms?\b", "angstrom", text, flags=re.I)
+    text = re.sub(r"\\mathrm|[${}\\]", "", text)
+    text = re.sub(r"^(inverse|reciprocal|per|inv\.?)[\s_]+", "1/", text, flags=re.I)
+    text = re.sub(r"(?<=[^\W\d_])\s*(?:\^|\*\*)?\s*\(?-(\d)\)?", r"**-\1", text)
+    text = re.sub(r"\b(angstroms?|ang\b\.?|AA\b)", "angstrom", text, flags=re.I)
     if QUANTITIES[name] in (_Q, _LENGTH):
         text = re.sub(r"\b[aA]\b", "angstrom", text)
     if name == "temperature":
@@ -306,12 +320,29 @@ def converted(ds: xr.Dataset) -> xr.Dataset:
         if name not in ds.coords:
             continue
         old = ds[name]
+        if old.dtype.kind in "mM":
+            old = _seconds(old)
+            ds = ds.assign_coords({name: old})
+        elif old.dtype.kind not in "iufb":
+            raise DataFormatError(
+                f"values of type {old.dtype}", where=name, expected=f"numbers in {QUANTITIES[name].unit}"
+            )
         unit = stated.get(name, old.attrs.get("units", old.attrs.get("unit")))
         if unit is not None and unit != QUANTITIES[name].unit:
             values = convert(old.values, str(unit), name, name)
             new = (old.dims, values, {**old.attrs, "units": QUANTITIES[name].unit})
             ds = ds.assign_coords({name: new})
     return ds
+
+
+def _seconds(times: xr.DataArray) -> xr.DataArray:
+    """Times of a clock, or since some moment, in s; the first frame of a clock's is at t = dt."""
+    values = times.values
+    if values.dtype.kind == "M":
+        first = np.sort(np.ravel(values))[:2]
+        values = values - first[0] + (first[-1] - first[0])
+    attrs = {k: v for k, v in times.attrs.items() if k not in ("units", "unit")}
+    return times.copy(data=values / np.timedelta64(1, "s")).assign_attrs(attrs | {"units": "s"})
 
 
 class Axis(NamedTuple):
@@ -335,13 +366,18 @@ class Bins(NamedTuple):
 
 _AXIS_NAMES = {
     **dict.fromkeys(("q", "|q|", "q_list", "ql", "qmap", "sqmap"), "q"),
-    **dict.fromkeys(("phi", "φ", "azimuth", "chi", "phi_list", "angle"), "phi"),
+    **dict.fromkeys(("phi", "φ", "azimuth", "azimuthal", "chi", "phi_list", "angle"), "phi"),
     **dict.fromkeys(("tth", "2theta", "2θ", "two_theta", "twotheta"), "tth"),
     **dict.fromkeys(("alpha", "alphaf", "alpha_f", "α"), "alpha"),
     **dict.fromkeys(("", "none", "null", "na", "n/a"), ""),
 }
 KEV_ANGSTROM = 12.398419843320026
 """hc: energy in keV × wavelength in Å."""
+
+
+def axis_name(name: str) -> str:
+    """The package's name of an axis of a partition, where it has one."""
+    return _AXIS_NAMES.get(name.strip().lower(), name.strip())
 
 
 def bins_of_axes(axes: Sequence[Axis], cells: np.ndarray, geometry: Mapping[str, Any]) -> Bins:
@@ -362,7 +398,7 @@ def bins_of_axes(axes: Sequence[Axis], cells: np.ndarray, geometry: Mapping[str,
     Bins
         q is NaN where neither the axes nor the geometry give it.
     """
-    names = [_AXIS_NAMES.get(a.name.strip().lower(), a.name.strip()) for a in axes]
+    names = [axis_name(a.name) for a in axes]
     values = []
     for axis, name in zip(axes, names, strict=True):
         if name in ("phi", "tth", "alpha"):

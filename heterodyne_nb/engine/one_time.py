@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,7 @@ from heterodyne_nb.engine.normal import (
 )
 from heterodyne_nb.engine.objective import Objective
 from heterodyne_nb.engine.one_time_many import Levels, boxed_pair
-from heterodyne_nb.engine.one_time_noise import FitDesign
+from heterodyne_nb.engine.one_time_noise import FitDesign, fluctuation_rates
 from heterodyne_nb.engine.problem import OneTimeProblem, Scale
 from heterodyne_nb.engine.products import Weighting
 from heterodyne_nb.models.one_time_scopes import ScopedModel, bin_groups
@@ -250,14 +251,15 @@ class OneTimeObjective(Objective):
         pairs = root * z[:, -3:-1].transpose(0, 2, 1)
         residual = root[:, :, 0] * (best.contrast[:, None] * z[:, -3] + best.offset[:, None] - p.g2)
         limits = self.linear.limits(p.n_bins)
+        lags: Any = {"tau": p.tau, "rates": fluctuation_rates(z[:, -3], p.tau)}
         if self.linear.single:
             values = np.stack([best.contrast, best.offset])
             moves = ((values > limits.lower) & (values < limits.upper)).T
             return FitDesign(
-                slopes, pairs * moves[:, None, :], residual, p.weight > 0, limits.weight.T * moves
+                slopes, pairs * moves[:, None, :], residual, p.weight > 0, limits.weight.T * moves, **lags
             )
         slopes = np.concatenate([slopes, pairs @ (self.linear.design @ best.free)], axis=2)
         none = np.zeros((p.n_bins, 2))
         return FitDesign(
-            slopes, np.zeros_like(pairs), residual, p.weight > 0, none, self.linear.design @ best.free
+            slopes, np.zeros_like(pairs), residual, p.weight > 0, none, self.linear.design @ best.free, **lags
         )

@@ -22,6 +22,8 @@ from heterodyne_nb.progress import StopToken
 #: Shapes compared for the starts, per free parameter; and how many of them are fitted, by number of free parameters.
 _SHAPES, _STARTS = 64, {0: 1, 1: 1, 2: 2}
 _MANY_STARTS = 4
+#: Frequencies of a grid at most, and decays that each is tried with; and shapes of curves that are compared at a time.
+_FREQUENCIES, _DECAYS, _COMPARED = 1500, 32, 4_000_000
 #: Choices of what curves share, and of the rest, that are compared where only some parameters are shared.
 _NESTED = (160, 128)
 #: A fit has converged when a step promises less than this share of χ², or of what χ² is where a curve fits to rounding.
@@ -292,15 +294,52 @@ def sampled_shapes(curves: Curves, axes: Any, count: int) -> FloatArray:
     return out
 
 
+def fringe_shapes(curves: Curves, axes: Any) -> FloatArray:
+    """Points (N, F) with a frequency on a grid so fine that no fringe falls between; none where no frequency is free.
+
+    χ² has a minimum for each fringe more or less in the window, so a frequency must be found nearly. Fringes of the
+    frequency ω show as far as the lags are no more than half a period apart, to T, and the grid steps by 1/T.
+    """
+    table, tau = curves.table, curves.tau
+    roles = {c.parameters[0]: c.role for c in curves.model.curve_specs if c.parameters}
+    free = [k for k, i in enumerate(axes.free) if roles.get(int(i)) == "frequency" and not table.given[i]]
+    if len(free) != 1 or len(tau) < 3:
+        return np.empty((0, len(axes.free)))
+    k, i = free[0], axes.free[free[0]]
+    steps = np.maximum.accumulate(np.diff(tau))
+    low, high = 0.3 / tau[-1], min(np.pi / steps[0], 4 * np.pi / tau[0])
+    grid = [max(low, float(table.lower[i]))]
+    while grid[-1] < min(high, float(table.upper[i])) and len(grid) < _FREQUENCIES:
+        seen = np.searchsorted(steps, np.pi / grid[-1], side="right")
+        grid.append(grid[-1] + 1.0 / tau[max(int(seen), 1)])
+    others = sampled_shapes(curves, axes, _DECAYS)
+    shapes = np.repeat(others, len(grid), axis=0)
+    values = np.tile(np.array(table.values), (len(grid), 1))
+    values[:, i] = np.clip(grid, table.lower[i], table.upper[i])
+    shapes[:, k] = np.tile(axes.internal(values)[:, k], len(others))
+    return shapes
+
+
 def grid_starts(curves: Curves, axes: Any, count: int) -> FloatArray:
     """The best shapes of each group, (count, G, F), each unlike the others."""
     groups, free = int(curves.group[-1]) + 1, len(axes.free)
     if free == 0:
         return np.zeros((1, groups, 0))
-    shapes = sampled_shapes(curves, axes, _SHAPES * free)
+    shapes, fringes = sampled_shapes(curves, axes, _SHAPES * free), fringe_shapes(curves, axes)
+    if not len(fringes):
+        return _best_shapes(curves, axes, shapes, count)
+    if groups > 1 and len(fringes) * len(curves.g2) > _COMPARED:
+        halves = np.array_split(np.arange(groups), 2)
+        return np.concatenate([grid_starts(curves.of(half), axes, count) for half in halves], axis=1)
+    # a smooth curve comes close to weak fringes, and then leads away from them: starts of both kinds
+    return np.concatenate([_best_shapes(curves, axes, one, count) for one in (shapes, fringes)])
+
+
+def _best_shapes(curves: Curves, axes: Any, shapes: FloatArray, count: int) -> FloatArray:
+    groups = int(curves.group[-1]) + 1
     chi2 = grid_chi2(curves, axes.published(shapes))
     total = chi2 if groups == len(chi2) else np.add.reduceat(chi2, _firsts(curves.group), axis=0)
-    order = np.argsort(total, axis=1)
+    order = np.argsort(total, axis=1)[:, : _SHAPES * max(len(axes.free), 1)]
     best = [order[:, 0]]
     span = np.maximum(np.ptp(shapes, axis=0), 1e-300)
     while len(best) < min(count, len(shapes)):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from heterodyne_nb import kernels
 from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.data.quality import BASELINE_0, NOT_NORMALISED
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 from heterodyne_nb.files import check_folder, explained, grant
 from heterodyne_nb.models.parameters import ParameterTable
@@ -67,10 +68,6 @@ def _file_of(data: Any) -> mmap.mmap | None:
     return data
 
 
-#: A mean correlation above the second is not normalised, one below the first has its baseline at 0.
-_LEAST, _MOST = 0.5, 3.0
-
-
 @dataclass(frozen=True)
 class Scale:
     """Units of a correlation: what is 1 in the usual ones, and where it goes when all has decayed (1 or 0 of them)."""
@@ -81,7 +78,7 @@ class Scale:
 
 def scale_of(mean: float) -> Scale:
     """Units by the mean: normalised, less 1 (baseline 0), or not normalised."""
-    return Scale(1.0 if abs(mean) <= _MOST else abs(mean), 0.0 if abs(mean) < _LEAST else 1.0)
+    return Scale(1.0 if abs(mean) <= NOT_NORMALISED else abs(mean), 0.0 if abs(mean) < BASELINE_0 else 1.0)
 
 
 class BinData(ABC):

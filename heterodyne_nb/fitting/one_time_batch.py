@@ -13,7 +13,13 @@ from heterodyne_nb.config import ParameterTable
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import curve_levels, level_pulls
 from heterodyne_nb.engine.one_time_many import Curves, Fitted, best_of, fit_many
-from heterodyne_nb.engine.one_time_noise import FitDesign, decay_in_window, fit_errors, lag_noise
+from heterodyne_nb.engine.one_time_noise import (
+    FitDesign,
+    fit_errors,
+    fluctuation_rates,
+    lag_noise,
+)
+from heterodyne_nb.engine.one_time_window import decay_in_window
 from heterodyne_nb.engine.problem import require_lags, scale_of
 from heterodyne_nb.errors import (
     ConfigurationError,
@@ -213,6 +219,7 @@ def _fit(
     at_bound = np.asarray(table.vary) & ((values - table.lower <= near) | (table.upper - values <= near))
     stderr = np.sqrt(np.where((variance > 0) & ~at_bound, variance, np.nan))
     blur = noise.inflation
+    blur = blur[_places(group)] if blur.ndim else blur
     window = decay_in_window(
         shown, fitted.chi2_curve / unit[group], errors_known=data.errors_known, unit=blur
     )
@@ -238,6 +245,7 @@ def _fit(
         "window": _told(window, group, len(parts)),
         "pull": np.stack([np.maximum.reduceat(p, np.flatnonzero(np.diff(group, prepend=-1))) for p in pulls], axis=1),
         "dark": np.bincount(group, fitted.contrast != 0.0) == 0,
+        "alike": np.full(len(parts), noise.lowers_chi2),
     }  # fmt: skip
 
 
@@ -282,13 +290,14 @@ def _design(curves: Curves, fitted: Fitted, vary: np.ndarray) -> tuple[np.ndarra
         out[at] = one
         return out
 
-    parts = (jac, pairs * free[:, None, :], residual, curves.weight > 0, levels.weight.T * free)
-    slopes_, pairs_, residual_, used, prior = (packed(one) for one in parts)
-    return m, FitDesign(slopes_, pairs_, residual_, used, prior)
+    rates = fluctuation_rates(m, curves.tau)
+    parts = (jac, pairs * free[:, None, :], residual, curves.weight > 0, levels.weight.T * free, rates)
+    slopes_, pairs_, residual_, used, prior, rates_ = (packed(one) for one in parts)
+    return m, FitDesign(slopes_, pairs_, residual_, used, prior, tau=curves.tau, rates=rates_)
 
 
 def _table(model: Any, rows: dict[str, np.ndarray], over: str, labels: list[Any], unit: str) -> xr.Dataset:
-    window, pull, dark = rows.pop("window"), rows.pop("pull"), rows.pop("dark")
+    window, pull, dark, alike = (rows.pop(name) for name in ("window", "pull", "dark", "alike"))
     chi2 = rows["chi2_reduced"]
     held = (rows["status"] == "at bound").any(axis=1)
     doubts = {
@@ -297,7 +306,7 @@ def _table(model: Any, rows: dict[str, np.ndarray], over: str, labels: list[Any]
         "contrast_limit": (pull > PULLED).any(axis=1),
         "no_contrast": dark,
         "poor_chi2": chi2 > CHI2_RANGE[1],
-        "small_chi2": chi2 < CHI2_RANGE[0],
+        "small_chi2": (chi2 < CHI2_RANGE[0]) & ~alike,
         "at_bound": held,
     }
     columns = {

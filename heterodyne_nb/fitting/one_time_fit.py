@@ -17,7 +17,8 @@ from heterodyne_nb.engine import NormalEquations, OneTimeObjective, OneTimeProbl
 from heterodyne_nb.engine.from_dataset import warn_if_not_normalised
 from heterodyne_nb.engine.one_time import level_pulls
 from heterodyne_nb.engine.one_time_many import Curves, best_of, fit_many, nested_starts
-from heterodyne_nb.engine.one_time_noise import FitDesign, LagNoise, decay_in_window, fit_errors, lag_noise
+from heterodyne_nb.engine.one_time_noise import FitDesign, LagNoise, fit_errors, lag_noise
+from heterodyne_nb.engine.one_time_window import decay_in_window
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, DataWarning, warn
 from heterodyne_nb.fitting.one_time_parameters import one_time_parameters
 from heterodyne_nb.fitting.two_time_fit import PULL, FitRun, Solved, ended, status_words
@@ -27,6 +28,7 @@ from heterodyne_nb.optimize.journal import Journal, current_journal
 from heterodyne_nb.optimize.multistart import one_fit
 from heterodyne_nb.progress import ProgressEvent
 from heterodyne_nb.result import FitResult, collect_provenance
+from heterodyne_nb.result.trust import ALIKE
 
 #: Starts that the search compares where none is stated.
 _STARTS = 6
@@ -369,6 +371,7 @@ def one_time_errors(objective: OneTimeObjective, theta: np.ndarray, local: Norma
         " with the stated errors of g2" if known and noise.scale <= 1 else ", scaled by the scatter"
     )
     told += f", neighbouring lags correlated by {noise.neighbours:.2f}" if noise.neighbours > 0.005 else ""
+    told += ALIKE if noise.lowers_chi2 else ""
     return Spread(covariance, naive, at_bound, found.levels, noise, told)
 
 

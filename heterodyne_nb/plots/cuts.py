@@ -16,7 +16,7 @@ from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.bin_model import Window, model_cut
 from heterodyne_nb.plots.curves import quality
-from heterodyne_nb.plots.select import Bin, Choice, need, one_bin
+from heterodyne_nb.plots.select import Bin, Choice, need, of_one_run, one_bin
 from heterodyne_nb.text.escaping import in_figure
 
 _MOST_POINTS = 400
@@ -36,6 +36,7 @@ class Cut(NamedTuple):
 
 
 @formerly(ds="dataset")
+@of_one_run
 def g2_cuts(
     dataset: xr.Dataset,
     *,

@@ -20,6 +20,7 @@ from heterodyne_nb.plots.select import (
     frame_step,
     frame_times,
     need,
+    of_one_run,
     one_bin,
     used_frames,
 )
@@ -38,6 +39,7 @@ ReadStrip = Callable[[int, int], np.ndarray]
 
 
 @formerly(ds="dataset")
+@of_one_run
 def c2(
     dataset: xr.Dataset,
     *,
@@ -188,6 +190,7 @@ class MapView:
 
 
 @formerly(ds="dataset")
+@of_one_run
 def map_view(
     dataset: xr.Dataset,
     *,

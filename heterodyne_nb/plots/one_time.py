@@ -12,7 +12,7 @@ import xarray as xr
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.plots import canvas
-from heterodyne_nb.plots.select import Bin, all_bins, need, one_bin
+from heterodyne_nb.plots.select import Bin, all_bins, need, of_one_run, one_bin
 
 #: Most panels of a grid, and lags of a smooth line.
 _MOST, _SMOOTH = 36, 120
@@ -29,6 +29,7 @@ class PowerLaw(NamedTuple):
     error: float
 
 
+@of_one_run
 def g2_grid(
     dataset: xr.Dataset,
     result: Any = None,

@@ -26,6 +26,7 @@ from heterodyne_nb.plots.select import (
     frame_step,
     frame_times,
     need,
+    of_one_run,
     used_frames,
 )
 
@@ -46,6 +47,7 @@ class Trace(NamedTuple):
 
 
 @formerly(ds="dataset")
+@of_one_run
 def intensity(
     dataset: xr.Dataset, *, q: Choice = None, phi: Choice = None, bin: int | None = None, theme: str = "light"
 ) -> go.Figure:

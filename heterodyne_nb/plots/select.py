@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import xarray as xr
 
-from heterodyne_nb.data.door import one_run
+from heterodyne_nb.data.door import checked, one_run
 from heterodyne_nb.data.prepare import select
 from heterodyne_nb.errors import ConfigurationError
 
+Figure = TypeVar("Figure", bound=Callable[..., Any])
 Choice = float | Sequence[float] | tuple[float, float] | None
 
 _LISTED = 12
@@ -41,6 +43,16 @@ class Bin:
     def phi_label(self) -> str:
         """Angle in words."""
         return f"φ = {self.phi:.4g}°".replace("-", "−")
+
+
+def of_one_run(figure: Figure) -> Figure:
+    """Let a figure take what xarray makes of a dataset: it is mended to the data model, or refused, first."""
+
+    @functools.wraps(figure)
+    def drawn(dataset: Any, *args: Any, **settings: Any) -> Any:
+        return figure(checked(one_run(dataset, "a figure")), *args, **settings)
+
+    return cast(Figure, drawn)
 
 
 def all_bins(dataset: xr.Dataset) -> list[Bin]:

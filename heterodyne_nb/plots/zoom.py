@@ -15,7 +15,7 @@ from heterodyne_nb.old_paths import formerly
 from heterodyne_nb.plots import canvas
 from heterodyne_nb.plots.comparison import comparison, comparison_note, paired_maps, pixel_noise, residual_of
 from heterodyne_nb.plots.maps import MapView, c2, read_map, reduction_note
-from heterodyne_nb.plots.select import frame_step, frame_times, one_bin
+from heterodyne_nb.plots.select import frame_step, frame_times, of_one_run, one_bin
 
 #: Longest side of a map sent to the browser: its pixels travel as text.
 _PIXELS = 250
@@ -30,6 +30,7 @@ class ZoomError(HeterodyneError, RuntimeError):
 
 
 @formerly(ds="dataset")
+@of_one_run
 def zoom_c2(dataset: xr.Dataset, *, max_size: int = _PIXELS, log: bool = False, **settings: Any) -> Any:
     """Two-time map of one bin that is read again, sharper, whenever one zooms in; for long runs.
 
@@ -67,6 +68,7 @@ def zoom_c2(dataset: xr.Dataset, *, max_size: int = _PIXELS, log: bool = False, 
 
 
 @formerly(ds="dataset")
+@of_one_run
 def zoom_comparison(dataset: xr.Dataset, result: Any, *, max_size: int = _PIXELS, **settings: Any) -> Any:
     """Data | model | residual of one bin, all three read again, sharper, whenever one zooms in.
 

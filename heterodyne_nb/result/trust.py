@@ -30,6 +30,8 @@ Bands = dict[str, tuple[FloatArray, FloatArray]]
 
 #: Reduced chi-square outside this range says that model or error bars are wrong.
 CHI2_RANGE = (0.5, 1.5)
+#: Said of the errors of one-time fits that follow noise which many lags share.
+ALIKE = ", which lowers chi-square"
 #: A bin is singled out when its reduced chi-square exceeds the median bin's, and 1, by this factor.
 BIN_FACTOR = 1.5
 #: With the exponent of a shear rate known no better than this, and the rate at mid-time no better than to this share,
@@ -199,6 +201,8 @@ def _chi2(record: xr.Dataset) -> list[Flag]:
         text = "the model misses part of the data, or sigma is too small."
         text += " Look at the residuals; the errors below do not rest on sigma." if honest else ""
         return [Flag("poor_chi2", f"Reduced chi-square is {number(chi2)}: {text}")]
+    if chi2 < low and ALIKE in str(record.attrs.get("uncertainty", "")):
+        return []
     if chi2 < low:
         text = "sigma is too large" + (", on which the errors do not rest." if honest else ".")
         return [Flag("small_chi2", f"Reduced chi-square is {number(chi2)}: {text}", serious=not honest)]

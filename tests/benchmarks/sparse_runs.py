@@ -57,6 +57,8 @@ def _photons(gained, share, turn, rate, rng, frame, start):  # type: ignore[no-u
 
 def write_run(folder: str | Path, run: dict[str, Any]) -> None:
     """Write the photons of a run; ``run``: mode, truth, q, phi (B,), n_frames, dt, n_pixels, mean_counts, seed."""
+    if run["mean_counts"] * _MOST > 0.9:
+        raise ValueError(f"{run['mean_counts']} photons a pixel and frame: at most {0.9 / _MOST:.2g} here")
     axes = check_axes(run["q"], run["phi"], run["n_frames"], run["dt"])
     parts = components(run["mode"], run["truth"], axes)
     power = np.mean(np.sum([c.amplitude**2 for c in parts], axis=0))

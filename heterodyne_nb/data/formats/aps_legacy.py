@@ -15,13 +15,13 @@ from heterodyne_nb.data.formats.base import (
     Ingredients,
     Layout,
     MapRef,
-    bin_table,
     bins_of_lists,
     by_label,
     chosen,
     delays_in_frames,
     has_measured_g2,
     lacking,
+    to_write,
     upper_triangle,
 )
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
@@ -70,7 +70,8 @@ class ApsLegacy(Layout):
     def analyses(self, h5file: h5py.File) -> list[str]:
         """``xpcs``, ``xpcs_1``, …: each points to its results in ``output_data``, ``/exchange`` where it does not."""
         names = sorted((n for n in h5file if re.fullmatch(r"xpcs(_\d+)?", n)), key=lambda n: (len(n), n))
-        return [n for n in names if not lacking(h5file, f"{n}/dqlist", f"{n}/output_data | exchange")]
+        held = [n for n in names if not lacking(h5file, f"{n}/dqlist", f"{n}/output_data | exchange")]
+        return hdf.default_first(held, h5file)
 
     def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps."""
@@ -163,7 +164,7 @@ def write_aps_legacy(
     diagonal. A frame mask goes to ``/xpcs/frame_mask``, which other programs ignore.
     A g2 that was computed from the maps is not written: the reader computes it again.
     """
-    table = bin_table(ds)
+    ds, table = to_write(ds)
     with new_h5(path, ds.nbytes) as h5file:
         h5file[_PERIOD] = np.array([[float(ds.attrs["dt"])]])
         h5file[_PERIOD].attrs["units"] = "s"

@@ -18,15 +18,15 @@ from heterodyne_nb.data.formats.base import (
     Ingredients,
     Layout,
     MapRef,
-    bin_table,
     by_label,
     chosen,
     delays_in_frames,
     has_measured_g2,
     lacking,
+    to_write,
     upper_triangle,
 )
-from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, bins_of_axes
+from heterodyne_nb.data.units import QUANTITIES, Axis, Bins, axis_name, bins_of_axes, convert
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.files import new_h5
 
@@ -104,7 +104,8 @@ class ApsU(Layout):
 
     def analyses(self, h5file: h5py.File) -> list[str]:
         """``xpcs``, ``xpcs_1``, …: those with a q map and correlations, here or where ``output_data`` points."""
-        return [name for name in sorted(h5file, key=_natural) if _is_analysis(h5file, name)]
+        found = [name for name in sorted(h5file, key=_natural) if _is_analysis(h5file, name)]
+        return hdf.default_first(found, h5file)
 
     def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps (see FORMATS of this layout)."""
@@ -113,13 +114,14 @@ class ApsU(Layout):
         results, qmap = hdf.follow(root, "output_data", root), root["qmap"]
         places = {key: path.replace("xpcs/", f"{name}/") for key, path in _METADATA.items()}
         known = travel.metadata(h5file, places)
-        bins = bins_of_qmap(qmap, known)
+        axes = _axes(qmap)
+        bins = bins_of_axes(axes, _cells(qmap, axes[0].values.size, axes[1].values.size), known)
+        only_g2_of_maps = not any(hdf.has(results, key) for key in (*_MAPS, "multitau/normalized_g2"))
+        from_maps = only_g2_of_maps or any(hdf.has(results, key) for key in _MAPS)
         found = Ingredients(
             bins=bins,
-            dt=_frame_time(
-                h5file, results, "twotime" if any(hdf.has(results, key) for key in _MAPS) else "multitau"
-            ),
-            tau_frame=_frame_time(h5file, results, "multitau"),
+            dt=_frame_time(h5file, results, "twotime" if from_maps else "multitau"),
+            tau_frame=None if only_g2_of_maps else _frame_time(h5file, results, "multitau"),
             maps=_maps(results, bins.q.size),
             n_pixels=travel.label_counts(qmap, "dynamic_roi_map", bins.q.size),
             images=travel.present(root, _IMAGES) | travel.present(results, _IMAGES),
@@ -127,7 +129,9 @@ class ApsU(Layout):
         )
         if held := travel.small_values(h5file, _NOT_KEPT):
             found.notes["file_metadata"] = held
-        _read_g2(results, found, np.prod([axis.values.size for axis in _axes(qmap)], dtype=int), qmap)
+        if only_g2_of_maps:
+            _read_g2_of_maps(results, found)
+        _read_g2(results, found, axes[0].values.size * axes[1].values.size, qmap)
         if hdf.has(results, "twotime/frame_mask"):
             found.mask = hdf.vector(results, "twotime/frame_mask", "1 for each frame in use") > 0
         found.intensity = _intensity(results)
@@ -163,7 +167,10 @@ def _intensity(results: h5py.Group) -> np.ndarray | None:
 def _axes(qmap: h5py.Group) -> list[Axis]:
     """The two axes of the partition by the names and units that the file gives them."""
     names, units = hdf.strings(qmap, "map_names"), hdf.strings(qmap, "map_units")
-    names, units = (re.split(r"[,\s]+", one[0]) if len(one) == 1 else one for one in (names, units))
+    names, units = (
+        re.split(r"\s*,\s*" if "," in one[0] else r"\s+", one[0]) if len(one) == 1 else one
+        for one in (names, units)
+    )
     axes = []
     for i, (usual, usual_unit) in enumerate((("q", "1/Å"), ("phi", "degrees"))):
         key = f"dynamic_v_list_dim{i}"
@@ -175,10 +182,33 @@ def _axes(qmap: h5py.Group) -> list[Axis]:
         )
         node = qmap[key]
         own = next((hdf.text(node.attrs[a]) for a in ("name", "map_name", "axis") if a in node.attrs), None)
-        name = own or (names[i] if i < len(names) else usual)
-        unit = hdf.unit_of(node) or (units[i] if i < len(units) else None)
+        listed, listed_unit = names[i] if i < len(names) else "", units[i] if i < len(units) else ""
+        name, beside = _name_and_unit(own or listed or usual)
+        unit = hdf.unit_of(node) or beside or listed_unit or None
+        for mine, theirs in ((own, listed), (hdf.unit_of(node), listed_unit)):
+            if mine and theirs and mine.lower() != theirs.lower() and _differ(mine, theirs, name):
+                warn(
+                    f"{hdf.place(node)} says {mine!r}, map_names or map_units {theirs!r}: the first is obeyed",
+                    DataWarning,
+                )
         axes.append(Axis(name, values, unit, hdf.place(node)))
     return axes
+
+
+def _name_and_unit(text: str) -> tuple[str, str]:
+    """``"q (1/nm)"`` as q and 1/nm."""
+    both = re.fullmatch(r"(.*?)\s*[\[(](.+)[\])]", text)
+    return (both[1], both[2]) if both else (text, "")
+
+
+def _differ(one: str, other: str, name: str) -> bool:
+    """Whether two words for an axis, or for the unit of q or phi, mean different things."""
+    if axis_name(one) == axis_name(other):
+        return False
+    try:
+        return bool(convert(1.0, one, axis_name(name), "") != convert(1.0, other, axis_name(name), ""))
+    except (DataFormatError, KeyError):
+        return True
 
 
 def bins_of_qmap(qmap: h5py.Group, geometry: dict[str, Any] | None = None) -> Bins:
@@ -237,6 +267,26 @@ def _processed(results: h5py.Group, numbers: list[int]) -> np.ndarray:
             expected="one label a map",
         )
     return labels
+
+
+def _read_g2_of_maps(results: h5py.Group, found: Ingredients) -> None:
+    """``twotime/normalized_g2`` where the maps themselves were not kept: a row a lag of 0, 1, 2, … frames."""
+    key = "twotime/normalized_g2"
+    if not hdf.has(results, key):
+        return
+    values = hdf.array(results, key, "(lags, processed bins)")
+    values = values.reshape(-1, 1) if values.ndim == 1 else values
+    labels = _processed(results, list(range(1, values.shape[1] + 1)))[: values.shape[1]]
+    if labels.size and not 1 <= labels.min() <= labels.max() <= found.n_bin:
+        raise DataFormatError(
+            f"there are labels up to {labels.max()}",
+            where=hdf.place(results, key),
+            expected=f"1 to {found.n_bin}",
+        )
+    found.g2 = np.full((len(values), found.n_bin), np.nan)
+    found.g2[:, labels - 1] = values
+    found.tau, found.tau_in_frames = np.arange(float(len(values))), True
+    found.notes["g2_origin"] = "means of two-time maps that are not in the file, a row a lag from 0"
 
 
 def _read_g2(results: h5py.Group, found: Ingredients, n_cell: int, qmap: h5py.Group) -> None:
@@ -300,7 +350,7 @@ def write_apsu(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: str
     A g2 that was computed from the maps is not written: the reader computes it again; its means over the whole
     run and over fifths of it are in ``/xpcs/twotime/normalized_g2`` and ``normalized_g2_segments``.
     """
-    table = bin_table(ds)
+    ds, table = to_write(ds)
     with new_h5(path, ds.nbytes) as h5file:
         h5file[f"{_DETECTOR}/frame_time"] = float(ds.attrs["dt"])
         h5file[f"{_DETECTOR}/frame_time"].attrs["units"] = "s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
@@ -14,9 +15,17 @@ import numpy as np
 import xarray as xr
 
 from heterodyne_nb.data.dataset import levels, make_dataset, unstack_bins, wrap_degrees
+from heterodyne_nb.data.formats import hdf
 from heterodyne_nb.data.formats.hdf import check_readable
-from heterodyne_nb.data.quality import check_maps, tidy_map
-from heterodyne_nb.data.units import convert, convert_delays, frame_step, number
+from heterodyne_nb.data.quality import check_maps, tell_odd_values, tidy_map
+from heterodyne_nb.data.units import (
+    convert,
+    convert_delays,
+    frame_step,
+    number,
+    warn_if_odd_delays,
+    warn_if_radians,
+)
 from heterodyne_nb.errors import DataFormatError, DataWarning, warn
 from heterodyne_nb.guard import guarded, need_room
 
@@ -81,6 +90,8 @@ def read_plain(
     for name in _WITH_UNIT:
         if name in found and name != "tau":
             found[name] = convert(found[name], said.get(name), name, f"{path.name}:{name}")
+    if "phi" in found:
+        warn_if_radians(found["phi"], said.get("phi"), path.name)
     left = {"q": q, "phi": phi}
     for name, value in (("q", q), ("phi", phi)):
         if name not in found and value is not None:
@@ -92,6 +103,7 @@ def read_plain(
     if "tau" in found:
         tau, in_frames = convert_delays(np.ravel(found["tau"]), said.get("tau"), f"{path.name}:tau", "s")
         found["tau"] = tau * float(np.ravel(found["dt"])[0]) if in_frames else tau
+        warn_if_odd_delays(found["tau"], float(np.ravel(found["dt"])[0]), path.name)
     return _build(found, path, notes), left["q"], left["phi"]
 
 
@@ -130,7 +142,13 @@ def _load_matlab(path: Path) -> dict[str, Any]:
     if h5py.is_hdf5(path):
         with h5py.File(path, mode="r") as h5file:
             nodes = {name: h5file[name] for name in h5file if isinstance(h5file.get(name), h5py.Dataset)}
-            arrays = {name: node[()].T for name, node in nodes.items() if node.dtype.kind in "biuf"}
+            arrays = {
+                name: np.array(bytes(node[()].astype("u1")).decode("latin-1"))
+                if hdf.text(node.attrs.get("MATLAB_class", "")) == "char"
+                else node[()].T
+                for name, node in nodes.items()
+                if node.dtype.kind in "biuf"
+            }
     else:
         arrays = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     out: dict[str, Any] = {}
@@ -164,7 +182,10 @@ def _load_text(path: Path) -> dict[str, Any]:
             expected="a square map, or the columns tau, g2 and perhaps the error of g2",
         )
     unit = re.search(rf"(?:{_LAG})\w*\s*[\[(]([^\])]+)[\])]", head[-1], re.I)
-    unit = unit or re.search(rf"(?:{_LAG})[\s_/]+((?:[mnuµμ]?s|sec\w*|frames?))(?=[\s,;]|$)", head[-1], re.I)
+    unit = unit or re.search(
+        rf"(?:{_LAG})[^,;|\t]*?[\s_/]((?:[mnuµμ]?s|[mnuµμ]?sec\w*|(?:milli|micro|nano)?seconds?|frames?))(?=[\s,;|]|$)",
+        head[-1], re.I,
+    )  # fmt: skip
     columns = dict(zip(_order(head[-1], separator, rows.shape[1], path), rows.T, strict=True))
     return columns | ({"units": {"tau": unit[1]}} if unit else {})
 
@@ -188,12 +209,15 @@ def _units_of(values: dict[str, Any], path: Path) -> dict[str, str]:
     """Take the units out of what was read: ``units`` as a mapping, or ``q_units``, ``tau_unit``, …"""
     said = values.pop("units", {})
     if not isinstance(said, dict):
+        with contextlib.suppress(ValueError):
+            said = json.loads(hdf.text(said))
+    if not isinstance(said, dict):
         raise DataFormatError("units is not a mapping", where=str(path), expected='{"q": "1/nm", "dt": "ms"}')
-    found: dict[str, str] = {_KNOWN.get(str(n), str(n)): str(unit) for n, unit in said.items()}
+    found: dict[str, str] = {_KNOWN.get(str(n), str(n)): hdf.text(unit) for n, unit in said.items()}
     for name, key in _KNOWN.items():
         for word in ("units", "unit"):
             if f"{name}_{word}" in values:
-                found[key] = str(values.pop(f"{name}_{word}"))
+                found[key] = hdf.text(np.asarray(values.pop(f"{name}_{word}")))
     return found
 
 
@@ -303,6 +327,16 @@ def _build(found: dict[str, Any], path: Path, notes: dict[str, str]) -> xr.Datas
         c2, q=q, phi=phi, dt=float(np.ravel(found["dt"])[0]), bin_form=per_bin, attrs=attrs, **arrays
     )
     ds = check_maps(ds)
+    n = 0 if c2 is None else c2.shape[-1]
+    far = {"c2": None if c2 is None else c2[..., : n // 2, n - n // 2 :], "g2": found.get("g2")}
+    for name, values in far.items():  # maps at delays of half of the run and more
+        known = (
+            np.empty(0)
+            if values is None
+            else values[np.isfinite(values) & (values != 0 if name == "g2" else True)]
+        )
+        if known.size > 1:
+            tell_odd_values(float(np.median(known) if name == "g2" else known.mean()), 0.0, path.name, name)
     return unstack_bins(ds) if per_bin else ds
 
 

@@ -38,6 +38,8 @@ class MapRef:
         Added on reading: 1 where the file's baseline is 0.
     label : str
         The bin in words, for warnings.
+    said : str
+        Which triangle the file says is populated, where it says.
     """
 
     path: str
@@ -47,6 +49,7 @@ class MapRef:
     zero_diagonal: bool = False
     add: float = 0.0
     label: str = ""
+    said: str = ""
 
     def n_frames(self, h5file: h5py.File) -> tuple[int, int]:
         """Shape of the map in the file."""
@@ -327,9 +330,14 @@ class BinTable:
         return np.flatnonzero(live_bins(self.bins))
 
 
+def to_write(ds: Any) -> tuple[xr.Dataset, BinTable]:
+    """The dataset as the data model has it, and the bins of the file that it will be."""
+    ds = checked(one_run(ds, "writing this layout"))
+    return ds, bin_table(ds)
+
+
 def bin_table(ds: xr.Dataset) -> BinTable:
     """Give each bin that holds anything a label and a place."""
-    ds = checked(one_run(ds, "writing this layout"))
     if EDGES[0] in ds:
         warn(
             "the layout has no place for cells of age and lag: neighbouring pixels of the written maps repeat, and a fit "

@@ -57,7 +57,7 @@ class EsrfId02(Layout):
         """The groups of correlations, in the order of the file; the one called its default comes first."""
         root = h5file[_ROOT]
         names = [key for key in root if isinstance(root.get(key), h5py.Group)]
-        return sorted(names, key=lambda name: name != hdf.text(root.attrs.get("default", "")))
+        return hdf.default_first(names, root, h5file["entry_0000"], h5file, below=_ROOT)
 
     def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read the regions, delays and the places of the maps of one analysis."""

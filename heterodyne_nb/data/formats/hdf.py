@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,22 @@ def array(group: h5py.Group, key: str, expected: str) -> np.ndarray:
         return np.asarray(node[()], dtype=float)
 
 
+def pairs(group: h5py.Group, key: str) -> np.ndarray | None:
+    """Rows of two numbers, whether stored as (n, 2), (2, n), compound values or texts ``"(0.01, 30)"``; None for a list."""
+    node = dataset(group, key, "numbers")
+    if node.dtype.names and len(node.dtype.names) == 2:
+        rows = node[()]
+        return np.column_stack([np.ravel(rows[name]).astype(float) for name in node.dtype.names])
+    if h5py.check_string_dtype(node.dtype) is not None:
+        found = [re.findall(r"[-+.\d]+(?:e[-+]?\d+)?", one, re.I) for one in strings(group, key)]
+        with guarded(place(node), "(q, phi) a label"):
+            return np.array(found, dtype=float).reshape(len(found), 2)
+    if len(node.shape) == 2 and (node.shape[1] == 2 or node.shape[0] == 2 < node.shape[1]):
+        values = array(group, key, "(q, phi) of each label")
+        return values if node.shape[1] == 2 else values.T
+    return None
+
+
 def vector(group: h5py.Group, key: str, expected: str, length: int | None = None) -> np.ndarray:
     """The values as one row, whether stored as (n,), (1, n), (n, 1), (1, 1, n) or a scalar."""
     values = array(group, key, expected)
@@ -185,6 +202,8 @@ def text(value: object) -> str:
     """A string from bytes, str, or an array of one of them."""
     if isinstance(value, h5py.Dataset):
         value = value[()]
+    if isinstance(value, h5py.Empty):
+        return ""
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size else ""
     if isinstance(value, bytes):
@@ -194,10 +213,8 @@ def text(value: object) -> str:
 
 def unit_of(node: h5py.Dataset) -> str | None:
     """The unit attribute of a dataset, under any of its usual spellings."""
-    for name in ("units", "unit", "Units", "Unit"):
-        if name in node.attrs:
-            return text(node.attrs[name])
-    return None
+    said = {name.lower(): name for name in node.attrs}
+    return next((text(node.attrs[said[word]]) for word in ("units", "unit") if word in said), None)
 
 
 def quantity(
@@ -338,6 +355,32 @@ def strings(group: h5py.Group, key: str) -> list[str]:
     return [text(one) for one in np.ravel(group[key][()])]
 
 
+def default_first(names: list[str], *groups: h5py.Group, below: str = "") -> list[str]:
+    """Analyses with the one first to which ``default`` leads, the attribute by which NeXus points from group to group.
+
+    Parameters
+    ----------
+    names : list of str
+        Paths below `below`.
+    *groups : Group
+        Where a pointer may begin: the first that has one counts.
+    """
+    at = next((g for g in groups if "default" in g.attrs), None)
+    seen: set[str] = set()
+    while at is not None and at.name not in seen and (step := text(at.attrs.get("default", ""))):
+        seen.add(at.name)
+        path = step if step.startswith("/") else f"{at.name.rstrip('/')}/{step}"
+        found = at.file.get(path)
+        at = found if isinstance(found, h5py.Group) else None
+    end = f"{path}/" if seen else ""
+
+    def rank(name: str) -> tuple[int, int]:
+        place = f"/{below}/{name}/".replace("//", "/")
+        return (0, -len(place)) if end.startswith(place) else (1 if end and place.startswith(end) else 2, 0)
+
+    return sorted(names, key=rank)
+
+
 def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
     """The group that the text in a dataset names, as pointers to results do; `default` where there is no pointer.
 
@@ -360,9 +403,13 @@ def follow(group: h5py.Group, key: str, default: h5py.Group) -> h5py.Group:
 
 
 def frame_time(instrument: Any) -> float | None:
-    """Seconds from frame to frame by the first detector that says it; a period where only that is there."""
+    """Seconds from frame to frame by the first detector that says it; a period where only that is there.
+
+    Others that say something else are named in a warning.
+    """
     if isinstance(instrument, h5py.Dataset):
         raise DataFormatError("this is a dataset", where=place(instrument), expected="a group of detectors")
+    found: dict[str, float] = {}
     for key in ("frame_time", "frame_period", "acquire_period"):
         for name in sorted(instrument):
             group = instrument.get(name)
@@ -370,5 +417,12 @@ def frame_time(instrument: Any) -> float | None:
                 continue
             detector = name.startswith("detector") or text(group.attrs.get("NX_class", "")) == "NXdetector"
             if detector and has(group, key):
-                return seconds(group, key)
-    return None
+                found[place(group, key)] = seconds(group, key)
+    first = next(iter(found), "")
+    other = [f"{k} says {v:.6g} s" for k, v in found.items() if v > 0 and abs(v - found[first]) > 0.01 * v]
+    if other:
+        warn(
+            f"{first}, {found[first]:.6g} s, is taken as the time of a frame; {', '.join(other)} (dt=… chooses)",
+            DataWarning,
+        )
+    return found.get(first)

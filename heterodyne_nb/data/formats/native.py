@@ -48,8 +48,10 @@ def is_zarr(path: Any) -> bool:
     if is_zarr_object(path):
         return True
     if isinstance(path, Remote):
-        return path.suffix in ("", ".zarr") and any(
-            (path / name).exists() for name in ("zarr.json", ".zgroup")
+        return (
+            path.source is None
+            and path.suffix in ("", ".zarr")
+            and any((path / name).exists() for name in ("zarr.json", ".zgroup"))
         )
     return path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup"))
 
@@ -145,7 +147,12 @@ def write_dataset(ds: xr.Dataset, path: AnyPath) -> None:
         raise DataFormatError(f"the ending is {target.suffix!r}", where=str(path), expected=".nc or .zarr")
     if target.suffix == ".zarr":
         _need_zarr(target)
-    ds = one_index(ds) if isinstance(ds, xr.Dataset) else one_run(ds, "write_dataset")
+    ds = converted(one_index(ds)) if isinstance(ds, xr.Dataset) else one_run(ds, "write_dataset")
+    if deep := [name for name, index in ds.indexes.items() if index.nlevels > 1]:
+        raise DataFormatError(
+            f"{deep[0]} is an index of several levels", where="write_dataset", expected="q and phi of each bin",
+            hint=f"ds.reset_index({deep[0]!r})",
+        )  # fmt: skip
     if "c2" in ds and ds["c2"].dtype.kind not in "biuf":
         raise DataFormatError(f"values of type {ds['c2'].dtype}", where="c2", expected="numbers")
     attributes = {

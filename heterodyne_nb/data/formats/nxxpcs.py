@@ -19,7 +19,6 @@ from heterodyne_nb.data.formats.base import (
     Ingredients,
     Layout,
     MapRef,
-    bin_table,
     bins_of_lists,
     by_label,
     chosen,
@@ -27,6 +26,7 @@ from heterodyne_nb.data.formats.base import (
     has_measured_g2,
     lacking,
     stacked_maps,
+    to_write,
     upper_triangle,
 )
 from heterodyne_nb.data.units import Axis, Bins, bins_of_axes, convert
@@ -76,6 +76,7 @@ _IMAGES = {
 }
 _TRACE = "data/frame_average"
 _C2, _Q_LIST = "twotime/two_time_corr_func", "instrument/masks/dynamic_q_list"
+_G2_OF_MAPS = "twotime/g2_from_two_time_corr_func"
 
 
 class NXxpcs(Layout):
@@ -90,15 +91,17 @@ class NXxpcs(Layout):
             return ["an NXentry with definition = NXxpcs"]
         entry = h5file[entries[0]]
         missing = lacking(entry, _Q_LIST)
-        if _g2_group(entry) is None and lacking(entry, _C2):
+        if _g2_group(entry) is None and lacking(entry, f"{_C2} | {_G2_OF_MAPS}"):
             missing.append(f"data/g2 | {_C2}")
         return [f"{entry.name.strip('/')}/{key}" for key in missing]
 
     def analyses(self, h5file: h5py.File) -> list[str]:
         """Paths of the entries and subentries that follow the definition; the file's ``default`` comes first."""
-        found = [group.name.strip("/") for group in _entries(h5file)]
-        default = hdf.text(h5file.attrs.get("default", ""))
-        return sorted(found, key=lambda name: name.split("/")[0] != default)
+        found: dict[h5py.Group, str] = {}  # one that is linked twice is one
+        for group in _entries(h5file):
+            if group not in found or isinstance(h5file.get(found[group], getlink=True), h5py.SoftLink):
+                found[group] = group.name.strip("/")
+        return hdf.default_first(list(found.values()), h5file)
 
     def read(self, h5file: h5py.File, analysis: str | None = None) -> Ingredients:
         """Read bins, delays and the places of the maps."""
@@ -135,8 +138,9 @@ def _entries(h5file: h5py.File) -> Iterator[h5py.Group]:
 def _bins(masks: h5py.Group) -> Bins:
     """q and phi of each label: (q, phi) tuples, two lists one entry a label, or the two axes of a grid."""
     node = hdf.dataset(masks, "dynamic_q_list", "q of each label")
-    if len(node.shape) == 2 and node.shape[1] == 2 and not hdf.has(masks, "dynamic_phi_list"):
-        pairs, where = hdf.array(masks, "dynamic_q_list", "(q, phi) of each label"), hdf.place(node)
+    pairs = None if hdf.has(masks, "dynamic_phi_list") else hdf.pairs(masks, "dynamic_q_list")
+    if pairs is not None:
+        where = hdf.place(node)
         units = (hdf.unit_of(node) or "").split(",")
         q = convert(pairs[:, 0], units[0].strip(" ()[]") or None, "q", where)
         phi = convert(pairs[:, 1], units[1].strip(" ()[]") if len(units) > 1 else None, "phi", where)
@@ -172,9 +176,11 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
     if not refs:
         raise DataFormatError("there is no map", where=hdf.place(node), expected="a map a label")
     add = 1.0 if _baseline(node) == 0 else 0.0
-    flipped = hdf.text(node.attrs.get("time_origin_location", "upper_left")) == "lower_left"
+    flipped = _word(node, "time_origin_location", "upper_left", "lower_left") == "lower_left"
+    half = _word(node, "populated_elements", "all", "upper_half", "lower_half").removesuffix("_half")
     kind = FlippedMap if flipped else MapRef
-    kept = ((label, kind(r.path, before=r.before, after=r.after, add=add)) for label, r in refs)
+    said = "" if flipped or half == "all" else half
+    kept = ((label, kind(r.path, before=r.before, after=r.after, add=add, said=said)) for label, r in refs)
     found.maps = by_label(kept, found.n_bin, hdf.place(node))
     if add:
         found.notes["baseline"] = "0 in the file, 1 added"
@@ -186,9 +192,20 @@ def _read_maps(group: h5py.Group, found: Ingredients) -> None:
 
 def _baseline(node: h5py.Dataset | h5py.Group) -> int:
     value = hdf.text(node.attrs.get("baseline_reference", "1"))
-    if value not in ("0", "1"):
-        raise DataFormatError(f"baseline_reference is {value!r}", where=hdf.place(node), expected="0 or 1")
-    return int(value)
+    try:
+        return {0.0: 0, 1.0: 1}[float(value)]
+    except (KeyError, ValueError):
+        raise DataFormatError(
+            f"baseline_reference is {value!r}", where=hdf.place(node), expected="0 or 1"
+        ) from None
+
+
+def _word(node: h5py.Dataset | h5py.Group, attribute: str, *known: str) -> str:
+    """An attribute of the definition, in small letters; the first of the known words where it is not there."""
+    word = hdf.text(node.attrs.get(attribute, "")).lower() or known[0]
+    if word not in known:
+        raise DataFormatError(f"{attribute} is {word!r}", where=hdf.place(node), expected=" or ".join(known))
+    return word
 
 
 def _keyed(group: h5py.Group) -> dict[int, MapRef]:
@@ -219,6 +236,7 @@ def _one_array(group: h5py.Group, node: h5py.Dataset, n_label: int) -> list[tupl
 
 
 def _g2_group(entry: h5py.Group) -> h5py.Group | None:
+    """The group of the measured g2."""
     for name in ("data", "multitau"):
         if (
             not lacking(entry, f"{name}/g2")
@@ -232,13 +250,48 @@ def _read_g2(entry: h5py.Group, found: Ingredients) -> None:
     group = _g2_group(entry)
     if group is None:
         hdf.has(entry, "data/g2")  # names a link to nowhere
+        if not found.maps and hdf.has(entry, _G2_OF_MAPS):
+            _read_g2_of_maps(entry["twotime"], found)
         return
     if not hdf.has(group, "g2"):
         return
-    found.tau, found.tau_in_frames = hdf.delays(group, "delay_difference")
+    if isinstance(group["delay_difference"] if hdf.has(group, "delay_difference") else None, h5py.Group):
+        found.tau, found.tau_in_frames = _common_delays(group["delay_difference"])
+    else:
+        found.tau, found.tau_in_frames = hdf.delays(group, "delay_difference")
     found.g2 = _by_delay(group, "g2", found.tau.size, found.n_bin)
     if hdf.has(group, "g2_derr"):
         found.g2_err = _by_delay(group, "g2_derr", found.tau.size, found.n_bin)
+
+
+def _common_delays(group: h5py.Group) -> tuple[np.ndarray, bool]:
+    """Delays that are kept a label: one axis for all."""
+    lists = [hdf.delays(group, ref.path.rpartition("/")[2]) for ref in _keyed(group).values()]
+    if not lists or any(one.shape != lists[0][0].shape or np.any(one != lists[0][0]) for one, _ in lists):
+        raise DataFormatError(
+            "labels have different delays" if lists else "there is no list of delays",
+            where=hdf.place(group), expected="the same delays for all labels",
+        )  # fmt: skip
+    return lists[0]
+
+
+def _read_g2_of_maps(group: h5py.Group, found: Ingredients) -> None:
+    """g2 of the maps where the maps themselves are not in the file: a value a lag of 0, 1, 2, … frames."""
+    values: dict[str, np.ndarray] = {}
+    for name in ("g2_from_two_time_corr_func", "g2_err_from_two_time_corr_func"):
+        if hdf.has(group, name):
+            node = group[name]
+            keyed = (
+                [group.file[ref.path].size for ref in _keyed(node).values()]
+                if isinstance(node, h5py.Group)
+                else []
+            )
+            n_lag = max(keyed, default=0) or hdf.dataset(group, name, "(lags, bins)").size // found.n_bin
+            values[name] = _by_delay(group, name, n_lag, found.n_bin)
+    (name, found.g2), *error = values.items()
+    found.g2, found.g2_err = found.g2 + (1.0 - _baseline(group[name])), error[0][1] if error else None
+    found.tau, found.tau_in_frames = np.arange(float(len(found.g2))), True
+    found.notes["g2_origin"] = "means of two-time maps that are not in the file, a row a lag from 0"
 
 
 def _by_delay(group: h5py.Group, key: str, n_tau: int, n_bin: int) -> np.ndarray:
@@ -343,7 +396,7 @@ def write_nxxpcs(ds: xr.Dataset, path: str | os.PathLike[str], *, compression: s
     What the definition requires and the dataset has not is made up (NaN where a number will do) with a
     ``comment`` that says so, and is not read back.
     """
-    table = bin_table(ds)
+    ds, table = to_write(ds)
     dt = float(ds.attrs["dt"])
     with new_h5(path, ds.nbytes) as h5file:
         h5file.attrs["default"] = "entry"

@@ -88,6 +88,9 @@ def _bins(h5file: h5py.File) -> Bins:
         ) from error
     where = hdf.place(h5file, "qval_dict")
     unit, phi_unit = (_attribute(h5file["qval_dict"], *names) for names in (_Q_UNITS, _PHI_UNITS))
+    listed = next((np.ravel(attrs[n]) for n in _Q_UNITS if n in attrs and np.size(attrs[n]) > 1), None)
+    if listed is not None:
+        unit, phi_unit = hdf.text(listed[0]), phi_unit or hdf.text(listed[1])
     q = convert(np.array([row[0] for row in rows]), unit, "q", where)
     if not all(row.size > 1 for row in rows):
         return bins_of_lists(q)
@@ -115,7 +118,8 @@ def _metadata(h5file: h5py.File) -> dict[str, Any]:
             found[name] = hdf.text(md.attrs[key])
             continue
         try:
-            value, unit = _number(md.attrs[key], where, key), _unit_beside(md, key)
+            value, unit = _number(md.attrs[key], where, key)
+            unit = _unit_beside(md, key) or unit
             found[name] = metadatum(value, unit, name, f"{where}.{key}", assumed)
         except DataFormatError as error:
             warn(f"{name} is left out: {error}", DataWarning)
@@ -131,8 +135,8 @@ def _period(h5file: h5py.File) -> float | None:
     md, where = h5file["md"], hdf.place(h5file, "md")
     for name in _PERIODS:
         if name in md.attrs:
-            value = _number(md.attrs[name], where, name)
-            return float(convert(value, _unit_beside(md, name), "dt", f"{where}.{name}"))
+            value, unit = _number(md.attrs[name], where, name)
+            return float(convert(value, _unit_beside(md, name) or unit, "dt", f"{where}.{name}"))
     if hdf.has(h5file, "tausb"):
         tau = hdf.quantity(h5file, "tausb", "dt", "delays of the two-time g2, s")
         if tau.size > 1:
@@ -140,9 +144,11 @@ def _period(h5file: h5py.File) -> float | None:
     return None
 
 
-def _number(value: object, where: str, name: str) -> float:
+def _number(value: object, where: str, name: str) -> tuple[float, str | None]:
+    """A number, and the unit that is written behind it, as in ``"500 ms"``."""
+    number, _, unit = re.sub(r"(?<=[\d.])\s*(?=[^\W\d_]+$)", "|", hdf.text(value)).partition("|")
     try:
-        return float(hdf.text(value))
+        return float(number), unit or None
     except ValueError:
         raise DataFormatError(
             f"attribute {name!r} is {hdf.text(value)!r}", where=where, expected="a time, s"

@@ -383,7 +383,7 @@ def test_a_small_picture_of_each_curve_follows_the_values_and_shows_the_fit(
     picture = panel.curves.picture
     for name, value in (("D0", "600"), ("alpha", "-0.4"), ("D_offset", "40")):
         panel.rows[name].value.value = value
-    assert f"J from {600 * 0.5**-0.4 + 40:.3g} at 0.5 s to" in picture.value
+    assert f"J from {number_text(600 * 0.5**-0.4 + 40, 3)} at 0.5 s to" in picture.value
     assert picture.value.count("<polyline") == 1
     assert "<polygon" not in picture.value
     panel.run.click()
@@ -391,7 +391,7 @@ def test_a_small_picture_of_each_curve_follows_the_values_and_shows_the_fit(
     assert picture.value.count("<polyline") == 2
     assert picture.value.count("<polygon") == 1
     fitted = float(session.result.curve("J")["value"][0])
-    assert f"J from {fitted:.3g} at 0.5 s" in picture.value  # the fit's values are the next start
+    assert f"J from {number_text(fitted, 3)} at 0.5 s" in picture.value  # the fit's values are the next start
     session.change_settings(mode="static_anisotropic")
     assert "<polygon" not in picture.value  # a fit of another mode is not drawn
     session.change_settings(mode="kww")

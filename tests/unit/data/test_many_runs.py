@@ -170,3 +170,53 @@ def test_a_scan_tells_contents_and_quality_of_every_file(tmp_path: Path, capsys)
     saved = pd.read_csv(tmp_path / "table.csv").set_index("file")
     assert saved.loc["a.hdf", "contrast"] == pytest.approx(first["contrast"])
     assert main(["scan", str(tmp_path / "nowhere")]) == 1
+
+
+@pytest.mark.filterwarnings("ignore:broken.hdf is left out:heterodyne_nb.errors.DataWarning")
+def test_runs_are_listed_in_any_way(folder: Path):
+    files = [folder / f"run{k}.hdf" for k in range(3)]
+    (folder / "deep").mkdir()
+    files.append(files[2].rename(folder / "deep" / "run2.hdf"))
+    del files[2]
+    (folder / "broken.hdf").write_bytes(b"no HDF5")
+    ways = {
+        "an array": np.array([str(f) for f in files]),
+        "a generator": (f for f in files),
+        "a series": pd.Series([str(f) for f in files]),
+        "patterns in a list": [str(folder / "run*.hdf"), folder / "deep"],
+        "everything below": str(folder / "**" / "run*.hdf"),
+        "addresses": [f.as_uri() for f in files],
+        "a pattern as an address": folder.as_uri() + "/**/run*.hdf",
+    }
+    for way, given in ways.items():
+        assert sorted(hn.open_dataset(given)["run"].values) == ["run0.hdf", "run1.hdf", "run2.hdf"], way
+    with pytest.raises(ConfigurationError, match="None is no path"):
+        hn.open_dataset([files[0], None])
+    with open(files[0], "rb") as one, open(files[1], "rb") as two:
+        assert list(hn.open_dataset([one, two])["run"].values) == ["run0.hdf", "run1.hdf"]
+
+
+def test_an_average_of_a_folder_leaves_out_what_cannot_be_read_by_name(folder: Path):
+    (folder / "broken.hdf").write_bytes(b"no HDF5")
+    with pytest.warns(DataWarning, match="broken.hdf is left out: .*not an HDF5 file"):
+        found = hn.average_runs(folder, threshold=100)
+    assert found.attrs["runs"] == "run0.hdf, run1.hdf, run2.hdf"
+    with pytest.raises(DataFormatError, match="not an HDF5 file"):
+        hn.average_runs([folder / "run0.hdf", folder / "broken.hdf"])
+
+
+def test_folders_and_patterns_elsewhere_are_many_runs_too(folder: Path):
+    fsspec = pytest.importorskip("fsspec", reason="needs heterodyne_nb[remote]")
+    held = fsspec.filesystem("memory")
+    for k in range(3):
+        held.put_file(str(folder / f"run{k}.hdf"), f"/campaign/run{k}.hdf")
+    held.pipe_file("/campaign/notes.txt", b"x")
+    try:
+        for given in ("memory://campaign", "memory://campaign/run*.hdf"):
+            assert list(hn.open_dataset(given)["run"].values) == ["run0.hdf", "run1.hdf", "run2.hdf"]
+            assert list(hn.scan_folder(given)["n_frames"]) == [40, 40, 40]
+        assert hn.average_runs("memory://campaign", threshold=100).attrs["runs"].endswith("run2.hdf")
+        with pytest.raises(MissingFileError, match="no file has such a name"):
+            hn.open_dataset("memory://campaign/none*.hdf")
+    finally:
+        held.store.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import pickle
 import sys
@@ -254,6 +255,19 @@ def test_file_objects_file_addresses_and_zarr_groups_open(tmp_path: Path):
     assert found.attrs["source"] == "run.hdf"
     group = zarr.open_group(tmp_path / "own.zarr", mode="r")
     for given in ((tmp_path / "run.hdf").as_uri(), group, group.store):
+        np.testing.assert_array_equal(hn.open_dataset(given)["c2"], ds["c2"])
+
+
+def test_file_objects_without_a_name_and_those_of_fsspec_open(memory: str, tmp_path: Path):
+    ds = dataset()
+    write_apsu(ds, tmp_path / "run.hdf")
+    held = (tmp_path / "run.hdf").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/held/run.hdf", held)
+    for given in (
+        io.BytesIO(held),
+        fsspec.open(f"{memory}/run.hdf"),
+        fsspec.filesystem("memory").open("/held/run.hdf"),
+    ):
         np.testing.assert_array_equal(hn.open_dataset(given)["c2"], ds["c2"])
 
 

@@ -74,6 +74,14 @@ def in_nm(ds: xr.Dataset) -> xr.Dataset:
     )
 
 
+def clock() -> np.ndarray:
+    return (np.arange(1, N + 1) * DT * 1e9).astype("timedelta64[ns]")
+
+
+def with_times(ds: xr.Dataset, times: np.ndarray) -> xr.Dataset:
+    return ds.assign_coords({name: (name, times) for name in ("t", "t1", "t2")})
+
+
 def same(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
@@ -124,6 +132,20 @@ IDIOMS: dict[str, tuple[Callable[..., xr.Dataset], Callable[[xr.Dataset], xr.Dat
     "text": (lambda ds: ds.assign(c2=ds["c2"].astype(str)), None),
     "with more": (lambda ds: ds.assign(note=("t", np.arange(N))).assign_coords(stage=3.0), same),
     "compute": (lambda ds: ds.compute(), same),
+    "times of a clock": (lambda ds: with_times(ds, np.datetime64("2026-02-03T04:05:06") + clock()), same),
+    "times as durations": (lambda ds: with_times(ds, clock()), same),
+    "backwards": (lambda ds: ds.isel(t=slice(None, None, -1), t1=slice(None, None, -1), t2=slice(None, None, -1)), same),
+    "t1 backwards": (lambda ds: ds.isel(t1=slice(None, None, -1)), same),
+    "rolled with its times": (lambda ds: ds.roll(t1=3, t2=3, t=3, roll_coords=True), same),
+    "t1 and t2 exchanged": (lambda ds: ds.rename(t1="t2", t2="t1"), same),
+    "padded": (lambda ds: ds.pad(t1=2, t2=2), same),
+    "levels of an index": (lambda ds: ds.stack(bin=("q", "phi")).reset_index("bin").set_index(bin=["phi", "q"]), same),
+    "frames with gaps": (lambda ds: ds.isel({d: [0, 1, 2, 6, 7, 8, 9] for d in ("t", "t1", "t2")}), None),
+    "another dimension": (lambda ds: ds.expand_dims(sample=["a", "b"]), None),
+    "swapped dimension": (lambda ds: ds.assign_coords(n=("t1", np.arange(N))).swap_dims(t1="n"), None),
+    "q in words": (lambda ds: ds.assign_coords(q=["low", "high"]), None),
+    "stacked times": (lambda ds: ds.stack(pixel=("t1", "t2")), None),
+    "DataFrame": (lambda ds: ds[["c2"]].to_dataframe(), None),
     "copy": (lambda ds: ds.copy(deep=True), same),
     "pickle": (lambda ds: pickle.loads(pickle.dumps(ds)), same),
 }  # fmt: skip
@@ -212,7 +234,10 @@ MAY_DIFFER = {
     ("thinned", "prepare"): "frames and ages have other numbers",
     ("thinned", "figure"): "the model was fitted to all frames",
 }
-WRITTEN_AS_IT_IS = {"concat runs", "DataTree", "no q", "renamed dimension", "isel one t1", "averaged over t1"}
+WRITTEN_AS_IT_IS = {
+    *("concat runs", "DataTree", "no q", "renamed dimension", "isel one t1", "averaged over t1"),
+    *("frames with gaps", "another dimension", "swapped dimension"),
+}
 
 
 #: Preparing many runs works run by run (test_many_runs); a DataArray is xarray's own.
@@ -240,3 +265,10 @@ def test_the_numbers_are_the_same_or_the_error_is_ours(idiom: str, verb: str, tm
         return
     for one, other in zip(found, by_our_own_words(meaning, verb), strict=True):
         np.testing.assert_allclose(np.ravel(one), np.ravel(other), rtol=3e-6, atol=1e-9)
+
+
+def test_maps_alone_are_written_in_every_layout(tmp_path: Path):
+    ds = dataset()
+    for write in (hn.data.write_apsu, hn.data.write_nxxpcs, hn.data.write_aps_legacy):
+        write(ds[["c2"]], tmp_path / "alone.h5")
+        np.testing.assert_allclose(hn.open_dataset(tmp_path / "alone.h5")["c2"], ds["c2"], rtol=1e-6)

@@ -12,6 +12,7 @@ from scipy.optimize import lsq_linear
 from heterodyne_nb import fit, fit_batch
 from heterodyne_nb.data import make_dataset
 from heterodyne_nb.errors import FitWarning, OptimizationError
+from heterodyne_nb.models import ModelFactory
 from heterodyne_nb.progress import StopToken
 
 TAU = np.geomspace(0.02, 40.0, 40)
@@ -134,3 +135,16 @@ def test_a_start_that_leads_nowhere_is_not_the_end(recwarn: Any) -> None:
     table = fit_batch(curves(), "kww", parameters={"Gamma": 1e7, "alpha": 2.5})
     assert table["trusted"].values.all()
     np.testing.assert_allclose(table["parameters"].values[:, 0], 0.2 * (Q / 0.01) ** 2, rtol=0.1)
+
+
+def test_fringes_are_found_where_a_smooth_curve_comes_close_too() -> None:
+    tau, model = np.geomspace(0.02, 40.0, 60), ModelFactory.create_model("oscillating")
+    truth = [(0.38, 1.47, 0.053, 0.8), (0.4, 1.43, 0.203, 0.77), (1.59, 4.8, 0.957, 0.47)]
+    noise = 7e-4 * np.random.default_rng(1).standard_normal((3, 60))
+    g2 = 1 + 0.34 * np.array([model.evaluate(one, tau, 0.0, 0.0) for one in truth]) + noise
+    errors = np.full((3, 1, 60), 7e-4)
+    table = fit_batch(
+        make_dataset(g2=g2[:, None], g2_err=errors, tau=tau, q=Q, phi=[0.0], dt=0.02), "oscillating", over="q"
+    )
+    np.testing.assert_allclose(table["parameters"].values[:, 1], [one[1] for one in truth], rtol=0.02)
+    assert np.all(table["chi2_reduced"].values < 2)
