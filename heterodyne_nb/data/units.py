@@ -321,7 +321,7 @@ def converted(ds: xr.Dataset) -> xr.Dataset:
             continue
         old = ds[name]
         if old.dtype.kind in "mM":
-            old = _seconds(old, ds)
+            old = _seconds(old)
             ds = ds.assign_coords({name: old})
         elif old.dtype.kind not in "iufb":
             raise DataFormatError(
@@ -335,12 +335,12 @@ def converted(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def _seconds(times: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+def _seconds(times: xr.DataArray) -> xr.DataArray:
     """Times of a clock, or since some moment, in s; the first frame of a clock's is at t = dt."""
     values = times.values
     if values.dtype.kind == "M":
-        step = np.diff(np.sort(np.ravel(values))[:2]) if values.size > 1 else np.timedelta64(0)
-        values = values - values.min() + (step[0] if np.size(step) else step)
+        first = np.sort(np.ravel(values))[:2]
+        values = values - first[0] + (first[-1] - first[0])
     attrs = {k: v for k, v in times.attrs.items() if k not in ("units", "unit")}
     return times.copy(data=values / np.timedelta64(1, "s")).assign_attrs(attrs | {"units": "s"})
 

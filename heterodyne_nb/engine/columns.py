@@ -28,8 +28,8 @@ from heterodyne_nb.models.model import Terms
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
 
-#: Numbers of columns that are held at once.
-HELD = 1 << 24
+#: Numbers of columns that are held at once: of a heterodyne model of 10⁵ frames those of two bins.
+HELD = 10 << 20
 
 
 @dataclass(frozen=True)

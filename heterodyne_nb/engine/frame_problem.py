@@ -65,9 +65,12 @@ class FrameProblem(Problem):
         """A map of sums of frames that the fastest motion does not blur, of windows of the run where it is long."""
         return self._on_cells(on_windows(len(self.t), self._shortest_time))
 
-    @cached_property
+    @property
     def finer(self) -> Problem | None:
-        """A larger map of sums of frames, which tells nearly what all photons do; None where it would be no larger."""
+        """A larger map of sums of frames, which tells nearly what all photons do; None where it would be no larger.
+
+        Made anew each time: it is as large as the photons.
+        """
         cells = min(_FINER, int(np.sqrt(_PIXELS / self.n_bins)))
         if cells < SEARCHED or len(self.t) < cells:
             return None

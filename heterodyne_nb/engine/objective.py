@@ -96,7 +96,7 @@ class Objective:
     @property
     def _by_photons(self) -> bool:
         """Whether a pass costs seconds: then it finds the derivatives with χ², which mostly are asked for next."""
-        return isinstance(self.problem.data, PhotonData)
+        return isinstance(getattr(self.problem, "data", None), PhotonData)  # one-time problems have none
 
     def weighted_products(self, theta: FloatArray, wanted: NDArray[np.int64]) -> FloatArray:
         """Products over pixels divided by sigma², (B, P+3, P+3)."""

@@ -57,6 +57,7 @@ def cluster_products(
             seen = _data_column(data, b, columns, k, edges)
             seen -= (x - share[:, None] * (data.inverse[b] > 0)) @ fields[k].T
             out[b, :, -1, :-1] = out[b, :, :-1, -1] = seen
+        del columns  # before the next are made
     return out
 
 

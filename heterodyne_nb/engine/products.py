@@ -181,6 +181,7 @@ def _separable(problem: Problem, theta: FloatArray, wanted: NDArray[np.int64]) -
                 columns.u, columns.w, columns.f, holes - np.array([some.start, 0, 0]), lay.base, lay.column_part,
                 lay.pair_start, lay.pair_base, lay.pair_column, out[some],
             )  # fmt: skip
+        del columns  # before the next are made
     return out
 
 

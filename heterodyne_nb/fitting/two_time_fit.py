@@ -221,6 +221,7 @@ def _search_on_frames(
         best, beside = middle.run(), True
         path += middle.path
         points = _possible(middle) if not options.stop.reason else [best.x]
+        del middle, finer  # large, and of no more use
     finish = _onward(objective, strategy, options, points, beside=beside)
     best = finish.run()
     of = "sums of frames" if isinstance(problem, FrameProblem) else "some frames"
