@@ -218,5 +218,7 @@ def column_chunks(
     )
     few = bins or max(1, HELD // (len(layout.column_part) * len(problem.t)))
     for some in problem.windows(few):
-        part = replace(terms, weight=terms.weight[..., some], d_weight=terms.d_weight[..., some])
+        part = terms
+        if some.stop - some.start < problem.n_bins:
+            part = replace(terms, weight=terms.weight[..., some], d_weight=terms.d_weight[..., some])
         yield some, make_columns(part, problem.q[some], problem.mask[some], wanted, layout)

@@ -8,6 +8,8 @@ of the block, each at most 1: no exp and no cos a pixel, and nothing overflows h
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -242,6 +244,7 @@ def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
                 _corner(d, g, c, k0, k1, fine_start, square, left, grown, out, q, p, both)
 
 
+@lru_cache(maxsize=64)
 def stripe_bounds(n: int) -> NDArray[np.int64]:
     """Block rows cut into stripes of about equal area of the triangle.
 

@@ -70,32 +70,27 @@ def _contract(sums, squares, column_base, base, part_end, out):
 
 
 @nb.njit(cache=True, nogil=True, fastmath=FAST)
-def _inside(late, early, start, base, part_end, column_row, height, row, fade, z, panel, g):
+def _inside(late, early, start, base, part_end, column_row, height, fade, panel, g):
     """Add the pixels t1 < t2 inside one block of ``height`` frames to g, lower triangle, one by one.
 
-    late, early (SIDE, C): u and w of the block's frames; start (SIDE, R): decay from the frame before.
+    ``late`` (SIDE, C), ``early`` (C, SIDE): u and w of the block's frames; ``start`` (SIDE, R): decay from the frame
+    before. ``fade`` (2, SIDE), ``panel`` (P + 2, pixels): Room to work in.
     """
-    count, parts = len(column_row), len(fade)
-    filled = 0
-    for j in range(1, height):
-        u = late[j]
-        fade[:] = 1.0
-        for i in range(j - 1, -1, -1):
-            w = early[i]
-            for r in range(parts):
-                fade[r] *= start[i + 1, r]
-            for r in range(parts):
-                first, last = base[r], part_end[r]
-                x, y = fade[r] * w[first], fade[r] * u[first]
-                own, late_part, early_part = row[first:last], u[first:last], w[first:last]
-                for c in range(last - first):
-                    own[c] = x * late_part[c] + y * early_part[c]
-            z[:] = 0.0
-            for c in range(count):
-                z[column_row[c]] += row[c]
-            for k in range(len(z)):
-                panel[k, filled] = z[k]
-            filled += 1
+    filled = height * (height - 1) // 2
+    panel[:, :filled] = 0.0
+    for r in range(len(base)):
+        first, last = base[r], part_end[r]
+        own = early[first]
+        for j in range(1, height):
+            u, at, value = late[j], j * (j - 1) // 2, 1.0
+            x, y = fade[0, :j], fade[1, :j]
+            for i in range(j - 1, -1, -1):
+                value *= start[i + 1, r]
+                x[i], y[i] = value * own[i], value * u[first]
+            for c in range(first, last):
+                goal, w, now = panel[column_row[c], at : at + j], early[c, :j], u[c]
+                for i in range(j):
+                    goal[i] += x[i] * now + y[i] * w[i]
     rows = panel.shape[0]
     panel[rows - 2 :, :filled] *= 0.5  # a base column was counted twice
     for i in range(rows):
@@ -136,9 +131,8 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
     for b in nb.prange(bins):
         count = columns + 1
         sums, squares = np.zeros((count, count)), np.zeros((count, count))
-        contracted, row, fades = np.zeros((count, count)), np.zeros(count), np.zeros(parts)
-        z = np.zeros(rows)
-        late, early = np.zeros((SIDE, count)), np.zeros((SIDE, count))
+        contracted, fades, pair_fades = np.zeros((count, count)), np.zeros(parts), np.zeros((2, SIDE))
+        late, early = np.zeros((SIDE, count)), np.zeros((count, SIDE))
         late_faded, early_faded = np.zeros((SIDE, count)), np.zeros((SIDE, count))
         panel, near = np.zeros((rows, SIDE * (SIDE - 1) // 2)), np.ones((SIDE, parts))
         column_base = np.empty(count, np.int64)
@@ -149,16 +143,15 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
             j1 = min(j0 + SIDE, n)
             height = j1 - j0
             late[height:] = 0.0
-            early[height:] = 0.0
             late_faded[height:] = 0.0
             early_faded[height:] = 0.0
             for t in range(height):
-                late[t, columns] = early[t, columns] = mask[b, j0 + t]
+                late[t, columns] = early[columns, t] = mask[b, j0 + t]
                 for r in range(parts - 1):
                     near[t, r] = step[b, r, j0 + t]
                 for c in range(columns):
                     late[t, c] = u[b, c, j0 + t]
-                    early[t, c] = w[b, c, j0 + t]
+                    early[c, t] = w[b, c, j0 + t]
             fades[:] = 1.0
             for t in range(height):
                 if t > 0:
@@ -174,11 +167,11 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
                     for r in range(parts):
                         fades[r] *= near[t + 1, r]
                 for c in range(count):
-                    early_faded[t, c] = early[t, c] * fades[column_part[c]]
+                    early_faded[t, c] = early[c, t] * fades[column_part[c]]
             if j0 > 0:
                 _add_squares(late_faded, height, none, squares)
                 _contract(sums, squares, column_base, base, part_end, contracted)
-            _inside(late, early, near, base, part_end, column_row, height, row, fades, z, panel, out[b])
+            _inside(late, early, near, base, part_end, column_row, height, pair_fades, panel, out[b])
             _add_squares(early_faded, height, fade, sums)
             if j1 < n:  # from this block's last frame to the next one's first
                 for c in range(columns):
@@ -248,16 +241,12 @@ def separable_products(
     fill.
     """
     lay, f = columns.layout, columns.f
-    bins = len(f)
     wanted = len(lay.pair_start) - 1
     step = fading(f)
     big_q, big_p = _data_products(data, columns, step, wanted > 0, first)
     out = _of_model(columns, step, mask)
-    for b in range(bins):  # each by itself: its sum does not depend on how many there are
-        out[b, wanted + 2, wanted] = np.einsum("rn,rn->", columns.u[b, lay.base], big_q[b])
-    if wanted:
-        out[:, wanted + 2, :wanted] = gradient_products(columns.u, columns.w, lay, big_q, big_p)
-    return out + np.swapaxes(np.tril(out, -1), 1, 2)
+    data_row(columns.u, columns.w, lay.column_part, lay.column_parameter, big_q, big_p, out)
+    return out
 
 
 def products_of_model(columns: Columns, mask: FloatArray) -> FloatArray:
@@ -297,6 +286,32 @@ def _data_products(
     big_p = np.zeros((len(f), len(stripes) - 1, *f.shape[1:]) if both else (len(f), len(stripes) - 1, 1, 1))
     data_products(data, f, step, columns.u, base, stripes, big_q, big_p, both)
     return big_q, big_p.sum(axis=1)
+
+
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def data_row(u, w, column_part, column_parameter, big_q, big_p, out):
+    """Add the products of the data with the derivatives and M to the last row of out, and mirror its lower triangle.
+
+    ``u``, ``w`` (B, C, N). ``big_q``, ``big_p`` (B, R, N); the latter is read for derivatives only.
+    """
+    size, n = out.shape[1], u.shape[2]
+    for b in range(len(out)):  # each by itself: its sums do not depend on how many there are
+        for c in range(len(column_part)):
+            i, r = column_parameter[c], column_part[c]
+            late, q = u[b, c], big_q[b, r]
+            total = 0.0
+            if i < 0:
+                i = size - 3
+                for t in range(n):
+                    total += late[t] * q[t]
+            else:
+                early, p = w[b, c], big_p[b, r]
+                for t in range(n):
+                    total += late[t] * q[t] + early[t] * p[t]
+            out[b, size - 1, i] += total
+        for i in range(size):
+            for j in range(i):
+                out[b, j, i] = out[b, i, j]
 
 
 def _each(rows: FloatArray, data: FloatArray) -> FloatArray:

@@ -171,28 +171,30 @@ class ContrastOffset:
         ``products``: Sums of z zᵀ/sigma², z = (derivatives, M, 1, data).
         """
         linear, by_data = products[:, -3:-1, -3:-1], products[:, -3:-1, -1]
-        matrix = np.einsum("bia,bij,bjc->ac", self.design, linear, self.design)
-        right = np.einsum("bia,bi->a", self.design, by_data - np.einsum("bij,bj->bi", linear, self.base))
+        rows = self.design.reshape(2 * len(self.design), self.size)
+        matrix = rows.T @ (linear @ self.design).reshape(rows.shape)
+        right = (by_data - (linear @ self.base[:, :, None])[:, :, 0]).ravel() @ rows
         for k, mean, weight in self._priors:
             right = right + (weight * mean) @ self.design[:, k]
         matrix = matrix + self.curvature() if self._priors else matrix
         n = len(matrix)
         matrix = matrix + _FLOOR * (np.trace(matrix) / max(n, 1)) * np.eye(n)
         best = np.linalg.solve(matrix, right) if n else right
-        free = np.eye(n)
-        if n and not self._inside(best):
+        levels = self.base + self.design @ best
+        free, inner = np.eye(n), matrix
+        if n and not self._inside(levels):
             best, free = self._boxed(matrix, right) if self.separate else self._cut(matrix, right, best)
-        contrast, offset = (self.base + self.design @ best).T
-        return Solution(contrast, offset, free, free.T @ matrix @ free, self._penalty(contrast, offset))
+            levels, inner = self.base + self.design @ best, free.T @ matrix @ free
+        contrast, offset = levels.T
+        return Solution(contrast, offset, free, inner, self._penalty(contrast, offset))
 
     def _penalty(self, *values: FloatArray) -> float:
         return float(sum(np.sum(weight * (values[k] - mean) ** 2) for k, mean, weight in self._priors))
 
-    def _inside(self, coefficients: FloatArray) -> bool:
-        values = self.design @ coefficients
+    def _inside(self, levels: FloatArray) -> bool:
         room = 1e-12 * (self.upper - self.lower)
-        within = (values >= self.lower - room) & (values <= self.upper + room)
-        return bool(np.all(within[:, self.free]))
+        within = (levels >= self.lower - room) & (levels <= self.upper + room)
+        return bool((within | ~self.free).all())
 
     def _boxed(self, matrix: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Every group of bins has a pair of its own: of a convex function on a rectangle the least value is inside
@@ -276,7 +278,7 @@ def normal_equations(products: FloatArray, linear: ContrastOffset, *, added: int
     chi2_bin = np.maximum(np.einsum("bi,bij,bj->b", inner, products[:, -3:, -3:], inner), 0.0)
     slopes = np.einsum("bp,bpj,bj->p", factor, products[:, :-3, -3:], inner)
     square = np.einsum("bp,bq,bpq->pq", factor, factor, products[:, :-3, :-3])
-    cross = np.einsum("bp,bpi,bia->pa", factor, products[:, :-3, -3:-1], linear.design)
+    cross = ((factor[:, :, None] * products[:, :-3, -3:-1]) @ linear.design).sum(axis=0)
     reduced = square - cross @ best.share(cross)
     return NormalEquations(
         float(chi2_bin.sum()) + best.penalty,

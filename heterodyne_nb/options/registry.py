@@ -44,7 +44,7 @@ class Registry(dict[str, T]):
         """The name that a text spells, up to case and punctuation; None when it spells none."""
         if not isinstance(name, str):
             return None
-        if self.member(name):
+        if name in self.announced or name in self or self.member(name):
             return name
         names = self.names()
         aliases = {other: target for other, target in self.aliases.items() if target in names}

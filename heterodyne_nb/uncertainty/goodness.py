@@ -1,6 +1,6 @@
 """Whether a fit describes its data, by two tests whose scale is not set by the misfit.
 
-*Shape of the curves*: cosines are added to every curve and estimated in one step. Their errors are those of the fit's
+*Shape of the curves*: cosines, and single steps, are added to every curve and estimated in one step. Their errors are those of the fit's
 own parameters (pixels that share frames are correlated), taken at the residuals that are left after the step: a real
 misfit therefore does not hide itself by widening its own error.
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
+from threadpoolctl import threadpool_limits
 
 from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.config.parameters import build_table
@@ -29,7 +30,7 @@ from heterodyne_nb.engine.normal import normal_equations
 from heterodyne_nb.engine.products import products_at
 from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.models import SeparableModel
-from heterodyne_nb.models.free_form import FreeFormModel, waves
+from heterodyne_nb.models.free_form import FreeFormModel, Step, waves
 from heterodyne_nb.progress import StopToken
 from heterodyne_nb.simulate.components import Axes, components
 from heterodyne_nb.simulate.fields import mode_weights
@@ -45,6 +46,9 @@ from heterodyne_nb.uncertainty.covariance import (
 FRAMES = 150
 #: Cosines added to each curve.
 WAVES = 6
+#: Steps tried in each curve, and the share of the run at either end without one: a cluster of frames, for nothing tells
+#: the noise of what a single one holds.
+STEPS, STEP_ENDS = 8, 1.0 / ERROR_CLUSTERS
 #: Simulated bins in all, and pixels of each.
 _SIMULATED, _PIXELS = 64, 100
 #: Runs that are simulated first; no more where they all leave over more than the data do.
@@ -136,6 +140,53 @@ def _bends(objective: Objective, theta: FloatArray) -> dict[str, tuple[float, fl
         shape = model.curves(np.concatenate([theta, bend]), problem.t)[name] - curves[name]
         at = int(np.argmax(np.abs(shape)))
         found[name] = (min(1.0, float(chances[k]) * added), float(problem.t[at]), float(shape[at]))
+    jumps = _jumps(objective, theta, unit)
+    return {name: min(one, jumps.get(name, one)) for name, one in found.items()}
+
+
+def _jumps(objective: Objective, theta: FloatArray, unit: float) -> dict[str, tuple[float, float, float]]:
+    """Chance, place and size of the step that each curve asks for most: cosines follow one badly.
+
+    ``unit``: Variance of the residuals in units of sigma.
+    """
+    problem = objective.problem
+    times = np.quantile(problem.t, np.linspace(STEP_ENDS, 1.0 - STEP_ENDS, STEPS))
+    model = FreeFormModel(problem.model, theta, problem.t, [Step(float(at)) for at in times])
+    free = Objective(with_model(problem, model), contrast=objective.contrast)
+    point = np.concatenate([theta, np.zeros(len(model.shapes))])
+    sums = Tiles.at(free, point, ERROR_CLUSTERS)
+    n, added, matrix = free.coordinates.size, len(model.shapes), sums.joint_matrix
+    z, (lower, upper) = free.to_internal(point), free.internal_bounds(point)
+    held = np.flatnonzero((z - lower < 1e-6) | (upper - z < 1e-6))
+    place, score = np.arange(n - added, n), sums.joint_scores.sum(axis=(0, 1))
+
+    def alone(k: int) -> FloatArray:
+        """Inverse of the matrix with the k-th step only."""
+        moves = np.setdiff1d(np.arange(len(matrix)), [*held, *np.delete(place, k)])
+        inverse = np.zeros_like(matrix)
+        inverse[np.ix_(moves, moves)] = pseudo_inverse(matrix[np.ix_(moves, moves)])
+        return inverse
+
+    found = {}
+    for name in dict(model.shapes):
+        own = [k for k, (curve, _) in enumerate(model.shapes) if curve == name]
+        tried = [(k, alone(k)) for k in own]
+        gains = [
+            (inverse[place[k]] @ score) ** 2 / max(inverse[place[k], place[k]], 1e-300)
+            for k, inverse in tried
+        ]
+        k, inverse = tried[int(np.argmax(gains))]
+        at, step = place[k], -inverse @ score
+        total, shares = dyadic_parts(sums, inverse, step)
+        variance = max(float(total[at, at]), LEAST_DYADIC * unit * float(inverse[at, at]))
+        if variance <= 0:
+            continue
+        freedom = max(float(degrees_of_freedom(shares[:, :, [at], [at]])[0]), 1.0)
+        chance = 2 * float(student.sf(abs(step[at]) / np.sqrt(variance), freedom))
+        size = float(step[at] * free.coordinates.scale[at] * model.sizes[k])
+        form = model.shapes[k][1]
+        assert isinstance(form, Step)
+        found[name] = (min(1.0, 2 * added * chance), float(form.at), size)  # 2: cosines were tried as well
     return found
 
 
@@ -203,8 +254,9 @@ def _speckle_noise(
     """What c2 of simulated speckle scatters about its mean, (runs, B, N, N); ``fields`` are correlations (N, N)."""
     out = np.empty((runs, *maps.shape))
     shape = maps.shape[1], runs * _PIXELS
-    for b, field in enumerate(fields):
-        values, vectors = np.linalg.eigh(field)
+    with threadpool_limits(limits=1, user_api="blas"):  # matrices this small only make threads wait
+        modes = [np.linalg.eigh(field) for field in fields]
+    for b, (values, vectors) in enumerate(modes):
         root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.complex64)
         rng = np.random.default_rng([*seed, b])
         intensity, white = np.zeros(shape, np.float32), np.empty(shape, np.complex64)

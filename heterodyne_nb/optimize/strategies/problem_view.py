@@ -154,13 +154,17 @@ class ObjectiveView(ProblemView):
         start = start / self._unit
         self.z0 = self.clip(start)
         self._cached: tuple[bytes, NormalEquations] | None = None
+        self._point: tuple[bytes, np.ndarray] | None = None
         moved = np.flatnonzero(np.abs(start - self.z0) > 1e-9 * (1.0 + np.abs(start)))
         if moved.size:
             text = f"the start lies outside the bounds in internal coordinates {moved.tolist()} "
             warn(f"{text}and was moved to the nearest bound", FitWarning)
 
     def to_x(self, z: np.ndarray) -> np.ndarray:
-        return np.array(self._objective.from_internal(z * self._unit), float)
+        key = z.tobytes()
+        if self._point is None or self._point[0] != key:  # value, slopes, bounds are asked of one point
+            self._point = key, np.array(self._objective.from_internal(z * self._unit), float)
+        return self._point[1].copy()
 
     def to_z(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):  # what has no coordinates is NaN, and worth no point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,15 @@ def test_a_jump_of_J_is_found_within_a_few_frames() -> None:
     assert found.t == pytest.approx(15.0, abs=2.0)
     assert found.after > 2 * found.before
     assert found.sigma > 2.5
+
+
+def test_the_tests_of_a_fit_name_the_time_and_size_of_a_jump() -> None:
+    data, _ = experiment(np.where(T < 15.0, 300.0, 1500.0), 2)
+    result = hnb.fit(data, "static_isotropic", multistart=0)
+    chance, when, size = json.loads(result.dataset.attrs["goodness"])["curves"]["J"]
+    assert chance < 1e-4
+    assert when == pytest.approx(15.0, abs=2.5)  # steps are tried 3.2 s apart
+    assert size > 600.0
 
 
 @pytest.mark.parametrize("seed", range(4))
