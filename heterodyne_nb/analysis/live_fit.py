@@ -242,7 +242,9 @@ def live(
     ----------
     source : iterator, path or FrameSet
         Frames as they come: arrays (rows, columns), ``(number, array)`` where they are numbered (from 1), or ``(number,
-        pixel, count)``; an HDF5 file that grows (SWMR); a folder that fills with images or files; a stored run to replay.
+        pixel, count)``; an HDF5 file that grows (SWMR); a folder that fills with images or files; a stored run to replay;
+        an array (frames, rows, columns) on a Tiled server, as its client or as its address
+        (``http://…/api/v1/metadata/…``).
     mode, parameters, contrast, via, seed
         As for :func:`heterodyne_nb.fit`.
     partition, dt

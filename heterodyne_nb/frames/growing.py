@@ -1,4 +1,4 @@
-"""Frames that are still arriving: from an iterator, an HDF5 file that grows (SWMR), or a folder that fills."""
+"""Frames that are still arriving: from an iterator, an HDF5 file that grows (SWMR), a folder that fills, or Tiled."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from heterodyne_nb.frames.kept import Kept
 from heterodyne_nb.frames.partition import Partition
 from heterodyne_nb.frames.photons import Events, by_pixel, checked_events, joined
 from heterodyne_nb.frames.sources import Source, dense_events, frames_a_batch
+from heterodyne_nb.frames.tiled_stream import is_tiled, tiled_frames
 
 #: Photon events that are sorted together while frames arrive.
 _TOGETHER = 1 << 18
@@ -163,11 +164,13 @@ class GrowingFrames:
 def arriving(source: Any, done: threading.Event, key: str | None = None) -> Iterator[Any]:
     """Items of a live source, for :meth:`GrowingFrames.append`, until it ends or ``done`` is set.
 
-    ``source`` (iterable or path): Frames one after the other; a growing HDF5 file; or a folder that fills with images
-    or HDF5 files. ``key``: Of the stack in a file.
+    ``source`` (iterable or path): Frames one after the other; a growing HDF5 file; a folder that fills with images
+    or HDF5 files; or an array on a Tiled server. ``key``: Of the stack in a file.
     """
     if isinstance(source, FrameSet):
         yield from _replay(source)
+    elif is_tiled(source):
+        yield from tiled_frames(source, done, POLL)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         yield from _folder(path, done, key) if path.is_dir() else _file(path, done, key or "entry/data/data")
@@ -177,7 +180,7 @@ def arriving(source: Any, done: threading.Event, key: str | None = None) -> Iter
         raise ConfigurationError(
             f"{type(source).__name__} is no live source",
             where="source",
-            expected="an iterator of frames, a growing HDF5 file, a folder, or a FrameSet to replay",
+            expected="an iterator of frames, a growing HDF5 file, a folder, an array on a Tiled server, or a FrameSet to replay",
         )
 
 
