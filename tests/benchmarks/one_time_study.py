@@ -1,13 +1,14 @@
 """One-time fits: seconds against SciPy, false alarms of the window's test, coverage of errors.
 
-    python tests/benchmarks/one_time_study.py [--experiments 200] [--only time window coverage]
+    python tests/benchmarks/one_time_study.py [--experiments 200] [--only time window coverage choice]
 
 Time: 30 curves of 48 lags by `fit_batch` and by `scipy.optimize.curve_fit` in one process, the best of several rounds
 each, and 10 000 curves once. Window: 1000 curves each without a decay, with one in the window, and with ones that the
 window does not hold, by what the test says. Coverage: how often value ± 1.96 errors hold the truth, for Gamma and alpha,
 where lags are correlated: noise made so (rho = 0.8), and speckles simulated frame by frame (four modes, 300 pixels, 600
 frames, g2_err from the scatter between pixels), each experiment eight bins that are fitted one by one and jointly; and g2
-with its errors computed from two-time maps of such speckles, where nothing but c2 is known.
+with its errors computed from two-time maps of such speckles, where nothing but c2 is known. Choice: which of three decays
+`compare_models` chooses, for each of them as the truth, correlated noise and speckles, four bins an experiment.
 """
 
 from __future__ import annotations
@@ -104,14 +105,19 @@ def correlated(rng: np.random.Generator, rho: float = 0.8) -> tuple[xr.Dataset, 
     return dataset(g2, 2e-3), rate, 0.9
 
 
-def intensities(rng: np.random.Generator, rate: float, frames: int, pixels: int) -> np.ndarray:
-    """Speckles (frames, pixels) of four modes whose field decays by exp(-rate) a frame."""
+def fields(rng: np.random.Generator, rate: float, frames: int, pixels: int) -> np.ndarray:
+    """Fields (2, frames, 4, pixels) of four modes that decay by exp(-rate) a frame."""
     a = np.exp(-rate)
     field = rng.standard_normal((2, frames, 4, pixels)) * np.sqrt(0.5 * (1 - a**2))
     field[:, 0] = rng.standard_normal((2, 4, pixels)) * np.sqrt(0.5)
     for t in range(1, frames):
         field[:, t] += a * field[:, t - 1]
-    return (field**2).sum(axis=(0, 2))
+    return field
+
+
+def intensities(rng: np.random.Generator, rate: float, frames: int, pixels: int) -> np.ndarray:
+    """Speckles (frames, pixels) of such fields."""
+    return (fields(rng, rate, frames, pixels) ** 2).sum(axis=(0, 2))
 
 
 def from_maps(rng: np.random.Generator, frames: int = 150) -> tuple[xr.Dataset, np.ndarray, float]:
@@ -129,10 +135,14 @@ def speckles(
 ) -> tuple[xr.Dataset, np.ndarray, float]:
     """Eight bins of speckles with errors from their scatter over pixels; the truth."""
     rate = np.geomspace(0.02, 0.2, 8)
+    return correlations([intensities(rng, gamma, frames, pixels) for gamma in rate]), rate, 1.0
+
+
+def correlations(shown: list[np.ndarray]) -> xr.Dataset:
+    """g2 of intensities (frames, pixels) of every bin, with errors from its scatter over pixels."""
     lags = np.unique(np.geomspace(1, 150, 32).round().astype(int))
-    g2, err = np.empty((8, len(lags))), np.empty((8, len(lags)))
-    for b, gamma in enumerate(rate):
-        intensity = intensities(rng, gamma, frames, pixels)
+    g2, err = np.empty((2, len(shown), len(lags)))
+    for b, intensity in enumerate(shown):
         for k, lag in enumerate(lags):
             early, late = intensity[:-lag], intensity[lag:]
             one = (early * late).mean(axis=0) / (early.mean() * late.mean())
@@ -140,8 +150,8 @@ def speckles(
                 early.mean(axis=0) / early.mean() + late.mean(axis=0) / late.mean() - 2
             )  # its share in the means
             g2[b, k] = one.mean()
-            err[b, k] = (one - g2[b, k] * drift).std(ddof=1) / np.sqrt(pixels)
-    return dataset(g2, err, lags.astype(float)), rate, 1.0
+            err[b, k] = (one - g2[b, k] * drift).std(ddof=1) / np.sqrt(intensity.shape[1])
+    return dataset(g2, err, lags.astype(float))
 
 
 def study_coverage(experiments: int) -> None:
@@ -179,10 +189,48 @@ def _held(value: np.ndarray, truth: np.ndarray | float, error: np.ndarray) -> np
     return np.abs(value - truth) <= 1.96 * error
 
 
+DECAYS = ("single_exponential", "kww", "double_exponential")
+
+
+def decaying(kind: str, rng: np.random.Generator, noise: float = 2e-3, rho: float = 0.8) -> xr.Dataset:
+    """Four curves of one of three decays, with correlated errors."""
+    x = np.geomspace(0.1, 1.0, 4)[:, None] * LAGS
+    m = {
+        "single_exponential": np.exp(-x),
+        "kww": np.exp(-(x**0.8)),
+        "double_exponential": 0.5 * np.exp(-2.5 * x) + 0.5 * np.exp(-x / 2.5),
+    }[kind]
+    steps = np.abs(np.subtract.outer(np.arange(len(LAGS)), np.arange(len(LAGS))))
+    scatter = rng.standard_normal((4, len(LAGS))) @ np.linalg.cholesky(rho**steps).T
+    return dataset(1 + 0.2 * m**2 + noise * scatter, noise)
+
+
+def flickering(kind: str, rng: np.random.Generator, pixels: int = 1000, frames: int = 600) -> xr.Dataset:
+    """Four bins of speckles whose field decays at one rate, or half of it at each of two."""
+    shown = []
+    for rate in np.geomspace(0.03, 0.1, 4):
+        if kind == "double_exponential":
+            both = [fields(rng, rate * factor, frames, pixels) for factor in (2.5, 1 / 2.5)]
+            shown.append((0.5 * (both[0] + both[1]) ** 2).sum(axis=(0, 2)))
+        else:
+            shown.append(intensities(rng, rate, frames, pixels))
+    return correlations(shown)
+
+
+def study_choice(experiments: int) -> None:
+    cases = [("correlated noise", decaying, kind) for kind in DECAYS]
+    cases += [("speckles", flickering, kind) for kind in (DECAYS[0], DECAYS[2])]
+    for name, make, kind in cases:
+        rng, found = np.random.default_rng(5), Counter[str]()
+        for _ in range(experiments):
+            found[hnb.compare_models(make(kind, rng), DECAYS).chosen] += 1
+        print(f"choice of {experiments}, {name}, truth {kind}: {dict(found)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=200)
-    parser.add_argument("--only", nargs="*", default=["time", "window", "coverage"])
+    parser.add_argument("--only", nargs="*", default=["time", "window", "coverage", "choice"])
     args = parser.parse_args()
     warnings.simplefilter("ignore", HeterodyneWarning)
     if "time" in args.only:
@@ -191,6 +239,8 @@ def main() -> None:
         study_window(1000)
     if "coverage" in args.only:
         study_coverage(args.experiments)
+    if "choice" in args.only:
+        study_choice(args.experiments)
 
 
 if __name__ == "__main__":
