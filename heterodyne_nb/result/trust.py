@@ -52,6 +52,8 @@ LOOSE_SHARE = 0.5
 LEFT_OVER = 12.0
 #: Two curves differ when they are farther apart than the band of the best is wide, at more than this share of the times.
 _ELSEWHERE = 0.25
+#: Share of a curve below which a difference says nothing, however narrow the band.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -386,7 +388,9 @@ def left_over(
     (best, lowest), *others = points
     kept: list[tuple[FloatArray, float, float]] = []
     for theta, chi2 in others:
-        rise = max(chi2 - lowest, 0.0) / unit
+        rise = max(chi2 - lowest, 0.0)
+        if rise > 0.0:
+            rise = rise / unit if unit > 0.0 else np.inf  # of data without noise nothing else is an answer
         known = (best, *(k[0] for k in kept))
         if rise <= LEFT_OVER and not any(
             _same(model, theta, one, bands, errors, t, directed) for one in known
@@ -411,7 +415,8 @@ def _same(
             return False
     first, second = model.curves(one, t), model.curves(other, t)
     for name, (lower, upper) in bands.items():
-        apart = np.abs(first[name] - second[name]) > np.nan_to_num(upper - lower, nan=np.inf)
+        wide = np.maximum(np.nan_to_num(upper - lower, nan=np.inf), _ROUNDING * np.abs(first[name]))
+        apart = np.abs(first[name] - second[name]) > wide
         if np.mean(apart) > _ELSEWHERE:
             return False
     return True

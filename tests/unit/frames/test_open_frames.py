@@ -214,6 +214,7 @@ def test_a_q_map_file_comes_back_with_empty_bins_left_out(tmp_path: Path) -> Non
         h5file["qmap/mask"][...] = partition.labels != 2
         h5file["qmap/dynamic_v_list_dim0"][...] *= 10
         h5file["qmap/dynamic_v_list_dim0"].attrs["units"] = "1/nm"
+        h5file["qmap/map_units"][0] = "1/nm"
     back = hnb.open_frames(_dense(_frames()), partition=tmp_path / "map.h5", dt=0.5)
     assert (back.n_bins, back.phi.tolist()) == (3, [0.0, 0.0, 90.0])
     np.testing.assert_allclose(back.q, partition.q[[0, 2, 3]])
