@@ -40,10 +40,11 @@ A pass with all 14 derivatives over 10⁵ ... 10⁸ photons of one bin took 0.00
 photon, the larger where frames, whose model products cost by themselves, are many and photons few. c2 agrees with that of
 xpcs-correlator 0.4.5 to 1.2e-7, g2 to 5e-8.
 
-The whole heterodyne fit, 9.6e7 photon events, took 14.5 s of processors to sort and 166 s to fit, 327 s in all on two cores
-that others used too; all photons were left 2 iterations. It held 1.77 GB at most. With and without the map between search and photons χ² ended within 3e-11 of each
-other in 3 of 3 runs. On the same cores a live fit took in frames of 10⁴ pixels at 252 µs of the processor each, fits apart, and
-with a seventh of a core fell 11 s behind in 4 s; it lost none and ended within 8e-9 of the χ² of the whole run, J within 1.2e-3.
+The whole heterodyne fit, 9.6e7 photon events, took 14.5 s of processors to sort and 166 s to fit, 327 s in all on two
+cores that others used too; all photons were left 2 iterations. It held 1.77 GB at most. With and without the map
+between search and photons χ² ended within 3e-11 of each other in 3 of 3 runs. On the same cores a live fit took in
+frames of 10⁴ pixels at 252 µs of the processor each, fits apart, and with a seventh of a core fell 11 s behind in 4 s;
+it lost none and ended within 8e-9 of the χ² of the whole run, J within 1.2e-3.
 """
 
 from __future__ import annotations
