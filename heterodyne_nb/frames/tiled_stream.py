@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,8 +38,7 @@ def tiled_frames(source: Any, done: threading.Event, poll: float) -> Iterator[An
             expected="an array of frames on the server, (frames, rows, columns)",
         )
     news, closed = threading.Event(), threading.Event()
-    with suppress(Exception):  # without a stream the array is looked at all the same
-        subscription = node.subscribe()
+    subscription = node.subscribe()
 
     def heard(_: Any) -> None:
         news.set()
@@ -48,11 +48,11 @@ def tiled_frames(source: Any, done: threading.Event, poll: float) -> Iterator[An
         news.set()
 
     def follow() -> None:
-        with suppress(Exception):
-            subscription.new_data.add_callback(heard)  # the client holds callbacks weakly
-            subscription.stream_closed.add_callback(ended)
+        with suppress(Exception):  # a server without streams: the array is looked at all the same
             subscription.start(max_size=1 << 30)
 
+    subscription.new_data.add_callback(heard)
+    subscription.stream_closed.add_callback(ended)
     threading.Thread(target=follow, daemon=True, name="tiled stream").start()
     at, step = 0, frames_a_batch(shape[1:])
     try:
@@ -68,7 +68,7 @@ def tiled_frames(source: Any, done: threading.Event, poll: float) -> Iterator[An
                     at += len(block)
             except Exception as error:
                 raise DataFormatError(
-                    f"the Tiled server does not answer: {type(error).__name__}: {error}",
+                    f"the Tiled server does not answer: {type(error).__name__}: {_without_keys(error)}",
                     where=where,
                     hint="frames that came before are kept; follow the array again when the server is back",
                 ) from error
@@ -106,3 +106,8 @@ def _place(node: Any) -> str:
 def _without_key(address: str) -> str:
     """An address without what follows ``?``, where a key may stand."""
     return address.split("?")[0]
+
+
+def _without_keys(error: Exception) -> str:
+    """What an error says, without what follows ``?`` in the addresses it names."""
+    return re.sub(r"\?[^\s'\"]*", "", str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from heterodyne_nb.errors import DataFormatError
 from heterodyne_nb.frames.growing import GrowingFrames, arriving
 from heterodyne_nb.frames.partition import Partition
+from heterodyne_nb.frames.tiled_stream import tiled_frames
 
 pytest.importorskip("tiled.server", reason="tiled's server is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the server, which runs in this process
@@ -76,6 +78,22 @@ def test_frames_appended_by_another_client_arrive_in_order_and_once(
     assert (frames.n_frames, frames.dropped, frames.repeated) == (60, 0, 0)
     photons = frames.snapshot().photons
     assert photons.totals().sum() == run.sum()
+
+
+def test_a_server_that_is_lost_is_told_without_its_key() -> None:
+    class Lost:
+        shape, uri = (4, 12, 12), "http://here/api/v1/metadata/run?api_key=secret"
+
+        def refresh(self) -> None:
+            raise OSError(f"no answer for url '{self.uri}'")
+
+        def subscribe(self) -> MagicMock:
+            return MagicMock()
+
+    with pytest.raises(DataFormatError, match="no answer for url") as told:
+        next(tiled_frames(Lost(), threading.Event(), 0.1))
+    assert "secret" not in str(told.value)
+    assert "http://here/api/v1/metadata/run" in str(told.value)
 
 
 def test_an_array_that_holds_no_frames_is_refused_with_its_place(connected: Callable[[], Any]) -> None:
