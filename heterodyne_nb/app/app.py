@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from heterodyne_nb.app.environment import FILE, FOLDER, PAGE
 from heterodyne_nb.app.panel import Panel, button, row, short_path
 from heterodyne_nb.app.session import AnalysisSession
 from heterodyne_nb.app.session.autosave import Autosave, interrupted, recent_sessions, remember, remembered
@@ -31,11 +32,6 @@ TABS = (
     ("Result", "result", "ResultPanel"),
     ("Live", "live", "LivePanel"),
 )
-
-#: Environment variables through which ``heterodyne-nb app`` tells the page what to open.
-FILE, FOLDER = "HETERODYNE_NB_APP_FILE", "HETERODYNE_NB_APP_FOLDER"
-#: And where it writes down which session it shows, to come back to it.
-PAGE = "HETERODYNE_NB_APP_PAGE"
 
 
 class App(Panel):

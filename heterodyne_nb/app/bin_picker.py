@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ipywidgets as widgets
 import numpy as np
+import traitlets
 
 from heterodyne_nb.app.panel import Panel, row
 from heterodyne_nb.app.sector_mosaic import SectorMosaic
@@ -15,6 +18,23 @@ __all__ = ["BinPicker"]
 
 _FITTED = (("all bins", "all"), ("this q", "ring"), ("this bin", "bin"))
 _WIDE = {"flex": "1 1 260px", "width": "auto", "min_width": "220px"}
+
+
+class _Steps(widgets.SelectionSlider):
+    """A slider that stays where it is while its steps mean the same, whatever they are called.
+
+    ipywidgets' own goes to the first step and back and tells the page of both: as the answer to another slider, late
+    on a busy machine, that undid where this one had been moved meanwhile.
+    """
+
+    @traitlets.observe("options")
+    def _propagate_options(self, change: Any) -> None:
+        labels, values = zip(*self._options_full, strict=True)
+        if values != getattr(self, "_options_values", None):
+            super()._propagate_options(change)
+            return
+        self.set_trait("_options_labels", labels)
+        self.label = labels[self.index]
 
 
 class BinPicker(Panel):
@@ -37,8 +57,8 @@ class BinPicker(Panel):
     def __init__(self, session: AnalysisSession) -> None:
         super().__init__(session)
         slider = {"options": [("–", 0.0)], "value": 0.0, "disabled": True, "layout": _WIDE}
-        self.q = widgets.SelectionSlider(description="q", style={"description_width": "20px"}, **slider)
-        self.phi = widgets.SelectionSlider(description="φ", style={"description_width": "20px"}, **slider)
+        self.q = _Steps(description="q", style={"description_width": "20px"}, **slider)
+        self.phi = _Steps(description="φ", style={"description_width": "20px"}, **slider)
         self.fitted = widgets.Dropdown(
             options=_FITTED,
             description="fit",

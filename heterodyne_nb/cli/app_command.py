@@ -22,6 +22,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from heterodyne_nb.app.environment import FILE, FOLDER, PAGE
 from heterodyne_nb.cli.arguments import FAILED, OK, add_command, tell
 from heterodyne_nb.errors import ConfigurationError, HeterodyneError, MissingFileError
 from heterodyne_nb.remote import absolute
@@ -30,6 +31,8 @@ _HOST = "127.0.0.1"
 _ENTRY = "heterodyne_nb.ipynb"
 #: Seconds the server may take to answer.
 _PATIENCE = 60.0
+#: The extensions of JupyterLab that the page needs; others that are installed cost it time, plotly's alone 5 MB.
+_EXTENSIONS = ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget"]
 
 
 def add_to(commands: Any) -> None:
@@ -105,14 +108,13 @@ def _free_port(wanted: int | None) -> int:
 @contextmanager
 def _server(args: Namespace, port: int, token: str) -> Iterator[subprocess.Popen[bytes]]:
     """Voilà on a copy of the entry notebook; the token goes by the environment, which other users cannot read."""
-    from heterodyne_nb.app.app import FILE, FOLDER, PAGE
-
     notebook = as_file(files("heterodyne_nb.app").joinpath("static", "entry.ipynb"))
     with tempfile.TemporaryDirectory(prefix="heterodyne_nb_") as folder, notebook as entry:
         shutil.copyfile(entry, Path(folder) / _ENTRY)
         command = [sys.executable, "-m", "voila", str(Path(folder) / _ENTRY), "--no-browser"]
         command += [f"--Voila.ip={_HOST}", f"--Voila.port={port}", "--Voila.port_retries=0"]
         command += ["--Voila.auto_token=True", f"--theme={args.theme}"]
+        command += [f"--VoilaConfiguration.extension_allowlist={_EXTENSIONS}"]
         file = getattr(args.file, "url", str(args.file or ""))
         environment = {**os.environ, "JUPYTER_TOKEN": token, FILE: file, FOLDER: str(Path.cwd())}
         environment[PAGE] = str(Path(folder) / "page")

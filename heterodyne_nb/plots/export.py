@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import base64
 import importlib.util
 import shutil
+import threading
 import warnings
-from contextlib import closing
+from collections.abc import Coroutine
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,7 @@ from heterodyne_nb.files import new_file, write_text
 _SIZE = {"width": 900, "height": 600}
 _FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "webp")
 _LIVE = "plotly_mimetype"
+_PATIENCE = 120.0  # seconds for a browser to start, or for one picture
 
 #: What every interactive figure of ours offers in its tool bar.
 TOOLBAR = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "png", "scale": 2}}
@@ -99,8 +105,11 @@ def require_browser() -> None:
         )
 
 
-def draw(figure: dict[str, Any], kind: str, scale: float) -> bytes:
-    """Picture of a figure (as plotly's dict), 900 × 600 where it has no size of its own."""
+def draw(figure: dict[str, Any], kind: str, scale: float, *, more_to_come: bool = False) -> bytes:
+    """Picture of a figure (as plotly's dict), 900 × 600 where it has no size of its own.
+
+    ``more_to_come``: keep the browser open for the pictures that follow.
+    """
     require_browser()
     import kaleido
 
@@ -110,9 +119,57 @@ def draw(figure: dict[str, Any], kind: str, scale: float) -> bytes:
         warnings.filterwarnings("ignore", message="The kopts argument is ignored")
         try:
             options = {"format": kind, "scale": scale, **size}
+            if more_to_come or _open_browser.cache_info().currsize:
+                return _open_browser().draw(figure, options)
             return bytes(kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False}))
         except Exception as error:
             raise FigureExportError(f"kaleido failed: {error}") from error
+
+
+class _Browser:
+    """A browser in a thread of its own: to start one takes as long as to draw five pictures."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="pictures", daemon=True)
+        self._thread.start()
+        try:
+            self._kaleido = self._done(self._opened())
+        except BaseException:
+            self._end()
+            raise
+        atexit.register(self._close)
+
+    def _serve(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _opened(self) -> Any:
+        import kaleido
+
+        browser = kaleido.Kaleido(n=1, mathjax=False)
+        await browser.open()
+        return browser
+
+    def _done(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+
+    def draw(self, figure: dict[str, Any], options: dict[str, Any]) -> bytes:
+        return bytes(self._done(self._kaleido.calc_fig(figure, opts=options)))
+
+    def _close(self) -> None:
+        with suppress(Exception):  # it may have died before
+            self._done(self._kaleido.close())
+        self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE)
+
+
+@cache
+def _open_browser() -> _Browser:
+    return _Browser()
 
 
 def keep_stills(*, scale: float = 1.0) -> None:
@@ -142,7 +199,9 @@ class _StillRenderer(MimetypeRenderer):
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
         try:
-            return {"image/png": base64.b64encode(draw(fig_dict, "png", self.scale)).decode()}
+            return {
+                "image/png": base64.b64encode(draw(fig_dict, "png", self.scale, more_to_come=True)).decode()
+            }
         except FigureExportError as error:
             _live_only(error)  # a browser that hangs would keep every figure waiting
             return {}

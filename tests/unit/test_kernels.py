@@ -114,6 +114,49 @@ def test_a_full_disk_or_a_damaged_file_under_compiled_kernels_costs_time_and_not
     assert [one.stat().st_size for one in kept] == whole
 
 
+#: A kernel of ours that says when it is compiled, which lasts until a line comes, and when it waits for another process.
+TOLD = """
+import sys, time
+import numba
+from numba.core import dispatcher
+from heterodyne_nb import kernels
+compiled, pause = dispatcher._FunctionCompiler.compile, time.sleep
+def compile(*asked):
+    print("compiles", flush=True)
+    sys.stdin.readline()
+    return compiled(*asked)
+def sleep(seconds):
+    print("waits", flush=True)
+    time.sleep = pause
+    pause(seconds)
+dispatcher._FunctionCompiler.compile, time.sleep = compile, sleep
+def twice(x):
+    return 2 * x
+twice.__module__ = "heterodyne_nb.small"
+sys.modules[twice.__module__] = sys.modules["__main__"]
+print(numba.njit(cache=True)(twice)(2.0))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks are those of POSIX")
+def test_a_kernel_is_compiled_by_one_process_and_others_wait_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "small.py"
+    path.write_text(TOLD)
+    pipe, surroundings = subprocess.PIPE, {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+
+    def started() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, path], stdin=pipe, stdout=pipe, text=True, env=surroundings)
+
+    with started() as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "compiles\n"
+        with started() as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == "waits\n"
+            assert first.communicate("\n")[0] == "4.0\n"
+            assert second.communicate("\n")[0] == "4.0\n"
+
+
 @pytest.mark.slow
 def test_a_fit_in_a_process_forked_after_a_fit_is_an_error_that_says_how_to_do_it() -> None:
     code = f"""{FIT}

@@ -61,6 +61,18 @@ def test_the_sliders_choose_the_bin_and_follow_it(explorer):
     assert explorer.phi.value == -45.0
 
 
+def test_another_q_says_nothing_of_the_angle_which_may_have_been_moved_meanwhile(explorer):
+    explorer.example.click()
+    explorer.phi.value = 0.0
+    said = []
+    explorer.phi.observe(said.append, "index")
+    for q, words in ((0.009, "90°"), (0.006, "90° (no data)")):
+        explorer.q.value = q
+        assert explorer.phi.options[-1] == (words, 90.0)
+        assert explorer.phi.label == "0°"
+    assert said == []
+
+
 def test_the_bin_stays_when_the_run_changes(explorer):
     explorer.phi.value = 45.0
     other = flowing(n=60).isel(phi=[1, 2, 3])

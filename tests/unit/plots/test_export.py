@@ -42,6 +42,23 @@ def test_a_figure_is_live_and_a_still_as_large_as_asked_for() -> None:
     assert int.from_bytes(base64.b64decode(bundle[STILL])[16:20], "big") == 150
 
 
+@pytest.mark.browser
+def test_one_browser_draws_all_stills(monkeypatch: pytest.MonkeyPatch) -> None:
+    import kaleido
+
+    opened, real = [], kaleido.Kaleido
+
+    def counted(**options: object) -> kaleido.Kaleido:
+        opened.append(options)
+        return real(**options)
+
+    monkeypatch.setattr("kaleido.Kaleido", counted)
+    export._open_browser.cache_clear()
+    plots.keep_stills()
+    assert [set(shown()) for _ in range(3)] == [{LIVE, STILL}] * 3
+    assert len(opened) == 1
+
+
 @pytest.mark.usefixtures("without_browser")
 def test_without_a_browser_figures_are_live_and_one_line_says_why(capsys: pytest.CaptureFixture) -> None:
     plots.keep_stills()
@@ -61,7 +78,8 @@ def test_a_browser_that_fails_is_tried_once(
         raise TimeoutError("it hangs\nand hangs")
 
     monkeypatch.setattr(export, "find_browser", lambda: "chromium")
-    monkeypatch.setattr("kaleido.calc_fig_sync", fail)
+    monkeypatch.setattr("kaleido.Kaleido", fail)
+    export._open_browser.cache_clear()
     plots.keep_stills()
     assert set(shown()) == set(shown()) == {LIVE}
     assert capsys.readouterr().out == f"{NO_STILLS}: kaleido failed: it hangs\n"
