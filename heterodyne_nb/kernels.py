@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numba
 from numba.core import caching, dispatcher
+from numba.core.cpu import ParallelOptions
 
 from heterodyne_nb.errors import HeterodyneWarning, OptimizationError, warn
+
+try:
+    import fcntl
+except ImportError:  # Windows: every process may compile for itself
+    fcntl = None  # type: ignore[assignment]
+
+#: How long one process waits for another to compile a kernel (s); after that it compiles it itself.
+_PATIENCE = 120.0
 
 _forked = False
 
@@ -78,11 +88,53 @@ def _can_be_kept() -> bool:
 
 
 class _Cache(caching.FunctionCache):
-    """Numba's cache of a function, of which a full disk or a damaged file costs time and nothing else."""
+    """Numba's cache of a function, of which a full disk or a damaged file costs time and nothing else.
+
+    What one process compiles, others wait for: the order of sums in compiled code, and so the last bits of results, can
+    differ from one compilation to the next.
+    """
 
     _told: ClassVar[set[str]] = set()
+    _lock: IO[bytes] | None = None
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._kept(sig, target_context)
+        if found is None and self._locked():
+            found = self._kept(sig, target_context)  # by the process that was waited for
+            if found is not None:
+                self._unlock()
+        return found
+
+    def _locked(self) -> bool:
+        """Whether this process alone may compile the function now; it may until the result is kept."""
+        if fcntl is None:
+            return False
+        try:
+            self._impl.locator.ensure_cache_path()
+            lock = self._lock or open(f"{self._cache_file._index_path}.lock", "ab")  # noqa: SIM115
+            end = time.monotonic() + _PATIENCE
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        lock.close()
+                        return False
+                    time.sleep(0.05)
+        except OSError:  # no place for it, or a file system without locks
+            return False
+        self._lock = lock
+        return True
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough where a fork has the file too
+            self._lock.close()
+            self._lock = None
+
+    def _kept(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception:
@@ -101,6 +153,8 @@ class _Cache(caching.FunctionCache):
                     f"compiled kernels cannot be kept in {self.cache_path} ({error}): {hint}",
                     HeterodyneWarning,
                 )
+        finally:
+            self._unlock()
 
 
 def _cache_of(function: Any) -> Any:
@@ -127,4 +181,11 @@ def _temporary_folder() -> Path | None:
     return folder
 
 
+#: What threads share in a kernel: its own loops over ``prange`` and nothing else, so that the arrays it works in are not
+#: rewritten into loops of their own, which takes longer to compile than all the rest.
+LOOPS = ParallelOptions(
+    dict.fromkeys(
+        ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+    )
+)
 prepare()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 from heterodyne_nb.errors import ConfigurationError
@@ -16,6 +15,7 @@ from heterodyne_nb.models.one_time import built_in
 from heterodyne_nb.models.plugin import ModelPlugin, PluginParameters, adapt_plugin
 from heterodyne_nb.models.splines import FREE, SplineModel
 from heterodyne_nb.options import MODES
+from heterodyne_nb.options.registry import installed
 
 #: Entry-point group in which installed packages announce model plugins.
 ENTRY_POINT_GROUP = "heterodyne_nb.models"
@@ -33,7 +33,7 @@ _registered: dict[str, Callable[[], Model]] = {}
 
 
 def _installed() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return installed(ENTRY_POINT_GROUP)
 
 
 def _load_installed(name: str, point: Any) -> Model:

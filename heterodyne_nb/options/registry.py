@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -10,6 +13,27 @@ from heterodyne_nb.errors import ConfigurationError
 from heterodyne_nb.names import squeeze, unknown_name
 
 T = TypeVar("T")
+
+
+def installed(group: str) -> dict[str, Any]:
+    """Entry points that installed packages announce in a group, by name.
+
+    The metadata of every package is read for them, so it is read again only where a folder of ``sys.path`` has changed,
+    as it does when a package is installed.
+    """
+    return _announced(group, tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=16)
+def _announced(group: str, folders: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 class Registry(dict[str, T]):
@@ -74,4 +98,4 @@ class Registry(dict[str, T]):
         return self[name]
 
     def _installed(self) -> dict[str, Any]:
-        return {point.name: point for point in entry_points(group=self.group)} if self.group else {}
+        return installed(self.group) if self.group else {}

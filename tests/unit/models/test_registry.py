@@ -60,8 +60,8 @@ def announce(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(**targets: str) -> None:
         group = registry.ENTRY_POINT_GROUP
-        points = [EntryPoint(name, f"{__name__}:{target}", group) for name, target in targets.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: points)
+        points = {name: EntryPoint(name, f"{__name__}:{target}", group) for name, target in targets.items()}
+        monkeypatch.setattr(registry, "installed", lambda group: points)
 
     return install
 
