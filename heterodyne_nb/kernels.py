@@ -12,6 +12,7 @@ from typing import IO, Any, ClassVar
 
 import numba
 from numba.core import caching, dispatcher
+from numba.core.cpu import ParallelOptions
 
 from heterodyne_nb.errors import HeterodyneWarning, OptimizationError, warn
 
@@ -180,4 +181,11 @@ def _temporary_folder() -> Path | None:
     return folder
 
 
+#: What threads share in a kernel: its own loops over ``prange`` and nothing else, so that the arrays it works in are not
+#: rewritten into loops of their own, which takes longer to compile than all the rest.
+LOOPS = ParallelOptions(
+    dict.fromkeys(
+        ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+    )
+)
 prepare()

@@ -23,6 +23,7 @@ from heterodyne_nb.engine.data_products import FAST
 from heterodyne_nb.engine.frame_problem import on_windows, shortest_time
 from heterodyne_nb.engine.pixels import block_edges, model_rows
 from heterodyne_nb.engine.problem import Problem
+from heterodyne_nb.kernels import LOOPS
 from heterodyne_nb.models import SeparableModel
 
 _ROWS = 64
@@ -194,7 +195,7 @@ def _running(w, f, part):
     return out
 
 
-@nb.njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS, fastmath=FAST)
 def _add_separable(
     u, before, f, base, part, pair_start, pair_base, pair_column, first_lag, first_sum, age_of, out
 ):

@@ -113,53 +113,58 @@ def make_layout(terms: Terms, wanted: NDArray[np.int64]) -> Layout:
     )
 
 
-@nb.njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _fill_bin(
+    b, amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
+    q, mask, wanted, part_term, part_sine, column_part, column_parameter, u, w, f,
+):  # fmt: skip
+    """:func:`fill_columns` of bin b."""
+    columns, n = u.shape
+    velocities = displacement.shape[0]
+    cos_v, sin_v, phase = np.empty(n), np.empty(n), np.empty(n)
+    known = -1
+    for c in range(columns):
+        r = column_part[c]
+        k, i = part_term[r], column_parameter[c]
+        phase[:] = 0.0
+        if i < 0:
+            for t in range(n):
+                f[r, t] = q * q * decay[k, t]
+            if known != k:
+                known = k
+                for m in range(velocities):
+                    for t in range(n):
+                        phase[t] += (q * weight[k, m, b]) * displacement[m, t]
+                for t in range(n):
+                    cos_v[t], sin_v[t] = np.cos(phase[t]), np.sin(phase[t])
+            for t in range(n):
+                u[c, t] = w[c, t] = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[t]
+            continue
+        p = wanted[i]
+        for m in range(velocities):
+            for t in range(n):
+                phase[t] += (q * weight[k, m, b]) * d_displacement[m, p, t]
+                phase[t] += (q * d_weight[k, m, p, b]) * displacement[m, t]
+        for t in range(n):
+            own = sin_v[t] if part_sine[r] else cos_v[t]
+            other = cos_v[t] if part_sine[r] else -sin_v[t]
+            change = (d_amplitude[k, p, t] * own + amplitude[k, t] * other * phase[t]) * mask[t]
+            slide = amplitude[k, t] * own * q * q * d_decay[k, p, t] * mask[t]
+            u[c, t] = change - slide
+            w[c, t] = change + slide
+
+
+@nb.njit(cache=True, nogil=True, parallel=True)
 def fill_columns(
     amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
     q, mask, wanted, part_term, part_sine, column_part, column_parameter, u, w, f,
 ):  # fmt: skip
     """Fill u, w (B, C, N) and the bin's decays f (B, R, N); masked frames get zeros."""
-    bins, columns, n = u.shape
-    velocities = displacement.shape[0]
-    for b in nb.prange(bins):
-        cos_v = np.empty(n)
-        sin_v = np.empty(n)
-        d_phase = np.empty(n)
-        known = -1
-        for c in range(columns):
-            r = column_part[c]
-            k = part_term[r]
-            i = column_parameter[c]
-            if i < 0:
-                f[b, r] = q[b] * q[b] * decay[k]
-                if known != k:
-                    known = k
-                    d_phase[:] = 0.0
-                    for m in range(velocities):
-                        d_phase += (q[b] * weight[k, m, b]) * displacement[m]
-                    if np.any(d_phase != 0.0):
-                        cos_v[:] = np.cos(d_phase)
-                        sin_v[:] = np.sin(d_phase)
-                    else:
-                        cos_v[:] = 1.0
-                        sin_v[:] = 0.0
-                for t in range(n):
-                    value = amplitude[k, t] * (sin_v[t] if part_sine[r] else cos_v[t]) * mask[b, t]
-                    u[b, c, t] = value
-                    w[b, c, t] = value
-                continue
-            p = wanted[i]
-            d_phase[:] = 0.0
-            for m in range(velocities):
-                d_phase += (q[b] * weight[k, m, b]) * d_displacement[m, p]
-                d_phase += (q[b] * d_weight[k, m, p, b]) * displacement[m]
-            for t in range(n):
-                own = sin_v[t] if part_sine[r] else cos_v[t]
-                other = cos_v[t] if part_sine[r] else -sin_v[t]
-                change = (d_amplitude[k, p, t] * own + amplitude[k, t] * other * d_phase[t]) * mask[b, t]
-                slide = amplitude[k, t] * own * q[b] * q[b] * d_decay[k, p, t] * mask[b, t]
-                u[b, c, t] = change - slide
-                w[b, c, t] = change + slide
+    for b in nb.prange(len(u)):
+        _fill_bin(
+            np.int64(b), amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
+            q[b], mask[b], wanted, part_term, part_sine, column_part, column_parameter, u[b], w[b], f[b],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

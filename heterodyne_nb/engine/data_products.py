@@ -206,6 +206,54 @@ def _steep_corner(f, c, j0, j1, square, big_q, big_p, both):
                     big_p[r, j0 + i] += value * c[r, j0 + j]
 
 
+@nb.njit(cache=True, nogil=True)
+def _stripe_products(data, f, step, u, base, first, last, big_q, big_p, both):
+    """Q and P of block rows first .. last - 1 of one bin."""
+    parts, n = len(base), data.shape[0]
+    padded = 4 * ((parts + 3) // 4)
+    left, end, right = np.zeros((padded, WIDTH)), np.zeros((parts, WIDTH)), np.zeros((parts, HEIGHT))
+    out, grown = np.zeros((HEIGHT, 4)), np.zeros((parts, FINE))
+    square = np.zeros((FINE, FINE), np.float32)
+    start, fine_start, fine_end = np.empty((parts, n)), np.empty((parts, n)), np.empty((parts, n))
+    from_block_start(step, HEIGHT, start)
+    from_block_start(step, FINE, fine_start)
+    to_block_end(step, FINE, fine_end)
+    c = np.empty((parts, n))
+    for r in range(parts):
+        for t in range(n):
+            c[r, t] = u[base[r], t]
+    for block in range(first, last):
+        j0, j1 = block * HEIGHT, min((block + 1) * HEIGHT, n)
+        for i0 in range(0, j0, WIDTH):
+            i1 = min(i0 + WIDTH, j0)
+            _rectangle(
+                data, f, step, c, j0, j1, i0, i1, start, fine_end, left, end, right, out, big_q, big_p, both
+            )
+        for k0 in range(j0, j1, FINE):
+            k1 = min(k0 + FINE, n)
+            if k0 > j0:
+                _rectangle(
+                    data,
+                    f,
+                    step,
+                    c,
+                    k0,
+                    k1,
+                    j0,
+                    k0,
+                    fine_start,
+                    fine_end,
+                    left,
+                    end,
+                    right,
+                    out,
+                    big_q,
+                    big_p,
+                    both,
+                )
+            _corner(data, f, c, k0, k1, fine_start, square, left, grown, out, big_q, big_p, both)
+
+
 @nb.njit(cache=True, nogil=True, parallel=True)
 def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
     """Q and P of every bin; task = (bin, stripe of rows), each with its own P so that tasks never meet.
@@ -214,34 +262,11 @@ def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
     frame before)). ``u`` (B, C, N): Columns, with c_r in column ``base[r]``. ``stripes`` (S + 1,): Block rows, see
     :func:`stripe_bounds`. ``big_q`` (B, R, N): Added to; big_p only when ``both``.
     """
-    bins, n = data.shape[0], data.shape[1]
-    parts, count = len(base), len(stripes) - 1
-    for task in nb.prange(bins * count):
+    count = len(stripes) - 1
+    for task in nb.prange(len(data) * count):
         b, s = task // count, task % count
-        q, p, d, g, h = big_q[b], big_p[b, s], data[b], f[b], step[b]
-        padded = 4 * ((parts + 3) // 4)
-        left, end, right = np.zeros((padded, WIDTH)), np.zeros((parts, WIDTH)), np.zeros((parts, HEIGHT))
-        out, grown = np.zeros((HEIGHT, 4)), np.zeros((parts, FINE))
-        square = np.zeros((FINE, FINE), np.float32)
-        start, fine_start, fine_end = np.empty((parts, n)), np.empty((parts, n)), np.empty((parts, n))
-        from_block_start(h, HEIGHT, start)
-        from_block_start(h, FINE, fine_start)
-        to_block_end(h, FINE, fine_end)
-        c = np.empty((parts, n))
-        for r in range(parts):
-            c[r] = u[b, base[r]]
-        for block in range(stripes[s], stripes[s + 1]):
-            j0, j1 = block * HEIGHT, min((block + 1) * HEIGHT, n)
-            for i0 in range(0, j0, WIDTH):
-                i1 = min(i0 + WIDTH, j0)
-                _rectangle(d, g, h, c, j0, j1, i0, i1, start, fine_end, left, end, right, out, q, p, both)
-            for k0 in range(j0, j1, FINE):
-                k1 = min(k0 + FINE, n)
-                if k0 > j0:
-                    _rectangle(
-                        d, g, h, c, k0, k1, j0, k0, fine_start, fine_end, left, end, right, out, q, p, both
-                    )
-                _corner(d, g, c, k0, k1, fine_start, square, left, grown, out, q, p, both)
+        first, last = stripes[s], stripes[s + 1]
+        _stripe_products(data[b], f[b], step[b], u[b], base, first, last, big_q[b], big_p[b, s], both)
 
 
 @lru_cache(maxsize=64)

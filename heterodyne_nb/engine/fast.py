@@ -92,7 +92,9 @@ def _inside(late, early, start, base, part_end, column_row, height, fade, panel,
                 for i in range(j):
                     goal[i] += x[i] * now + y[i] * w[i]
     rows = panel.shape[0]
-    panel[rows - 2 :, :filled] *= 0.5  # a base column was counted twice
+    for i in range(rows - 2, rows):
+        for k in range(filled):
+            panel[i, k] *= 0.5  # a base column was counted twice
     for i in range(rows):
         first = panel[i, :filled]
         for j in range(i + 1):
@@ -117,6 +119,66 @@ def _gather(contracted, column_part, column_base, column_row, g):
             g[i, j] += value * half * (0.5 if column_base[d] == d else 1.0)
 
 
+@nb.njit(cache=True, nogil=True)
+def _model_products(u, w, step, mask, column_part, column_row, base, part_end, out):
+    """:func:`model_products` of one bin: a function of its own, as numba takes long over what stands in a prange."""
+    columns, n = u.shape
+    parts = step.shape[0] + 1
+    rows = column_row[columns] + 1
+    count = columns + 1
+    sums, squares = np.zeros((count, count)), np.zeros((count, count))
+    contracted, fades, pair_fades = np.zeros((count, count)), np.zeros(parts), np.zeros((2, SIDE))
+    late, early = np.zeros((SIDE, count)), np.zeros((count, SIDE))
+    late_faded, early_faded = np.zeros((SIDE, count)), np.zeros((SIDE, count))
+    panel, near = np.zeros((rows, SIDE * (SIDE - 1) // 2)), np.ones((SIDE, parts))
+    column_base = np.empty(count, np.int64)
+    for c in range(count):
+        column_base[c] = base[column_part[c]]
+    fade, none = np.ones(count), np.zeros(count)
+    for j0 in range(0, n, SIDE):
+        j1 = min(j0 + SIDE, n)
+        height = j1 - j0
+        late[height:] = 0.0
+        late_faded[height:] = 0.0
+        early_faded[height:] = 0.0
+        for t in range(height):
+            late[t, columns] = early[columns, t] = mask[j0 + t]
+            for r in range(parts - 1):
+                near[t, r] = step[r, j0 + t]
+            for c in range(columns):
+                late[t, c] = u[c, j0 + t]
+                early[c, t] = w[c, j0 + t]
+        fades[:] = 1.0
+        for t in range(height):
+            if t > 0:
+                for r in range(parts):
+                    fades[r] *= near[t, r]
+            for c in range(count):
+                late_faded[t, c] = late[t, c] * fades[column_part[c]]
+        for c in range(count):
+            fade[c] = fades[column_part[c]]
+        fades[:] = 1.0
+        for t in range(height - 1, -1, -1):
+            if t < height - 1:
+                for r in range(parts):
+                    fades[r] *= near[t + 1, r]
+            for c in range(count):
+                early_faded[t, c] = early[c, t] * fades[column_part[c]]
+        if j0 > 0:
+            _add_squares(late_faded, height, none, squares)
+            _contract(sums, squares, column_base, base, part_end, contracted)
+        _inside(late, early, near, base, part_end, column_row, height, pair_fades, panel, out)
+        _add_squares(early_faded, height, fade, sums)
+        if j1 < n:  # from this block's last frame to the next one's first
+            for c in range(columns):
+                fade[c] = step[column_part[c], j1]
+            fade[columns] = 1.0
+            for a in range(count):
+                for c in range(count):
+                    sums[a, c] *= fade[a] * fade[c]
+    _gather(contracted, column_part, column_base, column_row, out)
+
+
 @nb.njit(cache=True, nogil=True, parallel=True)
 def model_products(u, w, step, mask, column_part, column_row, base, part_end, out):
     """Products of (derivatives, M, 1) over pixels t1 < t2, added to the lower triangle of out (B, P+2, P+2).
@@ -125,91 +187,42 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
     adds to; the last column is the constant 1, a part of its own that does not fade. ``base``, ``part_end`` (R + 1,):
     First column of each part, which holds c_r, and one past its last.
     """
-    bins, columns, n = u.shape
-    parts = step.shape[1] + 1
-    rows = column_row[columns] + 1
-    for b in nb.prange(bins):
-        count = columns + 1
-        sums, squares = np.zeros((count, count)), np.zeros((count, count))
-        contracted, fades, pair_fades = np.zeros((count, count)), np.zeros(parts), np.zeros((2, SIDE))
-        late, early = np.zeros((SIDE, count)), np.zeros((count, SIDE))
-        late_faded, early_faded = np.zeros((SIDE, count)), np.zeros((SIDE, count))
-        panel, near = np.zeros((rows, SIDE * (SIDE - 1) // 2)), np.ones((SIDE, parts))
-        column_base = np.empty(count, np.int64)
-        for c in range(count):
-            column_base[c] = base[column_part[c]]
-        fade, none = np.ones(count), np.zeros(count)
-        for j0 in range(0, n, SIDE):
-            j1 = min(j0 + SIDE, n)
-            height = j1 - j0
-            late[height:] = 0.0
-            late_faded[height:] = 0.0
-            early_faded[height:] = 0.0
-            for t in range(height):
-                late[t, columns] = early[columns, t] = mask[b, j0 + t]
-                for r in range(parts - 1):
-                    near[t, r] = step[b, r, j0 + t]
-                for c in range(columns):
-                    late[t, c] = u[b, c, j0 + t]
-                    early[c, t] = w[b, c, j0 + t]
-            fades[:] = 1.0
-            for t in range(height):
-                if t > 0:
-                    for r in range(parts):
-                        fades[r] *= near[t, r]
-                for c in range(count):
-                    late_faded[t, c] = late[t, c] * fades[column_part[c]]
-            for c in range(count):
-                fade[c] = fades[column_part[c]]
-            fades[:] = 1.0
-            for t in range(height - 1, -1, -1):
-                if t < height - 1:
-                    for r in range(parts):
-                        fades[r] *= near[t + 1, r]
-                for c in range(count):
-                    early_faded[t, c] = early[c, t] * fades[column_part[c]]
-            if j0 > 0:
-                _add_squares(late_faded, height, none, squares)
-                _contract(sums, squares, column_base, base, part_end, contracted)
-            _inside(late, early, near, base, part_end, column_row, height, pair_fades, panel, out[b])
-            _add_squares(early_faded, height, fade, sums)
-            if j1 < n:  # from this block's last frame to the next one's first
-                for c in range(columns):
-                    fade[c] = step[b, column_part[c], j1]
-                fade[columns] = 1.0
-                for a in range(count):
-                    for c in range(count):
-                        sums[a, c] *= fade[a] * fade[c]
-        _gather(contracted, column_part, column_base, column_row, out[b])
+    for b in nb.prange(len(u)):
+        _model_products(u[b], w[b], step[b], mask[b], column_part, column_row, base, part_end, out[b])
 
 
-@nb.njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST)
+def _value_products(c, step, mask, out):
+    parts, n = c.shape
+    sums, ones = np.zeros((parts, parts)), np.zeros(parts)
+    squares = level = frames = pairs = 0.0
+    for t in range(1, n):
+        frames += mask[t - 1]
+        pairs += frames * mask[t]
+        for r in range(parts):
+            w, fade, now = c[r, t - 1], step[r, t], c[r, t]
+            ones[r] = (ones[r] + w) * fade
+            level += now * ones[r]
+            for k in range(r):
+                value = (sums[r, k] + w * c[k, t - 1]) * (fade * step[k, t])
+                sums[r, k] = value
+                squares += 2.0 * now * c[k, t] * value
+            value = (sums[r, r] + w * w) * (fade * fade)
+            sums[r, r] = value
+            squares += now * now * value
+    out[0, 0] += squares
+    out[1, 0] += level
+    out[1, 1] += pairs
+
+
+@nb.njit(cache=True, nogil=True, parallel=True)
 def value_products(c, step, mask, out):
     """Products of (M, 1) over pixels t1 < t2, added to the lower triangle of out (B, 2, 2); c (B, R, N).
 
     The recursion of :func:`model_products` frame by frame, for when no derivative is asked for.
     """
-    bins, parts, n = c.shape
-    for b in nb.prange(bins):
-        sums, ones = np.zeros((parts, parts)), np.zeros(parts)
-        squares = level = frames = pairs = 0.0
-        for t in range(1, n):
-            frames += mask[b, t - 1]
-            pairs += frames * mask[b, t]
-            for r in range(parts):
-                w, fade, now = c[b, r, t - 1], step[b, r, t], c[b, r, t]
-                ones[r] = (ones[r] + w) * fade
-                level += now * ones[r]
-                for k in range(r):
-                    value = (sums[r, k] + w * c[b, k, t - 1]) * (fade * step[b, k, t])
-                    sums[r, k] = value
-                    squares += 2.0 * now * c[b, k, t] * value
-                value = (sums[r, r] + w * w) * (fade * fade)
-                sums[r, r] = value
-                squares += now * now * value
-        out[b, 0, 0] += squares
-        out[b, 1, 0] += level
-        out[b, 1, 1] += pairs
+    for b in nb.prange(len(c)):
+        _value_products(c[b], step[b], mask[b], out[b])
 
 
 def entries(layout: Layout) -> tuple[IntArray, IntArray, IntArray]:

@@ -24,6 +24,7 @@ from heterodyne_nb.engine.data_products import FAST, SAFE
 from heterodyne_nb.frames.maps import bin_map
 from heterodyne_nb.frames.photons import Photons
 from heterodyne_nb.frames.speckles import cluster_edges, speckle_area
+from heterodyne_nb.kernels import LOOPS
 
 #: Frames whose columns and sums fit into the cache of a core.
 TILE = 2048
@@ -103,7 +104,7 @@ def _sweep(frame, count, start, weight, p0, p1, block, first, add, back, out):
             state[p, 0], state[p, 1], state[p, 2], state[p, 3] = s0, s1, s2, s3
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def photon_products(frame, count, start, weight, edges, f, c, inverse, big_q, big_p, both):
     """Q and P of one bin, for each group of its pixels.
 

@@ -22,6 +22,7 @@ from heterodyne_nb.engine.columns import Columns, column_chunks
 from heterodyne_nb.engine.data_products import FAST
 from heterodyne_nb.engine.fast import fading, gradient_products, products_of_model
 from heterodyne_nb.engine.photons import PhotonData
+from heterodyne_nb.kernels import LOOPS
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
@@ -85,7 +86,7 @@ def pair_fields(columns: Columns, mask: FloatArray, contrast: FloatArray, offset
     return out
 
 
-@nb.njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS, fastmath=FAST)
 def _pair_fields(u, w, step, mask, part, row, base, contrast, offset, out):
     """Running sums W[c, r] = sum over earlier frames of w_c c_r E_part(c) E_r (of u_c c_r over later ones), fading.
 

@@ -137,6 +137,60 @@ def _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, at):
             goal[i] = sign * field[i] * (late - own[i])
 
 
+@nb.njit(cache=True, nogil=True)
+def _tile_products(
+    kind, data, u, w, step, mask, part, start, column, partner, is_shear, edges, cluster, inner, loss, tuning,
+    out, rho,
+):  # fmt: skip
+    """:func:`tile_products` of one bin."""
+    rows, blocks = out.shape[1], len(cluster)
+    early = np.zeros((max(u.shape[0] + 1, 2), SIDE))
+    faded = np.ones((step.shape[0], SIDE))
+    panel, weight = np.zeros((rows, PANEL + SIDE)), np.zeros(PANEL + SIDE)
+    for big in range(blocks):
+        for small in range(big + 1):
+            tile = cluster[big] * (cluster[big] + 1) // 2 + cluster[small]
+            i0, filled = edges[small], 0
+            for j in range(edges[big], edges[big + 1]):
+                width = min(edges[small + 1], j) - i0
+                if mask[j] > 0.0 and width > 0:
+                    if small == big or j == edges[big]:
+                        _fade_row(step, j, i0, width, faded)
+                    else:
+                        for r in range(step.shape[0]):
+                            for i in range(width):
+                                faded[r, i] *= step[r, j]
+                    if kind == SEPARABLE:
+                        _separable_row(
+                            u, w, mask, part, start, column, partner, faded, j, i0, width, early,
+                            panel, filled,
+                        )  # fmt: skip
+                    else:
+                        _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, filled)
+                    for i in range(width):
+                        panel[rows - 1, filled + i] = data[j, i0 + i] * mask[i0 + i]
+                    filled += width
+                elif small < big:
+                    if j == edges[big]:
+                        _fade_row(step, j, i0, edges[small + 1] - i0, faded)
+                    else:
+                        for r in range(step.shape[0]):
+                            for i in range(edges[small + 1] - i0):
+                                faded[r, i] *= step[r, j]
+                if filled >= PANEL or (j == edges[big + 1] - 1 and filled > 0):
+                    contrast, offset, sigma = inner[0], inner[1], inner[2]
+                    total = 0.0
+                    for k in range(filled):
+                        used = panel[rows - 2, k] if panel[rows - 1, k] != 0.0 else 0.0
+                        residual = panel[rows - 1, k] - offset - contrast * panel[rows - 3, k]
+                        value, factor = _robust(loss, residual / sigma, tuning)
+                        weight[k] = factor * used
+                        total += value * used
+                    rho[tile] += total
+                    _gram(panel, weight, filled, out[tile])
+                    filled = 0
+
+
 @nb.njit(cache=True, nogil=True, parallel=True)
 def tile_products(
     kind, data, u, w, step, mask, part, start, column, partner, is_shear, edges, cluster, inner, loss, tuning,
@@ -150,56 +204,11 @@ def tile_products(
     the cluster of each; tile = c2 (c2 + 1) / 2 + c1. ``inner`` (B, 3): Contrast, offset and noise of each bin, for
     the residuals of robust weights. ``loss``: its number and tuning.
     """
-    bins, rows = data.shape[0], out.shape[2]
-    blocks = len(cluster)
-    for b in nb.prange(bins):
-        early = np.zeros((max(u.shape[1] + 1, 2), SIDE))
-        faded = np.ones((step.shape[1], SIDE))
-        panel, weight = np.zeros((rows, PANEL + SIDE)), np.zeros(PANEL + SIDE)
-        for big in range(blocks):
-            for small in range(big + 1):
-                tile = cluster[big] * (cluster[big] + 1) // 2 + cluster[small]
-                i0, filled = edges[small], 0
-                for j in range(edges[big], edges[big + 1]):
-                    width = min(edges[small + 1], j) - i0
-                    if mask[b, j] > 0.0 and width > 0:
-                        if small == big or j == edges[big]:
-                            _fade_row(step[b], j, i0, width, faded)
-                        else:
-                            for r in range(step.shape[1]):
-                                for i in range(width):
-                                    faded[r, i] *= step[b, r, j]
-                        if kind == SEPARABLE:
-                            _separable_row(
-                                u[b], w[b], mask[b], part, start, column, partner, faded, j, i0, width, early,
-                                panel, filled,
-                            )  # fmt: skip
-                        else:
-                            _laminar_row(
-                                u[b], w[b], mask[b], is_shear, faded, j, i0, width, early, panel, filled
-                            )
-                        for i in range(width):
-                            panel[rows - 1, filled + i] = data[b, j, i0 + i] * mask[b, i0 + i]
-                        filled += width
-                    elif small < big:
-                        if j == edges[big]:
-                            _fade_row(step[b], j, i0, edges[small + 1] - i0, faded)
-                        else:
-                            for r in range(step.shape[1]):
-                                for i in range(edges[small + 1] - i0):
-                                    faded[r, i] *= step[b, r, j]
-                    if filled >= PANEL or (j == edges[big + 1] - 1 and filled > 0):
-                        contrast, offset, sigma = inner[b, 0], inner[b, 1], inner[b, 2]
-                        total = 0.0
-                        for k in range(filled):
-                            used = panel[rows - 2, k] if panel[rows - 1, k] != 0.0 else 0.0
-                            residual = panel[rows - 1, k] - offset - contrast * panel[rows - 3, k]
-                            value, factor = _robust(loss, residual / sigma, tuning)
-                            weight[k] = factor * used
-                            total += value * used
-                        rho[b, tile] += total
-                        _gram(panel, weight, filled, out[b, tile])
-                        filled = 0
+    for b in nb.prange(len(data)):
+        _tile_products(
+            kind, data[b], u[b], w[b], step[b], mask[b], part, start, column, partner, is_shear, edges, cluster,
+            inner[b], loss, tuning, out[b], rho[b],
+        )  # fmt: skip
 
 
 def block_edges(n: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:

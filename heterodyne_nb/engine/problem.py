@@ -25,6 +25,7 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.quality import BASELINE_0, NOT_NORMALISED
 from heterodyne_nb.errors import DataFormatError, OptimizationError
 from heterodyne_nb.files import check_folder, explained, grant
+from heterodyne_nb.kernels import LOOPS
 from heterodyne_nb.models.parameters import ParameterTable
 from heterodyne_nb.options import ExecutionOptions
 from heterodyne_nb.options.fit import bytes_of
@@ -291,7 +292,7 @@ class OneTimeProblem(BinData):
         return np.stack(parts, axis=1)
 
 
-@nb.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@nb.njit(cache=True, nogil=True, parallel=LOOPS, fastmath={"reassoc", "contract", "nsz", "arcp"})
 def data_moments(data, mask):
     """Number, sum and sum of squares of the used pixels t1 < t2 of each bin, shape (B, 3)."""
     bins, n = data.shape[0], data.shape[1]

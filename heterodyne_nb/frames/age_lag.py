@@ -11,6 +11,7 @@ from heterodyne_nb.arrays import FloatArray
 from heterodyne_nb.data.age_lag import AgeLagCells
 from heterodyne_nb.frames.multitau import lags
 from heterodyne_nb.frames.photons import Photons
+from heterodyne_nb.kernels import LOOPS
 
 
 def usual_edges(n_frames: int, first_frame: int, per_level: int, ages: int) -> tuple[FloatArray, FloatArray]:
@@ -44,7 +45,7 @@ def cell_sums(
     return sums, np.moveaxis(shares[..., :-1], -1, 0), np.rint(0.5 * shares[..., -1])
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def _photon_pairs(frame, count, start, weight, edges, inverse, first_lag, first_sum, age_of, out):
     """Add weight x x' of all pairs of photons of each pixel to the cells of its group, out (G, n_lag, n_age).
 
@@ -101,7 +102,7 @@ def _beyond(place, first, end, wanted):
     return low
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def _frame_pairs(series, before, first_lag, first_sum, age_of, out):
     """Add x u' + u x' of all pairs of frames to their cells, out (n_lag, n_age, G + 1).
 

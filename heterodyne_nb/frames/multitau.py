@@ -6,6 +6,7 @@ import numba as nb
 import numpy as np
 
 from heterodyne_nb.arrays import FloatArray, IntArray
+from heterodyne_nb.kernels import LOOPS
 
 #: Lags a level: 1 ... 2 L - 1 frames one by one, then L ... 2 L - 1 sums of 2, 4, 8 ... frames.
 PER_LEVEL = 8
@@ -27,7 +28,7 @@ def lags(n_frames: int, per_level: int = PER_LEVEL) -> tuple[IntArray, IntArray]
     return np.array(lag, np.int64), np.array(level, np.int64)
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def pair_sums(frame, count, start, weight, edges, inverse, lag, level, out):
     """Sum over pixels and times of X(T) X(T + lag), X the sums of x over 2^level frames, for each group of pixels.
 

@@ -52,7 +52,7 @@ class Partition:
 
     def __post_init__(self) -> None:
         labels = _label_image(self.labels, "labels")
-        q, phi = (np.atleast_1d(np.asarray(v, float)) for v in (self.q, self.phi))
+        q, phi = (np.ascontiguousarray(v, float) for v in (self.q, self.phi))
         if q.ndim != 1 or q.shape != phi.shape or not (np.isfinite(q).all() and np.isfinite(phi).all()):
             raise ConfigurationError(
                 f"q has shape {q.shape} and phi {phi.shape}",

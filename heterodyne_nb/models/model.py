@@ -196,6 +196,10 @@ class Terms:
     d_displacement: FloatArray
     d_weight: FloatArray
 
+    def __post_init__(self) -> None:  # kernels are compiled for each layout of memory
+        for name in ("weight", "d_weight"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
+
     @classmethod
     def zeros(cls, terms: int, velocities: int, parameters: int, times: int, azimuths: int) -> Terms:
         """All-zero terms, to be filled in place by a model."""

@@ -182,7 +182,7 @@ def test_a_file_of_ours_that_was_changed_is_refused(tmp_path: Path, kind: fuzz.K
         [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and p.stat().st_size > 300]
     )
     refused = 0
-    for at in np.linspace(0.3, 0.9, 6):
+    for at in np.linspace(0.3, 0.9, 4):
         file = files[int(at * len(files))]
         content = file.read_bytes()
         changed(file, at)

@@ -55,9 +55,8 @@ def test_importing_the_package_loads_nothing_heavy(repository: Path) -> None:
     assert not _modules_after(repository, "import heterodyne_nb").intersection(HEAVY)
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
+def test_solvers_and_figures_are_imported_only_when_used(repository: Path) -> None:
+    packages = (
         "config",
         "data",
         "models",
@@ -67,12 +66,9 @@ def test_importing_the_package_loads_nothing_heavy(repository: Path) -> None:
         "fitting",
         "assess",
         "robust",
-        "analysis",
-        "app",
-    ],
-)
-def test_solvers_and_figures_are_imported_only_when_used(repository: Path, package: str) -> None:
-    loaded = _modules_after(repository, f"import heterodyne_nb.{package}")
+    )
+    every = ", ".join(f"heterodyne_nb.{name}" for name in (*packages, "analysis", "app"))
+    loaded = _modules_after(repository, f"import {every}")
     assert not loaded.intersection({"cvxpy", "gurobipy", "plotly", "ipywidgets", "matplotlib"})
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from heterodyne_nb.config import PARAMETERS, ConfigManager
 from heterodyne_nb.errors import ConfigurationError, ConfigurationWarning
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "configs"
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20)

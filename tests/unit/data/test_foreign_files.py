@@ -400,8 +400,25 @@ def test_a_foreign_file_is_opened_fitted_reported_and_exported(tmp_path: Path, n
         np.testing.assert_allclose(again[main], ds[main], rtol=1e-6)
 
 
+#: One of each layout: once it is open, a file is a dataset like any other.
+OF_EACH_LAYOUT = (
+    *("boost_corr: two-time and multi-tau", "8-ID-I: two-time of boost_corr, g2full and partials"),
+    *(
+        "NXxpcs: a dataset a label",
+        "NXxpcs pilot: /entry/XPCS, delays in s",
+        "ESRF ID02: regions by lag and age",
+    ),
+    *(
+        "NSLS-II CHX: pyCHX, q last",
+        "European XFEL MID: trains, q in 1/nm",
+        "arrays: .npy and JSON, dt in ms",
+    ),
+    "arrays: columns of g2 as text",
+)
+
+
 @pytest.mark.filterwarnings("ignore::heterodyne_nb.errors.DataWarning")
-@pytest.mark.parametrize("name", list(STRUCTURES))
+@pytest.mark.parametrize("name", OF_EACH_LAYOUT)
 def test_a_foreign_file_goes_through_the_application_and_the_command(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ):

@@ -27,9 +27,9 @@ def asked(fit: Any, **given: Any) -> list[Any]:
     """What is asked of a fit, worked out by somebody."""
     both = ["static_isotropic", "static_anisotropic"]
     return [
-        hn.bootstrap(fit, static(), n=12, **given),
+        hn.bootstrap(fit, static(), n=6, **given),
         hn.jackknife(fit, static(), over="bin", refit=True, **given),
-        hn.profile(fit, static(), ["D0", "alpha"], **given),
+        hn.profile(fit, static(), ["D0"], **given),
         hn.compare_models(
             static(), both, folds=0, multistart=0, parameters=dict.fromkeys(both, START), **given
         ),

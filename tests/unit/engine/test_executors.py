@@ -131,7 +131,7 @@ def static(n: int = 40) -> Any:
 
 @pytest.mark.parametrize("who", ["threads", "pool", "cluster"])
 def test_a_batch_has_the_same_numbers_whoever_fits(who: Any, request: Any) -> None:
-    settings: dict[str, Any] = {"over": "q", "multistart": 0, "parameters": START}
+    settings: dict[str, Any] = {"over": "phi", "multistart": 0, "parameters": START}
     alone = hn.fit_batch(static(), "static_isotropic", **settings)
     executor = spoken(who, request)
     assert hn.fit_batch(static(), "static_isotropic", executor=executor, workers=2, **settings).identical(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 import pytest
 from engine_problems import scaled_difference
@@ -10,7 +11,7 @@ from reference_sums import separable_maps
 from heterodyne_nb import simulate
 from heterodyne_nb.engine import FrameProblem, Objective, Problem, Tiles, problem_from_frames, products_at
 from heterodyne_nb.engine import photons as module
-from heterodyne_nb.engine.columns import problem_columns
+from heterodyne_nb.engine.columns import fill_columns, problem_columns
 from heterodyne_nb.engine.photons import photon_products
 from heterodyne_nb.engine.pixel_clusters import pair_fields
 from heterodyne_nb.errors import ConfigurationError, DataWarning
@@ -245,6 +246,8 @@ def test_columns_of_many_bins_and_frames_are_made_a_few_at_a_time(monkeypatch: p
     monkeypatch.setattr("heterodyne_nb.engine.columns.HELD", 1)
     for problem, expected in zip((one, other), whole, strict=True):
         assert scaled_difference(products_at(problem, theta, wanted), expected) < 1e-13
+    arrays = [one for kind in fill_columns.signatures for one in kind if isinstance(one, nb.types.Array)]
+    assert {one.layout for one in arrays} == {"C"}, "some bins of many are compiled for themselves"
 
 
 def test_a_pass_over_photons_finds_the_derivatives_that_are_asked_for_next() -> None:

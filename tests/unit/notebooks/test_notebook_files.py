@@ -147,12 +147,13 @@ def test_a_number_that_changed_fails(tmp_path: Path, repository: Path, refresh: 
     notebook.cells[0].outputs[0].text = "0.668\n"
     nbformat.write(notebook, wrong)
     config = ["-c", str(repository / "pyproject.toml"), f"--rootdir={tmp_path}"]
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--no-header", *config]
-    verdict = [
-        subprocess.run([*command, str(path)], capture_output=True, text=True) for path in (right, wrong)
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-n", "0", "--no-header", *config]
+    told = subprocess.run([*command, str(right), str(wrong)], capture_output=True, text=True).stdout
+    assert re.findall(r"^(PASSED|FAILED) (?:\S*/)?(\w+)\.ipynb", told, re.MULTILINE) == [
+        ("PASSED", "right"),
+        ("FAILED", "wrong"),
     ]
-    assert [run.returncode for run in verdict] == [0, 1]
-    assert "0.668" in verdict[1].stdout
+    assert "0.668" in told
 
 
 def figure_notebook(path: Path) -> None:
@@ -162,7 +163,9 @@ def figure_notebook(path: Path) -> None:
         "import plotly.graph_objects as go\nprint('seen')\ngo.Figure(go.Scatter(y=[1, 2]))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"image/png": dot(), "text/plain": ""})]
+    notebook.cells[1].outputs = [
+        nbformat.v4.new_output("display_data", {"image/png": dot(), "text/plain": ""})
+    ]
     nbformat.write(notebook, path)
 
 
@@ -173,7 +176,9 @@ def dot() -> str:
 
 
 def kept(path: Path) -> list[list[Any]]:
-    return [[o.get("text") or o.data for o in cell.outputs] for cell in nbformat.read(path, as_version=4).cells]
+    return [
+        [o.get("text") or o.data for o in cell.outputs] for cell in nbformat.read(path, as_version=4).cells
+    ]
 
 
 @pytest.mark.usefixtures("without_browser")

@@ -32,7 +32,7 @@ def test_a_result_saved_and_loaded_is_equal(result, tmp_path, suffix):
     message=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
     chi2=st.floats(),
 )
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 def test_any_numbers_and_any_message_survive_a_round_trip(
     make_result, tmp_path, suffix, values, message, chi2
 ):
