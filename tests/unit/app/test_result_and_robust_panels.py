@@ -9,22 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from heterodyne_nb import AnalysisSession, FitResult, simulate
+import heterodyne_nb
+from heterodyne_nb import AnalysisSession, FitResult
 from heterodyne_nb.app import ResultPanel, RobustPanel
 from heterodyne_nb.app.export_bar import FORMATS
 from heterodyne_nb.data.formats.native import write_dataset
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisSession]:
+def fitted(small: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisSession]:
     """A session with a plain fit and a robust set; tests only look at it."""
-    maps = simulate.model_maps(
-        "static_isotropic", [300, -0.4, 40], q=[0.006, 0.01], phi=[0.0, 90.0], n_frames=40, dt=0.5,
-        contrast=0.3, noise=0.01, seed=3,
-    )  # fmt: skip
     path = tmp_path_factory.mktemp("run") / "run1.nc"
-    write_dataset(maps, path)
+    write_dataset(small, path)
     session = AnalysisSession(path)
     session.change_settings(mode="static_isotropic", multistart=0)
     session.run()
@@ -175,7 +173,12 @@ def test_the_worst_case_of_the_method_looked_at_is_drawn_beside_the_plain_fit(ro
     assert {"fit 1", "wasserstein", "scenario", "ellipsoidal"} <= names
 
 
-def test_a_robust_fit_and_a_path_by_their_buttons(fitted: AnalysisSession, tmp_path: Path) -> None:
+def test_a_robust_fit_and_a_path_by_their_buttons(
+    fitted: AnalysisSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = heterodyne_nb.radius_path
+    few = {"radii": [0.0, 0.02, 0.05]}
+    monkeypatch.setattr(heterodyne_nb, "radius_path", lambda data, **asked: whole(data, **{**asked, **few}))
     session = AnalysisSession.load(fitted.save(tmp_path / "copy"))
     panel = RobustPanel(session)
     for name in ("scenario", "ellipsoidal"):

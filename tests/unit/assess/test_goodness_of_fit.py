@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numba as nb
 import numpy as np
 import pytest
+import xarray as xr
 from refit_samples import HETERODYNE, speckle_data, speckle_fit
 
 import heterodyne_nb as hnb
@@ -95,8 +98,34 @@ def experiment(seed: int = 4, frames: int = 100, third: float = 0.0, **curves):
     return make_dataset(c2=np.array(maps)[None], q=[0.012], phi=phi, dt=dt)
 
 
+def fitted(data: xr.Dataset) -> FitResult:
+    return hnb.fit(data, "heterodyne", parameters=START, multistart=0)
+
+
+@cache
+def right() -> xr.Dataset:
+    return experiment()
+
+
+#: What a wrong model does not know of, and flags of which one is raised.
+WRONG = {
+    "velocity that stops": ({"v": lambda t: 60.0 * (t < 33)}, {"poor_chi2", "bent_curve"}),
+    "velocity that oscillates": (
+        {"v": lambda t: 60 + 21 * np.sin(2 * np.pi * t / 15)},
+        {"poor_chi2", "bent_curve"},
+    ),
+    "J that jumps": ({"J_sample": lambda t: np.where(t < 25, 600.0, 3000.0)}, {"bent_curve"}),
+    "third component": ({"third": 0.2}, {"poor_chi2"}),
+}
+
+
+@cache
+def wrong(what: str) -> FitResult:
+    return fitted(experiment(**WRONG[what][0]))
+
+
 def test_of_the_right_model_nothing_is_said_on_speckle_noise() -> None:
-    result = hnb.fit(experiment(), "heterodyne", parameters=START, multistart=0)
+    result = fitted(right())
     found = goodness_of_fit(result)
     assert found.good
     assert found.verdict() == "Nothing speaks against the model."
@@ -104,50 +133,33 @@ def test_of_the_right_model_nothing_is_said_on_speckle_noise() -> None:
     assert 0.6 < float(np.exp(np.log(found.dataset["speckle_ratio"]).mean())) < 1.4
 
 
-@pytest.mark.parametrize(
-    ("what", "changed", "codes"),
-    [
-        ("velocity that stops", {"v": lambda t: 60.0 * (t < 33)}, {"poor_chi2", "bent_curve"}),
-        (
-            "velocity that oscillates",
-            {"v": lambda t: 60 + 21 * np.sin(2 * np.pi * t / 15)},
-            {"poor_chi2", "bent_curve"},
-        ),
-        ("J that jumps", {"J_sample": lambda t: np.where(t < 25, 600.0, 3000.0)}, {"bent_curve"}),
-        ("third component", {"third": 0.2}, {"poor_chi2"}),
-    ],
-)
-def test_a_wrong_model_is_found_out(what: str, changed: dict, codes: set) -> None:
-    data = experiment(**changed)
-    result = hnb.fit(data, "heterodyne", parameters=START, multistart=0)
-    assert codes & {flag.code for flag in result.flags if flag.serious}, what
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_model_is_found_out(what: str) -> None:
+    result = wrong(what)
+    assert WRONG[what][1] & {flag.code for flag in result.flags if flag.serious}
     assert result.light == "red"
     assert not goodness_of_fit(result).good
 
 
 def test_the_curve_that_bends_is_named_with_its_place() -> None:
-    data = experiment(J_sample=lambda t: np.where(t < 25, 600.0, 3000.0))
-    result = hnb.fit(data, "heterodyne", parameters=START, multistart=0)
-    told = next(flag.text for flag in result.flags if flag.code == "bent_curve")
+    told = next(flag.text for flag in wrong("J that jumps").flags if flag.code == "bent_curve")
     assert "J_sample(t), by about" in told
     assert "Å²/s near t = " in told
 
 
 def test_frames_without_beam_are_found_out() -> None:
-    data = experiment()
+    data = right()
     c2 = data["c2"].values.copy()
     c2[..., 30:33, :] = c2[..., 30:33] = 1.0
-    result = hnb.fit(data.assign(c2=(data["c2"].dims, c2)), "heterodyne", parameters=START, multistart=0)
+    result = fitted(data.assign(c2=(data["c2"].dims, c2)))
     assert "poor_chi2" in {flag.code for flag in result.flags}
 
 
 def test_a_bad_bin_is_named() -> None:
-    data = experiment()
+    data = right()
     c2, wave = data["c2"].values.copy(), np.sin(np.arange(100) / 6.0)
     c2[0, 3] += (0.4 * wave[:, None] * wave).astype(c2.dtype)
-    found = goodness_of_fit(
-        hnb.fit(data.assign(c2=(data["c2"].dims, c2)), "heterodyne", parameters=START, multistart=0)
-    )
+    found = goodness_of_fit(fitted(data.assign(c2=(data["c2"].dims, c2))))
     assert "phi = -12.5°" in found.findings[2]
     assert "phi = 10°" not in found.findings[2]
 

@@ -153,7 +153,9 @@ def test_along_one_line_only_that_component_of_the_flow_is_told(
 def test_where_noise_hides_the_fringes_no_flow_is_one_of_the_answers() -> None:
     truth = STEADY | {"f3": 0.9}
     grid = {"q": [0.01], "phi": [-50.0, 0.0, 50.0], "n_frames": 50, "dt": 0.5, "contrast": 0.1}
-    lost, seen = (fit(model_maps("heterodyne", truth, noise=noise, seed=2, **grid)) for noise in (0.3, 1e-4))
+    lost = fit(model_maps("heterodyne", truth, noise=0.3, seed=2, **grid))
+    clear = model_maps("heterodyne", truth, noise=1e-4, seed=2, **grid)
+    seen = fit(clear, parameters=truth, multistart=0)
     assert any(solution.values["v0"] == 0.0 for solution in lost.solutions)
     band = lost.curve("v").isel(t=25)
     assert band["lower"] <= 0.0
