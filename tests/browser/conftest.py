@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
+@contextmanager
+def watched(chromium: Any) -> Iterator[Any]:
     """A page as wide as a laptop's, which fails the test when a figure was empty or a script threw.
 
     What Notebook 7 throws by itself while it starts is its own affair: scripts of widgets are no files of a server.
@@ -49,3 +50,17 @@ def page(chromium: Any) -> Iterator[Any]:
     page.close()
     assert empty == []
     assert thrown == []
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A watched page for one test."""
+    with watched(chromium) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shared(chromium: Any) -> Iterator[Any]:
+    """A watched page for the tests of a module."""
+    with watched(chromium) as page:
+        yield page

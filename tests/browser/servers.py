@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HOST = "127.0.0.1"
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 
 _APP = "import heterodyne_nb as hnb\n\napp = hnb.App()\napp"
 

@@ -1,4 +1,4 @@
-"""The whole story by mouse, the same in every front end; after each chapter the screen is changed."""
+"""The whole story by mouse, the same in every front end; after each chapter it is looked at on another screen."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll(".jp
   .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => `${one.className}: ${one.scrollWidth} in ${one.clientWidth}`)"""
 
 
-def on_every_screen(page: Any, name: str) -> None:
-    """On each screen every figure is drawn as wide as its place, and nothing is wider than the page."""
-    for width, height in (*SCREENS[1:], SCREENS[0]):
+def on_another_screen(page: Any, screen: tuple[int, int], name: str) -> None:
+    """There and back every figure is drawn as wide as its place, and nothing is wider than the page."""
+    for width, height in (screen, SCREENS[0]):
         page.set_viewport_size({"width": width, "height": height})
         settled(page)
         if SHOTS:
@@ -135,8 +135,8 @@ def on_every_screen(page: Any, name: str) -> None:
         assert page.evaluate(TOO_WIDE) == []
 
 
-def the_whole(page: Any, folder: Path, name: str) -> None:
-    """Every chapter in its order, on a slow processor; what is written stays in the folder.
+def the_whole(page: Any, folder: Path, name: str, slow: int, first: int) -> None:
+    """Every chapter in its order; what is written stays in the folder.
 
     Parameters
     ----------
@@ -145,8 +145,12 @@ def the_whole(page: Any, folder: Path, name: str) -> None:
         Of the page's kernel.
     name : str
         Of the front end, in names of screenshots.
+    slow : int
+        How much slower the page's processor is made.
+    first : {0, 1}
+        Which of the two larger screens the chapters begin with; they take turns.
     """
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slow})
     chapters = (
         look_and_mask,
         choose_sectors,
@@ -155,10 +159,10 @@ def the_whole(page: Any, folder: Path, name: str) -> None:
         robust_and_compare,
         see_curves_and_export,
     )
-    for chapter in chapters:
+    for k, chapter in enumerate(chapters, first):
         chapter(page)
         settled(page)
-        on_every_screen(page, f"{name}_{chapter.__name__}")
+        on_another_screen(page, SCREENS[1 + k % 2], f"{name}_{chapter.__name__}")
     save_and_reload(page, folder / "session")
     settled(page)
     kept(folder)

@@ -59,52 +59,44 @@ UNMARKED = f'[...document.querySelectorAll("{PLOTS}, {PLOTS} .main-svg")].filter
 RANGE = f'document.querySelector("{PLOTS}")._fullLayout.xaxis.range.map((end) => Math.round(end))'
 
 
-@pytest.fixture
-def figure(page: Any, tmp_path) -> Any:
-    """A page with the figure, drawn once."""
+def test_redraws_change_one_figure_leave_the_memory_as_it_was_and_keep_what_was_zoomed_to(
+    page: Any, tmp_path: Any
+) -> None:
     with served_notebook(tmp_path, FIGURE) as address:
         page.goto(address, wait_until="commit")
         button(page, "again").wait_for()
         tab(page, "second")
         page.locator(".gtitle", has_text="drawn 1").wait_for()
-        yield page
-
-
-def test_twenty_redraws_change_one_figure_and_leave_the_memory_as_it_was(figure: Any) -> None:
-    page = figure
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    page.evaluate(MARK)
-    before = heap(page)
-    for count in range(2, 22):
-        press(page, "again")
-        if count % 4:  # of four the page draws what it has time for
-            page.set_viewport_size({"width": 1280 - 7 * count, "height": 1000})
-        else:
-            page.locator(".gtitle", has_text=f"drawn {count}").wait_for()
-    page.locator(".gtitle", has_text="drawn 21").wait_for()
-    settled(page)
-    shown = page.evaluate(f'document.querySelector("{PLOTS}")._fullData.map((one) => one.y[0])')
-    assert shown == [pytest.approx(21 + k + 0.110883, abs=1e-6) for k in range(2)]
-    assert page.evaluate(UNMARKED) == 0
-    assert page.evaluate("window.largeScripts") == 1
-    assert heap(page) - before < 5
-
-
-def test_what_was_zoomed_to_stays_while_the_axes_mean_the_same(figure: Any) -> None:
-    page = figure
-    box = page.locator(f"{PLOTS} .nsewdrag").bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.25 * box["width"], middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=8)
-    page.mouse.up()
-    page.wait_for_function(f"{RANGE}[1] < 120")
-    zoomed = page.evaluate(RANGE)
-    for name, title, kept in (("again", "drawn 2", True), ("another axis", "drawn 3", False)):
-        press(page, name)
-        page.locator(".gtitle", has_text=title).wait_for()
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        page.evaluate(MARK)
+        before = heap(page)
+        for count in range(2, 22):
+            press(page, "again")
+            if count % 4:  # of four the page draws what it has time for
+                page.set_viewport_size({"width": 1280 - 7 * count, "height": 1000})
+            else:
+                page.locator(".gtitle", has_text=f"drawn {count}").wait_for()
+        page.locator(".gtitle", has_text="drawn 21").wait_for()
         settled(page)
-        assert (page.evaluate(RANGE) == zoomed) is kept
+        shown = page.evaluate(f'document.querySelector("{PLOTS}")._fullData.map((one) => one.y[0])')
+        assert shown == [pytest.approx(21 + k + 0.110883, abs=1e-6) for k in range(2)]
+        assert page.evaluate(UNMARKED) == 0
+        assert page.evaluate("window.largeScripts") == 1
+        assert heap(page) - before < 5
+
+        box = page.locator(f"{PLOTS} .nsewdrag").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.25 * box["width"], middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=8)
+        page.mouse.up()
+        page.wait_for_function(f"{RANGE}[1] < 120")
+        zoomed = page.evaluate(RANGE)
+        for name, title, kept in (("again", "drawn 22", True), ("another axis", "drawn 23", False)):
+            press(page, name)
+            page.locator(".gtitle", has_text=title).wait_for()
+            settled(page)
+            assert (page.evaluate(RANGE) == zoomed) is kept
 
 
 def test_ten_fits_leave_the_page_of_the_app_small(page: Any, tmp_path) -> None:

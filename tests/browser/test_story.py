@@ -1,4 +1,4 @@
-"""The whole story by mouse on three screens and a slow processor: in JupyterLab, in Notebook 7, and as Voilà serves it."""
+"""The whole story by mouse on three screens: in JupyterLab, in Notebook 7, and, on a slow processor, as Voilà serves it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ RUN_ALL = """async () => {
   await window.jupyterapp.commands.execute("notebook:run-all-cells");
 }"""
 
-SERVED = {"lab": served_lab, "notebook": served_notebook_7, "voila": served_app}
+#: By front end: its server, how much slower the page's processor is made, and the screen that the story begins with.
+SERVED = {"lab": (served_lab, 2, 0), "notebook": (served_notebook_7, 1, 1), "voila": (served_app, 4, 0)}
 
 
 @pytest.mark.parametrize("name", SERVED)
 def test_the_whole_story_by_mouse(page: Any, tmp_path: Any, name: str) -> None:
+    served, slow, first = SERVED[name]
     width, height = story.SCREENS[0]
     page.set_viewport_size({"width": width, "height": height})
-    with SERVED[name](tmp_path) as address:
+    with served(tmp_path) as address:
         page.goto(address, wait_until="commit")
         if name != "voila":
             page.wait_for_function("window.jupyterapp !== undefined")
             page.evaluate(RUN_ALL)
-        story.the_whole(page, tmp_path, name)
+        story.the_whole(page, tmp_path, name, slow, first)
