@@ -34,6 +34,7 @@ def values(data_file: Path) -> dict[str, Any]:
         "analysis_settings": {"static_mode": True, "static_submode": "isotropic"},
         "initial_parameters": {"values": [100, -0.5, 10]},
         "data": {"file": str(data_file)},
+        "optimization": {"multistart": {"n": 0}},
     }
 
 
@@ -111,7 +112,7 @@ def test_fixed_parameters_and_bounds_of_the_configuration_hold(values: dict[str,
 
 
 def test_all_methods_are_run_and_the_best_is_a_classical_one(values: dict[str, Any]) -> None:
-    values["optimization"] = {
+    values["optimization"] |= {
         "classical": {"methods": ["gauss_newton", "trf"]},
         "robust": {"methods": ["wasserstein", "scenario"]},
     }
@@ -123,7 +124,7 @@ def test_all_methods_are_run_and_the_best_is_a_classical_one(values: dict[str, A
 
 
 def test_robust_methods_give_each_its_certificate(values: dict[str, Any]) -> None:
-    values["optimization"] = {"robust": {"methods": ["wasserstein", "ellipsoidal"]}}
+    values["optimization"] |= {"robust": {"methods": ["wasserstein", "ellipsoidal"]}}
     found = HeterodyneAnalysisCore(values).optimize_robust()
     assert sorted(found) == ["ellipsoidal", "wasserstein"]
     for result in found.values():
@@ -157,6 +158,8 @@ def test_a_laminar_fit_takes_its_gap_from_the_configuration(tmp_path: Path) -> N
             "analysis_settings": {"mode": "laminar_flow"},
             "data": {"file": str(tmp_path / "maps.nc")},
             "geometry": {"gap": 5e4},
+            "initial_parameters": {"values": list(truth)},
+            "optimization": {"multistart": {"n": 0}},
         }
     )
     found = core.optimize_classical().fit_result
@@ -197,7 +200,9 @@ def test_a_one_time_mode_fits_the_g2_of_the_file(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_method_reach_it(values: dict[str, Any]) -> None:
-    values["optimization"] = {"classical": {"methods": ["nelder_mead"], "nelder_mead": {"max_iterations": 2}}}
+    values["optimization"] |= {
+        "classical": {"methods": ["nelder_mead"], "nelder_mead": {"max_iterations": 2}}
+    }
     with pytest.warns(FitWarning, match="iteration limit"):
         found = HeterodyneAnalysisCore(values).optimize_classical()
     assert not found.success

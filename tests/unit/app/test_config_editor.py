@@ -20,6 +20,22 @@ def editor() -> Iterator[ConfigEditor]:
     one.session.close()
 
 
+@pytest.fixture(scope="module")
+def form() -> Iterator[ConfigEditor]:
+    """One for the tests that fill all of it."""
+    one = ConfigEditor(AnalysisSession())
+    yield one
+    one.close()
+    one.session.close()
+
+
+@pytest.fixture(scope="module")
+def valid(form: ConfigEditor) -> ConfigEditor:
+    """The form of a heterodyne fit, for tests that leave it as it was."""
+    form.show(ConfigManager.template("heterodyne"))
+    return form
+
+
 def paths(model: type, prefix: str = "") -> set[str]:
     """Every setting of the schema by dotted path, read from the model itself."""
     found: set[str] = set()
@@ -32,14 +48,14 @@ def paths(model: type, prefix: str = "") -> set[str]:
     return found
 
 
-def test_every_setting_of_the_schema_has_a_field(editor: ConfigEditor) -> None:
-    assert set(editor.fields) == paths(Settings)
+def test_every_setting_of_the_schema_has_a_field(form: ConfigEditor) -> None:
+    assert set(form.fields) == paths(Settings)
 
 
 @pytest.mark.parametrize(
     "mode", ["heterodyne", "static_isotropic", "laminar_flow", "kww", "heterodyne_equilibrium"]
 )
-def test_the_form_holds_a_configuration_without_changing_it(editor: ConfigEditor, mode: str) -> None:
+def test_the_form_holds_a_configuration_without_changing_it(form: ConfigEditor, mode: str) -> None:
     config = ConfigManager.template(mode).updated(
         {
             "masks.frames": [[3, 7], [20, 21]],
@@ -51,9 +67,9 @@ def test_the_form_holds_a_configuration_without_changing_it(editor: ConfigEditor
             "angle_filtering": {"enabled": True, "target_ranges": [{"min_angle": -10, "max_angle": 10}]},
         }
     )
-    editor.show(config)
-    assert editor.config == config
-    assert "All settings are valid" in editor.summary.value
+    form.show(config)
+    assert form.config == config
+    assert "All settings are valid" in form.summary.value
 
 
 @pytest.mark.parametrize(
@@ -70,21 +86,21 @@ def test_the_form_holds_a_configuration_without_changing_it(editor: ConfigEditor
         ("optimization.loss_scale", "wide", "or &#x27;auto&#x27;"),
     ],
 )
-def test_what_is_wrong_stands_beside_its_field(editor: ConfigEditor, path: str, text: str, told: str) -> None:
-    field = editor.fields[path]
+def test_what_is_wrong_stands_beside_its_field(valid: ConfigEditor, path: str, text: str, told: str) -> None:
+    field = valid.fields[path]
     before = field.control.value
     field.control.value = text
     if path == "initial_parameters.bounds":  # told by parameter, not by setting
-        assert told in field.problem.value + editor.summary.value.replace("&#x27;", "'")
+        assert told in field.problem.value + valid.summary.value.replace("&#x27;", "'")
     else:
         assert told in field.problem.value
         assert field.control.layout.border_top.endswith("#D55E00")
-    assert editor.apply.disabled
-    assert editor.save.disabled
-    assert "1 setting to mend" in editor.summary.value
+    assert valid.apply.disabled
+    assert valid.save.disabled
+    assert "1 setting to mend" in valid.summary.value
     field.control.value = before
     assert field.control.layout.border_top is None
-    assert not editor.apply.disabled
+    assert not valid.apply.disabled
 
 
 def test_a_section_says_how_much_in_it_is_to_mend(editor: ConfigEditor) -> None:
@@ -94,14 +110,14 @@ def test_a_section_says_how_much_in_it_is_to_mend(editor: ConfigEditor) -> None:
     assert "optimization — 2 to mend" in titles
 
 
-def test_what_differs_from_the_template_is_listed(editor: ConfigEditor) -> None:
-    editor.show(ConfigManager.template("heterodyne"))
-    assert "Nothing differs" in editor.differences.value
-    editor.fields["optimization.loss"].control.value = "huber"
-    assert "1 setting differs" in editor.differences.value
-    assert "optimization.loss" in editor.differences.value
-    editor.template.click()
-    assert editor.fields["optimization.loss"].control.value == "linear"
+def test_what_differs_from_the_template_is_listed(form: ConfigEditor) -> None:
+    form.show(ConfigManager.template("heterodyne"))
+    assert "Nothing differs" in form.differences.value
+    form.fields["optimization.loss"].control.value = "huber"
+    assert "1 setting differs" in form.differences.value
+    assert "optimization.loss" in form.differences.value
+    form.template.click()
+    assert form.fields["optimization.loss"].control.value == "linear"
 
 
 def test_apply_gives_the_configuration_to_the_session_and_undo_takes_it_back(editor: ConfigEditor) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from held import Held
 
-from heterodyne_nb import AnalysisSession, simulate
+from heterodyne_nb import AnalysisSession
 from heterodyne_nb.app import FitPanel
 from heterodyne_nb.app.number_field import NumberField, ValueSlider, number_text
 from heterodyne_nb.app.session import running, tasks
@@ -21,12 +22,8 @@ THE_FIT = tasks.fit
 
 
 @pytest.fixture
-def session() -> Iterator[AnalysisSession]:
-    maps = simulate.model_maps(
-        "static_isotropic", [300, -0.4, 40], q=[0.006, 0.01], phi=[0.0, 90.0], n_frames=40, dt=0.5,
-        contrast=0.3, noise=0.01, seed=3,
-    )  # fmt: skip
-    one = AnalysisSession(maps)
+def session(small: xr.Dataset, remembered: None) -> Iterator[AnalysisSession]:
+    one = AnalysisSession(small)
     one.change_settings(mode="static_isotropic", multistart=0)
     yield one
     one.close()

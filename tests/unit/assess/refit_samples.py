@@ -64,7 +64,7 @@ def speckle_data(seed: int = 8) -> xr.Dataset:
 
 @cache
 def speckle_fit(seed: int = 8) -> FitResult:
-    return hnb.fit(speckle_data(seed), "heterodyne", parameters=HETERODYNE)
+    return hnb.fit(speckle_data(seed), "heterodyne", parameters=HETERODYNE, multistart=0)
 
 
 @cache

@@ -40,13 +40,15 @@ def data_file(truth: tuple[float, ...], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def settings(data_file: Path) -> dict[str, Any]:
-    """A configuration of a static fit to the small experiment."""
+    """A configuration of a static fit to the small experiment, from stated values, of which the result is saved."""
     return {
         "analysis_settings": {"mode": "static_anisotropic"},
         "data": {"file": str(data_file)},
         "temporal": {"dt": 0.1, "start_frame": 3, "end_frame": 98},
         "masks": {"frames": [[10, 12]]},
         "initial_parameters": {"values": [100.0, 0.0, 10.0]},
+        "optimization": {"multistart": {"n": 0}},
+        "output": {"formats": ["netcdf"]},
     }
 
 

