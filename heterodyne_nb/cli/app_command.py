@@ -29,8 +29,8 @@ from heterodyne_nb.remote import absolute
 
 _HOST = "127.0.0.1"
 _ENTRY = "heterodyne_nb.ipynb"
-#: Seconds the server may take to answer.
-_PATIENCE = 60.0
+#: Seconds that a living server may take to answer, on however busy a machine.
+_PATIENCE = 300.0
 #: The extensions of JupyterLab that the page needs; others that are installed cost it time, plotly's alone 5 MB.
 _EXTENSIONS = ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget"]
 
