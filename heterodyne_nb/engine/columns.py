@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterodyne_nb.arrays import FloatArray
+from heterodyne_nb.kernels import LOOPS
 from heterodyne_nb.models.model import Terms
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _fill_bin(
             w[c, t] = change + slide
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def fill_columns(
     amplitude, decay, displacement, weight, d_amplitude, d_decay, d_displacement, d_weight,
     q, mask, wanted, part_term, part_sine, column_part, column_parameter, u, w, f,

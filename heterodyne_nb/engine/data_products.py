@@ -14,6 +14,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from heterodyne_nb.kernels import LOOPS
+
 #: Blocks of frames: rows and columns of one for most of the triangle (wide, as memory is read along rows),
 #: and fine ones along its diagonal.
 HEIGHT, WIDTH, FINE = 256, 512, 32
@@ -254,7 +256,7 @@ def _stripe_products(data, f, step, u, base, first, last, big_q, big_p, both):
             _corner(data, f, c, k0, k1, fine_start, square, left, grown, out, big_q, big_p, both)
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def data_products(data, f, step, u, base, stripes, big_q, big_p, both):
     """Q and P of every bin; task = (bin, stripe of rows), each with its own P so that tasks never meet.
 

@@ -20,6 +20,7 @@ from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.columns import Columns, Layout
 from heterodyne_nb.engine.data_products import FAST, data_products, stripe_bounds
 from heterodyne_nb.engine.photons import PhotonData
+from heterodyne_nb.kernels import LOOPS
 
 #: Frames in a block.
 SIDE = 16
@@ -179,7 +180,7 @@ def _model_products(u, w, step, mask, column_part, column_row, base, part_end, o
     _gather(contracted, column_part, column_base, column_row, out)
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def model_products(u, w, step, mask, column_part, column_row, base, part_end, out):
     """Products of (derivatives, M, 1) over pixels t1 < t2, added to the lower triangle of out (B, P+2, P+2).
 
@@ -215,7 +216,7 @@ def _value_products(c, step, mask, out):
     out[1, 1] += pairs
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def value_products(c, step, mask, out):
     """Products of (M, 1) over pixels t1 < t2, added to the lower triangle of out (B, 2, 2); c (B, R, N).
 

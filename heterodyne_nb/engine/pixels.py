@@ -15,6 +15,7 @@ import numpy as np
 
 from heterodyne_nb.arrays import FloatArray, IntArray
 from heterodyne_nb.engine.data_products import FAST
+from heterodyne_nb.kernels import LOOPS
 
 if TYPE_CHECKING:
     from heterodyne_nb.engine.problem import Problem
@@ -191,7 +192,7 @@ def _tile_products(
                     filled = 0
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@nb.njit(cache=True, nogil=True, parallel=LOOPS)
 def tile_products(
     kind, data, u, w, step, mask, part, start, column, partner, is_shear, edges, cluster, inner, loss, tuning,
     out, rho,
