@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,17 @@ WIDE = {
 }
 
 
+@cache
+def free() -> FitResult:
+    return fitted()
+
+
 def fitted(**more: Any) -> FitResult:
     return fit(DATA, "static_isotropic", parameters={**WIDE, **LEVELS, **more}, multistart=0)
 
 
 def test_a_nearly_linear_problem_has_the_width_of_the_sandwich_covariance() -> None:
-    result = fitted()
+    result = free()
     drawn = result.sample(DATA, n=250, walkers=16, burn=40)
     objective = objective_of(result, DATA)
     theta = np.array(list(result.values.values()))
@@ -60,8 +66,7 @@ def test_a_nearly_linear_problem_has_the_width_of_the_sandwich_covariance() -> N
 
 
 def test_bounds_cut_the_posterior_and_a_prior_narrows_it() -> None:
-    free = fitted()
-    value, error = free.values["alpha"], free.errors["alpha"]
+    value, error = free().values["alpha"], free().errors["alpha"]
     cut = fitted(alpha={"value": value - error, "max": value - 0.5 * error})
     drawn = cut.sample(DATA, n=120, walkers=16, burn=40)
     assert drawn.draws[:, 1].max() <= value - 0.5 * error
@@ -73,7 +78,7 @@ def test_bounds_cut_the_posterior_and_a_prior_narrows_it() -> None:
 
 
 def test_the_seed_decides_and_arviz_gets_chains_with_curves() -> None:
-    result = fitted()
+    result = free()
     one, same, other = (result.sample(DATA, n=30, walkers=8, burn=10, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(one.draws, same.draws)
     assert not np.array_equal(one.draws, other.draws)

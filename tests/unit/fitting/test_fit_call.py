@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,20 @@ def static_fit(**settings: Any) -> FitResult:
     return fit(static_maps(), "static_isotropic", **arguments)
 
 
+@cache
+def plain() -> FitResult:
+    """The static fit with nothing else asked for."""
+    return static_fit()
+
+
+@cache
+def flowing() -> FitResult:
+    """The heterodyne fit from near the truth."""
+    return fit(heterodyne_maps(), "heterodyne", parameters=near(HETERODYNE, share=0.01), multistart=0)
+
+
 def test_a_fit_from_near_the_truth_finds_it_within_its_errors() -> None:
-    result = fit(heterodyne_maps(), "heterodyne", parameters=near(HETERODYNE, share=0.01), multistart=0)
+    result = flowing()
     assert result.success
     assert result.message.startswith("converged")
     assert result.chi2_reduced == pytest.approx(1.0, abs=0.06)
@@ -41,7 +54,7 @@ def test_a_fit_from_near_the_truth_finds_it_within_its_errors() -> None:
 
 
 def test_the_curves_of_the_result_lie_in_their_bands_around_the_truth() -> None:
-    result = fit(heterodyne_maps(), "heterodyne", parameters=near(HETERODYNE, share=0.01), multistart=0)
+    result = flowing()
     t = result.dataset["t"].values
     truth = HETERODYNE["v0"] * t ** HETERODYNE["beta"] + HETERODYNE["v_offset"]
     v = result.curve("v")
@@ -63,7 +76,7 @@ def test_every_method_fits_a_static_map(method: str) -> None:
             pytest.skip("Gurobi cannot run here")
     result = static_fit(method=method, parameters=near(STATIC))
     assert result.method == method
-    assert result.chi2 == pytest.approx(static_fit().chi2, rel=1e-5)
+    assert result.chi2 == pytest.approx(plain().chi2, rel=1e-5)
 
 
 @pytest.mark.parametrize("contrast", ["per_bin", "shared", "per_q", "smooth_phi"])
@@ -82,7 +95,7 @@ def test_fixed_parameters_stay_and_say_so() -> None:
     assert result.status["alpha"] == "fixed"
     assert np.isnan(result.errors["alpha"])
     assert result.values["D0"] != STATIC["D0"]
-    assert result.chi2 > static_fit().chi2
+    assert result.chi2 > plain().chi2
 
 
 def test_tied_parameters_are_equal_and_carry_the_error_of_their_target() -> None:
@@ -94,7 +107,7 @@ def test_tied_parameters_are_equal_and_carry_the_error_of_their_target() -> None
 
 
 def test_a_prior_pulls_and_narrows() -> None:
-    free = static_fit()
+    free = plain()
     narrow = {**STATIC, "alpha": {"value": -0.4, "prior": (-0.3, 0.001)}}
     pulled = static_fit(parameters=narrow)
     assert pulled.values["alpha"] == pytest.approx(-0.3, abs=0.003)
@@ -142,7 +155,7 @@ def test_stated_start_values_are_where_the_fit_starts() -> None:
 
 def test_a_table_of_parameters_is_as_good_as_a_mapping() -> None:
     table = resolve_parameters("static_isotropic", STATIC)
-    assert static_fit(parameters=table).chi2 == static_fit().chi2
+    assert static_fit(parameters=table).chi2 == plain().chi2
     with pytest.raises(ConfigurationError, match="table is for mode 'static_isotropic'"):
         fit(heterodyne_maps(), "heterodyne", parameters=table)
 
@@ -154,7 +167,7 @@ def test_the_same_seed_gives_the_same_answer() -> None:
 
 
 def test_bins_may_be_stacked_or_picked() -> None:
-    whole = static_fit()
+    whole = plain()
     stacked = fit(stack_bins(static_maps()), "static_isotropic", parameters=STATIC, multistart=0)
     assert stacked.values == pytest.approx(whole.values)
     one = fit(static_maps().isel(q=0, phi=1), "static_isotropic", parameters=STATIC, multistart=0)
@@ -299,8 +312,7 @@ def test_the_path_tells_every_run() -> None:
     result = static_fit(parameters=None, multistart=3)
     assert [step["start"] for step in result.path][-1] == "all pixels"
     assert all(step["iterations"] >= 0 and step["seconds"] >= 0 for step in result.path)
-    alone = static_fit()
-    first, *hops = [step["start"] for step in alone.path]
+    first, *hops = [step["start"] for step in plain().path]
     assert first == "all pixels"
     assert hops
     assert all(start.startswith(("hops", "search")) for start in hops)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from fit_samples import HETERODYNE, STATIC, heterodyne_maps, near, static_maps, with_outliers
@@ -23,6 +25,11 @@ def static_fit(ds, **settings):
     return fit(ds, "static_isotropic", parameters=near(STATIC), multistart=0, **settings)
 
 
+@cache
+def clean_fit(loss: str = "linear", seed: int = 1):
+    return static_fit(static_maps(seed=seed), loss=loss)
+
+
 @pytest.fixture(scope="module")
 def spoiled():
     return with_outliers(static_maps(), share=0.03, size=1.0)
@@ -36,7 +43,7 @@ def plain(spoiled):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_three_per_cent_of_outliers_do_not_matter_to_a_robust_fit(loss: str, spoiled, plain) -> None:
     robust = static_fit(spoiled, loss=loss)
-    clean = static_fit(static_maps())
+    clean = clean_fit()
     assert robust.success
     assert distance(robust.values, clean.values) < 0.25 * distance(plain.values, clean.values)
     off = np.abs(robust.dataset["offset"] - 1.0).max()
@@ -45,7 +52,7 @@ def test_three_per_cent_of_outliers_do_not_matter_to_a_robust_fit(loss: str, spo
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_on_clean_data_a_robust_fit_agrees_with_least_squares(loss: str) -> None:
-    clean, robust = static_fit(static_maps()), static_fit(static_maps(), loss=loss)
+    clean, robust = clean_fit(), clean_fit(loss)
     for name in STATIC:
         assert abs(robust.values[name] - clean.values[name]) < clean.errors[name]
 
@@ -54,8 +61,7 @@ def test_on_clean_data_a_robust_fit_agrees_with_least_squares(loss: str) -> None
 def test_on_clean_data_robustness_costs_little_precision(loss: str) -> None:
     ratios = []
     for seed in range(1, 9):  # an error from six clusters varies by 15 % from noise to noise
-        ds = static_maps(seed=seed)
-        bands = [fitted.curve("J") for fitted in (static_fit(ds), static_fit(ds, loss=loss))]
+        bands = [fitted.curve("J") for fitted in (clean_fit(seed=seed), clean_fit(loss, seed))]
         clean, robust = (np.asarray(band["upper"] - band["lower"])[10:40] for band in bands)
         ratios.append(np.mean(np.log(robust / clean)))
     assert np.exp(np.mean(ratios)) == pytest.approx(1.03, abs=0.1)  # 95 % efficiency

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def again(result: FitResult, monkeypatch: pytest.MonkeyPatch) -> FitResult:
     return names["result"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     ds = open_dataset(example_path(), q=[0.009], phi=[-45.0, 0.0, 45.0], frames=(11, 90), mask=[20, (33, 35)])
     yield ds
@@ -44,12 +45,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def fitted(data):
+    """The fit with some of the settings."""
+
+    @cache
+    def one(which: str) -> FitResult:
+        settings = dict(SETTINGS[which])
+        parameters = example_truth()["parameters"] | settings.pop("parameters", {})
+        return fit(data, "heterodyne", parameters=parameters, multistart=0, seed=3, **settings)
+
+    return one
+
+
 @pytest.mark.parametrize("which", SETTINGS)
 @pytest.mark.filterwarnings("ignore:the fit did not converge:heterodyne_nb.errors.FitWarning")
-def test_the_script_reproduces_chi_square_to_the_last_digits(data, which: str, monkeypatch, capsys) -> None:
-    settings = dict(SETTINGS[which])
-    parameters = example_truth()["parameters"] | settings.pop("parameters", {})
-    result = fit(data, "heterodyne", parameters=parameters, multistart=0, seed=3, **settings)
+def test_the_script_reproduces_chi_square_to_the_last_digits(fitted, which: str, monkeypatch, capsys) -> None:
+    result = fitted(which)
     repeated = again(result, monkeypatch)
     assert repeated.chi2 == pytest.approx(result.chi2, rel=1e-10)
     np.testing.assert_allclose(list(repeated.values.values()), list(result.values.values()), rtol=1e-6)
@@ -57,10 +69,9 @@ def test_the_script_reproduces_chi_square_to_the_last_digits(data, which: str, m
     assert repeated.summary() in capsys.readouterr().out
 
 
-def test_the_script_holds_every_setting_that_matters(data) -> None:
-    settings = SETTINGS["robust with an option"]
-    result = fit(data, "heterodyne", parameters=example_truth()["parameters"], multistart=0, **settings)
-    script = result.to_script()
+@pytest.mark.filterwarnings("ignore:the fit did not converge:heterodyne_nb.errors.FitWarning")
+def test_the_script_holds_every_setting_that_matters(fitted) -> None:
+    script = fitted("robust with an option").to_script()
     for name in ("loss", "loss_scale", "options", "multistart", "parameters", "seed"):
         assert re.search(rf"\b{name}=", script), name
     assert "# recorded, but not an argument" not in script
