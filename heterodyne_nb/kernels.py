@@ -90,7 +90,7 @@ def _can_be_kept() -> bool:
 class _Cache(caching.FunctionCache):
     """Numba's cache of a function, of which a full disk or a damaged file costs time and nothing else.
 
-    What one process compiles, others wait for: the order of sums in compiled code, and so the last bits of results, can
+    What one process compiles, others wait for: the order of sums in compiled code, and so the last bits of results, may
     differ from one compilation to the next.
     """
 
