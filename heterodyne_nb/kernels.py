@@ -182,7 +182,7 @@ def _temporary_folder() -> Path | None:
 
 
 #: What threads share in a kernel: its own loops over ``prange`` and nothing else, so that the arrays it works in are not
-#: rewritten into loops of their own, which takes longer to compile than all the rest.
+#: rewritten into loops of their own, which takes long to compile.
 LOOPS: Any = ParallelOptions(  # which the stubs of njit do not know
     dict.fromkeys(
         ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
