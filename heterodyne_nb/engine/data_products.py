@@ -235,24 +235,9 @@ def _stripe_products(data, f, step, u, base, first, last, big_q, big_p, both):
             k1 = min(k0 + FINE, n)
             if k0 > j0:
                 _rectangle(
-                    data,
-                    f,
-                    step,
-                    c,
-                    k0,
-                    k1,
-                    j0,
-                    k0,
-                    fine_start,
-                    fine_end,
-                    left,
-                    end,
-                    right,
-                    out,
-                    big_q,
-                    big_p,
+                    data, f, step, c, k0, k1, j0, k0, fine_start, fine_end, left, end, right, out, big_q, big_p,
                     both,
-                )
+                )  # fmt: skip
             _corner(data, f, c, k0, k1, fine_start, square, left, grown, out, big_q, big_p, both)
 
 
