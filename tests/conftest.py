@@ -45,6 +45,10 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20251122)
 
 
+#: Notebooks by number that run for half a minute and more; nine others are run by `pytest` alone.
+LONG = ("03", "04", "05", "08", "10", "13", "gallery")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """`pytest` alone leaves out what is slow; a file, a word or a mark that is named is run whole."""
     bare = config.args_source is pytest.Config.ArgsSource.TESTPATHS
@@ -54,9 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The gallery of figures takes long: it is slow, as a notebook cannot say by itself."""
+    """Notebooks that take longest are slow, as they cannot say by themselves."""
     for item in items:
-        if item.path.name == "gallery.ipynb":
+        if item.path.suffix == ".ipynb" and item.path.stem.partition("_")[0] in LONG:
             item.add_marker("slow")
 
 

@@ -27,7 +27,9 @@ LINEAR, HUBER, SOFT_L1, CAUCHY, TUKEY = range(5)
 LOSS_CODES = {"linear": LINEAR, "huber": HUBER, "soft_l1": SOFT_L1, "cauchy": CAUCHY, "tukey": TUKEY}
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+# Inlined always: where they are called, the linker takes the copy that was compiled first, which is another one in the
+# process that compiles than in those that read its code, and sums in another order.
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _robust(code, r, tuning):
     """(rho, weight) of a residual in units of its scale; rho -> r² and weight -> 1 for small residuals."""
     y = (r / tuning) ** 2
@@ -46,7 +48,7 @@ def _robust(code, r, tuning):
     return r * r, 1.0
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _gram(panel, weight, filled, target):
     """target += panel diag(weight) panelᵀ, lower triangle."""
     scaled = np.empty(filled)
@@ -74,7 +76,7 @@ def _gram(panel, weight, filled, target):
             target[a, b] += total
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _fade_row(step, j, i0, width, faded):
     """Decays from frames i0 .. i0+width-1 to frame j, where i0 + width <= j, by products of steps."""
     for r in range(step.shape[0]):
@@ -86,7 +88,7 @@ def _fade_row(step, j, i0, width, faded):
             value *= step[r, i0 + i]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _separable_row(u, w, mask, part, start, column, partner, faded, j, i0, width, early, panel, at):
     """Panel rows (derivatives, M, 1) of one t2 for ``width`` frames t1."""
     columns = len(part)
@@ -106,7 +108,7 @@ def _separable_row(u, w, mask, part, start, column, partner, faded, j, i0, width
                 goal[i] += value * source[i]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _laminar_row(u, w, mask, is_shear, faded, j, i0, width, early, panel, at):
     """As :func:`_separable_row` for exp(-dF) (sin x / x)², x = X(t2) - X(t1).
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from driving import Canvas, button, choose, fill, press, read, settled, slide, tab
+from driving import PATIENCE, Canvas, button, choose, fill, press, read, settled, slide, tab
 
 import heterodyne_nb as hnb
 
@@ -105,10 +105,11 @@ def save_and_reload(page: Any, folder: Path) -> None:
     field.fill(str(folder))
     field.blur()
     press(page, "Save")
-    page.wait_for_function(
-        "path => document.querySelector('input[placeholder*=\"recent session\"]').value === path",
-        arg=str(folder),
-    )
+    for _ in range(int(PATIENCE / 100)):  # what the page shows says nothing: it has written the path itself
+        if (folder / "session.json").exists():
+            break
+        page.wait_for_timeout(100)
+    assert (folder / "session.json").exists()
     tab(page, "Data")
     press(page, "Use again")
     read(page, "all 200 frames used")

@@ -59,6 +59,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(heterodyne_nb.__all__) - listed - ELSEWHERE - strategies == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", HOW_TO)
 def test_the_examples_of_a_how_to_page_run(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -256,6 +256,7 @@ def test_a_session_is_loaded_isolated_and_its_checksum_keeps_hdf5_from_what_is_d
             AnalysisSession.load(folder, isolated=said)
 
 
+@pytest.mark.slow
 def test_a_result_from_which_hdf5_never_returns_is_an_error_when_it_is_verified_or_loaded_isolated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

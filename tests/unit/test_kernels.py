@@ -158,6 +158,17 @@ def test_a_kernel_is_compiled_by_one_process_and_others_wait_for_it(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_the_process_that_compiles_finds_the_same_bits_as_those_that_read_its_code(tmp_path: Path) -> None:
+    code = f"""{FIT}
+result = hn.fit(hn.open_dataset({str(DATA)!r}), "static_isotropic", parameters={START}, multistart=0)
+print(result.chi2.hex(), *(error.hex() for error in map(float, result.errors.values())))
+"""
+    compiled, read = (run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout for _ in range(2))
+    assert compiled
+    assert compiled == read
+
+
+@pytest.mark.slow
 def test_a_fit_in_a_process_forked_after_a_fit_is_an_error_that_says_how_to_do_it() -> None:
     code = f"""{FIT}
 import multiprocessing

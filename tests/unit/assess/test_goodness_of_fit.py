@@ -133,6 +133,7 @@ def test_of_the_right_model_nothing_is_said_on_speckle_noise() -> None:
     assert 0.6 < float(np.exp(np.log(found.dataset["speckle_ratio"]).mean())) < 1.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_model_is_found_out(what: str) -> None:
     result = wrong(what)

@@ -67,6 +67,7 @@ def test_of_a_number_that_enters_linearly_the_interval_is_that_of_the_dyadic_err
 NEAR = {"v": 0.25, "v(40)": 0.25, "J_sample": 0.25, "x_sample": 0.25, "phi0": 0.25, "J_ref": 0.32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEAR)
 def test_profile_and_bootstrap_agree_where_both_apply(name: str) -> None:
     row = profile(speckle_fit(), speckle_objective(), name).intervals().iloc[0]

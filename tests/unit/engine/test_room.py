@@ -46,6 +46,7 @@ print(peak() - before, first, second)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read as Linux counts them")
 def test_passes_over_a_file_of_96_mb_stay_within_a_few_maps_of_the_8_mb_asked_for(tmp_path: Path) -> None:
     from heterodyne_nb.data import make_dataset, write_apsu

@@ -67,12 +67,13 @@ def known(name: str, seed: int = 0) -> FitResult:
     return fit(measured(name, seed), "heterodyne", parameters=EXPERIMENTS[name][0], multistart=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
         *((name, 0) for name in EXPERIMENTS),
-        pytest.param("components of nearly the same J", 1, marks=pytest.mark.slow),  # has most minima
-    ],
+        ("components of nearly the same J", 1),
+    ],  # the last has most minima
 )
 def test_without_a_start_the_fit_is_as_good_as_from_the_truth(name: str, seed: int) -> None:
     assert found(name, seed).chi2 < known(name, seed).chi2 + 3.0
@@ -120,6 +121,7 @@ def test_four_sectors_leave_the_sign_of_the_direction_open() -> None:
     np.testing.assert_allclose(directions, [-20.0, 20.0], atol=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phi", "seeds"), [([30.0], (0, 1)), ([30.0, 210.0], (0,))])
 def test_along_one_line_only_that_component_of_the_flow_is_told(
     phi: list[float], seeds: tuple[int, ...]
@@ -149,6 +151,7 @@ def test_along_one_line_only_that_component_of_the_flow_is_told(
     assert known["lower"] < STEADY["v0"] < known["upper"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:v. fringes advance")
 def test_where_noise_hides_the_fringes_no_flow_is_one_of_the_answers() -> None:
     truth = STEADY | {"f3": 0.9}
@@ -164,6 +167,7 @@ def test_where_noise_hides_the_fringes_no_flow_is_one_of_the_answers() -> None:
     assert len(seen.solutions) == 1
 
 
+@pytest.mark.slow
 def test_components_of_the_same_J_leave_open_which_is_the_sample() -> None:
     truth = STEADY | {"D0_ref": 200.0, "D0_sample": 200.0, "f3": 0.2}
     grid = {"q": [0.01], "phi": [-50.0, 0.0, 50.0], "n_frames": 50, "dt": 0.5, "contrast": 0.3, "noise": 0.01}
