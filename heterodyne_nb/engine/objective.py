@@ -240,6 +240,7 @@ class RobustObjective(Objective):
     ) -> None:
         super().__init__(problem, contrast=contrast)
         self.loss, self.scale, self.start = get_loss(loss), scale, start
+        self._reweighted: tuple[bytes, Weighting] | None = None  # of the last point
 
     def slope_ratio(self, theta: FloatArray, contrast: FloatArray, offset: FloatArray) -> float:
         """Mean slope of psi(u) = weight(u) u over the mean weight, at given contrast and offset (B,).
@@ -273,7 +274,13 @@ class RobustObjective(Objective):
         )  # fmt: skip
 
     def converged_weighting(self, theta: FloatArray) -> Weighting:
-        """See :meth:`Objective.converged_weighting`."""
+        """See :meth:`Objective.converged_weighting`; asked again at the same point it takes no pass."""
+        point, known = np.asarray(theta, float).tobytes(), self._reweighted
+        if known is None or known[0] != point:
+            known = self._reweighted = point, self._reweigh(theta)
+        return known[1]
+
+    def _reweigh(self, theta: FloatArray) -> Weighting:
         contrast, offset = self.start
         before = np.inf
         inverse = 1.0 / self.problem.sigma[:, None, None] ** 2

@@ -112,15 +112,14 @@ def estimate_covariance(
     every = np.flatnonzero(objective.problem.table.vary)
     tiles = tiles or error_tiles(objective, theta, clusters)
     if tiles is None:
-        local = objective.equations(theta)
-        sums = Tiles.at(objective, theta, clusters, local=local)
-        hessian = objective.equations(theta, wanted=every).hessian
+        local = objective.equations(theta, wanted=_rows(objective))
+        sums, curvature = Tiles.at(objective, theta, clusters, local=local), local.hessian
     else:
         local, few = tiles.equations(), objective.problem.blocks(clusters)
         sums = tiles.merged(few) or Tiles.at(objective, theta, few, wanted=tiles.wanted)
-        hessian = np.zeros((len(theta), len(theta)))
-        square = np.ix_(every, every)
-        hessian[square] = local.among(len(theta), tiles.wanted).hessian[square]
+        curvature = local.among(len(theta), tiles.wanted).hessian
+    hessian, square = np.zeros((len(theta), len(theta))), np.ix_(every, every)
+    hessian[square] = curvature[square]
     jacobian = objective.coordinates.jacobian(theta)
     inner = internal_covariance(sums, local.chi2)
     known, n = prior_curvature(sums), objective.coordinates.size
@@ -156,8 +155,12 @@ def error_tiles(objective: Objective, theta: FloatArray, blocks: int) -> Tiles |
     """
     if not objective.adds_up:
         return None
-    rows = np.union1d(objective.moving, np.flatnonzero(objective.problem.table.vary))
-    return Tiles.at(objective, theta, blocks, wanted=rows)
+    return Tiles.at(objective, theta, blocks, wanted=_rows(objective))
+
+
+def _rows(objective: Objective) -> NDArray[np.int64]:
+    """Parameters that the fit moves or that are not fixed."""
+    return np.union1d(objective.moving, np.flatnonzero(objective.problem.table.vary))
 
 
 def _let_go(sums: Tiles, full: FloatArray, step: FloatArray, pull: FloatArray) -> FloatArray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from engine_problems import formula_z, make_problem, used_pixels
 from scipy.optimize import minimize
 
-from heterodyne_nb.engine import Objective, Problem, RobustObjective, get_loss, residual_scale
+from heterodyne_nb.engine import Objective, Problem, RobustObjective, get_loss, products, residual_scale
 
 CONVEX = ("huber", "soft_l1")
 
@@ -118,3 +120,28 @@ def test_a_point_outside_physics_costs_infinitely_much_here_too() -> None:
     objective = robust(problem, theta, "huber")
     theta[2] = -1e9
     assert objective(theta) == np.inf
+
+
+def test_asked_again_at_the_same_point_it_makes_one_pass_and_says_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = []
+    inner = products.tile_products
+
+    def counted(*arguments: Any) -> None:
+        passes.append(1)
+        inner(*arguments)
+
+    monkeypatch.setattr(products, "tile_products", counted)
+    problem, theta = spoiled()
+    objective = robust(problem, theta, "huber")
+    first = objective.equations(theta, derivatives=False)
+    assert len(passes) > 2  # rounds of reweighting
+    passes.clear()
+    again = objective.equations(theta)
+    assert len(passes) == 1
+    assert again.chi2 == pytest.approx(first.chi2, rel=1e-12)
+    fresh = robust(problem, theta, "huber").equations(theta)
+    assert (again.chi2, *again.gradient) == (fresh.chi2, *fresh.gradient)
+    objective.equations(1.01 * theta)
+    assert objective.equations(theta).chi2 == fresh.chi2

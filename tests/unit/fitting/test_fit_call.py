@@ -16,7 +16,7 @@ from held import stopped_clock
 from heterodyne_nb import fit, progress
 from heterodyne_nb.config import resolve_parameters
 from heterodyne_nb.data import make_dataset, stack_bins
-from heterodyne_nb.engine import Objective
+from heterodyne_nb.engine import Objective, RobustObjective, products
 from heterodyne_nb.errors import ConfigurationError, DataFormatError, FitWarning
 from heterodyne_nb.progress import ProgressEvent, StopToken
 from heterodyne_nb.result import FitResult
@@ -286,6 +286,30 @@ def test_once_time_is_up_one_more_pass_is_made_over_the_data_which_gives_the_err
     assert np.isfinite(result.chi2_reduced)
     assert np.isfinite(result.errors["v0"])
     assert result.path[-1]["chi2_reduced"] == pytest.approx(result.chi2_reduced)
+
+
+def test_a_robust_loss_ends_in_four_passes_once_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, passes, points = StopToken(), [], []
+    inner, products_of = products.tile_products, RobustObjective.weighted_products
+
+    def counted(*arguments: Any) -> None:
+        if stop.reason:
+            passes.append(1)
+        inner(*arguments)
+
+    def stopping(self: RobustObjective, *arguments: Any) -> Any:
+        found = products_of(self, *arguments)
+        points.append(1)
+        if len(points) == 3:
+            stop.cancel()
+        return found
+
+    monkeypatch.setattr(products, "tile_products", counted)
+    monkeypatch.setattr(RobustObjective, "weighted_products", stopping)
+    result = static_fit(loss="huber", stop=stop)
+    assert result.message == "cancelled: best so far"
+    assert np.isfinite(result.errors["D0"])
+    assert len(passes) <= 4  # χ², errors (two) and residuals; reweighting took 20 more
 
 
 def test_a_given_stop_token_and_a_time_limit_both_count() -> None:
