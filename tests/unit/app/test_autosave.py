@@ -57,6 +57,7 @@ def test_a_page_loaded_again_comes_back_to_the_state_it_had() -> None:
     _left(again)
 
 
+@pytest.mark.slow
 def test_a_fit_whose_page_was_killed_goes_on_and_ends_at_the_same_optimum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

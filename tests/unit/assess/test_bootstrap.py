@@ -88,6 +88,7 @@ def test_matched_draws_spread_as_the_dyadic_covariance_says() -> None:
     assert plain.of(level)[0] > 1.1 * naive  # product weights on independent pixels: up to the root of 3
 
 
+@pytest.mark.slow
 def test_intervals_from_shared_noise_cover_and_those_of_single_pixels_do_not() -> None:
     """40 experiments, most of the noise shared by the pixels of a frame."""
     covered, naive = [], []

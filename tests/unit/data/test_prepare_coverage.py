@@ -52,6 +52,7 @@ def _deviation(off, noise, pixels):
     return mean, err[LAGS - 1], count[0, LAGS - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cut", CUTS)
 def test_68_percent_intervals_hold_the_truth_60_to_75_percent_of_the_time(judged, kind, cut):

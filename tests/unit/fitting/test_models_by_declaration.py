@@ -40,7 +40,9 @@ CASES: dict[str, tuple[tuple[float, ...], list[float], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "multicomponent_3")) for name in CASES]
+)
 def twice(request: pytest.FixtureRequest) -> Iterator[tuple[FitResult, FitResult]]:
     """A built-in model and the same one under another name, fitted with a search."""
     mode = request.param

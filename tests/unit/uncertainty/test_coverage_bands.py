@@ -68,6 +68,7 @@ def static_experiments() -> tuple[np.ndarray, np.ndarray]:
     return np.array(honest), np.array(naive)
 
 
+@pytest.mark.slow
 def test_the_bands_of_speckle_hold_the_truth_in_most_of_40_experiments() -> None:
     """A true coverage of 95 % gives 33 or fewer of 40 once in 2500 studies; 90 % once in 25."""
     honest, _ = static_experiments()
