@@ -60,6 +60,7 @@ def test_68_percent_intervals_hold_the_truth_60_to_75_percent_of_the_time(judged
     assert 0.60 <= np.mean(np.abs(off) < err) <= 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cut", CUTS)
 def test_errors_are_the_scatter_of_repeated_runs(judged, kind, cut):
@@ -69,6 +70,7 @@ def test_errors_are_the_scatter_of_repeated_runs(judged, kind, cut):
     assert 0.8 < np.median(ratio) < 1.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noise correlated over 3 frames", "speckle of 5 frames"])
 def test_errors_of_independent_pixels_would_fail(judged, kind):
     off, _, count = np.moveaxis(judged[kind]["30 rows"], 1, 0)
