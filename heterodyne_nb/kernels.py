@@ -90,8 +90,9 @@ def _can_be_kept() -> bool:
 class _Cache(caching.FunctionCache):
     """Numba's cache of a function, of which a full disk or a damaged file costs time and nothing else.
 
-    What one process compiles, others wait for: the order of sums in compiled code, and so the last bits of results, may
-    differ from one compilation to the next.
+    What one process compiles, others wait for: the last bits of results may differ from one compilation to the next. They
+    may between the process that compiles and those that read its code, too, as what a kernel calls is compiled by itself
+    and once more with it, and another copy is run: functions where this was seen are inlined always (``forceinline``).
     """
 
     _told: ClassVar[set[str]] = set()

@@ -26,7 +26,7 @@ from heterodyne_nb.kernels import LOOPS
 SIDE = 16
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _add_squares(rows, height, fade, target):
     """target <- target * fade fadeᵀ + sum_t rows[t] rows[t]ᵀ; rows (SIDE, C), zero beyond ``height``."""
     count = len(fade)
@@ -50,7 +50,7 @@ def _add_squares(rows, height, fade, target):
                     other[b] += (x0 * r0[b] + x1 * r1[b]) + (x2 * r2[b] + x3 * r3[b])
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _contract(sums, squares, column_base, base, part_end, out):
     """out[c, d] += products of the contributions of columns c and d <= c, from S and the block's sums of u uᵀ.
 
@@ -70,7 +70,7 @@ def _contract(sums, squares, column_base, base, part_end, out):
                 break
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _inside(late, early, start, base, part_end, column_row, height, fade, panel, g):
     """Add the pixels t1 < t2 inside one block of ``height`` frames to g, lower triangle, one by one.
 
@@ -106,7 +106,7 @@ def _inside(late, early, start, base, part_end, column_row, height, fade, panel,
             g[i, j] += total
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _gather(contracted, column_part, column_base, column_row, g):
     """Sum the products of columns into those of parameters, M and 1 (lower triangle of g)."""
     count = len(column_part)
@@ -192,7 +192,7 @@ def model_products(u, w, step, mask, column_part, column_row, base, part_end, ou
         _model_products(u[b], w[b], step[b], mask[b], column_part, column_row, base, part_end, out[b])
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FAST)
+@nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _value_products(c, step, mask, out):
     parts, n = c.shape
     sums, ones = np.zeros((parts, parts)), np.zeros(parts)

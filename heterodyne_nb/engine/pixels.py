@@ -27,8 +27,6 @@ LINEAR, HUBER, SOFT_L1, CAUCHY, TUKEY = range(5)
 LOSS_CODES = {"linear": LINEAR, "huber": HUBER, "soft_l1": SOFT_L1, "cauchy": CAUCHY, "tukey": TUKEY}
 
 
-# Inlined always: where they are called, the linker takes the copy that was compiled first, which is another one in the
-# process that compiles than in those that read its code, and sums in another order.
 @nb.njit(cache=True, nogil=True, fastmath=FAST, forceinline=True)
 def _robust(code, r, tuning):
     """(rho, weight) of a residual in units of its scale; rho -> r² and weight -> 1 for small residuals."""

@@ -160,8 +160,14 @@ def test_a_kernel_is_compiled_by_one_process_and_others_wait_for_it(tmp_path: Pa
 @pytest.mark.slow
 def test_the_process_that_compiles_finds_the_same_bits_as_those_that_read_its_code(tmp_path: Path) -> None:
     code = f"""{FIT}
-result = hn.fit(hn.open_dataset({str(DATA)!r}), "static_isotropic", parameters={START}, multistart=0)
-print(result.chi2.hex(), *(error.hex() for error in map(float, result.errors.values())))
+truth = hn.example_truth()["parameters"]
+settings = {{"q": [0.01], "phi": [0.0, 45.0, 80.0], "n_frames": 100, "dt": 0.5, "noise": 0.01, "seed": 0}}
+flowing = hn.simulate.model_maps("heterodyne", truth, **settings)
+for result in (
+    hn.fit(hn.open_dataset({str(DATA)!r}), "static_isotropic", parameters={START}, multistart=0),
+    hn.fit(flowing, "heterodyne", parameters=truth, multistart=0),
+):
+    print(result.chi2.hex(), *(error.hex() for error in map(float, result.errors.values())))
 """
     compiled, read = (run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout for _ in range(2))
     assert compiled
