@@ -72,8 +72,8 @@ def known(name: str, seed: int = 0) -> FitResult:
     ("name", "seed"),
     [
         *((name, 0) for name in EXPERIMENTS),
-        ("components of nearly the same J", 1),
-    ],  # the last has most minima
+        ("components of nearly the same J", 1),  # has most minima
+    ],
 )
 def test_without_a_start_the_fit_is_as_good_as_from_the_truth(name: str, seed: int) -> None:
     assert found(name, seed).chi2 < known(name, seed).chi2 + 3.0
